@@ -1,0 +1,3 @@
+//! The proact program.
+
+fn main() {}

@@ -1,0 +1,441 @@
+//! The contract between the portable machinery and a backend.
+
+use std::ffi::{OsString, c_char};
+use std::sync::Arc;
+
+use crate::status::{Operation, Status};
+use crate::time::Time;
+
+bitflags::bitflags! {
+    /// What a backend does better than the portable path. A capability is in force when it was detected **and** the
+    /// builder allows it; masking one is how a single machine tests every degraded path.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub struct Capabilities: u32 {
+        /// Chains whose steps all qualify are handed to the kernel whole (`IOSQE_IO_LINK`).
+        const KERNEL_CHAINS = 1 << 0;
+        /// A semaphore wait at the head of a chain is handed to the kernel with it (a read of a private eventfd).
+        const KERNEL_WAIT_CHAINS = 1 << 1;
+        /// Files are read, written and synced by the kernel asynchronously, without worker threads.
+        const KERNEL_FILES = 1 << 2;
+        /// `ftruncate` without a worker thread (Linux 6.9).
+        const KERNEL_TRUNCATE = 1 << 3;
+        /// The ring's own descriptor is registered, which saves a reference count per enter (Linux 5.18).
+        const REGISTERED_RING = 1 << 4;
+        /// No array of submission indices between the ring and its entries (Linux 6.6).
+        const NO_SUBMISSION_ARRAY = 1 << 5;
+        /// Waits end to the nanosecond instead of the millisecond.
+        const NANOSECOND_WAITS = 1 << 6;
+    }
+}
+
+/// One line of the capability table that `doctor` shows.
+#[derive(Clone, Debug)]
+pub struct CapabilityReport {
+    /// Which one.
+    pub capability: Capabilities,
+    /// Its name, as in `doctor`'s table.
+    pub name: &'static str,
+    /// The kernel version that first had it.
+    pub since: &'static str,
+    /// Whether this machine has it, whatever the builder allows.
+    pub detected: bool,
+    /// What it buys, or why it is missing here.
+    pub note: String,
+}
+
+/// An operating system handle as a backend knows it: a descriptor on Unix, a `HANDLE` on Windows, an index elsewhere.
+///
+/// It is a plain value and owns nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Descriptor(pub i64);
+
+impl Descriptor {
+    /// No descriptor.
+    pub const NONE: Descriptor = Descriptor(-1);
+
+    /// The Unix descriptor number.
+    pub fn fd(self) -> i32 {
+        self.0 as i32
+    }
+}
+
+/// Names one start of one operation: generation, slot, and the role of the entry that carries it.
+///
+/// Generations never repeat, so a late or extra completion finds no one: the engine drops what does not match.
+/// Layout: 36 bits of generation, 24 of slot, 4 of role.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Token(u64);
+
+/// Why a kernel entry carries a token. The engine uses the first two; a backend may use 8 to 15 for entries of its own.
+pub mod role {
+    /// The operation itself.
+    pub const OPERATION: u8 = 0;
+    /// A completion that says: the cancel asked for this token found nothing to cancel.
+    pub const CANCEL_MISSED: u8 = 1;
+    /// First of the roles that belong to the backend alone. Completions with these never leave it.
+    pub const BACKEND: u8 = 8;
+}
+
+impl Token {
+    /// Slots a proactor can have: 24 bits.
+    pub const SLOTS_MAX: u32 = 1 << 24;
+    /// Generations before a slot is retired: 36 bits.
+    pub const GENERATIONS_MAX: u64 = 1 << 36;
+
+    /// A token of `generation` and `slot`, in role [`role::OPERATION`].
+    #[inline]
+    pub const fn new(generation: u64, slot: u32) -> Token {
+        debug_assert!(generation < Token::GENERATIONS_MAX && slot < Token::SLOTS_MAX);
+        Token(generation << 28 | (slot as u64) << 4)
+    }
+
+    /// The same operation's token in another role.
+    #[inline]
+    pub const fn with_role(self, role: u8) -> Token {
+        Token(self.0 & !0xf | role as u64)
+    }
+
+    /// The slot's index.
+    #[inline]
+    pub const fn slot(self) -> u32 {
+        (self.0 >> 4) as u32 & (Token::SLOTS_MAX - 1)
+    }
+
+    /// The generation of the slot's use.
+    #[inline]
+    pub const fn generation(self) -> u64 {
+        self.0 >> 28
+    }
+
+    /// The entry's role.
+    #[inline]
+    pub const fn role(self) -> u8 {
+        (self.0 & 0xf) as u8
+    }
+
+    /// As the 64 bits that the kernel carries.
+    #[inline]
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// From the 64 bits that the kernel carried.
+    #[inline]
+    pub const fn from_bits(bits: u64) -> Token {
+        Token(bits)
+    }
+}
+
+/// The most bytes one read, write, send or receive hands to the kernel: what Linux itself transfers at most, on every
+/// backend (`MAX_RW_COUNT`, `INT_MAX & ~4095`). A longer exact transfer goes on from there.
+pub const TRANSFER_MAX: usize = 0x7fff_f000;
+
+/// A socket address in the operating system's own layout, for the kernel to read or write.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub struct RawAddress {
+    /// `sockaddr_storage`'s bytes.
+    pub bytes: [u8; 128],
+    /// How many of them count.
+    pub length: u32,
+}
+
+impl RawAddress {
+    /// No address.
+    pub const EMPTY: RawAddress = RawAddress { bytes: [0; 128], length: 0 };
+}
+
+impl std::fmt::Debug for RawAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RawAddress({} bytes)", self.length)
+    }
+}
+
+bitflags::bitflags! {
+    /// How a file is opened. Invalid combinations are refused at submit.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub struct OpenFlags: u32 {
+        /// May be read.
+        const READ = 1;
+        /// May be written.
+        const WRITE = 2;
+        /// Made if it does not exist. Needs WRITE.
+        const CREATE = 4;
+        /// Fails with AlreadyExists if it exists. Needs CREATE.
+        const CREATE_NEW = 8;
+        /// Cut to nothing. Needs WRITE.
+        const TRUNCATE = 16;
+        /// Every write goes to the end. Needs WRITE; excludes TRUNCATE.
+        const APPEND = 32;
+        /// A symbolic link as last component is refused instead of followed.
+        const NO_FOLLOW = 64;
+        /// Must be a directory. Excludes everything but READ and NO_FOLLOW.
+        const DIRECTORY = 128;
+    }
+}
+
+/// What a directory entry or an open file is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A device, pipe or socket.
+    Other,
+}
+
+/// What is known of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Metadata {
+    /// What it is.
+    pub kind: FileKind,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Permission bits (`0o7777`).
+    pub mode: u32,
+    /// Last change of content: seconds since 1970, which may lie before it.
+    pub modified_seconds: i64,
+    /// Nanoseconds within that second.
+    pub modified_nanoseconds: u32,
+    /// The device it lives on; with `inode`, its identity.
+    pub device: u64,
+    /// Its number on that device.
+    pub inode: u64,
+    /// How many names it has.
+    pub links: u64,
+    /// Bytes that are allocated on disk.
+    pub allocated: u64,
+}
+
+impl Metadata {
+    /// Nothing known yet: what an operation holds before its completion.
+    pub const EMPTY: Metadata = Metadata {
+        kind: FileKind::Other,
+        size: 0,
+        mode: 0,
+        modified_seconds: 0,
+        modified_nanoseconds: 0,
+        device: 0,
+        inode: 0,
+        links: 0,
+        allocated: 0,
+    };
+}
+
+/// One name in a directory. `.` and `..` are never listed.
+#[derive(Clone, PartialEq, Eq, Debug, PartialOrd, Ord)]
+pub struct DirectoryEntry {
+    /// The name, without its directory.
+    pub name: OsString,
+    /// What it is. File systems that do not say it in the listing are asked for each entry.
+    pub kind: FileKind,
+}
+
+/// What a backend is asked to do. Every pointer stays valid, and what it points to stays untouched by anyone else, from
+/// [`Backend::start`] until the terminal completion of its token.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)] // each field is named for what it is; units and rules stand at its variant
+pub enum Request {
+    /// Nothing; completes with 0.
+    Nop,
+    /// Wait until the event (eventfd) is set, and reset it. Completes with 0 or more.
+    EventWait { event: Descriptor },
+    /// Accept one connection. Completes with the new descriptor, close-on-exec and in [`Backend::descriptor_mode`].
+    Accept { listener: Descriptor, peer: *mut RawAddress },
+    /// Connect. Completes with 0.
+    Connect { socket: Descriptor, address: *const RawAddress },
+    /// Receive. Completes with the count, 0 at the end of the stream. `exact` lets the kernel go on until `length` is
+    /// whole (`MSG_WAITALL`); a backend that cannot may complete short: the engine goes on.
+    Receive { socket: Descriptor, buffer: *mut u8, length: usize, exact: bool },
+    /// Send; never raises SIGPIPE. Completes with the count; `exact` as for `Receive`. `more`: more follows at once
+    /// (`MSG_MORE`).
+    Send { socket: Descriptor, buffer: *const u8, length: usize, exact: bool, more: bool },
+    /// Open a path, NUL-terminated, relative to the working directory. Completes with the new descriptor,
+    /// close-on-exec.
+    Open { path: *const c_char, flags: OpenFlags, mode: u32 },
+    /// Read at an offset. Completes with the count, 0 at or past the end.
+    Read { file: Descriptor, offset: u64, buffer: *mut u8, length: usize },
+    /// Write at an offset. Completes with the count.
+    Write { file: Descriptor, offset: u64, buffer: *const u8, length: usize },
+    /// Make what was written durable; with `data_only`, not the times. Completes with 0.
+    Sync { file: Descriptor, data_only: bool },
+    /// What is known of an open file.
+    StatFile { file: Descriptor, metadata: *mut Metadata },
+    /// What is known of a path; `follow` symbolic links or describe the link itself.
+    StatPath { path: *const c_char, follow: bool, metadata: *mut Metadata },
+    /// Cut or extend to `size`.
+    Truncate { file: Descriptor, size: u64 },
+    /// Reserve space for `[offset, offset + length)` and extend the file to its end.
+    Allocate { file: Descriptor, offset: u64, length: u64 },
+    /// Set permission bits and the time of last change; absent ones stay. `modified` is seconds and nanoseconds.
+    SetAttributes { file: Descriptor, mode: Option<u32>, modified: Option<(i64, u32)> },
+    /// Rename; without `replace` an existing target is AlreadyExists, atomically.
+    Rename { from: *const c_char, to: *const c_char, replace: bool },
+    /// Remove a file, or an empty directory.
+    Remove { path: *const c_char, directory: bool },
+    /// Make a directory.
+    MakeDirectory { path: *const c_char, mode: u32 },
+    /// List a directory, in no order, into an empty vector.
+    ListDirectory { path: *const c_char, entries: *mut Vec<DirectoryEntry> },
+    /// Close the descriptor. It is gone whatever the result says.
+    Close { descriptor: Descriptor },
+}
+
+/// How one token ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// Which one, in role [`role::OPERATION`] or [`role::CANCEL_MISSED`].
+    pub token: Token,
+    /// A count or descriptor, or a negated operating system error number.
+    pub result: i32,
+    /// Reserved to the engine; a backend leaves it 0.
+    pub flags: u32,
+}
+
+/// What became of [`Backend::start`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Start {
+    /// Taken: exactly one completion will come from a later [`Backend::poll`], even if it is already known.
+    Accepted,
+    /// No room now and nothing happened: ask again after the next `poll`.
+    Full,
+}
+
+/// How long [`Backend::poll`] may wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// Not at all.
+    No,
+    /// Until something completes, a wake comes, or this time is reached ([`Time::FAR_FUTURE`]: no limit).
+    Until(Time),
+}
+
+/// How descriptors are made for this backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DescriptorMode {
+    /// Without `O_NONBLOCK`: the kernel itself waits (io_uring).
+    Blocking,
+    /// With `O_NONBLOCK`: the backend waits for readiness.
+    NonBlocking,
+}
+
+/// Wakes a poll thread that sleeps in its backend. Callable from any thread, and from a signal handler.
+pub trait Wake: Send + Sync {
+    /// Makes the current wait, or the next one, return. Never blocks.
+    fn wake(&self);
+}
+
+/// What a backend counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BackendCounters {
+    /// Times the poll thread entered the kernel to wait, to submit, or both.
+    pub enters: u64,
+    /// Entries handed to the kernel: ring entries, or system calls that carried out requests.
+    pub entries: u64,
+    /// Chains handed to the kernel whole.
+    pub chains: u64,
+    /// Worker threads alive now.
+    pub workers: u64,
+    /// Requests that workers carried out.
+    pub worker_jobs: u64,
+}
+
+/// A way to carry out requests.
+///
+/// One thread owns a backend and makes every call on it. The engine above never starts two sends, or two receives, on
+/// one stream socket at a time.
+///
+/// # Safety
+///
+/// The engine frees the memory behind a request's pointers, and closes its descriptor, as soon as the token's
+/// completion has been returned from [`Backend::poll`]. An implementation promises that from then on neither it, nor a
+/// thread of its own, nor the kernel on its behalf touches that memory or descriptor number; and that every accepted
+/// token gets exactly one completion in role [`role::OPERATION`].
+pub unsafe trait Backend {
+    /// The backend's name as users spell it: `io_uring`, `epoll`, `poll`.
+    fn name(&self) -> &'static str;
+
+    /// What is in force: detected and allowed.
+    fn capabilities(&self) -> Capabilities;
+
+    /// How descriptors must be made for it.
+    fn descriptor_mode(&self) -> DescriptorMode;
+
+    /// What wakes [`Backend::poll`] from other threads.
+    fn waker(&self) -> Arc<dyn Wake>;
+
+    /// The operations that this backend cannot do here, each with the reason. Submit refuses them.
+    fn missing(&self) -> Vec<(Operation, String)>;
+
+    /// Tokens of slots below `slots` may come from now on: make room for their storage. Never shrinks.
+    fn grow(&mut self, slots: u32);
+
+    /// Starts a request. A result that is known at once is still only told by a later [`Backend::poll`].
+    ///
+    /// # Safety
+    ///
+    /// The pointers in `request` stay valid, and the memory exclusively the backend's, until the terminal completion of
+    /// `token`; `token`'s slot has no other request in flight.
+    unsafe fn start(&mut self, token: Token, request: &Request) -> Start;
+
+    /// Starts all of `steps` such that each starts in the kernel when the one before it has succeeded in full, or none
+    /// of them (`false`). Each step completes on its own; a step cut off by its predecessor completes with
+    /// `-ECANCELED`. Only with [`Capabilities::KERNEL_CHAINS`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Backend::start`], for every step.
+    unsafe fn start_linked(&mut self, steps: &[(Token, Request)]) -> bool {
+        let _ = steps;
+        false
+    }
+
+    /// Whether `request` may be a step of [`Backend::start_linked`].
+    fn links(&self, request: &Request) -> bool {
+        let _ = request;
+        false
+    }
+
+    /// Asks that `token`'s request end early: it completes with `-ECANCELED`, or naturally if it won. When nothing
+    /// cancellable is found under the token, a completion in role [`role::CANCEL_MISSED`] may say so. `false`: no room,
+    /// ask again after the next poll.
+    fn cancel(&mut self, token: Token) -> bool;
+
+    /// Hands over what was started, waits as told, and appends every completion that is there to `completions`.
+    /// May return early with none. An error here means that the backend is broken for good.
+    fn poll(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> Result<(), Status>;
+
+    /// What was counted so far.
+    fn counters(&self) -> BackendCounters;
+}
+
+/// What every backend's constructor is told.
+#[derive(Clone, Debug)]
+pub struct BackendConfig {
+    /// Ring entries, or events taken per wait: a power of two is best. The kernel's limit is applied, not an error.
+    pub entries: u32,
+    /// Capabilities that may be used where they are detected.
+    pub allowed: Capabilities,
+    /// The clock that [`Wait::Until`] speaks of.
+    pub clock: crate::time::Clock,
+    /// The most worker threads it may start, at least 1. None starts before the first request that needs one.
+    pub workers_max: usize,
+    /// What worker threads are called, followed by `-worker-N` (Linux shows 15 bytes).
+    pub name: String,
+}
+
+impl Default for BackendConfig {
+    fn default() -> BackendConfig {
+        BackendConfig {
+            entries: 256,
+            allowed: Capabilities::all(),
+            clock: crate::time::Clock::monotonic(),
+            workers_max: 4,
+            name: String::from("proact"),
+        }
+    }
+}

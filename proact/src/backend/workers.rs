@@ -1,0 +1,1 @@
+//! Worker threads for requests that would block.
