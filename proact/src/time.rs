@@ -60,6 +60,31 @@ impl fmt::Debug for Time {
     }
 }
 
+/// How long a call may wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timeout {
+    /// Not at all: what is ready is taken.
+    Immediate,
+    /// For this long.
+    After(Duration),
+    /// Until this time.
+    At(Time),
+    /// As long as it takes.
+    Infinite,
+}
+
+impl From<Duration> for Timeout {
+    fn from(duration: Duration) -> Timeout {
+        Timeout::After(duration)
+    }
+}
+
+impl From<Time> for Timeout {
+    fn from(time: Time) -> Timeout {
+        Timeout::At(time)
+    }
+}
+
 /// Where a proactor reads its time.
 ///
 /// On operating systems it is the monotonic clock (`CLOCK_MONOTONIC` on Linux: it stands still while the machine is

@@ -1,1 +1,38 @@
-//! To be written.
+//! Operations: what can be submitted, and the machinery that runs it on any backend.
+//!
+//! An operation is an [`Op`]: a kind (what to do, one type a kind, one file a family), and the user's state, which is
+//! told of the outcome by [`Complete`]. Submit moves it in, the final callback moves it back.
+
+mod batch;
+mod chain;
+mod close;
+mod context;
+mod directory;
+pub(crate) mod engine;
+mod event;
+mod file;
+mod identity;
+mod kind;
+mod nop;
+mod op;
+mod path;
+mod semaphore;
+mod sequence;
+mod socket;
+mod timer;
+
+pub use batch::{Batch, Refused};
+pub use chain::{Chain, Lowering};
+pub use close::Close;
+pub use context::Context;
+pub use directory::{ListDirectory, MakeDirectory, Remove, Rename};
+pub use event::EventWait;
+pub use file::{Allocate, Open, Read, SetAttributes, Stat, StatPath, Sync, Truncate, Write};
+pub use identity::OperationId;
+pub use kind::Kind;
+pub use nop::Nop;
+pub use op::{AnyOp, Complete, Op, Outcome};
+pub use semaphore::{Reached, SemaphoreSignal, SemaphoreWait, WaitMode};
+pub use sequence::{Sequence, Step};
+pub use socket::{Accept, Accepted, Connect, Receive, Send};
+pub use timer::Timer;

@@ -1,1 +1,14 @@
-//! To be written.
+//! The proactor: who polls, who submits from elsewhere, and what can be asked of either.
+
+mod builder;
+mod handle;
+mod owner;
+mod statistics;
+mod thread;
+
+pub use crate::operation::engine::Polled;
+pub use builder::{BACKEND_VARIABLE, Builder, Choice};
+pub use handle::Handle;
+pub use owner::Proactor;
+pub use statistics::Statistics;
+pub use thread::{Ended, ProactorThread};

@@ -1,1 +1,22 @@
-//! To be written.
+//! What operations work on: sockets, files, addresses.
+//!
+//! A resource is a counted handle to one descriptor of one proactor, its home. Clones share it; an operation in flight
+//! holds one, so the descriptor outlives the operation whatever the program drops. A resource closes when the last
+//! handle goes, or, with an answer, by a [`Close`](crate::operation::Close) operation.
+
+mod address;
+mod descriptor;
+mod file;
+mod socket;
+
+pub use address::Address;
+pub(crate) use descriptor::{Lane, Resource};
+pub use file::File;
+pub use socket::{Domain, Shutdown, Socket, SocketOptions};
+
+/// Which proactor a resource belongs to, and how its descriptors are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Home {
+    pub(crate) proactor: u32,
+    pub(crate) mode: crate::backend::DescriptorMode,
+}

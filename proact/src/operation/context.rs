@@ -1,0 +1,46 @@
+//! What a callback may do.
+
+use super::batch::{Batch, Refused};
+use super::engine::Engine;
+use super::identity::OperationId;
+use crate::resource::Home;
+use crate::status::Result;
+use crate::time::Time;
+
+/// The proactor, lent to a callback: it may submit and cancel, never poll.
+pub struct Context<'a> {
+    pub(super) engine: &'a mut Engine,
+}
+
+impl Context<'_> {
+    /// Submits operations, as [`Proactor::submit`](crate::proactor::Proactor::submit) does. They start at once where
+    /// the backend can; their callbacks come after this one has returned.
+    #[track_caller]
+    pub fn submit<B: Batch>(&mut self, batch: B) -> Result<B::Ids, Refused<B>> {
+        self.engine.submit(batch)
+    }
+
+    /// Asks that an operation end early, as [`Proactor::cancel`](crate::proactor::Proactor::cancel) does.
+    #[track_caller]
+    pub fn cancel(&mut self, id: OperationId) -> Result<()> {
+        self.engine.cancel(id)
+    }
+
+    /// The time of this poll pass: read once when it began, so cheap, and late by as long as the pass has run.
+    pub fn now(&mut self) -> Time {
+        self.engine.pass_time()
+    }
+
+    /// How many operations are in flight.
+    pub fn pending(&self) -> usize {
+        self.engine.pending()
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        self.engine.home()
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.engine
+    }
+}

@@ -1,0 +1,111 @@
+//! Cancel: asks an operation to end early.
+//!
+//! Asking never calls back and never decides: the operation ends once, by its own completion, `Cancelled` or naturally
+//! if that was faster.
+
+use super::Engine;
+use super::entry::{Flags, Phase};
+use super::record::NIL;
+use crate::backend::Token;
+use crate::operation::identity::OperationId;
+use crate::operation::kind::Portable;
+use crate::status::{Code, Operation, Result, Status};
+
+impl Engine {
+    /// Cancels by identity. `NotFound`: it is not pending here, and no callback will come.
+    #[track_caller]
+    pub(crate) fn cancel(&mut self, id: OperationId) -> Result<()> {
+        let slot = id.token.slot();
+        let entry = self.entries.get(slot as usize);
+        let pending = entry.is_some_and(|entry| entry.op.is_some() && entry.token == id.token);
+        if id.proactor != self.shared.home.proactor {
+            return Err(not_pending());
+        }
+        if pending {
+            self.cancel_slot(slot);
+            return Ok(());
+        }
+        // Submitted from another thread and still on the way here.
+        if slot & 1 == 1 && self.shared.slots.find(slot).is_some_and(|slot| slot.is_live(id.token.generation())) {
+            return self.shared.cancel(id);
+        }
+        Err(not_pending())
+    }
+
+    /// Cancels what is in `slot`.
+    pub(super) fn cancel_slot(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        if entry.flags.contains(Flags::CANCEL) {
+            return;
+        }
+        entry.flags.insert(Flags::CANCEL);
+        match entry.phase {
+            // It is asked when its turn comes: callbacks of a chain come in order.
+            Phase::Waiting => {}
+            Phase::Queued => {
+                self.leave_lane(slot);
+                self.end_cancelled(slot);
+            }
+            // Taken out when the backlog is worked off, which is before the next sleep.
+            Phase::Backlog => {}
+            Phase::Kernel if entry.flags.contains(Flags::LOWERED) => self.call_back(slot),
+            Phase::Kernel => {
+                let token = entry.token;
+                self.cancel_in_backend(token);
+            }
+            Phase::Timer => {
+                if let Some(key) = entry.timer.take() {
+                    self.timers.remove(key);
+                }
+                self.end_cancelled(slot);
+            }
+            Phase::Semaphore => self.cancel_wait(slot),
+            Phase::Sequence => self.cancel_steps(slot),
+            // A close always ends by itself; an end is on its way.
+            Phase::Closing | Phase::Ended => {}
+        }
+    }
+
+    pub(super) fn cancel_in_backend(&mut self, token: Token) {
+        if !self.backend_mut().cancel(token) {
+            self.cancels.push_back(token);
+        }
+    }
+
+    /// Calls a lowered chain back from the kernel: its live step is cancelled there, which severs the rest. Every step
+    /// returns by its own completion, and those that were not asked to end go on, one by one, from here.
+    pub(super) fn call_back(&mut self, slot: u32) {
+        let mut live = slot;
+        while self.entries[live as usize].previous != NIL {
+            live = self.entries[live as usize].previous;
+        }
+        if let Portable::Wait(state) = self.portable(live) {
+            // Detached first, so that no write to the gate comes later.
+            // SAFETY: the wait is in flight and no other reference to its state exists.
+            self.disarm(unsafe { &mut *state.as_ptr() });
+        }
+        let entry = &self.entries[live as usize];
+        if entry.phase == Phase::Kernel && !entry.flags.contains(Flags::HELD) {
+            let token = entry.token;
+            self.cancel_in_backend(token);
+        }
+    }
+
+    /// The backend had nothing to cancel under the token of `slot`: its completion is on the way, and the next step of
+    /// its chain may have started.
+    pub(super) fn cancel_missed(&mut self, slot: u32) {
+        let entry = &self.entries[slot as usize];
+        if !entry.flags.contains(Flags::LOWERED) || entry.next == NIL {
+            return;
+        }
+        let next = &self.entries[entry.next as usize];
+        if next.flags.contains(Flags::LOWERED) && !next.flags.contains(Flags::HELD) && next.phase == Phase::Kernel {
+            let token = next.token;
+            self.cancel_in_backend(token);
+        }
+    }
+}
+
+fn not_pending() -> Status {
+    Status::new(Code::NotFound, Operation::Cancel).with_message("the operation is not pending")
+}

@@ -1,0 +1,119 @@
+//! What the poll thread keeps of an operation in flight.
+
+use std::ptr::NonNull;
+
+use super::record::NIL;
+use crate::backend::Token;
+use crate::heap::HeapKey;
+use crate::operation::op::Header;
+use crate::resource::Lane;
+use crate::status::Status;
+
+/// Where an operation stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// Its turn has not come: a step of a chain or sequence, or about to be started.
+    Waiting,
+    /// In its stream's queue, behind others.
+    Queued,
+    /// To be handed to the backend as soon as that has room.
+    Backlog,
+    /// With the backend: exactly one completion will come.
+    Kernel,
+    /// Among the timers.
+    Timer,
+    /// In its semaphores' queues.
+    Semaphore,
+    /// A sequence whose steps run.
+    Sequence,
+    /// A close that waits for others to end.
+    Closing,
+    /// Its completion is on the engine's queue.
+    Ended,
+}
+
+bitflags::bitflags! {
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(super) struct Flags: u8 {
+        /// Its end was asked for.
+        const CANCEL = 1;
+        /// Handed to the kernel as a step of a chain, and its completion not yet settled.
+        const LOWERED = 2;
+        /// Lowered, and its completion has come before its predecessor's: kept in `held`.
+        const HELD = 4;
+        /// An earlier step has failed: it must not take effect, and ends cancelled.
+        const DOOMED = 8;
+        /// It runs, or ran to its end, as a step of a lowered chain.
+        const BY_KERNEL = 16;
+        /// Lowered, and not the chain's first step: the kernel itself started it.
+        const FOLLOWER = 32;
+    }
+}
+
+pub(super) struct Entry {
+    pub(super) op: Option<NonNull<Header>>,
+    pub(super) token: Token,
+    /// Bytes of an exact transfer that are done.
+    pub(super) progress: usize,
+    /// Why the engine ended it, between `end` and delivery.
+    pub(super) failure: Option<Status>,
+    pub(super) timer: Option<HeapKey>,
+    /// The step before it in its chain, while that has not ended.
+    pub(super) previous: u32,
+    /// The step after it in its chain.
+    pub(super) next: u32,
+    /// The sequence that it is a step of.
+    pub(super) parent: u32,
+    pub(super) record: u32,
+    pub(super) lane_previous: u32,
+    pub(super) lane_next: u32,
+    /// A result that came too early.
+    pub(super) held: i32,
+    pub(super) lane: Lane,
+    pub(super) phase: Phase,
+    pub(super) flags: Flags,
+}
+
+impl Default for Entry {
+    fn default() -> Entry {
+        Entry {
+            op: None,
+            token: Token::new(0, 0),
+            progress: 0,
+            failure: None,
+            timer: None,
+            previous: NIL,
+            next: NIL,
+            parent: NIL,
+            record: NIL,
+            lane_previous: NIL,
+            lane_next: NIL,
+            held: 0,
+            lane: Lane::Other,
+            phase: Phase::Waiting,
+            flags: Flags::empty(),
+        }
+    }
+}
+
+impl Entry {
+    /// Takes an operation in. Everything else is as [`Entry::vacate`] left it.
+    #[inline]
+    pub(super) fn begin(&mut self, raw: NonNull<Header>, token: Token) {
+        self.op = Some(raw);
+        self.token = token;
+        self.phase = Phase::Waiting;
+    }
+
+    /// Lets the operation go and is ready for the next.
+    #[inline]
+    pub(super) fn vacate(&mut self) {
+        debug_assert!(self.record == NIL && self.timer.is_none() && self.failure.is_none());
+        self.op = None;
+        self.progress = 0;
+        self.previous = NIL;
+        self.next = NIL;
+        self.parent = NIL;
+        self.flags = Flags::empty();
+    }
+}

@@ -1,0 +1,500 @@
+//! The engine: what runs operations on a backend, on the poll thread.
+//!
+//! The way of one operation is `submit` → admit, launch, start, issue (this file), then `poll` → reap (`pass.rs`),
+//! settle, continue, deliver (`settle.rs`). What is portable stands beside it, one file each: chains handed to the
+//! kernel (`lower.rs`), semaphore waits (`wait.rs`), sequences (`sequences.rs`), streams and closes (`record.rs`),
+//! cancel (`cancel.rs`), threads (`remote.rs`, `slots.rs`).
+//!
+//! No function here calls a callback except `deliver`, at the end of `settle.rs`: whatever ends anywhere else is put on
+//! the queue of completions, and delivered from there.
+
+mod cancel;
+mod entry;
+mod gate;
+mod lower;
+mod pass;
+mod record;
+mod remote;
+mod sequences;
+mod settle;
+mod slots;
+mod wait;
+
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use self::entry::{Entry, Flags, Phase};
+use self::gate::Gates;
+use self::record::{NIL, Records};
+use super::batch::{Batch, Ids, OpList, Refused};
+use super::identity::OperationId;
+use super::kind::{Class, Portable};
+use super::op::{Header, Vtable, failure};
+use crate::backend::{Backend, Completion, Request, Start, Token};
+use crate::heap::IndexedHeap;
+use crate::resource::{Home, Lane, Resource};
+use crate::status::{Code, Operation, Result, Status};
+use crate::time::Time;
+
+pub(crate) use self::gate::Gate;
+pub(crate) use self::pass::Polled;
+pub(crate) use self::remote::Shared;
+
+/// What the engine is told when it is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// Operations in flight that the poll thread submitted.
+    pub(crate) local: u32,
+    /// Operations in flight that other threads submitted.
+    pub(crate) remote: u32,
+    /// Whether every callback is timed, at the price of a clock read each.
+    pub(crate) time_callbacks: bool,
+}
+
+/// What is counted beside the backend's own counters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) batches: u64,
+    pub(crate) submitted: u64,
+    pub(crate) remote_submitted: u64,
+    pub(crate) completed: u64,
+    pub(crate) polls: u64,
+    pub(crate) depth_max: u64,
+    pub(crate) chains_lowered: u64,
+    pub(crate) chains_portable: u64,
+    pub(crate) waits_lowered: u64,
+    pub(crate) steps_by_kernel: u64,
+    pub(crate) steps_by_poll: u64,
+    pub(crate) bytes: [u64; 4],
+    pub(crate) longest_callback_ns: u64,
+    pub(crate) longest_pass_ns: u64,
+    pub(crate) leaked: u64,
+}
+
+pub(crate) struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    backend: Option<Box<dyn Backend>>,
+    limits: Limits,
+    entries: Vec<Entry>,
+    /// Free slots of the poll thread, first in, first out; then those never used.
+    free: VecDeque<u32>,
+    fresh: u32,
+    local_live: u32,
+    live: usize,
+    /// Completions from the backend and from the engine itself, delivered in this order. Those before `cursor` are done.
+    queue: Vec<Completion>,
+    cursor: usize,
+    timers: IndexedHeap<Time, u32>,
+    records: Records,
+    gates: Gates,
+    /// Operations that the backend had no room for, in order.
+    backlog: VecDeque<u32>,
+    /// Cancels that the backend had no room for.
+    cancels: VecDeque<Token>,
+    /// Reused by lowering.
+    steps: Vec<(Token, Request)>,
+    now: Option<Time>,
+    closing: bool,
+    pub(crate) counts: Counts,
+}
+
+/// In [`Completion::flags`]: the engine itself ended it; its failure, if any, is in the entry.
+const BY_ENGINE: u32 = 1;
+
+impl Engine {
+    pub(crate) fn new(shared: Arc<Shared>, backend: Box<dyn Backend>, limits: Limits) -> Engine {
+        Engine {
+            shared,
+            backend: Some(backend),
+            limits,
+            entries: Vec::new(),
+            free: VecDeque::new(),
+            fresh: 0,
+            local_live: 0,
+            live: 0,
+            queue: Vec::with_capacity(1024),
+            cursor: 0,
+            timers: IndexedHeap::new(),
+            records: Records::default(),
+            gates: Gates::default(),
+            backlog: VecDeque::new(),
+            cancels: VecDeque::new(),
+            steps: Vec::with_capacity(lower::STEPS_MAX + 1),
+            now: None,
+            closing: false,
+            counts: Counts::default(),
+        }
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        self.shared.home
+    }
+
+    pub(crate) fn pending(&self) -> usize {
+        self.live
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &**self.backend.as_ref().expect("only a finished shutdown takes the backend away")
+    }
+
+    fn backend_mut(&mut self) -> &mut dyn Backend {
+        &mut **self.backend.as_mut().expect("only a finished shutdown takes the backend away")
+    }
+
+    pub(crate) fn pool_counts(&self) -> (u64, u64) {
+        (self.gates.hits, self.gates.misses)
+    }
+
+    /// Submits from the poll thread.
+    #[track_caller]
+    pub(crate) fn submit<B: Batch>(&mut self, batch: B) -> Result<B::Ids, Refused<B>> {
+        let mut list = OpList::new();
+        let shape = batch.string(&mut list);
+        match self.admit(&list, Location::caller()) {
+            Ok(()) => {
+                let ids = B::ids(&shape, &mut Ids::new(self.shared.home.proactor, &list));
+                if let Some(head) = list.head() {
+                    self.counts.batches += 1;
+                    self.launch(head);
+                }
+                Ok(ids)
+            }
+            Err(status) => Err(Refused { batch: B::unstring(shape, &mut list), status }),
+        }
+    }
+
+    /// Admits a batch of the poll thread: all of it is valid and has slots, or nothing has happened.
+    fn admit(&mut self, list: &OpList, location: &'static Location<'static>) -> Result<()> {
+        if self.closing {
+            return Err(shut_down());
+        }
+        let count = validate(&self.shared, list, location)?;
+        if count > self.limits.local - self.local_live {
+            return Err(exhausted(self.limits.local));
+        }
+        self.local_live += count;
+        assign(&self.shared, list, &mut || match self.free.pop_front() {
+            Some(slot) => slot,
+            None => {
+                self.fresh += 1;
+                (self.fresh - 1) * 2
+            }
+        });
+        Ok(())
+    }
+
+    /// Takes admitted operations in and starts what may start.
+    pub(super) fn launch(&mut self, head: NonNull<Header>) {
+        let mut at = Some(head);
+        let mut chain = NIL;
+        let mut previous = NIL;
+        while let Some(raw) = at {
+            // SAFETY: the batch belongs to the engine now, and none of it has been started.
+            let header = unsafe { raw.as_ref() };
+            let (token, linked) = (header.token, header.linked);
+            at = header.next;
+            let slot = token.slot();
+            self.occupy(slot, raw, token);
+            if self.table(slot).class == Class::Sequence {
+                self.launch_steps(slot);
+            }
+            self.counts.submitted += 1;
+            if previous == NIL {
+                chain = slot;
+            } else {
+                self.entries[previous as usize].next = slot;
+                self.entries[slot as usize].previous = previous;
+            }
+            previous = if linked { slot } else { NIL };
+            if !linked {
+                if chain == slot { self.start(slot) } else { self.start_chain(chain) }
+            }
+        }
+        self.counts.depth_max = self.counts.depth_max.max(self.live as u64);
+    }
+
+    fn occupy(&mut self, slot: u32, raw: NonNull<Header>, token: Token) {
+        if slot as usize >= self.entries.len() {
+            // By whole chunks, so that growth is rare; the backend's table keeps step.
+            let slots = (slot + 1).next_multiple_of(1024);
+            self.entries.resize_with(slots as usize, Entry::default);
+            self.backend_mut().grow(slots);
+        }
+        let entry = &mut self.entries[slot as usize];
+        debug_assert!(entry.op.is_none(), "slot {slot} is taken");
+        entry.begin(raw, token);
+        self.live += 1;
+    }
+
+    /// The operation in `slot` has its turn.
+    pub(super) fn start(&mut self, slot: u32) {
+        let entry = &self.entries[slot as usize];
+        debug_assert_eq!(entry.phase, Phase::Waiting);
+        if self.closing || entry.flags.contains(Flags::CANCEL) {
+            return self.end_cancelled(slot);
+        }
+        match self.table(slot).class {
+            Class::Kernel(lane) => self.start_kernel(slot, lane),
+            Class::Timer => {
+                if let Portable::Timer(deadline) = self.portable(slot) {
+                    let key = self.timers.insert(deadline, slot);
+                    let entry = &mut self.entries[slot as usize];
+                    entry.timer = Some(key);
+                    entry.phase = Phase::Timer;
+                }
+            }
+            Class::SemaphoreWait => self.start_wait(slot),
+            Class::SemaphoreSignal => self.signal(slot),
+            Class::Sequence => self.start_sequence(slot),
+            Class::Close => self.start_close(slot),
+        }
+    }
+
+    fn start_kernel(&mut self, slot: u32, lane: Lane) {
+        if let Some(resource) = self.resource(slot) {
+            // SAFETY: the operation holds its resource while it is in flight.
+            let resource = unsafe { resource.as_ref() };
+            if let Err(status) = self.usable(slot, resource, lane) {
+                return self.end(slot, Err(status));
+            }
+            if !self.join(slot, resource, lane) {
+                self.entries[slot as usize].phase = Phase::Queued;
+                return;
+            }
+        }
+        self.issue(slot);
+    }
+
+    /// Whether an operation may still go to its resource.
+    fn usable(&self, slot: u32, resource: &Resource, lane: Lane) -> Result<()> {
+        let raw = self.entries[slot as usize].op.expect("in flight");
+        if resource.is_closing() {
+            return Err(failure(raw, Code::FailedPrecondition, 0).with_message("the resource is being closed"));
+        }
+        match resource.failure() {
+            Some(status) if lane == Lane::Send => Err(status.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands `slot` to the backend, or to the backlog when it has no room.
+    pub(super) fn issue(&mut self, slot: u32) {
+        if !self.backlog.is_empty() {
+            // Others wait for room already, and were first.
+            self.entries[slot as usize].phase = Phase::Backlog;
+            self.backlog.push_back(slot);
+        } else if !self.try_issue(slot) {
+            self.backlog.push_back(slot);
+        }
+    }
+
+    /// `false`: no room, and the operation is in phase `Backlog`.
+    pub(super) fn try_issue(&mut self, slot: u32) -> bool {
+        let entry = &self.entries[slot as usize];
+        let token = entry.token;
+        let request = self.request(slot, entry.progress);
+        // SAFETY: what the request points to belongs to the operation, which stays where it is and untouched until its
+        // completion has been settled; the slot has one request at a time.
+        let start = unsafe { self.backend_mut().start(token, &request) };
+        self.entries[slot as usize].phase = match start {
+            Start::Accepted => Phase::Kernel,
+            Start::Full => Phase::Backlog,
+        };
+        start == Start::Accepted
+    }
+
+    /// A close has its turn: cancels what is pending on the resource, and goes ahead when that has ended.
+    fn start_close(&mut self, slot: u32) {
+        let Some(resource) = self.resource(slot) else { return self.issue(slot) };
+        // SAFETY: the operation holds its resource while it is in flight.
+        let resource = unsafe { resource.as_ref() };
+        if !resource.begin_close() {
+            let raw = self.entries[slot as usize].op.expect("in flight");
+            let status = failure(raw, Code::FailedPrecondition, 0).with_message("the resource is being closed");
+            return self.end(slot, Err(status));
+        }
+        for lane in [Lane::Send, Lane::Receive, Lane::Other] {
+            let mut at = self.lane_head(resource, lane);
+            while at != NIL {
+                let next = self.entries[at as usize].lane_next;
+                self.cancel_slot(at);
+                at = next;
+            }
+        }
+        if self.wait_to_close(slot, resource) {
+            self.entries[slot as usize].phase = Phase::Closing;
+        } else {
+            self.issue(slot);
+        }
+    }
+
+    /// Ends an operation without the backend: its callback comes from the queue, as every other.
+    pub(super) fn end(&mut self, slot: u32, result: Result<i32>) {
+        let entry = &mut self.entries[slot as usize];
+        entry.phase = Phase::Ended;
+        let value = match result {
+            Ok(value) => value,
+            Err(status) => {
+                entry.failure = Some(status);
+                0
+            }
+        };
+        self.queue.push(Completion { token: entry.token, result: value, flags: BY_ENGINE });
+    }
+
+    pub(super) fn end_cancelled(&mut self, slot: u32) {
+        let status = self.cancelled(slot);
+        self.end(slot, Err(status));
+    }
+
+    pub(super) fn cancelled(&self, slot: u32) -> Status {
+        failure(self.entries[slot as usize].op.expect("in flight"), Code::Cancelled, 0)
+    }
+
+    // How the engine reads the operation in a slot. All of these are for a slot that is occupied: its operation belongs
+    // to the engine, stays where it is, and no reference to it outlives the call.
+
+    fn raw(&self, slot: u32) -> NonNull<Header> {
+        self.entries[slot as usize].op.expect("an occupied slot")
+    }
+
+    pub(super) fn table(&self, slot: u32) -> &'static Vtable {
+        // SAFETY: see above.
+        unsafe { self.raw(slot).as_ref() }.table
+    }
+
+    pub(super) fn resource(&self, slot: u32) -> Option<NonNull<Resource>> {
+        let raw = self.raw(slot);
+        // SAFETY: see above; the table is the operation's own.
+        unsafe { (raw.as_ref().table.resource)(raw) }
+    }
+
+    pub(super) fn transfer(&self, slot: u32) -> super::kind::Transfer {
+        let raw = self.raw(slot);
+        // SAFETY: see above; the table is the operation's own.
+        unsafe { (raw.as_ref().table.transfer)(raw) }
+    }
+
+    pub(super) fn request(&self, slot: u32, progress: usize) -> Request {
+        let raw = self.raw(slot);
+        // SAFETY: see above; the table is the operation's own.
+        unsafe { (raw.as_ref().table.request)(raw, progress) }
+    }
+
+    pub(super) fn portable(&self, slot: u32) -> Portable {
+        let raw = self.raw(slot);
+        // SAFETY: see above; the table is the operation's own.
+        unsafe { (raw.as_ref().table.portable)(raw) }
+    }
+}
+
+impl Shared {
+    /// Submits from another thread.
+    #[track_caller]
+    pub(crate) fn submit<B: Batch>(&self, batch: B) -> Result<B::Ids, Refused<B>> {
+        let mut list = OpList::new();
+        let shape = batch.string(&mut list);
+        let Some(head) = list.head() else {
+            return Ok(B::ids(&shape, &mut Ids::new(self.home.proactor, &list)));
+        };
+        if let Err(status) = self.admit(&list, Location::caller()) {
+            return Err(Refused { batch: B::unstring(shape, &mut list), status });
+        }
+        // Before the push: after it the operations may have ended already.
+        let ids = B::ids(&shape, &mut Ids::new(self.home.proactor, &list));
+        if !self.stack.push_batch(head) {
+            // The proactor has shut down since: nobody will give these slots back, and nobody needs them.
+            return Err(Refused { batch: B::unstring(shape, &mut list), status: shut_down() });
+        }
+        self.notify();
+        Ok(ids)
+    }
+
+    fn admit(&self, list: &OpList, location: &'static Location<'static>) -> Result<()> {
+        let count = validate(self, list, location)?;
+        let limit = || Status::new(Code::ResourceExhausted, Operation::Submit);
+        let mut reserved = self
+            .remote_slots
+            .reserve(count)
+            .ok_or_else(|| limit().with_message("the limit of operations from other threads is reached"))?;
+        assign(self, list, &mut || reserved.take());
+        Ok(())
+    }
+
+    /// Asks for a cancel from another thread.
+    pub(crate) fn cancel(&self, id: OperationId) -> Result<()> {
+        let slot = id.token.slot();
+        let live = id.proactor == self.home.proactor
+            && self.slots.find(slot).is_some_and(|slot| slot.request_cancel(id.token.generation()));
+        if !live {
+            return Err(Status::new(Code::NotFound, Operation::Cancel).with_message("the operation is not pending"));
+        }
+        self.stack.push_slot(&self.slots, slot);
+        self.notify();
+        Ok(())
+    }
+}
+
+/// Checks every operation of a batch, without any effect. Answers how many slots it needs.
+fn validate(shared: &Shared, list: &OpList, location: &'static Location<'static>) -> Result<u32> {
+    let mut count = 0;
+    let mut at = list.head();
+    while let Some(mut raw) = at {
+        // SAFETY: the list owns its operations.
+        let table = unsafe {
+            let header = raw.as_mut();
+            header.location = location;
+            at = header.next;
+            header.table
+        };
+        count += 1;
+        if table.class == Class::Sequence {
+            count += sequences::prepare(shared, raw, location)?;
+        } else {
+            available(shared, table.operation)?;
+            // SAFETY: the list owns the operation, and the table is its own.
+            unsafe { (table.validate)(raw, shared.home) }?;
+        }
+    }
+    Ok(count)
+}
+
+fn available(shared: &Shared, operation: Operation) -> Result<()> {
+    match shared.missing.iter().find(|(missing, _)| *missing == operation) {
+        None => Ok(()),
+        Some((_, reason)) => Err(Status::new(Code::Unavailable, operation).with_message(reason.clone())),
+    }
+}
+
+/// Gives every operation of a valid batch its slot and identity.
+fn assign(shared: &Shared, list: &OpList, next: &mut dyn FnMut() -> u32) {
+    let mut at = list.head();
+    while let Some(raw) = at {
+        assign_one(shared, raw, next);
+        // SAFETY: the list owns its operations.
+        at = unsafe { raw.as_ref() }.next;
+    }
+}
+
+fn assign_one(shared: &Shared, mut raw: NonNull<Header>, next: &mut dyn FnMut() -> u32) {
+    let slot = next();
+    let generation = shared.slots.get(slot).occupy();
+    // SAFETY: the operation belongs to the list being admitted.
+    let header = unsafe { raw.as_mut() };
+    header.token = Token::new(generation, slot);
+    if header.table.class == Class::Sequence {
+        sequences::assign_steps(shared, raw, next);
+    }
+}
+
+fn shut_down() -> Status {
+    Status::new(Code::Aborted, Operation::Submit).with_message("the proactor has shut down")
+}
+
+fn exhausted(limit: u32) -> Status {
+    Status::new(Code::ResourceExhausted, Operation::Submit)
+        .with_message(format!("the limit of {limit} operations in flight is reached"))
+}

@@ -1,0 +1,270 @@
+//! One poll pass: take in, wait, reap, deliver; and the last passes of a shutdown.
+
+use std::time::Duration;
+
+use super::entry::{Flags, Phase};
+use super::remote::Node;
+use super::Engine;
+use crate::backend::Wait;
+use crate::status::Result;
+use crate::time::{Time, Timeout};
+
+/// What a poll did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Polled {
+    /// Final callbacks that ran.
+    pub completed: usize,
+    /// Whether somebody asked for a [`wake`](crate::proactor::Handle::wake) since the last poll.
+    pub woken: bool,
+}
+
+/// Completions that one pass delivers beyond those it reaped: what callbacks cause at once is delivered in the same pass,
+/// but not without end, or the backend would starve.
+const EXTRA_DELIVERIES: usize = 256;
+
+/// Callbacks between two readings of the coarse clock.
+const TIMED_CALLBACKS: usize = 16;
+
+impl Engine {
+    /// One pass. Returns after at least one callback, a wake, or the timeout; sooner if the system made it.
+    pub(crate) fn poll(&mut self, timeout: Timeout) -> Result<Polled> {
+        self.now = None;
+        self.counts.polls += 1;
+        self.forget_delivered();
+        self.take_remote();
+        self.retry();
+        if !self.timers.is_empty() {
+            self.fire_timers();
+        }
+        let until = if self.queue.is_empty() { self.wait_until(timeout) } else { Wait::No };
+        let wait = match until {
+            Wait::Until(_) if !self.shared.prepare_sleep() => Wait::No,
+            wait => wait,
+        };
+        let polled = self.backend_mut_and_queue(wait);
+        if wait != Wait::No {
+            self.shared.awake();
+            self.now = None;
+        }
+        polled?;
+        self.take_remote();
+        if !self.timers.is_empty() {
+            self.fire_timers();
+        }
+        let completed = self.deliver();
+        Ok(Polled { completed, woken: self.shared.take_wake_request() })
+    }
+
+    fn backend_mut_and_queue(&mut self, wait: Wait) -> Result<()> {
+        let backend = self.backend.as_mut().expect("only a finished shutdown takes the backend away");
+        backend.poll(wait, &mut self.queue)
+    }
+
+    fn wait_until(&mut self, timeout: Timeout) -> Wait {
+        let limit = match timeout {
+            Timeout::Immediate => return Wait::No,
+            Timeout::Infinite => Time::FAR_FUTURE,
+            Timeout::At(time) => time,
+            Timeout::After(duration) => self.pass_time() + duration,
+        };
+        match self.timers.peek() {
+            Some((&deadline, _)) => Wait::Until(limit.min(deadline)),
+            None => Wait::Until(limit),
+        }
+    }
+
+    /// The time of this pass; the clock is read when it is first asked for.
+    pub(crate) fn pass_time(&mut self) -> Time {
+        *self.now.get_or_insert_with(|| self.shared.clock.now())
+    }
+
+    /// What earlier passes delivered is done with.
+    fn forget_delivered(&mut self) {
+        if self.cursor == self.queue.len() {
+            self.queue.clear();
+        } else {
+            self.queue.drain(..self.cursor);
+        }
+        self.cursor = 0;
+    }
+
+    /// Takes in what other threads sent.
+    fn take_remote(&mut self) {
+        if self.shared.stack.is_empty() {
+            return;
+        }
+        let shared = self.shared.clone();
+        for node in shared.stack.take(&shared.slots) {
+            self.accept_node(node);
+        }
+    }
+
+    fn accept_node(&mut self, node: Node) {
+        match node {
+            Node::Batch(head) => {
+                self.counts.batches += 1;
+                self.counts.remote_submitted += 1;
+                self.launch(head);
+            }
+            Node::Slot(slot) => {
+                let Some(entry) = self.entries.get(slot as usize) else { return };
+                if entry.op.is_none() {
+                    return; // it has ended since
+                }
+                if self.shared.slots.get(slot).cancel_requested() {
+                    self.cancel_slot(slot);
+                }
+                if self.table(slot).class == crate::operation::kind::Class::SemaphoreWait {
+                    self.look_at_wait(slot);
+                }
+            }
+        }
+    }
+
+    /// Hands to the backend what it had no room for.
+    fn retry(&mut self) {
+        while let Some(&token) = self.cancels.front() {
+            if !self.backend_mut().cancel(token) {
+                break;
+            }
+            self.cancels.pop_front();
+        }
+        while let Some(&slot) = self.backlog.front() {
+            debug_assert_eq!(self.entries[slot as usize].phase, Phase::Backlog);
+            if self.entries[slot as usize].flags.contains(Flags::CANCEL) {
+                self.backlog.pop_front();
+                self.leave_lane(slot);
+                self.end_cancelled(slot);
+                continue;
+            }
+            if !self.try_issue(slot) {
+                break;
+            }
+            self.backlog.pop_front();
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        let now = self.pass_time();
+        while let Some((&deadline, &slot)) = self.timers.peek() {
+            if deadline > now {
+                break;
+            }
+            self.timers.pop();
+            self.entries[slot as usize].timer = None;
+            self.end(slot, Ok(0));
+        }
+    }
+
+    /// Settles and delivers what is on the queue.
+    fn deliver(&mut self) -> usize {
+        let before = self.counts.completed;
+        let until = self.queue.len() + EXTRA_DELIVERIES;
+        let mut clock = PassClock::start(self);
+        while self.cursor < self.queue.len().min(until) {
+            let completion = self.queue[self.cursor];
+            // First, so that a callback that panics leaves the rest in the queue and itself behind.
+            self.cursor += 1;
+            self.dispatch(completion);
+            clock.callback(self);
+        }
+        clock.end(self);
+        (self.counts.completed - before) as usize
+    }
+
+    /// Refuses new operations, cancels all, and delivers what ends until `deadline`. Answers how many did not end.
+    pub(crate) fn shutdown(&mut self, deadline: Duration) -> usize {
+        if self.backend.is_none() {
+            return self.counts.leaked as usize;
+        }
+        self.closing = true;
+        let shared = self.shared.clone();
+        for node in shared.stack.close(&shared.slots) {
+            self.accept_node(node);
+        }
+        for slot in 0..self.entries.len() as u32 {
+            if self.entries[slot as usize].op.is_some() {
+                self.cancel_slot(slot);
+            }
+        }
+        let deadline = self.shared.clock.now() + deadline;
+        while self.live > 0 && self.shared.clock.now() < deadline {
+            // A backend that is broken for good gives nothing back any more.
+            if self.poll(Timeout::At(deadline)).is_err() {
+                break;
+            }
+        }
+        self.counts.leaked = self.live as u64;
+        let backend = self.backend.take();
+        if self.live == 0 {
+            drop(backend);
+        } else {
+            // The kernel, or a worker, may still write to what these operations own. Neither they nor the backend's own
+            // storage are ever freed.
+            std::mem::forget(backend);
+        }
+        self.live
+    }
+
+    /// Reads the coarse clock: the time of the last timer tick, a few nanoseconds to read.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn coarse_nanoseconds(&self) -> u64 {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn coarse_nanoseconds(&self) -> u64 {
+        self.shared.clock.now().as_nanoseconds()
+    }
+}
+
+/// Measures the longest callback and the longest pass.
+///
+/// A reading of the precise clock for each callback costs as much as all else about it, so by default the coarse clock
+/// is read for every sixteenth: what is reported is at most the longest run of sixteen callbacks, to the system's tick
+/// (1 to 10 ms). That finds callbacks that block, which is what it is for.
+struct PassClock {
+    start: u64,
+    last: u64,
+    count: usize,
+    precise: bool,
+}
+
+impl PassClock {
+    fn start(engine: &Engine) -> PassClock {
+        let precise = engine.limits.time_callbacks;
+        let start = PassClock::read(engine, precise);
+        PassClock { start, last: start, count: 0, precise }
+    }
+
+    fn read(engine: &Engine, precise: bool) -> u64 {
+        if precise { engine.shared.clock.now().as_nanoseconds() } else { engine.coarse_nanoseconds() }
+    }
+
+    #[inline]
+    fn callback(&mut self, engine: &mut Engine) {
+        self.count += 1;
+        if self.precise || self.count % TIMED_CALLBACKS == 0 {
+            self.lap(engine);
+        }
+    }
+
+    fn lap(&mut self, engine: &mut Engine) {
+        let now = PassClock::read(engine, self.precise);
+        let counts = &mut engine.counts;
+        counts.longest_callback_ns = counts.longest_callback_ns.max(now.saturating_sub(self.last));
+        self.last = now;
+    }
+
+    fn end(mut self, engine: &mut Engine) {
+        if self.count == 0 {
+            return;
+        }
+        if !self.precise && self.count % TIMED_CALLBACKS != 0 {
+            self.lap(engine);
+        }
+        let pass = self.last.saturating_sub(self.start);
+        engine.counts.longest_pass_ns = engine.counts.longest_pass_ns.max(pass);
+    }
+}

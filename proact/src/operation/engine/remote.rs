@@ -1,0 +1,269 @@
+//! What other threads share with a proactor, and how they reach it.
+//!
+//! A lock-free stack takes what they push: batches of operations, by the header of their first, and slots whose state
+//! the poll thread should look at (a cancel was asked for, a semaphore was reached). The poll thread takes all at once
+//! and reverses, so that one thread's submits stay in order. Whoever pushes wakes the poll thread if it sleeps: one
+//! wake a sleep, however many push.
+
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use super::super::op::Header;
+use super::slots::{ANY, NONE, RemoteSlots, SlotTable};
+use crate::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, fence};
+use crate::backend::{Token, Wake};
+use crate::resource::Home;
+use crate::status::Operation;
+use crate::sync::Sink;
+
+/// One node taken from the stack.
+pub(super) enum Node {
+    /// A batch, admitted by its submitter.
+    Batch(NonNull<Header>),
+    /// A slot to look at.
+    Slot(u32),
+}
+
+/// Nodes are pointers: to a header (aligned, so even), or no address at all but a slot's index, marked odd.
+#[derive(Default)]
+pub(crate) struct RemoteStack {
+    head: AtomicPtr<()>,
+}
+
+/// The head of a closed stack: even, and no header's address.
+const CLOSED: usize = 2;
+
+fn slot_node(slot: u32) -> *mut () {
+    ptr::without_provenance_mut((slot as usize) << 1 | 1)
+}
+
+impl RemoteStack {
+    pub(super) fn is_empty(&self) -> bool {
+        let head = self.head.load(Ordering::Acquire);
+        head.is_null() || head.addr() == CLOSED
+    }
+
+    /// Pushes a batch. `false`: the stack is closed, and the batch is still the caller's.
+    pub(super) fn push_batch(&self, mut first: NonNull<Header>) -> bool {
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            if head.addr() == CLOSED {
+                return false;
+            }
+            // SAFETY: the batch is the caller's until it is on the stack.
+            unsafe { first.as_mut() }.below = head;
+            let node = first.as_ptr().cast();
+            // Release: the poll thread sees the operations as they were written.
+            match self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Pushes a slot, unless its node is there already or the stack is closed.
+    pub(super) fn push_slot(&self, slots: &SlotTable, index: u32) {
+        let slot = slots.get(index);
+        // Whoever sets the flag owns the node until the poll thread takes it off. One that finds it set relies on the
+        // poll thread clearing it before it looks at the slot: AcqRel on both sides.
+        if slot.queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            if head.addr() == CLOSED {
+                slot.queued.store(false, Ordering::Release);
+                return;
+            }
+            slot.below.store(head, Ordering::Relaxed);
+            match self.head.compare_exchange_weak(head, slot_node(index), Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Takes everything, oldest first.
+    pub(super) fn take<'a>(&self, slots: &'a SlotTable) -> Taken<'a> {
+        if self.is_empty() {
+            return Taken { slots, next: ptr::null_mut() };
+        }
+        Taken::reversed(slots, self.head.swap(ptr::null_mut(), Ordering::Acquire))
+    }
+
+    /// Takes everything and refuses what comes.
+    pub(super) fn close<'a>(&self, slots: &'a SlotTable) -> Taken<'a> {
+        Taken::reversed(slots, self.head.swap(ptr::without_provenance_mut(CLOSED), Ordering::Acquire))
+    }
+}
+
+/// Nodes taken from the stack, as an iterator from the oldest.
+pub(super) struct Taken<'a> {
+    slots: &'a SlotTable,
+    next: *mut (),
+}
+
+impl<'a> Taken<'a> {
+    fn reversed(slots: &'a SlotTable, mut node: *mut ()) -> Taken<'a> {
+        let mut taken = Taken { slots, next: ptr::null_mut() };
+        while !node.is_null() && node.addr() != CLOSED {
+            let below = taken.replace_below(node, taken.next);
+            taken.next = node;
+            node = below;
+        }
+        taken
+    }
+
+    fn replace_below(&self, node: *mut (), below: *mut ()) -> *mut () {
+        if node.addr() & 1 == 1 {
+            let slot = self.slots.get((node.addr() >> 1) as u32);
+            let old = slot.below.load(Ordering::Relaxed);
+            slot.below.store(below, Ordering::Relaxed);
+            old
+        } else {
+            // SAFETY: a batch on the stack, or taken from it, is the taker's alone.
+            let header = unsafe { &mut *node.cast::<Header>() };
+            std::mem::replace(&mut header.below, below)
+        }
+    }
+}
+
+impl Iterator for Taken<'_> {
+    type Item = Node;
+
+    fn next(&mut self) -> Option<Node> {
+        let node = self.next;
+        if node.is_null() {
+            return None;
+        }
+        self.next = self.replace_below(node, ptr::null_mut());
+        if node.addr() & 1 == 1 {
+            let index = (node.addr() >> 1) as u32;
+            // From here another thread may push the node again: its link has been read. What it set before it found
+            // the flag still set is seen by the look that follows.
+            self.slots.get(index).queued.swap(false, Ordering::AcqRel);
+            return Some(Node::Slot(index));
+        }
+        NonNull::new(node.cast()).map(Node::Batch)
+    }
+}
+
+/// The part of a proactor that every thread may reach.
+pub(crate) struct Shared {
+    pub(crate) home: Home,
+    pub(crate) slots: SlotTable,
+    pub(crate) remote_slots: RemoteSlots,
+    pub(crate) stack: RemoteStack,
+    /// The poll thread sleeps, or is about to, and wants to be woken.
+    sleeping: AtomicBool,
+    /// A user's wake, to be told by the current or the next poll.
+    wake_requested: AtomicBool,
+    waker: Arc<dyn Wake>,
+    wakes: AtomicU64,
+    /// What the backend cannot do here, and why.
+    pub(super) missing: Vec<(Operation, String)>,
+    pub(crate) clock: crate::time::Clock,
+    pub(crate) backend_name: &'static str,
+    pub(crate) capabilities: crate::backend::Capabilities,
+}
+
+impl Shared {
+    pub(super) fn new(
+        home: Home,
+        slots: u32,
+        remote: u32,
+        backend: &dyn crate::backend::Backend,
+        clock: crate::time::Clock,
+    ) -> Shared {
+        Shared {
+            home,
+            slots: SlotTable::new(slots),
+            remote_slots: RemoteSlots::new(remote),
+            stack: RemoteStack::default(),
+            sleeping: AtomicBool::new(false),
+            wake_requested: AtomicBool::new(false),
+            waker: backend.waker(),
+            wakes: AtomicU64::new(0),
+            missing: backend.missing(),
+            clock,
+            backend_name: backend.name(),
+            capabilities: backend.capabilities(),
+        }
+    }
+
+    /// After a push: wakes the poll thread if it sleeps.
+    ///
+    /// Store, then load, on both sides: the pusher stores its node and then loads `sleeping`; the sleeper stores
+    /// `sleeping` and then loads the stack. The two fences see to it that at least one of them sees the other.
+    pub(crate) fn notify(&self) {
+        fence(Ordering::SeqCst);
+        if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel) {
+            self.wakes.fetch_add(1, Ordering::Relaxed);
+            self.waker.wake();
+        }
+    }
+
+    /// The poll thread is about to sleep. `false`: something has come, it must not.
+    pub(super) fn prepare_sleep(&self) -> bool {
+        self.sleeping.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if !self.stack.is_empty() || self.wake_requested.load(Ordering::Relaxed) {
+            self.sleeping.store(false, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+
+    /// The poll thread is up.
+    pub(super) fn awake(&self) {
+        self.sleeping.store(false, Ordering::Relaxed);
+    }
+
+    /// How often another thread has woken the poll thread.
+    pub(crate) fn wakes(&self) -> u64 {
+        self.wakes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn request_wake(&self) {
+        self.wake_requested.store(true, Ordering::Release);
+        self.notify();
+    }
+
+    pub(super) fn take_wake_request(&self) -> bool {
+        self.wake_requested.load(Ordering::Relaxed) && self.wake_requested.swap(false, Ordering::Acquire)
+    }
+
+    /// Counts one semaphore of the wait in `token`'s slot as reached. `true`: the wait is over by that.
+    ///
+    /// The generation need not be checked: a semaphore never calls for a waiter that was taken off it, so whoever calls
+    /// is of the wait that occupies the slot.
+    pub(super) fn count_reached(&self, token: Token, index: u32) -> bool {
+        let slot = self.slots.get(token.slot());
+        if slot.left.load(Ordering::Relaxed) == ANY {
+            return slot.winner.compare_exchange(NONE, index, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        }
+        slot.left.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    pub(super) fn count_failed(&self, token: Token, index: u32) {
+        let slot = self.slots.get(token.slot());
+        if slot.failed.compare_exchange(NONE, index, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.stack.push_slot(&self.slots, token.slot());
+            self.notify();
+        }
+    }
+}
+
+/// A portable wait: the poll thread is told to look at its slot.
+impl Sink for Shared {
+    fn reached(&self, token: Token, index: u32) {
+        if self.count_reached(token, index) {
+            self.stack.push_slot(&self.slots, token.slot());
+            self.notify();
+        }
+    }
+
+    fn failed(&self, token: Token, index: u32) {
+        self.count_failed(token, index);
+    }
+}

@@ -1,0 +1,238 @@
+//! From a completion to the callback: settle, continue, deliver.
+
+use super::entry::{Flags, Phase};
+use super::record::{Left, NIL};
+use super::{BY_ENGINE, Engine};
+use crate::backend::{Completion, role};
+use crate::operation::context::Context;
+use crate::operation::kind::{Class, Flow};
+use crate::operation::op::{Ended, failure};
+use crate::resource::Lane;
+use crate::status::{Code, Result, Status};
+
+/// Linux's ECANCELED; every backend reports a cancelled request as its negation.
+pub(super) const ECANCELED: i32 = 125;
+
+/// What a result from the backend means.
+enum Verdict {
+    /// The operation goes on: an exact transfer came short, or a lowered step was called back.
+    Again,
+    /// It has ended.
+    Ended(Result<i64>),
+}
+
+impl Engine {
+    /// Takes one completion off the queue's front and does all that follows from it.
+    pub(super) fn dispatch(&mut self, completion: Completion) {
+        let slot = completion.token.slot();
+        let token = completion.token.with_role(role::OPERATION);
+        // A late or extra completion finds no one.
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        if entry.op.is_none() || entry.token != token {
+            return;
+        }
+        if completion.token.role() == role::CANCEL_MISSED {
+            return self.cancel_missed(slot);
+        }
+        if completion.flags & BY_ENGINE != 0 {
+            debug_assert_eq!(entry.phase, Phase::Ended);
+            let result = match entry.failure.take() {
+                Some(status) => Err(status),
+                None => Ok(completion.result.into()),
+            };
+            return self.finish(slot, result);
+        }
+        if entry.phase != Phase::Kernel {
+            debug_assert!(false, "a completion for slot {slot} in phase {:?}", entry.phase);
+            return;
+        }
+        if entry.flags.contains(Flags::LOWERED) {
+            self.settle_lowered(slot, completion.result);
+        } else {
+            self.settle(slot, completion.result);
+        }
+    }
+
+    /// Settles a result of an operation that stands alone, or whose predecessors have all ended.
+    pub(super) fn settle(&mut self, slot: u32, result: i32) {
+        match self.judge(slot, result) {
+            Verdict::Again => self.issue(slot),
+            Verdict::Ended(result) => {
+                self.leave_lane(slot);
+                self.finish(slot, result);
+            }
+        }
+    }
+
+    fn judge(&mut self, slot: u32, result: i32) -> Verdict {
+        let flags = self.entries[slot as usize].flags;
+        if result < 0 {
+            if result == -ECANCELED {
+                if !flags.contains(Flags::CANCEL) && flags.contains(Flags::BY_KERNEL) {
+                    // A chain was called back, or severed by a step that the engine finishes itself.
+                    self.entries[slot as usize].flags.remove(Flags::BY_KERNEL);
+                    return Verdict::Again;
+                }
+                return Verdict::Ended(Err(self.cancelled(slot)));
+            }
+            let raw = self.raw(slot);
+            let code = Code::from_os_error(-result);
+            return Verdict::Ended(Err(failure(raw, code, -result)));
+        }
+        let transfer = self.transfer(slot);
+        if transfer.flow == Flow::None {
+            return Verdict::Ended(Ok(result.into()));
+        }
+        self.counts.bytes[transfer.flow as usize - 1] += result as u64;
+        let entry = &mut self.entries[slot as usize];
+        entry.progress += result as usize;
+        let progress = entry.progress;
+        debug_assert!(progress <= transfer.length);
+        if transfer.exact && progress < transfer.length {
+            if result == 0 {
+                return Verdict::Ended(Err(self.ended_early(slot, progress, transfer.length)));
+            }
+            if flags.contains(Flags::CANCEL) {
+                return Verdict::Ended(Err(self.cancelled(slot)));
+            }
+            entry.flags.remove(Flags::BY_KERNEL);
+            return Verdict::Again;
+        }
+        Verdict::Ended(Ok(progress as i64))
+    }
+
+    #[cold]
+    fn ended_early(&self, slot: u32, progress: usize, length: usize) -> Status {
+        failure(self.raw(slot), Code::OutOfRange, 0).with_message(format!("ended after {progress} of {length} bytes"))
+    }
+
+    /// The operation in `slot` is done with its resource: whoever waited for that goes ahead.
+    pub(super) fn leave_lane(&mut self, slot: u32) {
+        match self.leave(slot) {
+            Left::Nothing => {}
+            Left::Next(next) => self.start_queued(next),
+            Left::Close(close) => self.issue(close),
+        }
+    }
+
+    /// The next in a stream's queue has its turn.
+    fn start_queued(&mut self, slot: u32) {
+        if self.entries[slot as usize].phase != Phase::Queued {
+            return; // lowered behind its predecessor: the kernel has it already
+        }
+        let Some(resource) = self.resource(slot) else { return };
+        let lane = self.entries[slot as usize].lane;
+        // SAFETY: the operation holds its resource while it is in flight.
+        match self.usable(slot, unsafe { resource.as_ref() }, lane) {
+            Ok(()) => self.issue(slot),
+            Err(status) => {
+                // Its end leaves the lane, which starts the one behind it: one step a completion, not a recursion.
+                self.end(slot, Err(status));
+            }
+        }
+    }
+
+    /// Ends an operation: frees its identity, continues its chain, then tells its owner.
+    ///
+    /// The chain goes on before the callback runs, so that a callback that panics, or takes its time, stops nothing.
+    pub(super) fn finish(&mut self, slot: u32, result: Result<i64>) {
+        self.leave_lane(slot);
+        if let Err(status) = &result {
+            self.note_failure(slot, status);
+        }
+        let entry = &mut self.entries[slot as usize];
+        let raw = entry.op.expect("an occupied slot");
+        let (next, parent, token) = (entry.next, entry.parent, entry.token);
+        let lowered = entry.flags.contains(Flags::BY_KERNEL);
+        // SAFETY: the operation is the engine's until it is delivered.
+        let table = unsafe { raw.as_ref() }.table;
+        if table.class == Class::Sequence {
+            self.release_steps(slot);
+        }
+        self.entries[slot as usize].vacate();
+        self.vacate(slot, token.generation());
+        if next != NIL {
+            match &result {
+                Ok(_) => self.proceed(next),
+                Err(_) => self.doom(next),
+            }
+        }
+        self.counts.completed += 1;
+        let result = match result {
+            // SAFETY: the table is the operation's own.
+            Err(status) if !status.is_cancelled() => Err(unsafe { (table.explain)(raw, status) }),
+            result => result,
+        };
+        let failed = if parent == NIL { None } else { result.as_ref().err().cloned() };
+        let ended = Ended { result, lowered };
+        // SAFETY: the operation has ended, its slot is free, and nothing refers to it: its storage goes back to the
+        // program. A step's storage stays with its sequence, which is in flight.
+        unsafe { (table.deliver)(raw, ended, &mut Context { engine: self }) };
+        if parent != NIL {
+            self.step_ended(parent, failed);
+        }
+    }
+
+    pub(super) fn vacate(&mut self, slot: u32, generation: u64) {
+        self.live -= 1;
+        let reusable = self.shared.slots.get(slot).vacate(generation);
+        if slot & 1 == 0 {
+            self.local_live -= 1;
+            if reusable {
+                self.free.push_back(slot);
+            }
+        } else if reusable {
+            self.shared.remote_slots.release(slot);
+        }
+    }
+
+    /// A transfer that failed leaves its stream with a hole: later sends must not go.
+    fn note_failure(&mut self, slot: u32, status: &Status) {
+        let Class::Kernel(lane) = self.table(slot).class else { return };
+        let flow = self.transfer(slot).flow;
+        let torn = status.is_cancelled() && lane == Lane::Send && self.entries[slot as usize].progress > 0;
+        if lane == Lane::Other || flow == Flow::None || (status.is_cancelled() && !torn) {
+            return;
+        }
+        let end_of_stream = status.code() == Code::OutOfRange && flow == Flow::Received;
+        if let (Some(resource), false) = (self.resource(slot), end_of_stream) {
+            let torn = torn.then(|| failure(self.raw(slot), Code::Aborted, 0).with_message("a send was cancelled midway"));
+            // SAFETY: the operation still holds its resource.
+            unsafe { resource.as_ref() }.set_failure(torn.as_ref().unwrap_or(status));
+        }
+    }
+
+    /// The step before `slot` has succeeded.
+    fn proceed(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        entry.previous = NIL;
+        if !entry.flags.contains(Flags::LOWERED) {
+            self.counts.steps_by_poll += 1;
+            return self.start(slot);
+        }
+        if entry.flags.contains(Flags::HELD) {
+            entry.flags.remove(Flags::HELD);
+            let completion = Completion { token: entry.token, result: entry.held, flags: 0 };
+            self.queue.push(completion);
+        } else if entry.flags.contains(Flags::CANCEL) {
+            // A cancel found nothing while this step had not started. It has now.
+            let token = entry.token;
+            self.cancel_in_backend(token);
+        }
+    }
+
+    /// The step before `slot` has failed: it ends cancelled, without effect, and those behind it after it.
+    pub(super) fn doom(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        entry.previous = NIL;
+        entry.flags.insert(Flags::DOOMED);
+        if !entry.flags.contains(Flags::LOWERED) {
+            self.end_cancelled(slot);
+        } else if entry.flags.contains(Flags::HELD) {
+            entry.flags.remove(Flags::HELD);
+            let completion = Completion { token: entry.token, result: entry.held, flags: 0 };
+            self.queue.push(completion);
+        }
+        // Otherwise its completion is still to come from the kernel.
+    }
+}

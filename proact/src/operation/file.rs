@@ -1,0 +1,419 @@
+//! Files: open, read, write, sync, stat, truncate, allocate, attributes.
+
+use std::path::Path;
+
+use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
+use super::path::PathArgument;
+use crate::backend::{Descriptor, Metadata, OpenFlags, Request, TRANSFER_MAX};
+use crate::memory::{StableBytes, StableBytesMut};
+use crate::resource::{File, Home, Lane, Resource};
+use crate::status::{Code, Operation, Result, Status};
+
+/// Opens a file or directory.
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`, `AlreadyExists` (with [`OpenFlags::CREATE_NEW`]), and at submit `InvalidArgument`
+/// for flags that do not go together.
+#[derive(Clone, Debug)]
+pub struct Open {
+    path: PathArgument,
+    flags: OpenFlags,
+    mode: u32,
+}
+
+impl Open {
+    /// Opens `path`, relative to the working directory, closed on exec; a new file gets mode `0o666` less the process's
+    /// mask.
+    pub fn new(path: impl AsRef<Path>, flags: OpenFlags) -> Open {
+        Open { path: PathArgument::new(path.as_ref()), flags, mode: 0o666 }
+    }
+
+    /// With other permission bits for a new file.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Open {
+        self.mode = mode;
+        self
+    }
+}
+
+impl Sealed for Open {}
+
+impl Kind for Open {
+    type Output = File;
+    const OPERATION: Operation = Operation::FileOpen;
+    const CLASS: Class = Class::Kernel(Lane::Other);
+
+    fn validate(&mut self, _: Home) -> Result<()> {
+        self.path.check(Self::OPERATION)?;
+        let flags = self.flags;
+        let has = |flag| flags.contains(flag);
+        let writes = OpenFlags::CREATE | OpenFlags::CREATE_NEW | OpenFlags::TRUNCATE | OpenFlags::APPEND;
+        let why = if !flags.intersects(OpenFlags::READ | OpenFlags::WRITE) {
+            "neither READ nor WRITE"
+        } else if flags.intersects(writes) && !has(OpenFlags::WRITE) {
+            "CREATE, TRUNCATE and APPEND need WRITE"
+        } else if has(OpenFlags::CREATE_NEW) && !has(OpenFlags::CREATE) {
+            "CREATE_NEW needs CREATE"
+        } else if has(OpenFlags::APPEND | OpenFlags::TRUNCATE) {
+            "APPEND excludes TRUNCATE"
+        } else if has(OpenFlags::DIRECTORY) && has(OpenFlags::WRITE) {
+            "DIRECTORY excludes WRITE"
+        } else if flags.contains(OpenFlags::all()) || OpenFlags::from_bits(flags.bits()).is_none() {
+            "unknown flags"
+        } else {
+            return Ok(());
+        };
+        Err(self.explain(Status::new(Code::InvalidArgument, Self::OPERATION).with_message(why)))
+    }
+
+    fn request(&mut self, _: usize) -> Request {
+        Request::Open { path: self.path.as_ptr(), flags: self.flags, mode: self.mode }
+    }
+
+    fn settle(&mut self, value: i64, home: Home) -> Result<File> {
+        Ok(File::adopt(home, Descriptor(value)))
+    }
+
+    fn explain(&self, status: Status) -> Status {
+        self.path.explain(status)
+    }
+}
+
+/// Reads from a file at an offset into the operation's own buffer. Yields how many bytes.
+#[derive(Clone, Debug)]
+pub struct Read<B> {
+    /// The file.
+    pub file: File,
+    /// Where in the file.
+    pub offset: u64,
+    /// Where the bytes go: its whole length is asked for.
+    pub buffer: B,
+    exact: bool,
+}
+
+impl<B: StableBytesMut> Read<B> {
+    /// Fills the whole buffer; an end of file before that is `OutOfRange`.
+    pub fn exact(file: File, offset: u64, buffer: B) -> Read<B> {
+        Read { file, offset, buffer, exact: true }
+    }
+
+    /// Reads at most the buffer's length: what one system call gives, 0 at or past the end.
+    pub fn some(file: File, offset: u64, buffer: B) -> Read<B> {
+        Read { file, offset, buffer, exact: false }
+    }
+}
+
+impl<B: StableBytesMut> Sealed for Read<B> {}
+
+impl<B: StableBytesMut> Kind for Read<B> {
+    type Output = usize;
+    const OPERATION: Operation = Operation::FileRead;
+    const CLASS: Class = Class::Kernel(Lane::Other);
+
+    fn validate(&mut self, home: Home) -> Result<()> {
+        check_range(Self::OPERATION, self.offset, self.buffer.len())?;
+        self.file.resource().check(home, Self::OPERATION)
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        Some(self.file.resource())
+    }
+
+    fn transfer(&self) -> Transfer {
+        Transfer { length: self.buffer.len(), exact: self.exact, flow: Flow::Read }
+    }
+
+    fn request(&mut self, progress: usize) -> Request {
+        Request::Read {
+            file: self.file.resource().raw(),
+            offset: self.offset + progress as u64,
+            buffer: self.buffer.as_mut_ptr().wrapping_add(progress),
+            length: (self.buffer.len() - progress).min(TRANSFER_MAX),
+        }
+    }
+
+    fn settle(&mut self, value: i64, _: Home) -> Result<usize> {
+        Ok(value as usize)
+    }
+}
+
+/// Writes the operation's own buffer to a file at an offset. Yields how many bytes.
+///
+/// Completion says that the kernel has the bytes; that they survive a crash is what [`Sync`] says.
+#[derive(Clone, Debug)]
+pub struct Write<B> {
+    /// The file.
+    pub file: File,
+    /// Where in the file; ignored by one opened with [`OpenFlags::APPEND`].
+    pub offset: u64,
+    /// The bytes.
+    pub buffer: B,
+    exact: bool,
+}
+
+impl<B: StableBytes> Write<B> {
+    /// Writes the whole buffer.
+    pub fn exact(file: File, offset: u64, buffer: B) -> Write<B> {
+        Write { file, offset, buffer, exact: true }
+    }
+
+    /// Writes at most the buffer's length: what one system call takes.
+    pub fn some(file: File, offset: u64, buffer: B) -> Write<B> {
+        Write { file, offset, buffer, exact: false }
+    }
+}
+
+impl<B: StableBytes> Sealed for Write<B> {}
+
+impl<B: StableBytes> Kind for Write<B> {
+    type Output = usize;
+    const OPERATION: Operation = Operation::FileWrite;
+    const CLASS: Class = Class::Kernel(Lane::Other);
+
+    fn validate(&mut self, home: Home) -> Result<()> {
+        check_range(Self::OPERATION, self.offset, self.buffer.len())?;
+        self.file.resource().check(home, Self::OPERATION)
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        Some(self.file.resource())
+    }
+
+    fn transfer(&self) -> Transfer {
+        Transfer { length: self.buffer.len(), exact: self.exact, flow: Flow::Written }
+    }
+
+    fn request(&mut self, progress: usize) -> Request {
+        Request::Write {
+            file: self.file.resource().raw(),
+            offset: self.offset + progress as u64,
+            buffer: self.buffer.as_ptr().wrapping_add(progress),
+            length: (self.buffer.len() - progress).min(TRANSFER_MAX),
+        }
+    }
+
+    fn settle(&mut self, value: i64, _: Home) -> Result<usize> {
+        Ok(value as usize)
+    }
+}
+
+/// The kernel's offsets are signed: what would pass their end is refused before it wraps.
+fn check_range(operation: Operation, offset: u64, length: usize) -> Result<()> {
+    match offset.checked_add(length as u64) {
+        Some(end) if end <= i64::MAX as u64 => Ok(()),
+        _ => Err(Status::new(Code::InvalidArgument, operation).with_message("offset and length pass 2^63 - 1")),
+    }
+}
+
+macro_rules! file_kind {
+    ($kind:ident, $operation:expr, $output:ty, |$self:ident, $raw:ident| $request:expr, |$this:ident| $settle:expr) => {
+        impl Sealed for $kind {}
+
+        impl Kind for $kind {
+            type Output = $output;
+            const OPERATION: Operation = $operation;
+            const CLASS: Class = Class::Kernel(Lane::Other);
+
+            fn validate(&mut self, home: Home) -> Result<()> {
+                self.file.resource().check(home, Self::OPERATION)
+            }
+
+            fn resource(&self) -> Option<&Resource> {
+                Some(self.file.resource())
+            }
+
+            fn request(&mut $self, _: usize) -> Request {
+                let $raw = $self.file.resource().raw();
+                $request
+            }
+
+            fn settle(&mut $this, _: i64, _: Home) -> Result<$output> {
+                Ok($settle)
+            }
+        }
+    };
+}
+
+/// Makes what was written to a file durable.
+///
+/// It covers the writes that completed before it was submitted. A new name in a directory is durable only after a sync
+/// of the directory too.
+#[derive(Clone, Debug)]
+pub struct Sync {
+    file: File,
+    data_only: bool,
+}
+
+impl Sync {
+    /// Data and all metadata (`fsync`).
+    pub fn all(file: File) -> Sync {
+        Sync { file, data_only: false }
+    }
+
+    /// Data, and the metadata needed to read it back (`fdatasync`).
+    pub fn data(file: File) -> Sync {
+        Sync { file, data_only: true }
+    }
+}
+
+file_kind!(
+    Sync,
+    Operation::FileSync,
+    (),
+    |self, raw| Request::Sync { file: raw, data_only: self.data_only },
+    |self| ()
+);
+
+/// Tells what is known of an open file.
+#[derive(Clone, Debug)]
+pub struct Stat {
+    file: File,
+    metadata: Metadata,
+}
+
+impl Stat {
+    /// Asks about `file`.
+    pub fn new(file: File) -> Stat {
+        Stat { file, metadata: Metadata::EMPTY }
+    }
+}
+
+file_kind!(
+    Stat,
+    Operation::FileStat,
+    Metadata,
+    |self, raw| Request::StatFile { file: raw, metadata: &raw mut self.metadata },
+    |self| self.metadata
+);
+
+/// Cuts a file, or extends it with zeros.
+#[derive(Clone, Debug)]
+pub struct Truncate {
+    file: File,
+    size: u64,
+}
+
+impl Truncate {
+    /// Makes `file` exactly `size` bytes long.
+    pub fn new(file: File, size: u64) -> Truncate {
+        Truncate { file, size }
+    }
+}
+
+file_kind!(
+    Truncate,
+    Operation::FileTruncate,
+    (),
+    |self, raw| Request::Truncate { file: raw, size: self.size },
+    |self| ()
+);
+
+/// Reserves disk space for a range of a file, so that writing it cannot run out of space; extends the file to the
+/// range's end.
+///
+/// # Errors
+/// `ResourceExhausted` when the disk is full, `Unavailable` on a file system that cannot.
+#[derive(Clone, Debug)]
+pub struct Allocate {
+    file: File,
+    offset: u64,
+    length: u64,
+}
+
+impl Allocate {
+    /// Reserves `length` bytes (at least one) at `offset`.
+    pub fn new(file: File, offset: u64, length: u64) -> Allocate {
+        Allocate { file, offset, length }
+    }
+}
+
+file_kind!(
+    Allocate,
+    Operation::FileAllocate,
+    (),
+    |self, raw| Request::Allocate { file: raw, offset: self.offset, length: self.length },
+    |self| ()
+);
+
+/// Sets a file's permission bits and the time of its last change.
+#[derive(Clone, Debug)]
+pub struct SetAttributes {
+    file: File,
+    mode: Option<u32>,
+    modified: Option<(i64, u32)>,
+}
+
+impl SetAttributes {
+    /// Changes nothing yet.
+    pub fn new(file: File) -> SetAttributes {
+        SetAttributes { file, mode: None, modified: None }
+    }
+
+    /// Permission bits (`0o7777`).
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> SetAttributes {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Time of last change: seconds since 1970 and nanoseconds within that second.
+    #[must_use]
+    pub fn modified(mut self, seconds: i64, nanoseconds: u32) -> SetAttributes {
+        self.modified = Some((seconds, nanoseconds));
+        self
+    }
+}
+
+file_kind!(
+    SetAttributes,
+    Operation::FileSetAttributes,
+    (),
+    |self, raw| Request::SetAttributes { file: raw, mode: self.mode, modified: self.modified },
+    |self| ()
+);
+
+/// Tells what is known of a path.
+#[derive(Clone, Debug)]
+pub struct StatPath {
+    path: PathArgument,
+    follow: bool,
+    metadata: Metadata,
+}
+
+impl StatPath {
+    /// Asks about what `path` leads to.
+    pub fn new(path: impl AsRef<Path>) -> StatPath {
+        StatPath { path: PathArgument::new(path.as_ref()), follow: true, metadata: Metadata::EMPTY }
+    }
+
+    /// If the path is a symbolic link, asks about the link itself.
+    #[must_use]
+    pub fn no_follow(mut self) -> StatPath {
+        self.follow = false;
+        self
+    }
+}
+
+impl Sealed for StatPath {}
+
+impl Kind for StatPath {
+    type Output = Metadata;
+    const OPERATION: Operation = Operation::FileStat;
+    const CLASS: Class = Class::Kernel(Lane::Other);
+
+    fn validate(&mut self, _: Home) -> Result<()> {
+        self.path.check(Self::OPERATION)
+    }
+
+    fn request(&mut self, _: usize) -> Request {
+        Request::StatPath { path: self.path.as_ptr(), follow: self.follow, metadata: &raw mut self.metadata }
+    }
+
+    fn settle(&mut self, _: i64, _: Home) -> Result<Metadata> {
+        Ok(self.metadata)
+    }
+
+    fn explain(&self, status: Status) -> Status {
+        self.path.explain(status)
+    }
+}

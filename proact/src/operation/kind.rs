@@ -1,0 +1,133 @@
+//! What a kind of operation tells the engine about itself.
+
+use std::ptr::NonNull;
+
+use super::semaphore::{SignalState, WaitState};
+use super::sequence::SequenceState;
+use crate::backend::Request;
+use crate::resource::{Home, Lane, Resource};
+use crate::status::{Operation, Result, Status};
+use crate::time::Time;
+
+/// A kind of operation: its parameters, and what it yields. Implemented by this crate's kinds alone.
+///
+/// The hidden items are how the engine asks; they are no interface.
+pub trait Kind: sealed::Sealed + Sized + 'static {
+    /// What a successful one yields.
+    type Output;
+
+    #[doc(hidden)]
+    const OPERATION: Operation;
+    #[doc(hidden)]
+    const CLASS: Class;
+
+    /// Whether it may be submitted at `home`, before anything has happened.
+    #[doc(hidden)]
+    fn validate(&mut self, home: Home) -> Result<()> {
+        let _ = home;
+        Ok(())
+    }
+
+    /// The resource it works on.
+    #[doc(hidden)]
+    fn resource(&self) -> Option<&Resource> {
+        None
+    }
+
+    /// How much it moves.
+    #[doc(hidden)]
+    fn transfer(&self) -> Transfer {
+        Transfer::NONE
+    }
+
+    /// The request for what is left after `progress` bytes. Only of [`Class::Kernel`].
+    #[doc(hidden)]
+    fn request(&mut self, progress: usize) -> Request {
+        let _ = progress;
+        Request::Nop
+    }
+
+    /// The state that the engine's portable machinery works on. Only of the other classes.
+    #[doc(hidden)]
+    fn portable(&mut self) -> Portable {
+        Portable::None
+    }
+
+    /// Makes the output of a result that is not an error; adopts the resource it names.
+    #[doc(hidden)]
+    fn settle(&mut self, value: i64, home: Home) -> Result<Self::Output>;
+
+    /// Names what a failure was about: a path, an address.
+    #[doc(hidden)]
+    fn explain(&self, status: Status) -> Status {
+        status
+    }
+}
+
+pub(crate) mod sealed {
+    /// Keeps `Kind` to this crate.
+    pub trait Sealed {}
+}
+
+/// Who carries an operation out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// The backend, standing in this lane of its resource.
+    Kernel(Lane),
+    /// The engine's timers.
+    Timer,
+    /// The engine and the semaphores' waiter queues, or the kernel when lowered.
+    SemaphoreWait,
+    /// The engine, when its turn comes.
+    SemaphoreSignal,
+    /// The engine, step by step.
+    Sequence,
+    /// The engine first, which ends what is pending on the resource, then the backend.
+    Close,
+}
+
+/// How many bytes an operation moves, and whether less is a success.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transfer {
+    /// All of it; [`usize::MAX`] means that the result is no count.
+    pub length: usize,
+    /// Anything short is a failure.
+    pub exact: bool,
+    /// Which counter the bytes go to.
+    pub flow: Flow,
+}
+
+/// Which way bytes move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// No bytes.
+    None,
+    /// From a file.
+    Read,
+    /// To a file.
+    Written,
+    /// From a socket.
+    Received,
+    /// To a socket.
+    Sent,
+}
+
+impl Transfer {
+    /// The result is no count of bytes.
+    pub const NONE: Transfer = Transfer { length: usize::MAX, exact: false, flow: Flow::None };
+}
+
+/// What the portable machinery works on. The pointers are into the operation, and good while it is in flight.
+#[derive(Clone, Copy)]
+pub enum Portable {
+    /// Nothing.
+    None,
+    /// When to fire.
+    Timer(Time),
+    /// What to wait for.
+    Wait(NonNull<WaitState>),
+    /// What to signal.
+    Signal(NonNull<SignalState>),
+    /// What to run.
+    Sequence(NonNull<SequenceState>),
+}

@@ -1,0 +1,31 @@
+//! The operation that does nothing.
+
+use super::kind::{Class, Kind, sealed::Sealed};
+use crate::backend::Request;
+use crate::resource::{Home, Lane};
+use crate::status::{Operation, Result};
+
+/// Does nothing, and completes on the next poll.
+///
+/// It goes the whole way through the backend (on io_uring through the kernel), so it measures what that way costs; as
+/// the last of a batch or chain it marks the end, and as a hop it runs a callback on the poll thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nop;
+
+impl Sealed for Nop {}
+
+impl Kind for Nop {
+    type Output = ();
+    const OPERATION: Operation = Operation::Nop;
+    const CLASS: Class = Class::Kernel(Lane::Other);
+
+    #[inline]
+    fn request(&mut self, _: usize) -> Request {
+        Request::Nop
+    }
+
+    #[inline]
+    fn settle(&mut self, _: i64, _: Home) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,340 @@
+//! An operation's storage: made once, moved into the proactor by submit, moved back by its final completion.
+
+use std::any::TypeId;
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+
+use super::context::Context;
+use super::kind::{Class, Kind, Portable, Transfer};
+use crate::backend::{Request, Token};
+use crate::resource::{Home, Resource};
+use crate::status::{Operation, Result, Status};
+
+/// One operation with its parameters and the user's state: storage for one flight at a time, reusable for ever.
+///
+/// [`Op::new`] makes it, in a box that never moves. Submitting moves the box into the proactor; the final completion
+/// moves it back, into [`Complete::done`]. Between the two nothing of the program can reach it, so the kernel may write
+/// to what it holds. Submitting it again costs no allocation.
+///
+/// # Examples
+///
+/// ```
+/// use proact::operation::{Complete, Context, Nop, Op, Outcome};
+///
+/// struct Count(u32);
+///
+/// impl Complete<Nop> for Count {
+///     fn done(mut op: Box<Op<Nop, Self>>, outcome: Outcome<Nop>, cx: &mut Context<'_>) {
+///         assert!(outcome.result.is_ok());
+///         op.state.0 += 1;
+///         if op.state.0 < 3 {
+///             cx.submit(op).unwrap(); // the same storage, again
+///         }
+///     }
+/// }
+///
+/// let mut proactor = proact::proactor::Builder::new().build().unwrap();
+/// proactor.submit(Op::new(Nop, Count(0))).unwrap();
+/// while proactor.pending() > 0 {
+///     proactor.poll(proact::time::Timeout::Infinite).unwrap();
+/// }
+/// ```
+#[repr(C)]
+pub struct Op<K, S> {
+    header: Header,
+    /// What to do. Between flights it may be changed.
+    pub kind: K,
+    /// The user's part: who is told, and with what at hand.
+    pub state: S,
+}
+
+/// How the user's state is told of an operation's outcome. Called on the poll thread, inside `poll`, under no lock.
+///
+/// A callback must not block: while it runs, nothing else on its proactor moves. Long work belongs on another thread,
+/// which is handed a [`Handle`](crate::proactor::Handle), or a semaphore to signal, for the way back.
+/// [`Statistics`](crate::proactor::Statistics) keep the longest callback seen.
+pub trait Complete<K: Kind>: Sized + 'static {
+    /// The final outcome: the storage comes back, and may be submitted again.
+    fn done(op: Box<Op<K, Self>>, outcome: Outcome<K>, cx: &mut Context<'_>);
+
+    /// One of several outcomes of a multishot operation, which goes on: its state is lent. No operation is multishot
+    /// yet, so this is not called.
+    fn more(&mut self, outcome: Outcome<K>, cx: &mut Context<'_>) {
+        let _ = (outcome, cx);
+    }
+}
+
+/// Nobody is told: the operation's storage is freed at its end.
+impl<K: Kind> Complete<K> for () {
+    fn done(_: Box<Op<K, ()>>, _: Outcome<K>, _: &mut Context<'_>) {}
+}
+
+/// How an operation ended.
+pub struct Outcome<K: Kind> {
+    /// What it yielded, or why it failed. `Cancelled` also says that an earlier step of its chain failed.
+    pub result: Result<K::Output>,
+    /// Whether it ran as a step of a chain that was handed to the kernel whole.
+    pub lowered: bool,
+}
+
+impl<K: Kind> fmt::Debug for Outcome<K>
+where
+    K::Output: fmt::Debug,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outcome").field("result", &self.result).field("lowered", &self.lowered).finish()
+    }
+}
+
+impl<K: Kind, S: Complete<K>> Op<K, S> {
+    /// Storage for one operation of `kind`, whose outcomes go to `state`.
+    #[allow(clippy::new_ret_no_self)] // an operation only ever lives in its box
+    #[track_caller]
+    pub fn new(kind: K, state: S) -> Box<Op<K, S>> {
+        Box::new(Op { header: Header::new(&Table::<K, S>::OWNED), kind, state })
+    }
+
+    pub(super) fn into_raw(self: Box<Self>) -> NonNull<Header> {
+        // SAFETY: `Box::into_raw` never answers null. The header is the first field of a `repr(C)` struct, so its
+        // address is the operation's, with the provenance of the whole allocation.
+        unsafe { NonNull::new_unchecked(Box::into_raw(self).cast::<Header>()) }
+    }
+
+    /// # Safety
+    ///
+    /// `raw` came from [`Op::into_raw`] of the same types and is not used again.
+    pub(super) unsafe fn from_raw(raw: NonNull<Header>) -> Box<Self> {
+        // SAFETY: the caller's promise.
+        unsafe { Box::from_raw(raw.as_ptr().cast()) }
+    }
+}
+
+// SAFETY: the header's pointers are null or unused while the program owns the operation, and the engine's alone while
+// it is in flight; kind and state may move to another thread by their own types.
+unsafe impl<K: Send, S: Send> Send for Op<K, S> {}
+
+impl<K: fmt::Debug, S: fmt::Debug> fmt::Debug for Op<K, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Op").field("kind", &self.kind).field("state", &self.state).finish()
+    }
+}
+
+impl<K, S> Op<K, S> {
+    #[track_caller]
+    pub(super) fn with_table(table: &'static Vtable, kind: K, state: S) -> Op<K, S> {
+        Op { header: Header::new(table), kind, state }
+    }
+}
+
+/// The part of an operation that the engine knows.
+pub(super) struct Header {
+    pub(super) table: &'static Vtable,
+    /// The next operation of the same batch, between submit and launch.
+    pub(super) next: Option<NonNull<Header>>,
+    /// The batch below this one on the remote stack, between push and take.
+    pub(super) below: *mut (),
+    pub(super) token: Token,
+    /// Where it was submitted: what its failure names.
+    pub(super) location: &'static Location<'static>,
+    /// The next operation of the batch starts only after this one has succeeded.
+    pub(super) linked: bool,
+    pub(super) lowering: super::chain::Lowering,
+}
+
+impl Header {
+    #[track_caller]
+    pub(super) fn new(table: &'static Vtable) -> Header {
+        Header {
+            table,
+            next: None,
+            below: ptr::null_mut(),
+            token: Token::new(0, 0),
+            location: Location::caller(),
+            linked: false,
+            lowering: super::chain::Lowering::Auto,
+        }
+    }
+}
+
+/// How the engine reaches an operation whose types it does not know.
+///
+/// Every function wants a pointer that came from `into_raw` of the operation whose header names this table, while no
+/// reference to that operation exists.
+pub(super) struct Vtable {
+    pub(super) operation: Operation,
+    pub(super) class: Class,
+    pub(super) type_id: fn() -> (TypeId, TypeId),
+    pub(super) validate: unsafe fn(NonNull<Header>, Home) -> Result<()>,
+    pub(super) resource: unsafe fn(NonNull<Header>) -> Option<NonNull<Resource>>,
+    pub(super) transfer: unsafe fn(NonNull<Header>) -> Transfer,
+    pub(super) request: unsafe fn(NonNull<Header>, usize) -> Request,
+    pub(super) portable: unsafe fn(NonNull<Header>) -> Portable,
+    pub(super) deliver: unsafe fn(NonNull<Header>, Ended, &mut Context<'_>),
+    pub(super) explain: unsafe fn(NonNull<Header>, Status) -> Status,
+    pub(super) reset: unsafe fn(NonNull<Header>),
+    pub(super) free: unsafe fn(NonNull<Header>),
+}
+
+/// How an operation ended, before its kind has made an output of it.
+pub(super) struct Ended {
+    pub(super) result: Result<i64>,
+    pub(super) lowered: bool,
+}
+
+/// The tables of one pair of types.
+pub(super) struct Table<K, S>(std::marker::PhantomData<(K, S)>);
+
+impl<K: Kind, S: 'static> Table<K, S> {
+    pub(super) const fn with(
+        deliver: unsafe fn(NonNull<Header>, Ended, &mut Context<'_>),
+        reset: unsafe fn(NonNull<Header>),
+    ) -> Vtable {
+        Vtable {
+            operation: K::OPERATION,
+            class: K::CLASS,
+            type_id: || (TypeId::of::<K>(), TypeId::of::<S>()),
+            validate: validate::<K, S>,
+            resource: resource::<K, S>,
+            transfer: transfer::<K, S>,
+            request: request::<K, S>,
+            portable: portable::<K, S>,
+            deliver,
+            explain: explain::<K, S>,
+            reset,
+            free: free::<K, S>,
+        }
+    }
+}
+
+impl<K: Kind, S: Complete<K>> Table<K, S> {
+    const OWNED: Vtable = Table::<K, S>::with(deliver::<K, S>, |_| ());
+}
+
+/// The kind of an operation.
+///
+/// # Safety
+///
+/// As for every function of [`Vtable`], and the result is the only reference to the kind while it lives.
+unsafe fn kind<'a, K, S>(raw: NonNull<Header>) -> &'a mut K {
+    // SAFETY: the caller's promise; the header is at the operation's own address.
+    unsafe { &mut (*raw.cast::<Op<K, S>>().as_ptr()).kind }
+}
+
+unsafe fn validate<K: Kind, S>(raw: NonNull<Header>, home: Home) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe { kind::<K, S>(raw) }.validate(home)
+}
+
+unsafe fn resource<K: Kind, S>(raw: NonNull<Header>) -> Option<NonNull<Resource>> {
+    // SAFETY: the caller's promise.
+    unsafe { kind::<K, S>(raw) }.resource().map(NonNull::from)
+}
+
+unsafe fn transfer<K: Kind, S>(raw: NonNull<Header>) -> Transfer {
+    // SAFETY: the caller's promise.
+    unsafe { kind::<K, S>(raw) }.transfer()
+}
+
+unsafe fn request<K: Kind, S>(raw: NonNull<Header>, progress: usize) -> Request {
+    // SAFETY: the caller's promise.
+    unsafe { kind::<K, S>(raw) }.request(progress)
+}
+
+unsafe fn portable<K: Kind, S>(raw: NonNull<Header>) -> Portable {
+    // SAFETY: the caller's promise.
+    unsafe { kind::<K, S>(raw) }.portable()
+}
+
+unsafe fn explain<K: Kind, S>(raw: NonNull<Header>, status: Status) -> Status {
+    // SAFETY: the caller's promise.
+    unsafe { kind::<K, S>(raw) }.explain(status)
+}
+
+unsafe fn deliver<K: Kind, S: Complete<K>>(raw: NonNull<Header>, ended: Ended, cx: &mut Context<'_>) {
+    // SAFETY: the caller's promise: the operation has ended and its storage goes back to the program.
+    let mut op = unsafe { Op::<K, S>::from_raw(raw) };
+    let result = ended.result.and_then(|value| op.kind.settle(value, cx.home()));
+    S::done(op, Outcome { result, lowered: ended.lowered }, cx);
+}
+
+unsafe fn free<K, S>(raw: NonNull<Header>) {
+    // SAFETY: the caller's promise: the operation is not in flight and is not used again.
+    drop(unsafe { Box::from_raw(raw.cast::<Op<K, S>>().as_ptr()) });
+}
+
+/// An operation whose types are forgotten, so that different ones fit into one vector.
+///
+/// ```
+/// use proact::operation::{AnyOp, Nop, Op};
+/// let any = AnyOp::from(Op::new(Nop, ()));
+/// let op: Box<Op<Nop, ()>> = any.downcast().unwrap();
+/// ```
+pub struct AnyOp {
+    raw: NonNull<Header>,
+}
+
+impl AnyOp {
+    /// The operation with its types again, if they are these.
+    ///
+    /// # Errors
+    /// Gives the operation back when its types are others.
+    pub fn downcast<K: Kind, S: Complete<K>>(self) -> Result<Box<Op<K, S>>, AnyOp> {
+        // SAFETY: this owns the operation, so its header is there and no one else's.
+        let table = unsafe { self.raw.as_ref() }.table;
+        if (table.type_id)() != (TypeId::of::<K>(), TypeId::of::<S>()) {
+            return Err(self);
+        }
+        // SAFETY: the table's types are K and S, so `into_raw` was of `Op<K, S>`; `self` is forgotten.
+        Ok(unsafe { Op::from_raw(self.into_raw()) })
+    }
+
+    /// What the operation is.
+    pub fn operation(&self) -> Operation {
+        // SAFETY: this owns the operation.
+        unsafe { self.raw.as_ref() }.table.operation
+    }
+
+    pub(super) fn into_raw(self) -> NonNull<Header> {
+        ManuallyDrop::new(self).raw
+    }
+
+    pub(super) fn raw(&self) -> NonNull<Header> {
+        self.raw
+    }
+
+    /// # Safety
+    ///
+    /// `raw` came from `into_raw`, of this or of [`Op`], and is not used again.
+    pub(super) unsafe fn from_raw(raw: NonNull<Header>) -> AnyOp {
+        AnyOp { raw }
+    }
+}
+
+impl<K: Kind, S: Complete<K>> From<Box<Op<K, S>>> for AnyOp {
+    fn from(op: Box<Op<K, S>>) -> AnyOp {
+        AnyOp { raw: op.into_raw() }
+    }
+}
+
+impl Drop for AnyOp {
+    fn drop(&mut self) {
+        // SAFETY: this owns the operation, which is not in flight, and goes away.
+        unsafe { (self.raw.as_ref().table.free)(self.raw) }
+    }
+}
+
+impl fmt::Debug for AnyOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AnyOp({})", self.operation())
+    }
+}
+
+/// The failure of an operation, told at the place where it was submitted.
+#[cold]
+pub(super) fn failure(raw: NonNull<Header>, code: crate::status::Code, os_error: i32) -> Status {
+    // SAFETY: called by the engine for an operation in flight.
+    let header = unsafe { raw.as_ref() };
+    Status::at(code, header.table.operation, os_error, header.location)
+}

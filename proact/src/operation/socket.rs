@@ -1,0 +1,230 @@
+//! Stream sockets: accept, connect, receive, send.
+
+use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
+use crate::backend::{Descriptor, RawAddress, Request, TRANSFER_MAX};
+use crate::memory::{StableBytes, StableBytesMut};
+use crate::resource::{Address, Home, Lane, Resource, Socket};
+use crate::status::{Operation, Result, Status};
+
+/// Accepts one connection from a listener.
+#[derive(Clone, Debug)]
+pub struct Accept {
+    listener: Socket,
+    peer: RawAddress,
+}
+
+/// What an accept yields.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub socket: Socket,
+    /// Who connected.
+    pub peer: Address,
+}
+
+impl Accept {
+    /// Accepts from `listener`.
+    pub fn new(listener: Socket) -> Accept {
+        Accept { listener, peer: RawAddress::EMPTY }
+    }
+}
+
+impl Sealed for Accept {}
+
+impl Kind for Accept {
+    type Output = Accepted;
+    const OPERATION: Operation = Operation::SocketAccept;
+    const CLASS: Class = Class::Kernel(Lane::Other);
+
+    fn validate(&mut self, home: Home) -> Result<()> {
+        self.listener.resource().check(home, Self::OPERATION)
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        Some(self.listener.resource())
+    }
+
+    fn request(&mut self, _: usize) -> Request {
+        self.peer = RawAddress::EMPTY;
+        Request::Accept { listener: self.listener.resource().raw(), peer: &raw mut self.peer }
+    }
+
+    fn settle(&mut self, value: i64, home: Home) -> Result<Accepted> {
+        // The descriptor is adopted first: nothing that fails after this can lose it.
+        let socket = Socket::adopt(home, Descriptor(value));
+        let peer = Address::from_raw(&self.peer)?;
+        Ok(Accepted { socket, peer })
+    }
+}
+
+/// Connects a socket.
+///
+/// # Errors
+/// `Unavailable` when nobody listens or there is no way, `DeadlineExceeded` when the system gave up. Make a new socket
+/// to try again: a system need not let one that failed try twice.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    socket: Socket,
+    address: Address,
+    raw: RawAddress,
+}
+
+impl Connect {
+    /// Connects `socket` to `address`.
+    pub fn new(socket: Socket, address: Address) -> Connect {
+        Connect { socket, address, raw: RawAddress::EMPTY }
+    }
+}
+
+impl Sealed for Connect {}
+
+impl Kind for Connect {
+    type Output = ();
+    const OPERATION: Operation = Operation::SocketConnect;
+    const CLASS: Class = Class::Kernel(Lane::Send);
+
+    fn validate(&mut self, home: Home) -> Result<()> {
+        self.raw = self.address.to_raw()?;
+        self.socket.resource().check(home, Self::OPERATION)
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        Some(self.socket.resource())
+    }
+
+    fn request(&mut self, _: usize) -> Request {
+        Request::Connect { socket: self.socket.resource().raw(), address: &raw const self.raw }
+    }
+
+    fn settle(&mut self, _: i64, _: Home) -> Result<()> {
+        Ok(())
+    }
+
+    fn explain(&self, status: Status) -> Status {
+        status.with_context(format!("to {}", self.address))
+    }
+}
+
+/// Receives into the operation's own buffer. Yields how many bytes.
+///
+/// Receives of one socket are filled in the order in which they were submitted, each whole before the next begins.
+#[derive(Clone, Debug)]
+pub struct Receive<B> {
+    /// The socket.
+    pub socket: Socket,
+    /// Where the bytes go.
+    pub buffer: B,
+    exact: bool,
+}
+
+impl<B: StableBytesMut> Receive<B> {
+    /// Fills the whole buffer; an end of the stream before that is `OutOfRange`.
+    pub fn exact(socket: Socket, buffer: B) -> Receive<B> {
+        Receive { socket, buffer, exact: true }
+    }
+
+    /// Receives what is there, at most the buffer's length; 0 at the end of the stream.
+    pub fn some(socket: Socket, buffer: B) -> Receive<B> {
+        Receive { socket, buffer, exact: false }
+    }
+}
+
+impl<B: StableBytesMut> Sealed for Receive<B> {}
+
+impl<B: StableBytesMut> Kind for Receive<B> {
+    type Output = usize;
+    const OPERATION: Operation = Operation::SocketReceive;
+    const CLASS: Class = Class::Kernel(Lane::Receive);
+
+    fn validate(&mut self, home: Home) -> Result<()> {
+        self.socket.resource().check(home, Self::OPERATION)
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        Some(self.socket.resource())
+    }
+
+    fn transfer(&self) -> Transfer {
+        Transfer { length: self.buffer.len(), exact: self.exact, flow: Flow::Received }
+    }
+
+    fn request(&mut self, progress: usize) -> Request {
+        Request::Receive {
+            socket: self.socket.resource().raw(),
+            buffer: self.buffer.as_mut_ptr().wrapping_add(progress),
+            length: (self.buffer.len() - progress).min(TRANSFER_MAX),
+            exact: self.exact,
+        }
+    }
+
+    fn settle(&mut self, value: i64, _: Home) -> Result<usize> {
+        Ok(value as usize)
+    }
+}
+
+/// Sends the operation's own buffer. Yields how many bytes.
+///
+/// Sends of one socket go out in the order in which they were submitted, each whole before the next begins. After one
+/// has failed, the rest are refused with the same failure: the peer would read a stream with a hole.
+#[derive(Clone, Debug)]
+pub struct Send<B> {
+    /// The socket.
+    pub socket: Socket,
+    /// The bytes.
+    pub buffer: B,
+    exact: bool,
+    more: bool,
+}
+
+impl<B: StableBytes> Send<B> {
+    /// Sends the whole buffer.
+    pub fn exact(socket: Socket, buffer: B) -> Send<B> {
+        Send { socket, buffer, exact: true, more: false }
+    }
+
+    /// Sends at most the buffer's length: what the kernel takes at once.
+    pub fn some(socket: Socket, buffer: B) -> Send<B> {
+        Send { socket, buffer, exact: false, more: false }
+    }
+
+    /// Says that more follows at once, so that the kernel may wait and fill its segments (`MSG_MORE`).
+    #[must_use]
+    pub fn more(mut self) -> Send<B> {
+        self.more = true;
+        self
+    }
+}
+
+impl<B: StableBytes> Sealed for Send<B> {}
+
+impl<B: StableBytes> Kind for Send<B> {
+    type Output = usize;
+    const OPERATION: Operation = Operation::SocketSend;
+    const CLASS: Class = Class::Kernel(Lane::Send);
+
+    fn validate(&mut self, home: Home) -> Result<()> {
+        self.socket.resource().check(home, Self::OPERATION)
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        Some(self.socket.resource())
+    }
+
+    fn transfer(&self) -> Transfer {
+        Transfer { length: self.buffer.len(), exact: self.exact, flow: Flow::Sent }
+    }
+
+    fn request(&mut self, progress: usize) -> Request {
+        Request::Send {
+            socket: self.socket.resource().raw(),
+            buffer: self.buffer.as_ptr().wrapping_add(progress),
+            length: (self.buffer.len() - progress).min(TRANSFER_MAX),
+            exact: self.exact,
+            more: self.more,
+        }
+    }
+
+    fn settle(&mut self, value: i64, _: Home) -> Result<usize> {
+        Ok(value as usize)
+    }
+}

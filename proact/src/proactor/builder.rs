@@ -1,0 +1,237 @@
+//! How a proactor is made.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::Proactor;
+use crate::backend::{Backend, BackendConfig, Capabilities};
+use crate::operation::engine::{Engine, Limits, Shared};
+use crate::resource::Home;
+use crate::status::{Code, Operation, Result, Status};
+
+/// Which backend to use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Choice {
+    /// The best that works here: io_uring, then epoll, then poll. The environment variable `PROACT_BACKEND` overrides
+    /// it.
+    #[default]
+    Auto,
+    /// io_uring (Linux 6.1 or newer).
+    IoUring,
+    /// epoll (Linux).
+    Epoll,
+    /// poll.
+    Poll,
+}
+
+impl Choice {
+    /// Every choice but `Auto`, best first.
+    pub const ALL: [Choice; 3] = [Choice::IoUring, Choice::Epoll, Choice::Poll];
+
+    /// Its name, as `PROACT_BACKEND` and the program's `--backend` spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Choice::Auto => "auto",
+            Choice::IoUring => "io_uring",
+            Choice::Epoll => "epoll",
+            Choice::Poll => "poll",
+        }
+    }
+}
+
+impl FromStr for Choice {
+    type Err = Status;
+
+    fn from_str(text: &str) -> Result<Choice> {
+        [Choice::Auto, Choice::IoUring, Choice::Epoll, Choice::Poll]
+            .into_iter()
+            .find(|choice| choice.name() == text)
+            .ok_or_else(|| {
+                Status::new(Code::InvalidArgument, Operation::Build)
+                    .with_message(format!("no backend {text:?}: expected auto, io_uring, epoll or poll"))
+            })
+    }
+}
+
+/// The environment variable that says which backend `Auto` means.
+pub const BACKEND_VARIABLE: &str = "PROACT_BACKEND";
+
+/// Makes proactors. A builder may be sent to the thread that builds.
+///
+/// ```
+/// use proact::proactor::{Builder, Choice};
+/// let mut proactor = Builder::new().backend(Choice::Poll).operations(1000).build().unwrap();
+/// assert_eq!(proactor.handle().backend(), "poll");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Builder {
+    choice: Choice,
+    config: BackendConfig,
+    limits: Limits,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Builder {
+    /// The defaults: the best backend, 65,536 operations in flight from the poll thread and 16,384 from others, a ring
+    /// of 256 entries, at most 4 worker threads.
+    pub fn new() -> Builder {
+        Builder {
+            choice: Choice::Auto,
+            config: BackendConfig::default(),
+            limits: Limits { local: 65_536, remote: 16_384, time_callbacks: false },
+        }
+    }
+
+    /// Which backend. Anything but `Auto` is forced: when it does not work here, `build` says why.
+    #[must_use]
+    pub fn backend(mut self, choice: Choice) -> Builder {
+        self.choice = choice;
+        self
+    }
+
+    /// The most operations in flight that the poll thread submitted, steps of sequences included (1 to 8,388,608).
+    /// Memory is taken as it is needed.
+    #[must_use]
+    pub fn operations(mut self, limit: u32) -> Builder {
+        self.limits.local = limit;
+        self
+    }
+
+    /// The most operations in flight that other threads submitted (1 to 8,388,608; 4 bytes each are taken at once).
+    #[must_use]
+    pub fn remote_operations(mut self, limit: u32) -> Builder {
+        self.limits.remote = limit;
+        self
+    }
+
+    /// Entries of the submission ring, or events taken by one wait (1 to 32,768). More operations than that may be in
+    /// flight: it is how many are handed over by one system call.
+    #[must_use]
+    pub fn entries(mut self, entries: u32) -> Builder {
+        self.config.entries = entries;
+        self
+    }
+
+    /// Uses only these capabilities, even where more are there: how one machine tests every degraded path.
+    #[must_use]
+    pub fn allow(mut self, capabilities: Capabilities) -> Builder {
+        self.config.allowed = capabilities;
+        self
+    }
+
+    /// The most worker threads (at least 1) that a backend starts for what it cannot do without blocking: files on epoll
+    /// and poll, few things on io_uring. None starts before the first such operation.
+    #[must_use]
+    pub fn workers_max(mut self, workers: usize) -> Builder {
+        self.config.workers_max = workers;
+        self
+    }
+
+    /// The name that its threads carry.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.config.name = name.into();
+        self
+    }
+
+    /// Times every callback with the precise clock, which about doubles the cost of the cheapest operations.
+    #[must_use]
+    pub fn time_callbacks(mut self, on: bool) -> Builder {
+        self.limits.time_callbacks = on;
+        self
+    }
+
+    pub(super) fn thread_name(&self) -> String {
+        self.config.name.clone()
+    }
+
+    /// Makes the proactor, on the thread that will poll it.
+    ///
+    /// # Errors
+    /// `Unavailable` when a forced backend does not work here, or none does, with the cause; `InvalidArgument` for an
+    /// option out of range or a `PROACT_BACKEND` that is no backend.
+    pub fn build(self) -> Result<Proactor> {
+        self.check()?;
+        let backend = self.make_backend()?;
+        // Identities of proactors are never used again: one that is 0 or wraps would take four billion builds.
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let proactor = NEXT.fetch_add(1, Ordering::Relaxed);
+        let home = Home { proactor, mode: backend.descriptor_mode() };
+        let slots = self.limits.local.max(self.limits.remote) * 2;
+        let shared = Shared::new(home, slots, self.limits.remote, &*backend, self.config.clock.clone());
+        Ok(Proactor::new(Engine::new(Arc::new(shared), backend, self.limits)))
+    }
+
+    fn check(&self) -> Result<()> {
+        let range = 1..=crate::backend::Token::SLOTS_MAX / 2;
+        let why = if !range.contains(&self.limits.local) || !range.contains(&self.limits.remote) {
+            "operation limits go from 1 to 8,388,608"
+        } else if !(1..=32_768).contains(&self.config.entries) {
+            "ring entries go from 1 to 32,768"
+        } else if self.config.workers_max == 0 {
+            "at least one worker must be allowed"
+        } else {
+            return Ok(());
+        };
+        Err(Status::new(Code::InvalidArgument, Operation::Build).with_message(why))
+    }
+
+    /// What `Auto` means here.
+    fn chosen(&self) -> Result<Choice> {
+        if self.choice != Choice::Auto {
+            return Ok(self.choice);
+        }
+        match std::env::var(BACKEND_VARIABLE) {
+            Ok(text) if !text.is_empty() => {
+                text.parse::<Choice>().map_err(|status| status.with_context(BACKEND_VARIABLE))
+            }
+            Ok(_) | Err(std::env::VarError::NotPresent) => Ok(Choice::Auto),
+            Err(error) => Err(Status::new(Code::InvalidArgument, Operation::Build)
+                .with_message(error.to_string())
+                .with_context(BACKEND_VARIABLE)),
+        }
+    }
+
+    fn make_backend(&self) -> Result<Box<dyn Backend>> {
+        match self.chosen()? {
+            Choice::Auto => {
+                let mut reasons = String::new();
+                for choice in Choice::ALL {
+                    match make(choice, &self.config) {
+                        Ok(backend) => return Ok(backend),
+                        Err(status) => {
+                            let separator = if reasons.is_empty() { "" } else { "; " };
+                            reasons.push_str(&format!("{separator}{}: {status}", choice.name()));
+                        }
+                    }
+                }
+                Err(Status::new(Code::Unavailable, Operation::Build)
+                    .with_message(format!("no backend works here: {reasons}")))
+            }
+            choice => make(choice, &self.config),
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn make(choice: Choice, config: &BackendConfig) -> Result<Box<dyn Backend>> {
+    use crate::backend::{io_uring, readiness};
+    Ok(match choice {
+        Choice::IoUring => Box::new(io_uring::IoUring::new(config)?),
+        Choice::Epoll => Box::new(readiness::epoll(config)?),
+        Choice::Poll => Box::new(readiness::poll(config)?),
+        Choice::Auto => unreachable!("resolved before"),
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn make(choice: Choice, _: &BackendConfig) -> Result<Box<dyn Backend>> {
+    Err(Status::new(Code::Unavailable, Operation::Build)
+        .with_message(format!("{} has no backend on this system yet", choice.name())))
+}

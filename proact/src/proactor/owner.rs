@@ -1,0 +1,124 @@
+//! The one who polls.
+
+use std::time::Duration;
+
+use super::{Handle, Polled, Statistics};
+use crate::operation::engine::Engine;
+use crate::operation::{Batch, OperationId, Refused};
+use crate::status::Result;
+use crate::time::{Clock, Time, Timeout};
+
+/// How long dropping a proactor waits for what is in flight to end.
+const DROP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Submits operations and runs their callbacks, on the thread that built it.
+///
+/// A proactor is not `Send`: the thread that builds it polls it, so there is no second poller to forbid. Other threads
+/// use its [`Handle`]. [`ProactorThread`](super::ProactorThread) gives one a thread of its own.
+///
+/// Nothing happens by itself: operations are handed to the kernel, and callbacks run, inside [`Proactor::poll`].
+///
+/// Dropping it is [`Proactor::shutdown`] with five seconds.
+pub struct Proactor {
+    engine: Engine,
+    handle: Handle,
+    /// Not `Send`, not `Sync`, whatever the engine becomes.
+    _here: std::marker::PhantomData<*mut ()>,
+}
+
+impl Proactor {
+    pub(super) fn new(engine: Engine) -> Proactor {
+        let handle = Handle::new(engine.shared.clone());
+        Proactor { engine, handle, _here: std::marker::PhantomData }
+    }
+
+    /// Submits a batch: one operation, or many as a tuple, array, vector or chain.
+    ///
+    /// All of it is checked before any of it has an effect. Callbacks run in a later [`Proactor::poll`], never in here.
+    /// Nothing is allocated on the way, but for a `Vec` of identities when a `Vec` is submitted by value.
+    ///
+    /// # Errors
+    /// The batch comes back whole with `InvalidArgument` for a wrong parameter or a resource of another proactor,
+    /// `FailedPrecondition` for one being closed, `Unavailable` for what the backend cannot do, `ResourceExhausted` at
+    /// the limit of operations in flight, `Aborted` after a shutdown.
+    #[track_caller]
+    pub fn submit<B: Batch>(&mut self, batch: B) -> Result<B::Ids, Refused<B>> {
+        self.engine.submit(batch)
+    }
+
+    /// Asks that an operation end early. Its callback comes all the same, once: `Cancelled`, or its natural outcome if
+    /// that was faster. Asking twice changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not pending here: its callback has run, or it was never here.
+    #[track_caller]
+    pub fn cancel(&mut self, id: OperationId) -> Result<()> {
+        self.engine.cancel(id)
+    }
+
+    /// One pass: hands over what was submitted, waits until something completes, and runs the callbacks of all that
+    /// has. Returns after at least one callback, a [`wake`](Handle::wake), or the timeout; it may return sooner with
+    /// nothing done.
+    ///
+    /// # Errors
+    /// The backend is broken for good. Drop the proactor then.
+    ///
+    /// # Panics
+    /// Goes on with a callback's panic. The completions that were not delivered yet stay for the next poll.
+    pub fn poll(&mut self, timeout: impl Into<Timeout>) -> Result<Polled> {
+        self.engine.poll(timeout.into())
+    }
+
+    /// Polls until nothing is in flight.
+    pub fn run(&mut self) -> Result<()> {
+        while self.engine.pending() > 0 {
+            self.engine.poll(Timeout::Infinite)?;
+        }
+        Ok(())
+    }
+
+    /// How many operations are in flight, steps of sequences included.
+    pub fn pending(&self) -> usize {
+        self.engine.pending()
+    }
+
+    /// For other threads, and to make resources.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The time, read now.
+    pub fn now(&self) -> Time {
+        self.handle.clock().now()
+    }
+
+    /// The clock that deadlines are on.
+    pub fn clock(&self) -> &Clock {
+        self.handle.clock()
+    }
+
+    /// What was counted so far.
+    pub fn statistics(&self) -> Statistics {
+        Statistics::of(&self.engine)
+    }
+
+    /// Refuses new operations, cancels all that are in flight, and runs their callbacks, for at most `deadline`.
+    ///
+    /// Answers how many did not end. Their memory, descriptors and backend are leaked on purpose: the kernel may still
+    /// use them.
+    pub fn shutdown(mut self, deadline: Duration) -> usize {
+        self.engine.shutdown(deadline)
+    }
+}
+
+impl Drop for Proactor {
+    fn drop(&mut self) {
+        self.engine.shutdown(DROP_DEADLINE);
+    }
+}
+
+impl std::fmt::Debug for Proactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proactor").field("handle", &self.handle).field("pending", &self.pending()).finish()
+    }
+}

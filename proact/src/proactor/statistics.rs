@@ -1,0 +1,100 @@
+//! What a proactor counts.
+
+use std::time::Duration;
+
+use crate::operation::engine::Engine;
+
+/// Counters of one proactor since it was built. Taking them costs a copy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Batches submitted.
+    pub batches: u64,
+    /// Operations submitted; a sequence counts as one.
+    pub submitted: u64,
+    /// Batches of them that came from other threads.
+    pub remote_batches: u64,
+    /// Operations and steps that ended.
+    pub completed: u64,
+    /// Operations and steps in flight now.
+    pub queue_depth: u64,
+    /// The most there were.
+    pub queue_depth_max: u64,
+    /// Poll passes.
+    pub polls: u64,
+    /// Times the poll thread entered the kernel to submit, to wait, or both.
+    pub enters: u64,
+    /// Entries handed to the kernel: ring entries, or the system calls that carried requests out.
+    pub kernel_entries: u64,
+    /// Times another thread woke the poll thread from its sleep.
+    pub wakes: u64,
+    /// Chains handed to the kernel whole.
+    pub chains_lowered: u64,
+    /// Chains run step by step.
+    pub chains_portable: u64,
+    /// Lowered chains that a semaphore wait headed.
+    pub waits_lowered: u64,
+    /// Steps that the kernel itself started when the step before had succeeded: no return to user space.
+    pub steps_by_kernel: u64,
+    /// Steps that the poll thread started when the step before had succeeded: one poll pass each.
+    pub steps_by_poll: u64,
+    /// Private eventfds for lowered waits that were there when one was needed.
+    pub pool_hits: u64,
+    /// Those that had to be made, or could not be had.
+    pub pool_misses: u64,
+    /// Bytes read from files.
+    pub bytes_read: u64,
+    /// Bytes written to files.
+    pub bytes_written: u64,
+    /// Bytes received from sockets.
+    pub bytes_received: u64,
+    /// Bytes sent to sockets.
+    pub bytes_sent: u64,
+    /// Worker threads alive now.
+    pub workers: u64,
+    /// Requests that worker threads carried out.
+    pub worker_jobs: u64,
+    /// The longest callback. Without [`Builder::time_callbacks`](super::Builder::time_callbacks) it is an upper bound:
+    /// the longest run of sixteen, to the system's timer tick, which is enough to find one that blocks.
+    pub longest_callback: Duration,
+    /// The longest delivery of one poll pass, to the same precision.
+    pub longest_pass: Duration,
+    /// Operations that a shutdown had to leave to the kernel.
+    pub leaked: u64,
+}
+
+impl Statistics {
+    pub(super) fn of(engine: &Engine) -> Statistics {
+        let counts = engine.counts;
+        let backend = engine.backend().counters();
+        let (pool_hits, pool_misses) = engine.pool_counts();
+        Statistics {
+            batches: counts.batches,
+            submitted: counts.submitted,
+            remote_batches: counts.remote_submitted,
+            completed: counts.completed,
+            queue_depth: engine.pending() as u64,
+            queue_depth_max: counts.depth_max,
+            polls: counts.polls,
+            enters: backend.enters,
+            kernel_entries: backend.entries,
+            wakes: engine.shared.wakes(),
+            chains_lowered: counts.chains_lowered,
+            chains_portable: counts.chains_portable,
+            waits_lowered: counts.waits_lowered,
+            steps_by_kernel: counts.steps_by_kernel,
+            steps_by_poll: counts.steps_by_poll,
+            pool_hits,
+            pool_misses,
+            bytes_read: counts.bytes[0],
+            bytes_written: counts.bytes[1],
+            bytes_received: counts.bytes[2],
+            bytes_sent: counts.bytes[3],
+            workers: backend.workers,
+            worker_jobs: backend.worker_jobs,
+            longest_callback: Duration::from_nanos(counts.longest_callback_ns),
+            longest_pass: Duration::from_nanos(counts.longest_pass_ns),
+            leaked: counts.leaked,
+        }
+    }
+}

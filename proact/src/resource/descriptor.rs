@@ -1,0 +1,141 @@
+//! The counted owner of one descriptor.
+
+use std::sync::{OnceLock, PoisonError};
+
+use super::Home;
+use crate::atomic::{AtomicBool, AtomicU32, Mutex, Ordering};
+use crate::backend::Descriptor;
+use crate::status::{Code, Operation, Result, Status};
+
+/// Which queue of its resource an operation stands in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lane {
+    /// Sends on a stream: one at a time, in order.
+    Send,
+    /// Receives on a stream: one at a time, in order.
+    Receive,
+    /// Everything else: side by side.
+    Other,
+}
+
+/// One descriptor, its home, and what the home's poll thread keeps beside it.
+///
+/// The descriptor is closed in one of two ways, never both: by [`Resource::take`], whose caller then owns it, or when
+/// the last handle drops. In-flight operations hold a handle, so neither happens under them: `take` is called by the
+/// close operation only after the last of them has ended.
+pub(crate) struct Resource {
+    home: Home,
+    /// `None` once closed. The lock is what keeps a call from another thread (a socket option, an address query) from
+    /// using a number that a close has just given back to the system. The poll thread takes it too, uncontended.
+    descriptor: Mutex<Option<Descriptor>>,
+    /// A copy for the poll thread, which is also the only one that closes: it reads this without the lock.
+    raw: Descriptor,
+    closing: AtomicBool,
+    /// Index of the home engine's record of operations on this resource. Only the home's poll thread touches it.
+    record: AtomicU32,
+    failure: OnceLock<Status>,
+}
+
+impl Resource {
+    /// No record: nothing is in flight on it.
+    pub(crate) const NO_RECORD: u32 = u32::MAX;
+
+    /// Takes ownership of `descriptor`.
+    pub(crate) fn adopt(home: Home, descriptor: Descriptor) -> Resource {
+        Resource {
+            home,
+            descriptor: Mutex::new(Some(descriptor)),
+            raw: descriptor,
+            closing: AtomicBool::new(false),
+            record: AtomicU32::new(Resource::NO_RECORD),
+            failure: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        self.home
+    }
+
+    /// For requests, on the home's poll thread, while an operation holds the resource.
+    pub(crate) fn raw(&self) -> Descriptor {
+        self.raw
+    }
+
+    /// Runs `f` with the descriptor; it cannot be closed meanwhile. FailedPrecondition once it is closed.
+    #[track_caller]
+    pub(crate) fn with<R>(&self, operation: Operation, f: impl FnOnce(Descriptor) -> Result<R>) -> Result<R> {
+        let guard = self.descriptor.lock().unwrap_or_else(PoisonError::into_inner);
+        match *guard {
+            Some(descriptor) => f(descriptor),
+            None => Err(Status::new(Code::FailedPrecondition, operation).with_message("the resource is closed")),
+        }
+    }
+
+    /// From now on new operations are refused. `false`: a close is under way already.
+    pub(crate) fn begin_close(&self) -> bool {
+        !self.closing.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Hands the descriptor over for closing.
+    pub(crate) fn take(&self) -> Option<Descriptor> {
+        self.descriptor.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn record(&self) -> u32 {
+        self.record.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_record(&self, record: u32) {
+        self.record.store(record, Ordering::Relaxed);
+    }
+
+    /// Why transfers on it fail for good, if they do. The first failure stays.
+    pub(crate) fn failure(&self) -> Option<&Status> {
+        self.failure.get()
+    }
+
+    pub(crate) fn set_failure(&self, status: &Status) {
+        let _ = self.failure.set(status.clone());
+    }
+
+    /// What submit checks: the right home, and not closing.
+    pub(crate) fn check(&self, home: Home, operation: Operation) -> Result<()> {
+        if self.home.proactor != home.proactor {
+            return Err(
+                Status::new(Code::InvalidArgument, operation).with_message("the resource belongs to another proactor")
+            );
+        }
+        if self.is_closing() {
+            return Err(Status::new(Code::FailedPrecondition, operation).with_message("the resource is being closed"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Resource {
+    fn drop(&mut self) {
+        if let Some(descriptor) = self.take() {
+            close(descriptor);
+        }
+    }
+}
+
+impl std::fmt::Debug for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.raw.0, if self.is_closing() { " closing" } else { "" })
+    }
+}
+
+#[cfg(unix)]
+fn close(descriptor: Descriptor) {
+    use std::os::fd::FromRawFd;
+    // SAFETY: the resource owned the descriptor and has just given it up; no one else closes it.
+    drop(unsafe { std::os::fd::OwnedFd::from_raw_fd(descriptor.fd()) });
+}
+
+#[cfg(not(unix))]
+fn close(_: Descriptor) {}

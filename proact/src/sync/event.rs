@@ -1,0 +1,68 @@
+//! Events: a flag that any thread sets and one waiter takes.
+
+use std::sync::Arc;
+
+use crate::resource::{Home, Resource};
+use crate::status::{Operation, Result, Status};
+
+/// A flag that is set from any thread, also from a signal handler, and reset by the
+/// [`EventWait`](crate::operation::EventWait) that it completes.
+///
+/// Sets coalesce: several before a wait complete one wait. On Linux it is an eventfd.
+#[derive(Clone, Debug)]
+pub struct Event {
+    resource: Arc<Resource>,
+}
+
+impl Event {
+    pub(crate) fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    /// Sets the event. Setting a set event changes nothing.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub fn set(&self) -> Result<()> {
+        self.resource.with(Operation::EventWait, |descriptor| {
+            // SAFETY: the resource keeps the descriptor open while its lock is held.
+            let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
+            loop {
+                match rustix::io::write(fd, &1u64.to_ne_bytes()) {
+                    // AGAIN: the counter is at its maximum, so it is set.
+                    Ok(_) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(Status::from_os_error(Operation::EventWait, error.raw_os_error())),
+                }
+            }
+        })
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn create(home: Home) -> Result<Event> {
+        use std::os::fd::IntoRawFd;
+        let mut flags = rustix::event::EventfdFlags::CLOEXEC;
+        if home.mode == crate::backend::DescriptorMode::NonBlocking {
+            flags |= rustix::event::EventfdFlags::NONBLOCK;
+        }
+        let fd = rustix::event::eventfd(0, flags)
+            .map_err(|error| Status::from_os_error(Operation::EventCreate, error.raw_os_error()))?;
+        let descriptor = crate::backend::Descriptor(fd.into_raw_fd().into());
+        Ok(Event { resource: Arc::new(Resource::adopt(home, descriptor)) })
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Event {
+    /// Sets the event. Setting a set event changes nothing.
+    pub fn set(&self) -> Result<()> {
+        Err(unavailable())
+    }
+
+    pub(crate) fn create(_: Home) -> Result<Event> {
+        Err(unavailable())
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn unavailable() -> Status {
+    Status::new(crate::status::Code::Unavailable, Operation::EventCreate).with_message("no events on this system yet")
+}
