@@ -232,9 +232,17 @@ impl Frontier {
         let shared = algebra::merge_shared(self.entries_mut(), source);
         let source = &source[shared..];
         if !source.is_empty() {
-            let union = algebra::union_length(&self.entries()[shared..], source);
-            let entries = self.resize(shared + union);
-            algebra::merge_from_right(&mut entries[shared..], length - shared, source);
+            // Counting is worth it only where the union may stay inline; on the heap, spare room is given back after.
+            let room = match &self.repr {
+                Repr::Inline { entries, .. } => algebra::union_length(&entries[shared..length], source),
+                Repr::Heap(_) => length - shared + source.len(),
+            };
+            let entries = &mut self.resize(shared + room)[shared..];
+            let free = algebra::merge_from_right(entries, length - shared, source);
+            if !free.is_empty() {
+                entries.copy_within(free.end.., free.start);
+                self.resize(shared + room - free.len());
+            }
         }
         Ok(())
     }
@@ -275,7 +283,6 @@ impl Frontier {
     /// Makes room for `length` entries, of which the first keep their content. Storage once on the heap stays there, so
     /// that a frontier in use for long stops allocating.
     fn resize(&mut self, length: usize) -> &mut [Entry] {
-        debug_assert!(length <= Frontier::ENTRIES_MAX);
         if let Repr::Inline { length: old, entries } = &mut self.repr {
             if length <= INLINE {
                 *old = length as u8;

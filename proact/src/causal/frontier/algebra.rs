@@ -3,6 +3,8 @@
 //! Frontiers that meet usually list the same axes (one queue's frontier, some epochs apart), so each function first walks
 //! the leading entries whose axes agree and falls back to a merge of two sorted lists where they part.
 
+use core::ops::Range;
+
 use super::{Causality, Entry};
 
 /// How `a` stands to `b`; a missing axis counts as epoch 0.
@@ -79,11 +81,11 @@ pub(super) fn merge_shared(target: &mut [Entry], source: &[Entry]) -> usize {
     shared
 }
 
-/// Merges `source` into the first `length` entries of `target`, whose own length is that of the union.
+/// Merges `source` into the first `length` entries of `target`, which is at least as long as the union, from the right.
 ///
-/// It fills from the right: the place written is never left of the place read, because as many free places remain as
-/// `source` still adds.
-pub(super) fn merge_from_right(target: &mut [Entry], length: usize, source: &[Entry]) {
+/// The place written is never left of the place read, because as many free places remain as `source` may still add.
+/// Returns the range of places that stay free, one for each axis that was expected twice; beyond it the order goes on.
+pub(super) fn merge_from_right(target: &mut [Entry], length: usize, source: &[Entry]) -> Range<usize> {
     let (mut read, mut write) = (length, target.len());
     for new in source.iter().rev() {
         while read > 0 && target[read - 1].axis > new.axis {
@@ -99,4 +101,5 @@ pub(super) fn merge_from_right(target: &mut [Entry], length: usize, source: &[En
         }
         target[write] = Entry { axis: new.axis, epoch };
     }
+    read..write
 }
