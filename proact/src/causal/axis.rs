@@ -42,8 +42,8 @@ impl Domain {
 
 /// One line of progress: something in the system that counts epochs 1, 2, 3 as its work completes.
 ///
-/// The name follows from the topology alone, so machines agree on it without talking. From the highest bit down: session
-/// epoch (8 bits), machine (8), [`Domain`] (8), ordinal (40). Axes sort in that order.
+/// The name follows from the topology alone, so machines agree on it without talking. From the highest bit down:
+/// session epoch (8 bits), machine (8), [`Domain`] (8), ordinal (40). Axes sort in that order.
 ///
 /// ```
 /// use proact::causal::{Axis, Domain};

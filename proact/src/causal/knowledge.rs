@@ -17,9 +17,9 @@ pub enum Completeness {
 /// true. As *requirement* it says: this much must have happened before. Leaving entries out makes it wrong: an empty
 /// requirement has nothing left to wait for, and a shortened one frees memory that is still in use.
 ///
-/// So an answer that may be incomplete says so. A [`Completeness::LowerBound`] may be merged into what a queue knows; it
-/// never lets a wait be left out, never chooses a barrier, never permits a reuse. [`Knowledge::requirement`] keeps to
-/// that rule by answering nothing.
+/// So an answer that may be incomplete says so. A [`Completeness::LowerBound`] may be merged into what a queue knows;
+/// it never lets a wait be left out, never chooses a barrier, never permits a reuse. [`Knowledge::requirement`] keeps
+/// to that rule by answering nothing.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Knowledge {
     /// What is known to have happened.

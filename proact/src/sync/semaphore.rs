@@ -2,10 +2,10 @@
 //!
 //! # Who takes the lock
 //!
-//! A signal without causes that satisfies nobody takes none. So a waiter and a signaller can pass each other: one stores
-//! that it waits and then looks at the value, the other stores the value and then looks who waits. Without more, both
-//! may see the old state, on x86 too, and the wake-up is lost. A sequentially consistent fence between store and load on
-//! both sides makes sure that at least one sees the other.
+//! A signal without causes that satisfies nobody takes none. So a waiter and a signaller can pass each other: one
+//! stores that it waits and then looks at the value, the other stores the value and then looks who waits. Without
+//! more, both may see the old state, on x86 too, and the wake-up is lost. A sequentially consistent fence between
+//! store and load on both sides makes sure that at least one sees the other.
 //!
 //! All else happens under one short lock: waiters come and go, are told, and the history is written. Telling a waiter
 //! means to put its token into a queue ([`Sink`]); no code of a user runs there.
@@ -29,9 +29,9 @@ use history::History;
 
 /// A timeline semaphore: a 64-bit value that only rises, and a failure that stays.
 ///
-/// Work waits for a value, and is released when the semaphore has reached it. A signal may say what it was caused by, as
-/// a [`Frontier`]; whoever waited for that value, then or later, can ask for these causes. A semaphore belongs to no
-/// proactor: operations of any may wait on it, any thread may signal it. Clones are the same semaphore.
+/// Work waits for a value, and is released when the semaphore has reached it. A signal may say what it was caused by,
+/// as a [`Frontier`]; whoever waited for that value, then or later, can ask for these causes. A semaphore belongs to
+/// no proactor: operations of any may wait on it, any thread may signal it. Clones are the same semaphore.
 ///
 /// ```
 /// use proact::causal::{Axis, Frontier};
@@ -56,7 +56,7 @@ pub struct Semaphore {
 }
 
 struct Inner {
-    /// The value, or [`FAILED`]. Only rises, so one comparison refuses what does not rise and what comes after a failure.
+    /// The value, or [`FAILED`], which is above every value: so one exchange both raises it and finds that it may.
     word: AtomicU64,
     /// The least value that a waiter waits for; `u64::MAX` if there is none. Written under the lock.
     awaited: AtomicU64,
@@ -172,7 +172,8 @@ impl Semaphore {
 
     /// Raises the value to `value`, which must be above the present one, and releases who waits for it or less.
     ///
-    /// `causes` says what this value was caused by. `None`, like an empty frontier, says: by nothing that anyone counts.
+    /// `causes` says what this value was caused by. `None`, like an empty frontier, says: by nothing that anyone
+    /// counts.
     ///
     /// # Errors
     /// The semaphore's failure, if it has failed. InvalidArgument if `value` is not above the present value, or above
@@ -234,9 +235,9 @@ impl Semaphore {
     /// - A value that was signalled has the causes given with that signal.
     /// - A value that was skipped has those of the smallest signalled value above it.
     /// - Values up to the initial one, and those signalled without causes, have none.
-    /// - The causes of old signals are forgotten when newer ones need the room. The answer for a value that such a signal
-    ///   may have covered is [`Completeness::LowerBound`](crate::causal::Completeness::LowerBound): an empty frontier
-    ///   that is no requirement.
+    /// - The causes of old signals are forgotten when newer ones need the room. The answer for a value that such a
+    ///   signal may have covered is [`Completeness::LowerBound`](crate::causal::Completeness::LowerBound): an empty
+    ///   frontier that is no requirement.
     ///
     /// Who sees a value through [`Semaphore::value`], or was released by it, finds its causes here.
     pub fn causes(&self, value: u64) -> Option<Knowledge> {
@@ -350,8 +351,8 @@ impl Inner {
 
     /// Makes `awaited` true again.
     ///
-    /// A signaller that reads too low a value takes the lock for nothing, which harms no one. None that matters reads too
-    /// high a one: only `arm` lowers it, and looks at the word again behind a fence.
+    /// A signaller that reads too low a value takes the lock for nothing, which harms no one. None that matters reads
+    /// too high a one: only `arm` lowers it, and looks at the word again behind a fence.
     fn publish_awaited(&self, state: &State) {
         let least = state.waiters.peek().map_or(u64::MAX, |(&value, _)| value);
         self.awaited.store(least, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! The algebra on sorted entries. Every slice here is strictly ascending by axis.
 //!
-//! Frontiers that meet usually list the same axes (one queue's frontier, some epochs apart), so each function first walks
-//! the leading entries whose axes agree and falls back to a merge of two sorted lists where they part.
+//! Frontiers that meet usually list the same axes (one queue's frontier, some epochs apart), so each function first
+//! walks the leading entries whose axes agree and falls back to a merge of two sorted lists where they part.
 
 use core::ops::Range;
 
