@@ -9,6 +9,8 @@ mod atomic;
 #[cfg(feature = "std")]
 pub mod backend;
 #[cfg(feature = "std")]
+mod heap;
+#[cfg(feature = "std")]
 pub mod memory;
 #[cfg(feature = "std")]
 pub mod operation;
