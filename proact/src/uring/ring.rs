@@ -175,7 +175,7 @@ impl Ring {
     }
 
     #[inline]
-    pub(super) fn enter_with(&mut self, submit: u32, wait_for: u32, timeout: Option<Duration>) -> Result<(), i32> {
+    pub(crate) fn enter_with(&mut self, submit: u32, wait_for: u32, timeout: Option<Duration>) -> Result<(), i32> {
         let flags = self.enter_flags | raw::IORING_ENTER_GETEVENTS;
         // SAFETY: points into the mapped queues; see `commit` for what the entries point to.
         unsafe { self.shared_sq_tail.as_ref() }.store(self.sq_tail, Ordering::Release);
