@@ -1,1 +1,23 @@
-//! The ring itself.
+//! The ring itself: setting one up, handing entries over, taking completions back.
+//!
+//! Nothing here knows an operation. The backend above fills [`Entry`]s and reads [`Completed`]s; this folder owns the
+//! shared memory, the system calls and the reasons why a machine refuses a ring.
+//!
+//! A ring belongs to the thread that made it (`IORING_SETUP_SINGLE_ISSUER`): [`Ring`] is neither `Send` nor `Sync`.
+
+mod entry;
+mod mapping;
+mod probe;
+mod refusal;
+mod ring;
+mod setup;
+mod sys;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use entry::{Entry, Op};
+pub(crate) use probe::Probe;
+pub(crate) use refusal::unavailable;
+pub(crate) use ring::{Completed, Ring};
+pub(crate) use setup::RingOptions;

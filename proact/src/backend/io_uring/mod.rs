@@ -1,1 +1,414 @@
-//! The io_uring backend.
+//! io_uring: the kernel carries requests out by itself, and one call hands over a batch and waits (Linux 6.1 or newer).
+//!
+//! Most of a request's life needs nothing from here: it is [lowered](lower) to one ring entry, and its completion is
+//! passed on as it came. What takes more (readiness of a non-blocking descriptor, a structure to convert, a cancel) is
+//! told by the token's role and settled in the [table].
+
+mod lower;
+mod report;
+mod stat;
+mod table;
+mod waker;
+
+#[cfg(test)]
+mod tests;
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::atomic::AtomicU64;
+use crate::backend::workers::Workers;
+use crate::backend::{
+    Backend, BackendConfig, BackendCounters, Capabilities, Completion, DescriptorMode, Request, Start, Token, Wait,
+    Wake, role,
+};
+use crate::status::{Code, Operation, Result, Status};
+use crate::time::{Clock, Time};
+use crate::uring::{self, Op, Ring, RingOptions};
+
+use lower::{Targets, lower};
+pub(crate) use report::report;
+use table::{ROLE_CANCEL, ROLE_SEVERED, Standing, Table, WAKE};
+use waker::EventWaker;
+
+/// How long a dropped backend waits for the kernel to give back what is still in flight.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+/// How long it waits before it asks once more.
+const DRAIN_PAUSE: Duration = Duration::from_millis(10);
+
+/// The io_uring backend.
+pub(crate) struct IoUring {
+    ring: Ring,
+    table: Table,
+    workers: Workers,
+    waker: Arc<EventWaker>,
+    capabilities: Capabilities,
+    clock: Clock,
+    chains: u64,
+    /// Where reads of event descriptors put the count, which no one looks at: all of them share these eight bytes.
+    /// Made from a box, and freed only when the kernel has no such read any more.
+    sink: NonNull<AtomicU64>,
+}
+
+impl IoUring {
+    /// Makes a ring for the calling thread, which must be the one that polls. Fails with Unavailable and the cause
+    /// where the machine has no ring to give.
+    pub(crate) fn new(config: &BackendConfig) -> Result<IoUring> {
+        let options = RingOptions {
+            entries: config.entries,
+            registered: config.allowed.contains(Capabilities::REGISTERED_RING),
+            no_array: config.allowed.contains(Capabilities::NO_SUBMISSION_ARRAY),
+        };
+        let ring = Ring::new(&options).map_err(uring::unavailable)?;
+        let capabilities = report::detected(&ring) & config.allowed;
+        let waker = Arc::new(EventWaker::new()?);
+        Ok(IoUring {
+            ring,
+            table: Table::new(),
+            workers: Workers::new(config, waker.clone()),
+            waker,
+            capabilities,
+            clock: config.clock.clone(),
+            chains: 0,
+            sink: NonNull::from(Box::leak(Box::new(AtomicU64::new(0)))),
+        })
+    }
+
+    /// Whether `request` is for worker threads: the kernel cannot do it from a ring, or may not here.
+    #[inline]
+    fn needs_worker(&self, request: &Request) -> bool {
+        match request {
+            Request::Nop
+            | Request::EventWait { .. }
+            | Request::Accept { .. }
+            | Request::Connect { .. }
+            | Request::Receive { .. }
+            | Request::Send { .. }
+            | Request::Close { .. } => false,
+            Request::Truncate { .. } => {
+                !self.capabilities.contains(Capabilities::KERNEL_TRUNCATE | Capabilities::KERNEL_FILES)
+            }
+            Request::SetAttributes { .. } | Request::ListDirectory { .. } => true,
+            Request::Open { .. }
+            | Request::Read { .. }
+            | Request::Write { .. }
+            | Request::Sync { .. }
+            | Request::StatFile { .. }
+            | Request::StatPath { .. }
+            | Request::Allocate { .. }
+            | Request::Rename { .. }
+            | Request::Remove { .. }
+            | Request::MakeDirectory { .. } => !self.capabilities.contains(Capabilities::KERNEL_FILES),
+        }
+    }
+
+    /// Puts `request` into the next ring entry, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Backend::start`], for requests that do not need a worker.
+    #[inline]
+    unsafe fn push(&mut self, token: Token, request: &Request, linked: bool) -> bool {
+        let Some(entry) = self.ring.free() else { return false };
+        let (user_data, stat) = self.table.admit(token, request, linked);
+        // SAFETY: the caller answers for the request's pointers; the table keeps `stat` until the completion.
+        unsafe { lower(entry, request, Targets { sink: self.sink, stat }) };
+        entry.set_user_data(user_data);
+        if linked {
+            entry.link();
+        }
+        // SAFETY: just filled. The caller answers for the request's pointers; `sink` and `stat` outlive the completion.
+        unsafe { self.ring.commit() };
+        true
+    }
+
+    /// Puts requests whose time has come again back into the ring, as far as there is room.
+    fn resubmit(&mut self) {
+        while self.table.has_retries() {
+            let Some(entry) = self.ring.free() else { return };
+            let Some(retry) = self.table.next_retry() else { return };
+            match retry.events {
+                Some(events) => entry.set_poll(retry.descriptor, events),
+                // SAFETY: the request has not completed, so its pointers are still the backend's.
+                None => unsafe { lower(entry, &retry.request, Targets { sink: self.sink, stat: retry.stat }) },
+            }
+            entry.set_user_data(retry.user_data);
+            // SAFETY: just filled; see `push`.
+            unsafe { self.ring.commit() };
+        }
+    }
+
+    /// Enters the kernel once.
+    #[inline]
+    fn enter(&mut self, wait_for: u32, timeout: Option<Duration>) -> Result<()> {
+        self.ring.enter(wait_for, timeout).map_err(broken)?;
+        if self.ring.pending() > 0 {
+            self.mend_split_chain();
+        }
+        Ok(())
+    }
+
+    /// Lets what the kernel cut off from a chain complete as cancelled: the engine then carries it out by itself.
+    #[cold]
+    fn mend_split_chain(&mut self) {
+        self.ring.mend_split_chain(|entry| {
+            let token = Token::from_bits(entry.user_data());
+            entry.set(Op::IORING_OP_NOP, -1, 0, 0, 0, 0);
+            entry.set_user_data(token.with_role(ROLE_SEVERED).to_bits());
+        });
+    }
+
+    /// Makes room for one entry by handing over the full queue.
+    fn make_room(&mut self) -> Result<bool> {
+        if self.ring.room() == 0 {
+            self.enter(0, None)?;
+        }
+        Ok(self.ring.room() > 0)
+    }
+
+    /// What to wait for until `deadline`: a number of completions and a time-out, or nothing.
+    #[inline]
+    fn prepare_sleep(&mut self, deadline: Time) -> Result<(u32, Option<Duration>)> {
+        if self.ring.ready() > 0 || self.table.has_retries() {
+            return Ok((0, None));
+        }
+        let mut timeout = None;
+        if deadline != Time::FAR_FUTURE {
+            let mut left = deadline.since(self.clock.now());
+            if left.is_zero() {
+                return Ok((0, None));
+            }
+            if !self.capabilities.contains(Capabilities::NANOSECOND_WAITS) {
+                left = Duration::from_millis(left.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(u64::MAX));
+            }
+            timeout = Some(left);
+        }
+        // A sleep that nothing could end must not begin.
+        if !self.table.wake_armed && !self.arm_wake()? {
+            return Ok((0, None));
+        }
+        Ok((1, timeout))
+    }
+
+    /// Reads the wake descriptor, so that a wake from elsewhere ends the sleep. A wake that came before is there still.
+    fn arm_wake(&mut self) -> Result<bool> {
+        if !self.make_room()? {
+            return Ok(false);
+        }
+        let Some(entry) = self.ring.free() else { return Ok(false) };
+        let read = Request::EventWait { event: self.waker.descriptor() };
+        // SAFETY: the request has no pointers, and `sink` is freed only after this read has ended.
+        unsafe { lower(entry, &read, Targets { sink: self.sink, stat: None }) };
+        entry.set_user_data(WAKE.to_bits());
+        // SAFETY: just filled; the descriptor lives as long as `waker`.
+        unsafe { self.ring.commit() };
+        self.table.wake_armed = true;
+        Ok(true)
+    }
+
+    /// Takes all completions from the ring and passes on those that end a request.
+    #[inline]
+    fn reap(&mut self, completions: &mut Vec<Completion>) {
+        let IoUring { ring, table, .. } = self;
+        completions.reserve(ring.ready() as usize);
+        let mut ended = 0;
+        ring.reap(|completed| {
+            let token = Token::from_bits(completed.user_data);
+            if token.role() == role::OPERATION && completed.result >= 0 {
+                ended += 1;
+                completions.push(Completion { token, result: completed.result, flags: 0 });
+            } else if let Some(completion) = table.settle(token, completed.result) {
+                completions.push(completion);
+            }
+        });
+        table.in_flight -= ended;
+    }
+}
+
+// SAFETY: a completion is passed on only after the kernel's (or the workers') own terminal completion of the request,
+// and its memory is not touched here later: a request that is tried again stays in the table without a completion, and
+// a late cancel names it by a token that no later request has. Every accepted request sits in the ring, in the table's
+// list of retries or with the workers, and each of these ends it exactly once.
+unsafe impl Backend for IoUring {
+    fn name(&self) -> &'static str {
+        "io_uring"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn descriptor_mode(&self) -> DescriptorMode {
+        DescriptorMode::Blocking
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        self.waker.clone()
+    }
+
+    fn missing(&self) -> Vec<(Operation, String)> {
+        Vec::new()
+    }
+
+    fn grow(&mut self, slots: u32) {
+        self.table.grow(slots);
+    }
+
+    #[inline]
+    unsafe fn start(&mut self, token: Token, request: &Request) -> Start {
+        if self.needs_worker(request) {
+            self.table.delegate(token, request);
+            // SAFETY: the caller's promise, passed on.
+            unsafe { self.workers.submit(token, request) };
+            return Start::Accepted;
+        }
+        // SAFETY: the caller's promise, passed on.
+        if unsafe { self.push(token, request, false) } { Start::Accepted } else { Start::Full }
+    }
+
+    unsafe fn start_linked(&mut self, steps: &[(Token, Request)]) -> bool {
+        // The queue is handed over whole, so that a chain which fits in it is never split over two enters.
+        if !self.capabilities.contains(Capabilities::KERNEL_CHAINS)
+            || steps.is_empty()
+            || steps.len() > self.ring.room() as usize
+            || !steps.iter().all(|(_, request)| self.links(request))
+        {
+            return false;
+        }
+        for (index, (token, request)) in steps.iter().enumerate() {
+            // SAFETY: the caller's promise, passed on; `links` refuses what needs a worker.
+            let pushed = unsafe { self.push(*token, request, index + 1 < steps.len()) };
+            debug_assert!(pushed, "room was checked");
+        }
+        self.chains += 1;
+        true
+    }
+
+    fn links(&self, request: &Request) -> bool {
+        // A stat's answer is converted outside of the kernel, and a close must happen whatever came before it.
+        !matches!(request, Request::StatFile { .. } | Request::StatPath { .. } | Request::Close { .. })
+            && !self.needs_worker(request)
+    }
+
+    fn cancel(&mut self, token: Token) -> bool {
+        match self.table.standing(token) {
+            Standing::Worker => {
+                if !self.workers.cancel(token) {
+                    self.table.cancel_missed(token);
+                }
+                true
+            }
+            Standing::Gone => {
+                self.table.cancel_missed(token);
+                true
+            }
+            // Not in the kernel at the moment: the mark ends it instead of its next try.
+            Standing::Waiting => {
+                self.table.mark_cancelled(token);
+                true
+            }
+            Standing::Kernel { user_data } => {
+                // An error here will come again from `poll`, which can report it.
+                if !self.make_room().unwrap_or(false) {
+                    return false;
+                }
+                let Some(entry) = self.ring.free() else { return false };
+                entry.set_cancel(user_data);
+                entry.set_user_data(token.with_role(ROLE_CANCEL).to_bits());
+                // SAFETY: just filled; a cancel points nowhere.
+                unsafe { self.ring.commit() };
+                self.table.mark_cancelled(token);
+                true
+            }
+        }
+    }
+
+    fn poll(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> Result<()> {
+        let before = completions.len();
+        self.table.take_known(completions);
+        if self.table.has_retries() {
+            self.resubmit();
+            self.table.take_known(completions);
+        }
+        self.workers.collect(completions);
+        let (wait_for, timeout) = match wait {
+            Wait::Until(deadline) if completions.len() == before => self.prepare_sleep(deadline)?,
+            _ => (0, None),
+        };
+        if wait_for > 0 || self.ring.pending() > 0 || self.ring.has_deferred() {
+            self.enter(wait_for, timeout)?;
+        }
+        self.reap(completions);
+        // What the completion queue had no room for follows now that it has.
+        while self.ring.has_overflowed() {
+            self.enter(0, None)?;
+            if self.ring.ready() == 0 {
+                break;
+            }
+            self.reap(completions);
+        }
+        self.workers.collect(completions);
+        Ok(())
+    }
+
+    fn counters(&self) -> BackendCounters {
+        BackendCounters {
+            enters: self.ring.enters(),
+            entries: self.ring.accepted(),
+            chains: self.chains,
+            workers: self.workers.alive(),
+            worker_jobs: self.workers.jobs(),
+        }
+    }
+}
+
+impl Drop for IoUring {
+    /// Takes back what the kernel still has, so that memory behind it may be freed; what it does not give back in time
+    /// is leaked.
+    fn drop(&mut self) {
+        let deadline = self.clock.now() + DRAIN_LIMIT;
+        self.table.mark_all_cancelled();
+        let mut late = Vec::new();
+        while self.table.in_flight > 0 || self.table.wake_armed {
+            // Asked anew each time: a step of a chain may have started after the last cancel.
+            if self.make_room().unwrap_or(false) {
+                if let Some(entry) = self.ring.free() {
+                    entry.set_cancel_all();
+                    entry.set_user_data(WAKE.with_role(ROLE_CANCEL).to_bits());
+                    // SAFETY: just filled; a cancel points nowhere.
+                    unsafe { self.ring.commit() };
+                }
+            }
+            // Two: the cancel's own completion, and one that it brought about.
+            if self.enter(2, Some(DRAIN_PAUSE)).is_err() {
+                break;
+            }
+            self.reap(&mut late);
+            self.resubmit();
+            self.table.take_known(&mut late);
+            if self.clock.now() > deadline {
+                break;
+            }
+        }
+        for completion in late {
+            self.table.dispose(completion);
+        }
+        if self.table.in_flight == 0 && !self.table.wake_armed {
+            // SAFETY: made by `Box::leak` in `new`; no read into it is in the kernel any more.
+            drop(unsafe { Box::from_raw(self.sink.as_ptr()) });
+        }
+    }
+}
+
+/// The status of a ring that stopped working.
+#[cold]
+fn broken(errno: i32) -> Status {
+    let status = Status::from_os_error(Operation::Poll, errno).with_context("io_uring");
+    if errno != libc::EBADR {
+        return status;
+    }
+    Status::new(Code::DataLoss, Operation::Poll)
+        .with_context("io_uring")
+        .with_message("the kernel had no memory for completions and dropped some")
+}

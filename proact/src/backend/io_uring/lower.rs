@@ -1,0 +1,166 @@
+//! Requests as ring entries, and which of their failures only mean "again".
+
+use std::ptr::NonNull;
+
+use super::stat::{MASK, Statx};
+use crate::atomic::AtomicU64;
+use crate::backend::workers::open_flags;
+use crate::backend::{Request, TRANSFER_MAX};
+use crate::uring::{Entry, Op};
+
+/// Where the kernel writes what the request itself has no place for.
+#[derive(Clone, Copy)]
+pub(super) struct Targets {
+    /// The count of an event, which no one reads.
+    pub(super) sink: NonNull<AtomicU64>,
+    /// The answer of a stat; there for exactly those requests.
+    pub(super) stat: Option<NonNull<Statx>>,
+}
+
+/// A length as the kernel takes it.
+#[inline]
+fn clamp(length: usize) -> u32 {
+    length.min(TRANSFER_MAX) as u32
+}
+
+/// An offset as the kernel takes it: all ones would mean the file's own position. One less is as invalid as it looks.
+#[inline]
+fn position(offset: u64) -> u64 {
+    offset.min(u64::MAX - 1)
+}
+
+/// Fills `entry` with `request`, all but the user data.
+///
+/// # Safety
+///
+/// The request's pointers are valid and the backend's. Requests that only workers can do must not come here.
+#[inline]
+pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Targets) {
+    match *request {
+        Request::Nop => entry.set(Op::IORING_OP_NOP, -1, 0, 0, 0, 0),
+        Request::EventWait { event } => {
+            entry.set(Op::IORING_OP_READ, event.fd(), 0, targets.sink.as_ptr() as u64, 8, 0);
+        }
+        Request::Accept { listener, peer } => {
+            // SAFETY: valid and ours until the completion. The kernel reads the length as room and writes the truth.
+            let (bytes, length) = unsafe {
+                (*peer).length = (*peer).bytes.len() as u32;
+                (&raw mut (*peer).bytes, &raw mut (*peer).length)
+            };
+            let flags = libc::SOCK_CLOEXEC as u32;
+            entry.set(Op::IORING_OP_ACCEPT, listener.fd(), length as u64, bytes as u64, 0, flags);
+        }
+        Request::Connect { socket, address } => {
+            // SAFETY: valid until the completion.
+            let (bytes, length) = unsafe { (&raw const (*address).bytes, (*address).length) };
+            entry.set(Op::IORING_OP_CONNECT, socket.fd(), length.into(), bytes as u64, 0, 0);
+        }
+        Request::Receive { socket, buffer, length, exact } => {
+            let flags = if exact { libc::MSG_WAITALL } else { 0 };
+            entry.set(Op::IORING_OP_RECV, socket.fd(), 0, buffer as u64, clamp(length), flags as u32);
+        }
+        Request::Send { socket, buffer, length, exact, more } => {
+            let mut flags = libc::MSG_NOSIGNAL;
+            flags |= if exact { libc::MSG_WAITALL } else { 0 };
+            flags |= if more { libc::MSG_MORE } else { 0 };
+            entry.set(Op::IORING_OP_SEND, socket.fd(), 0, buffer as u64, clamp(length), flags as u32);
+        }
+        Request::Read { file, offset, buffer, length } => {
+            entry.set(Op::IORING_OP_READ, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+        }
+        Request::Write { file, offset, buffer, length } => {
+            entry.set(Op::IORING_OP_WRITE, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+        }
+        Request::Close { descriptor } => entry.set(Op::IORING_OP_CLOSE, descriptor.fd(), 0, 0, 0, 0),
+        // Kept apart so that what above is hot stays small.
+        // SAFETY: the caller's promise, passed on.
+        _ => unsafe { lower_file(entry, request, targets) },
+    }
+}
+
+/// The rest of [`lower`]: files and paths.
+///
+/// # Safety
+///
+/// As for [`lower`].
+unsafe fn lower_file(entry: &mut Entry, request: &Request, targets: Targets) {
+    let stat = targets.stat.map_or(0, |stat| stat.as_ptr() as u64);
+    match *request {
+        Request::Open { path, flags, mode } => {
+            entry.set(Op::IORING_OP_OPENAT, libc::AT_FDCWD, 0, path as u64, mode, open_flags(flags).bits());
+        }
+        Request::Sync { file, data_only } => {
+            let flags = if data_only { linux_raw_sys::io_uring::IORING_FSYNC_DATASYNC } else { 0 };
+            entry.set(Op::IORING_OP_FSYNC, file.fd(), 0, 0, 0, flags);
+        }
+        Request::StatFile { file, .. } => {
+            let flags = libc::AT_EMPTY_PATH as u32;
+            entry.set(Op::IORING_OP_STATX, file.fd(), stat, c"".as_ptr() as u64, MASK, flags);
+        }
+        Request::StatPath { path, follow, .. } => {
+            let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW as u32 };
+            entry.set(Op::IORING_OP_STATX, libc::AT_FDCWD, stat, path as u64, MASK, flags);
+        }
+        Request::Truncate { file, size } => entry.set(Op::IORING_OP_FTRUNCATE, file.fd(), size, 0, 0, 0),
+        Request::Allocate { file, offset, length } => {
+            // The mode travels in the length's place, and the length in the address's.
+            entry.set(Op::IORING_OP_FALLOCATE, file.fd(), offset, length, 0, 0);
+        }
+        Request::Rename { from, to, replace } => {
+            let flags = if replace { 0 } else { libc::RENAME_NOREPLACE };
+            let directory = libc::AT_FDCWD;
+            entry.set(Op::IORING_OP_RENAMEAT, directory, to as u64, from as u64, directory as u32, flags);
+        }
+        Request::Remove { path, directory } => {
+            let flags = if directory { libc::AT_REMOVEDIR as u32 } else { 0 };
+            entry.set(Op::IORING_OP_UNLINKAT, libc::AT_FDCWD, 0, path as u64, 0, flags);
+        }
+        Request::MakeDirectory { path, mode } => {
+            entry.set(Op::IORING_OP_MKDIRAT, libc::AT_FDCWD, 0, path as u64, mode, 0);
+        }
+        _ => unreachable!("{request:?} has no ring entry"),
+    }
+}
+
+/// What to do about a request that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Again {
+    /// It has failed.
+    Never,
+    /// Nothing happened: start it once more.
+    Now,
+    /// Start it once more when its descriptor is ready for these events.
+    WhenReady(i16),
+}
+
+/// Whether `errno` ended `request`, or only says that it could not be carried out just then.
+///
+/// The kernel waits by itself, as a rule even on a non-blocking descriptor; where it cannot it answers EAGAIN
+/// (EINPROGRESS for a connect, which goes on and is asked about again). EINTR is a signal to the kernel's thread, and nothing to the user; where it
+/// may have come after the effect (a rename on a network file system) it must not be repeated.
+pub(super) fn again(request: &Request, errno: i32) -> Again {
+    use Request as R;
+    match (errno, request) {
+        (libc::EINTR | libc::EINPROGRESS | libc::EALREADY, R::Connect { .. }) => Again::WhenReady(libc::POLLOUT),
+        (libc::EAGAIN, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Read { .. }) => {
+            Again::WhenReady(libc::POLLIN)
+        }
+        (libc::EAGAIN, R::Send { .. } | R::Write { .. }) => Again::WhenReady(libc::POLLOUT),
+        (libc::EINTR, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Send { .. }) => Again::Now,
+        (libc::EINTR, R::Open { .. } | R::Read { .. } | R::Write { .. } | R::Sync { .. }) => Again::Now,
+        (libc::EINTR, R::StatFile { .. } | R::StatPath { .. } | R::Truncate { .. } | R::Allocate { .. }) => Again::Now,
+        _ => Again::Never,
+    }
+}
+
+/// The descriptor that readiness of `request` is asked of.
+pub(super) fn awaited(request: &Request) -> i32 {
+    match *request {
+        Request::EventWait { event } => event.fd(),
+        Request::Accept { listener, .. } => listener.fd(),
+        Request::Connect { socket, .. } => socket.fd(),
+        Request::Receive { socket, .. } | Request::Send { socket, .. } => socket.fd(),
+        Request::Read { file, .. } | Request::Write { file, .. } => file.fd(),
+        _ => -1,
+    }
+}

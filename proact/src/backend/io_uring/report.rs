@@ -1,0 +1,122 @@
+//! What a ring on this machine can do, for the backend itself and for `doctor`.
+
+use crate::backend::{Capabilities, CapabilityReport};
+use crate::status::Status;
+use crate::uring::{self, Op, Probe, Ring, RingOptions};
+
+/// A line of the table, before the machine was asked.
+struct Line {
+    capability: Capabilities,
+    name: &'static str,
+    since: &'static str,
+    /// What it buys.
+    gain: &'static str,
+    /// Why it may be missing on a machine that has rings.
+    lack: &'static str,
+}
+
+const LINES: [Line; 7] = [
+    Line {
+        capability: Capabilities::KERNEL_CHAINS,
+        name: "kernel chains",
+        since: "5.3",
+        gain: "a chain whose steps all qualify runs in the kernel without a return to user space between them",
+        lack: "",
+    },
+    Line {
+        capability: Capabilities::KERNEL_WAIT_CHAINS,
+        name: "kernel wait chains",
+        since: "5.6",
+        gain: "a semaphore wait starts the chain behind it in the kernel",
+        lack: "",
+    },
+    Line {
+        capability: Capabilities::KERNEL_FILES,
+        name: "kernel files",
+        since: "5.15",
+        gain: "files and paths without worker threads",
+        lack: "an operation on files or paths is missing or filtered; worker threads do it",
+    },
+    Line {
+        capability: Capabilities::KERNEL_TRUNCATE,
+        name: "kernel truncate",
+        since: "6.9",
+        gain: "truncate without a worker thread, and as a step of a kernel chain",
+        lack: "kernel older than 6.9; a worker thread does it",
+    },
+    Line {
+        capability: Capabilities::REGISTERED_RING,
+        name: "registered ring",
+        since: "5.18",
+        gain: "no reference count on the ring's descriptor at each enter",
+        lack: "the thread has no place left among its 16, or registration is filtered",
+    },
+    Line {
+        capability: Capabilities::NO_SUBMISSION_ARRAY,
+        name: "no submission array",
+        since: "6.6",
+        gain: "no indirection between the submission queue and its entries",
+        lack: "kernel older than 6.6",
+    },
+    Line {
+        capability: Capabilities::NANOSECOND_WAITS,
+        name: "nanosecond waits",
+        since: "5.11",
+        gain: "waits end to the nanosecond",
+        lack: "",
+    },
+];
+
+/// The operations that stand for a capability: each must be known to the kernel.
+fn has_files(probe: &Probe) -> bool {
+    let ops = [
+        Op::IORING_OP_OPENAT,
+        Op::IORING_OP_READ,
+        Op::IORING_OP_WRITE,
+        Op::IORING_OP_FSYNC,
+        Op::IORING_OP_STATX,
+        Op::IORING_OP_FALLOCATE,
+        Op::IORING_OP_RENAMEAT,
+        Op::IORING_OP_UNLINKAT,
+        Op::IORING_OP_MKDIRAT,
+    ];
+    ops.into_iter().all(|op| probe.has(op))
+}
+
+/// What `ring` has, whatever the builder allows.
+pub(super) fn detected(ring: &Ring) -> Capabilities {
+    // Links and reads of an eventfd are older than the flags that the ring was granted.
+    let mut found = Capabilities::KERNEL_CHAINS | Capabilities::KERNEL_WAIT_CHAINS | Capabilities::NANOSECOND_WAITS;
+    if let Ok(probe) = ring.probe() {
+        found.set(Capabilities::KERNEL_FILES, has_files(&probe));
+        found.set(Capabilities::KERNEL_TRUNCATE, probe.has(Op::IORING_OP_FTRUNCATE));
+    }
+    found.set(Capabilities::REGISTERED_RING, ring.is_registered());
+    found.set(Capabilities::NO_SUBMISSION_ARRAY, ring.is_without_array());
+    found
+}
+
+/// Whether this machine gives the calling thread a ring, and what the ring can do. The ring tried is thrown away.
+pub(crate) fn report() -> (Result<(), Status>, Vec<CapabilityReport>) {
+    let outcome = Ring::new(&RingOptions { entries: 8, registered: true, no_array: true }).map_err(uring::unavailable);
+    let (outcome, found) = match outcome {
+        Ok(ring) => (Ok(()), Some(detected(&ring))),
+        Err(status) => (Err(status), None),
+    };
+    let lines = LINES.iter().map(|line| {
+        let detected = found.is_some_and(|found| found.contains(line.capability));
+        let note = match found {
+            None => "no ring on this machine",
+            Some(_) if detected => line.gain,
+            Some(_) => line.lack,
+        };
+        CapabilityReport {
+            capability: line.capability,
+            name: line.name,
+            since: line.since,
+            detected,
+            note: note.into(),
+        }
+    });
+    (outcome, lines.collect())
+}

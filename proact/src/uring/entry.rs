@@ -1,0 +1,75 @@
+//! One submission entry.
+
+use linux_raw_sys::io_uring as raw;
+pub(crate) use linux_raw_sys::io_uring::io_uring_op as Op;
+
+use super::sys::IOSQE_IO_LINK;
+
+/// A submission entry, in the kernel's layout.
+///
+/// Its place in the ring still holds whatever an earlier use left there, so [`Entry::set`] writes every byte.
+#[repr(transparent)]
+pub(crate) struct Entry(raw::io_uring_sqe);
+
+impl Entry {
+    /// Fills the entry: every field that is not named becomes zero. What each means depends on `op`; the order is
+    /// that of the structure: descriptor, `off`/`addr2`, `addr`, `len`, the operation's own flags.
+    #[inline]
+    pub(crate) fn set(&mut self, op: Op, fd: i32, offset: u64, address: u64, length: u32, op_flags: u32) {
+        let sqe = &mut self.0;
+        sqe.opcode = op as u8;
+        sqe.flags = 0;
+        sqe.ioprio = 0;
+        sqe.fd = fd;
+        sqe.__bindgen_anon_1.off = offset;
+        sqe.__bindgen_anon_2.addr = address;
+        sqe.len = length;
+        sqe.__bindgen_anon_3.rw_flags = op_flags;
+        sqe.user_data = 0;
+        sqe.__bindgen_anon_4.buf_index = 0;
+        sqe.personality = 0;
+        sqe.__bindgen_anon_5.file_index = 0;
+        sqe.__bindgen_anon_6.bindgen_union_field = [0; 2];
+    }
+
+    /// Fills the entry with a wait for readiness, once.
+    pub(crate) fn set_poll(&mut self, fd: i32, events: i16) {
+        let events = u32::from(events as u16);
+        // The kernel reads the halves of the word swapped on big-endian machines (`poll32_events`, since 5.9).
+        let events = if cfg!(target_endian = "big") { events.rotate_left(16) } else { events };
+        self.set(Op::IORING_OP_POLL_ADD, fd, 0, 0, 0, events);
+    }
+
+    /// Fills the entry with a cancel of the one request that carries `user_data`.
+    pub(crate) fn set_cancel(&mut self, user_data: u64) {
+        self.set(Op::IORING_OP_ASYNC_CANCEL, -1, 0, user_data, 0, 0);
+    }
+
+    /// Fills the entry with a cancel of every request on the ring (since 5.19).
+    pub(crate) fn set_cancel_all(&mut self) {
+        let flags = raw::IORING_ASYNC_CANCEL_ALL | raw::IORING_ASYNC_CANCEL_ANY;
+        self.set(Op::IORING_OP_ASYNC_CANCEL, -1, 0, 0, 0, flags);
+    }
+
+    /// What the completion will carry.
+    #[inline]
+    pub(crate) fn set_user_data(&mut self, user_data: u64) {
+        self.0.user_data = user_data;
+    }
+
+    /// What the completion will carry.
+    pub(crate) fn user_data(&self) -> u64 {
+        self.0.user_data
+    }
+
+    /// Lets the next entry start only when this one has succeeded in full.
+    #[inline]
+    pub(crate) fn link(&mut self) {
+        self.0.flags |= IOSQE_IO_LINK;
+    }
+
+    /// Whether the next entry hangs on this one.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.0.flags & IOSQE_IO_LINK != 0
+    }
+}
