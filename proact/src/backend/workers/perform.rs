@@ -122,7 +122,7 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
         Request::Close { descriptor } => {
             // Never retried: Linux has released the number even when it answers EINTR, and another thread may own it.
             // SAFETY: no memory is involved; the request gives the descriptor up, and whoever made it holds it alone.
-            if unsafe { libc::close(descriptor.fd()) } == 0 { Ok(0) } else { Err(last_errno()) }
+            outcome_of(unsafe { libc::close(descriptor.fd()) } as isize)
         }
         Request::EventWait { .. }
         | Request::Accept { .. }
@@ -137,21 +137,15 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
 
 /// Repeats a raw system call while a signal cuts it short, and turns its answer into a count or an errno.
 pub(crate) fn retried(mut call: impl FnMut() -> isize) -> Result<i32> {
-    loop {
-        let count = call();
-        if count >= 0 {
-            return Ok(count as i32);
-        }
-        let errno = last_errno();
-        if errno != Errno::INTR {
-            return Err(errno);
-        }
-    }
+    retry_on_intr(|| outcome_of(call()))
 }
 
-/// What the last failed `libc` call of this thread said.
-fn last_errno() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+/// What a raw system call, this thread's last, has answered: a count, or an errno.
+pub(crate) fn outcome_of(answer: isize) -> Result<i32> {
+    match answer {
+        0.. => Ok(answer as i32),
+        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+    }
 }
 
 /// The descriptor as rustix wants it; a negative number is no descriptor.
