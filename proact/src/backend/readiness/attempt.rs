@@ -33,9 +33,9 @@ pub(super) struct Progress {
 /// Tries `request` once: its result, or `None` when it would block.
 ///
 /// Accept and EventWait rely on `O_NONBLOCK`, which descriptors of this backend have
-/// ([`DescriptorMode::NonBlocking`](crate::backend::DescriptorMode)) and which an import must set: there is no flag that
-/// keeps these two calls from blocking, and asking `poll` first would lose against another process that shares the
-/// descriptor. Transfers ask for it call by call. A connect of a blocking socket blocks.
+/// ([`DescriptorMode::NonBlocking`](crate::backend::DescriptorMode)) and which an import must set: no flag keeps these
+/// two calls from blocking, and asking `poll` first would lose against another process that shares the descriptor. So
+/// does Connect. Transfers ask for it call by call.
 ///
 /// # Safety
 ///

@@ -88,11 +88,11 @@ impl<S: WatchSet> Readiness<S> {
         self.fail_parked(descriptor.fd(), libc::ECANCELED);
         self.set.forget(descriptor.fd());
         let kind = borrow(&descriptor).and_then(rustix::fs::fstat).map(|stat| FileType::from_raw_mode(stat.st_mode));
-        // SAFETY: a close has no pointers, and gives its descriptor up.
         match kind {
-            Ok(FileType::RegularFile | FileType::Directory | FileType::BlockDevice) => unsafe {
-                self.workers.submit(token, request);
-            },
+            Ok(FileType::RegularFile | FileType::Directory | FileType::BlockDevice) => {
+                // SAFETY: a close has no pointers, and gives its descriptor up.
+                unsafe { self.workers.submit(token, request) };
+            }
             _ => {
                 self.attempts += 1;
                 // SAFETY: as above.

@@ -128,7 +128,7 @@ impl Table {
         }
     }
 
-    /// A descriptor for which the kernel must be told anew what to watch for, and what that is; nothing for an idle one.
+    /// A descriptor for which the kernel must be told anew what to watch for, and what that is: nothing, when idle.
     pub(super) fn next_changed(&mut self) -> Option<(i32, Interest)> {
         while let Some(fd) = self.changed.pop() {
             let watched = &mut self.watched[fd as usize];

@@ -47,8 +47,8 @@ impl EventWake {
 impl Wake for EventWake {
     fn wake(&self) {
         if !self.pending.swap(true, Ordering::AcqRel) {
-            // Cannot fail but by EAGAIN at 2^64 - 1, which is readable as well. A system call without `errno`, so a
-            // signal handler may come through here.
+            // Cannot fail but by EAGAIN at 2^64 - 1, which is readable as well. rustix makes the system call without
+            // touching `errno`, so a signal handler may come through here.
             let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
         }
     }

@@ -4,10 +4,10 @@
 //! threads. Workers only make system calls: callbacks and everything else stay on the poll thread, which collects
 //! results from a return list and is woken when that list stops being empty.
 
-mod perform;
+pub(crate) mod perform;
 pub(crate) mod slot_list;
 
-pub(crate) use perform::{borrow, open_flags, outcome_of, perform, retried};
+pub(crate) use perform::{borrow, outcome_of, perform, retried};
 
 use std::sync::PoisonError;
 use std::thread::JoinHandle;

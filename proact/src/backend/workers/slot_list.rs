@@ -1,6 +1,6 @@
 //! First-in first-out lists of slots, linked through one table: any slot leaves any list in constant time.
 //!
-//! Slots are the proactor's own small numbers, so the links live in a vector indexed by them and no list ever allocates.
+//! Slots are the proactor's own small numbers, so the links live in a vector indexed by them and no list allocates.
 
 /// No slot.
 const NONE: u32 = u32::MAX;

@@ -71,7 +71,7 @@ fn file_is_made_written_read_and_closed(rig: &mut Rig<impl WatchSet>) {
     let mut buffer = [9u8; 8];
     let at = |offset, buffer: &mut [u8; 8]| Request::Read { file, offset, buffer: buffer.as_mut_ptr(), length: 8 };
     assert_eq!(rig.perform(at(3, &mut buffer)), 8);
-    assert_eq!(&buffer, b"\0\0012345");
+    assert_eq!(&buffer, b"\x00\x00012345");
     assert_eq!(rig.perform(at(12, &mut buffer)), 3, "short at the end");
     assert_eq!(rig.perform(at(15, &mut buffer)), 0, "none past it");
     let negative = rig.perform(at(u64::MAX, &mut buffer));
