@@ -1,0 +1,249 @@
+//! The readiness engine: every request is tried at once, parked if it would block, and tried again on readiness.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use super::attempt::{Progress, attempt, side_of};
+use super::table::{Parked, Table};
+use super::wake::EventWake;
+use super::{Interest, Ready, WatchSet};
+use crate::backend::workers::{Workers, borrow, perform};
+use crate::backend::{
+    Backend, BackendConfig, BackendCounters, Capabilities, CapabilityReport, Completion, Descriptor, DescriptorMode,
+    Request, Start, Token, Wait, Wake,
+};
+use crate::status::{Operation, Status};
+use crate::time::{Clock, Time};
+
+/// A backend over a set of watched descriptors.
+///
+/// Requests on one side of a descriptor complete first-in first-out: one that finds others parked joins them untried,
+/// and readiness tries from the front until one would block.
+pub(crate) struct Readiness<S> {
+    set: S,
+    table: Table,
+    /// Results that are known already and that the next poll tells.
+    known: Vec<Completion>,
+    /// What the last wait reported; empty between polls, kept for its capacity.
+    reported: Vec<Ready>,
+    wake: Arc<EventWake>,
+    workers: Workers,
+    clock: Clock,
+    enters: u64,
+    attempts: u64,
+}
+
+impl<S: WatchSet> Readiness<S> {
+    /// A backend with nothing to do, and no thread.
+    pub(crate) fn new(config: &BackendConfig) -> Result<Readiness<S>, Status> {
+        let wake = Arc::new(EventWake::new()?);
+        Ok(Readiness {
+            set: S::new(config, wake.as_fd())?,
+            table: Table::default(),
+            known: Vec::new(),
+            reported: Vec::new(),
+            workers: Workers::new(config, wake.clone()),
+            wake,
+            clock: config.clock.clone(),
+            enters: 0,
+            attempts: 0,
+        })
+    }
+
+    /// For `doctor`: whether this machine can have the backend, and what each capability is worth here.
+    pub(crate) fn report() -> (Result<(), Status>, Vec<CapabilityReport>) {
+        S::report()
+    }
+
+    fn know(&mut self, token: Token, result: i32) {
+        self.known.push(Completion { token, result, flags: 0 });
+    }
+
+    /// Tries a request that waits for `side` of `descriptor`, or parks it behind those that wait there.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Backend::start`].
+    unsafe fn start_waiting(&mut self, token: Token, request: &Request, descriptor: Descriptor, side: Interest) {
+        let mut progress = Progress::default();
+        // An eager try that overtook those who wait would take their bytes.
+        if self.table.first(descriptor.fd(), side).is_none() {
+            self.attempts += 1;
+            // SAFETY: the caller's promise, passed on.
+            if let Some(result) = unsafe { attempt(request, &mut progress) } {
+                return self.know(token, result);
+            }
+        }
+        self.table.park(Parked { token, request: *request, progress, fd: descriptor.fd(), side });
+    }
+
+    /// Closes here and now what closes without waiting: sockets (without a linger time), pipes, events. Closing a file
+    /// or directory may write to a disk or a server first, so workers do it.
+    fn close(&mut self, token: Token, request: &Request, descriptor: Descriptor) {
+        // The engine above closes when nothing is in flight on the descriptor. If that is broken, what is parked must
+        // not be carried over to the number's next owner.
+        self.fail_parked(descriptor.fd(), libc::ECANCELED);
+        self.set.forget(descriptor.fd());
+        let kind = borrow(&descriptor).and_then(rustix::fs::fstat).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        match kind {
+            Ok(FileType::RegularFile | FileType::Directory | FileType::BlockDevice) => {
+                // SAFETY: a close has no pointers, and gives its descriptor up.
+                unsafe { self.workers.submit(token, request) };
+            }
+            _ => {
+                self.attempts += 1;
+                // SAFETY: as above.
+                let result = unsafe { perform(request) };
+                self.know(token, result);
+            }
+        }
+    }
+
+    /// Tells the kernel of every descriptor whose interest has changed since the last wait.
+    fn arm_changed(&mut self) {
+        while let Some((fd, interest)) = self.table.next_changed() {
+            match self.set.arm(fd, interest) {
+                Ok(()) => self.table.armed(fd, interest),
+                // A limit on watches; a descriptor closed under its request; a file that has no readiness (EPERM) and
+                // yet said that it would block. Waiting would be for ever.
+                Err(errno) => self.fail_parked(fd, errno.raw_os_error()),
+            }
+        }
+    }
+
+    fn fail_parked(&mut self, fd: i32, os_error: i32) {
+        for side in [Interest::READABLE, Interest::WRITABLE] {
+            while let Some(slot) = self.table.first(fd, side) {
+                let token = self.table.unpark(slot).token;
+                self.know(token, -os_error);
+            }
+        }
+    }
+
+    /// How long the kernel may wait; `None` without limit.
+    fn timeout(&self, wait: Wait) -> Option<Duration> {
+        match wait {
+            _ if !self.known.is_empty() => Some(Duration::ZERO),
+            Wait::No => Some(Duration::ZERO),
+            Wait::Until(Time::FAR_FUTURE) => None,
+            Wait::Until(deadline) => Some(deadline.since(self.clock.now())),
+        }
+    }
+
+    /// Tries what waits on the sides that became ready, each from the front until one would block.
+    fn retry(&mut self, ready: Ready, completions: &mut Vec<Completion>) {
+        self.table.fired(ready.fd);
+        for side in ready.interest {
+            while let Some(slot) = self.table.first(ready.fd, side) {
+                let Some(parked) = self.table.parked(slot) else { break };
+                self.attempts += 1;
+                // SAFETY: `start`'s caller keeps the memory valid and untouched by others until the completion, which
+                // a parked request has not had.
+                let Some(result) = (unsafe { attempt(&parked.request, &mut parked.progress) }) else { break };
+                let token = self.table.unpark(slot).token;
+                completions.push(Completion { token, result, flags: 0 });
+            }
+        }
+    }
+}
+
+// SAFETY: memory behind a request is touched by `attempt`, called only for requests that have not completed, and by
+// workers, which list a completion after their system call has returned. No kernel call outlives its return. A token
+// is in one place (parked, known, or with the workers) and leaves it once, by its completion.
+unsafe impl<S: WatchSet> Backend for Readiness<S> {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.set.capabilities()
+    }
+
+    fn descriptor_mode(&self) -> DescriptorMode {
+        DescriptorMode::NonBlocking
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        self.wake.clone()
+    }
+
+    fn missing(&self) -> Vec<(Operation, String)> {
+        Vec::new()
+    }
+
+    fn grow(&mut self, slots: u32) {
+        let slots = slots as usize;
+        self.table.grow(slots);
+        // Every slot's result may be known before one poll: starting must not allocate.
+        self.known.reserve(slots.saturating_sub(self.known.len()));
+    }
+
+    unsafe fn start(&mut self, token: Token, request: &Request) -> Start {
+        match *request {
+            Request::Nop => self.know(token, 0),
+            Request::Close { descriptor } => self.close(token, request, descriptor),
+            _ => match side_of(request) {
+                // SAFETY: the caller's promise, passed on.
+                Some((descriptor, side)) => unsafe { self.start_waiting(token, request, descriptor, side) },
+                // SAFETY: the caller's promise, passed on.
+                None => unsafe { self.workers.submit(token, request) },
+            },
+        }
+        Start::Accepted
+    }
+
+    fn cancel(&mut self, token: Token) -> bool {
+        if let Some(slot) = self.table.find(token) {
+            self.table.unpark(slot);
+            self.know(token, -libc::ECANCELED);
+        } else {
+            // Queued: it ends cancelled. Running, or known already: it ends as it does.
+            self.workers.cancel(token);
+        }
+        true
+    }
+
+    fn poll(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> Result<(), Status> {
+        self.arm_changed();
+        let timeout = self.timeout(wait);
+        if timeout == Some(Duration::ZERO) && self.table.len() == 0 {
+            // No descriptor can report anything, so the kernel has nothing to say that the flag does not.
+            if self.wake.is_pending() {
+                self.wake.take();
+            }
+        } else {
+            self.enters += 1;
+            match self.set.wait(timeout, &mut self.reported) {
+                Ok(true) => self.wake.take(),
+                Ok(false) | Err(Errno::INTR) => {}
+                Err(errno) => {
+                    let status = Status::from_os_error(Operation::Poll, errno.raw_os_error());
+                    return Err(status.with_context(S::NAME));
+                }
+            }
+        }
+        completions.append(&mut self.known);
+        // After the wake was answered: a result listed later wakes the next wait.
+        self.workers.collect(completions);
+        let mut reported = std::mem::take(&mut self.reported);
+        for ready in reported.drain(..) {
+            self.retry(ready, completions);
+        }
+        self.reported = reported;
+        Ok(())
+    }
+
+    fn counters(&self) -> BackendCounters {
+        let worker_jobs = self.workers.jobs();
+        BackendCounters {
+            enters: self.enters,
+            entries: self.attempts + worker_jobs,
+            chains: 0,
+            workers: self.workers.alive(),
+            worker_jobs,
+        }
+    }
+}

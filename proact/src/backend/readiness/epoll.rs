@@ -1,0 +1,207 @@
+//! Descriptors watched by `epoll`.
+//!
+//! Registrations are `EPOLLONESHOT`, re-armed for what is parked, at most once a descriptor and poll. Edge triggering
+//! registered once would save that call, but only if this set knew of every close: a socket may be closed where the
+//! backend does not see it, its number go to a new one, and a request parked there would wait for a registration that
+//! died with the old. Arming what was idle is what finds that out (the kernel answers ENOENT), and a one-shot
+//! registration that lives on in a duplicate of a closed descriptor reports once and never again.
+
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::epoll;
+use rustix::io::Errno;
+
+use super::wake::EventWake;
+use super::{Interest, Ready, WatchSet, milliseconds_up};
+use crate::backend::workers::outcome_of;
+use crate::backend::{BackendConfig, Capabilities, CapabilityReport, Wake};
+use crate::status::{Code, Operation, Status};
+
+/// The wake descriptor's event data: no descriptor number.
+const WAKE: u64 = u64::MAX;
+
+/// `struct __kernel_timespec`: 64 bits each on every architecture, which is what `epoll_pwait2` takes.
+#[repr(C)]
+struct KernelTimespec {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+/// A set of descriptors in an `epoll` instance.
+pub(crate) struct EpollSet {
+    epoll: OwnedFd,
+    /// By descriptor number: whether it was registered when last heard of. A guess, which saves a call when it is
+    /// right.
+    registered: Vec<bool>,
+    events: Vec<libc::epoll_event>,
+    nanoseconds: bool,
+}
+
+impl WatchSet for EpollSet {
+    const NAME: &'static str = "epoll";
+
+    fn new(config: &BackendConfig, wake: BorrowedFd<'_>) -> Result<EpollSet, Status> {
+        let broken = |errno: Errno| Status::from_os_error(Operation::Build, errno.raw_os_error()).with_context("epoll");
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(broken)?;
+        epoll::add(&epoll, wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN).map_err(broken)?;
+        let allowed = config.allowed.contains(Capabilities::NANOSECOND_WAITS);
+        let nanoseconds = allowed && has_nanosecond_waits(&epoll);
+        let capacity = config.entries.clamp(1, 1 << 16) as usize;
+        let events = vec![libc::epoll_event { events: 0, u64: 0 }; capacity];
+        Ok(EpollSet { epoll, registered: Vec::new(), events, nanoseconds })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        if self.nanoseconds { Capabilities::NANOSECOND_WAITS } else { Capabilities::empty() }
+    }
+
+    fn arm(&mut self, fd: i32, interest: Interest) -> Result<(), Errno> {
+        if interest.is_empty() {
+            // Left as it is: it reports at most once more, and most idle descriptors are parked on again soon.
+            return Ok(());
+        }
+        let mut flags = epoll::EventFlags::ONESHOT;
+        flags.set(epoll::EventFlags::IN, interest.contains(Interest::READABLE));
+        flags.set(epoll::EventFlags::OUT, interest.contains(Interest::WRITABLE));
+        let index = usize::try_from(fd).map_err(|_| Errno::BADF)?;
+        if index >= self.registered.len() {
+            self.registered.resize(index + 1, false);
+        }
+        // SAFETY: not negative; whatever file it names by now, the borrow ends with this call.
+        let source = unsafe { BorrowedFd::borrow_raw(fd) };
+        let data = epoll::EventData::new_u64(fd as u64);
+        let mut add = !self.registered[index];
+        let mut result = Ok(());
+        // The guess is wrong at most once, unless another thread closes the descriptor meanwhile.
+        for _ in 0..2 {
+            result = match add {
+                true => epoll::add(&self.epoll, source, data, flags),
+                false => epoll::modify(&self.epoll, source, data, flags),
+            };
+            match result {
+                Err(Errno::EXIST) => add = false,
+                Err(Errno::NOENT) => add = true,
+                _ => break,
+            }
+        }
+        self.registered[index] = result.is_ok();
+        result
+    }
+
+    fn forget(&mut self, fd: i32) {
+        // The kernel drops the registration with the file. A wrong guess would cost the number's next owner a call.
+        if let Some(registered) = self.registered.get_mut(fd as usize) {
+            *registered = false;
+        }
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> Result<bool, Errno> {
+        let count = match timeout {
+            Some(timeout) if self.nanoseconds && !timeout.is_zero() => {
+                wait_nanoseconds(&self.epoll, &mut self.events, timeout)?
+            }
+            _ => {
+                let milliseconds = timeout.map_or(-1, milliseconds_up);
+                wait_milliseconds(&self.epoll, &mut self.events, milliseconds)?
+            }
+        };
+        let mut woken = false;
+        for &libc::epoll_event { events, u64: data } in &self.events[..count as usize] {
+            if data == WAKE {
+                woken = true;
+                continue;
+            }
+            ready.push(Ready { fd: data as i32, interest: interest_of(events) });
+        }
+        Ok(woken)
+    }
+
+    fn report() -> (Result<(), Status>, Vec<CapabilityReport>) {
+        let outcome = round_trip();
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC);
+        let nanoseconds = epoll.is_ok_and(|epoll| has_nanosecond_waits(&epoll));
+        let capabilities = vec![
+            CapabilityReport {
+                capability: Capabilities::empty(),
+                name: "EPOLL",
+                since: "2.6.27",
+                detected: outcome.is_ok(),
+                note: match &outcome {
+                    Ok(()) => String::from("an event went through epoll_create1, epoll_ctl and epoll_wait"),
+                    Err(status) => status.to_string(),
+                },
+            },
+            CapabilityReport {
+                capability: Capabilities::NANOSECOND_WAITS,
+                name: "NANOSECOND_WAITS",
+                since: "5.11",
+                detected: nanoseconds,
+                note: String::from(match nanoseconds {
+                    true => "epoll_pwait2: deadlines are kept to the nanosecond",
+                    false => "epoll_pwait2 is missing (older kernel, or seccomp): deadlines are kept up to 1 ms late",
+                }),
+            },
+        ];
+        (outcome, capabilities)
+    }
+}
+
+fn interest_of(events: u32) -> Interest {
+    let events = events as i32;
+    if events & (libc::EPOLLERR | libc::EPOLLHUP) != 0 {
+        return Interest::all();
+    }
+    let mut interest = Interest::empty();
+    interest.set(Interest::READABLE, events & libc::EPOLLIN != 0);
+    interest.set(Interest::WRITABLE, events & libc::EPOLLOUT != 0);
+    interest
+}
+
+fn has_nanosecond_waits(epoll: &OwnedFd) -> bool {
+    let mut none = [libc::epoll_event { events: 0, u64: 0 }];
+    wait_nanoseconds(epoll, &mut none, Duration::ZERO).is_ok()
+}
+
+fn wait_nanoseconds(epoll: &OwnedFd, events: &mut [libc::epoll_event], timeout: Duration) -> Result<i32, Errno> {
+    let timeout = KernelTimespec {
+        seconds: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        nanoseconds: timeout.subsec_nanos().into(),
+    };
+    let no_mask = std::ptr::null::<libc::sigset_t>();
+    // SAFETY: the kernel writes at most `events.len()` events and reads one timespec; both outlive the call. A null
+    // mask has no size. Raw, since C libraries have wrapped it only for a few years.
+    outcome_of(unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            epoll.as_raw_fd(),
+            events.as_mut_ptr(),
+            events.len() as libc::c_int,
+            &raw const timeout,
+            no_mask,
+            0usize,
+        )
+    } as isize)
+}
+
+fn wait_milliseconds(epoll: &OwnedFd, events: &mut [libc::epoll_event], timeout: i32) -> Result<i32, Errno> {
+    let length = events.len() as libc::c_int;
+    // SAFETY: the kernel writes at most `length` events, and `events` has that many.
+    outcome_of(unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), length, timeout) } as isize)
+}
+
+/// Sends one event through a throw-away set: that system calls exist does not say that policy lets them work.
+fn round_trip() -> Result<(), Status> {
+    let wake = EventWake::new()?;
+    let mut set = EpollSet::new(&BackendConfig::default(), wake.as_fd())?;
+    wake.wake();
+    let woken = set.wait(Some(Duration::ZERO), &mut Vec::new());
+    match woken {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            Err(Status::new(Code::Unavailable, Operation::Build)
+                .with_message("epoll did not report an event that was set"))
+        }
+        Err(errno) => Err(Status::from_os_error(Operation::Poll, errno.raw_os_error()).with_context("epoll")),
+    }
+}

@@ -1,1 +1,0 @@
-//! Worker threads for requests that would block.

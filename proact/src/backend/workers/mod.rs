@@ -1,0 +1,270 @@
+//! Worker threads for requests that would block.
+//!
+//! Files have no readiness to wait for, so whoever cannot hand them to the kernel asynchronously hands them to these
+//! threads. Workers only make system calls: callbacks and everything else stay on the poll thread, which collects
+//! results from a return list and is woken when that list stops being empty.
+
+pub(crate) mod perform;
+pub(crate) mod slot_list;
+
+pub(crate) use perform::{borrow, outcome_of, perform, retried};
+
+use std::sync::PoisonError;
+use std::thread::JoinHandle;
+
+use crate::atomic::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
+use crate::backend::{BackendConfig, Completion, Request, Token, Wake};
+use slot_list::{SlotLinks, SlotList};
+
+/// A bounded pool of threads that carry out requests with blocking system calls.
+///
+/// One thread, the poll thread, owns it and makes every call on it.
+pub(crate) struct Workers {
+    shared: Arc<Shared>,
+    /// All threads ever started: none ends before the pool does.
+    threads: Vec<JoinHandle<()>>,
+    threads_max: usize,
+    name: String,
+    /// Jobs taken and not yet collected: while there are none, nothing needs the lock.
+    outstanding: usize,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// A job came, or the end.
+    changed: Condvar,
+    wake: std::sync::Arc<dyn Wake>,
+    /// Jobs carried out so far.
+    performed: AtomicU64,
+}
+
+struct State {
+    /// By slot: the job that waits, runs or ran there last. Kept so that queueing allocates nothing.
+    jobs: Vec<Option<Job>>,
+    links: SlotLinks,
+    queue: SlotList,
+    queued: usize,
+    /// Threads that carry out no job now. A thread counts from its start, and again from the moment its result can be
+    /// seen, so that one job after the other never makes a second thread.
+    idle: usize,
+    results: Vec<Completion>,
+    ending: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Job {
+    token: Token,
+    request: Request,
+    /// Still in the queue.
+    queued: bool,
+}
+
+// SAFETY: a job's pointers are what keeps it from being Send. `Workers::submit`'s caller gives their memory to the pool
+// until the completion is collected, and exactly one thread takes each job from the queue, so only it touches them.
+unsafe impl Send for Job {}
+
+impl Workers {
+    /// A pool without threads; they come with the jobs.
+    pub(crate) fn new(config: &BackendConfig, wake: std::sync::Arc<dyn Wake>) -> Workers {
+        let state = State {
+            jobs: Vec::new(),
+            links: SlotLinks::default(),
+            queue: SlotList::EMPTY,
+            queued: 0,
+            idle: 0,
+            results: Vec::new(),
+            ending: false,
+        };
+        Workers {
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+                changed: Condvar::new(),
+                wake,
+                performed: AtomicU64::new(0),
+            }),
+            threads: Vec::new(),
+            threads_max: config.workers_max.max(1),
+            // A name with a NUL in it makes the standard library panic.
+            name: config.name.replace('\0', ""),
+            outstanding: 0,
+        }
+    }
+
+    /// Queues a job, and starts another thread when more jobs wait than threads do, up to the limit. When there is not
+    /// one thread and none can be had, the job ends with `-EAGAIN` (a close is carried out here and now: its
+    /// descriptor must go).
+    ///
+    /// # Safety
+    ///
+    /// The pointers in `request` are valid, and the memory exclusively the pool's, until `token`'s completion was
+    /// collected; `token`'s slot has no other job here.
+    pub(crate) unsafe fn submit(&mut self, token: Token, request: &Request) {
+        self.outstanding += 1;
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        state.push(Job { token, request: *request, queued: true });
+        if state.queued > state.idle && self.threads.len() < self.threads_max && self.spawn().is_ok() {
+            state.idle += 1;
+        }
+        if self.threads.is_empty() {
+            let taken = state.take(token);
+            debug_assert!(taken, "only threads take jobs, and there is none");
+            let result = match request {
+                // SAFETY: the caller's promise, passed on.
+                Request::Close { .. } => unsafe { perform(request) },
+                _ => -libc::EAGAIN,
+            };
+            drop(shared.finish(state, token, result));
+            return;
+        }
+        drop(state);
+        shared.changed.notify_one();
+    }
+
+    /// Takes a job that is still queued out of the queue; it ends with `-ECANCELED`. `false`: it runs, has ended, was
+    /// never here, or is a close, whose descriptor must go in any case.
+    pub(crate) fn cancel(&mut self, token: Token) -> bool {
+        if self.outstanding == 0 {
+            return false;
+        }
+        let mut state = self.shared.lock();
+        let job = state.jobs.get(token.slot() as usize).copied().flatten();
+        if job.is_some_and(|job| matches!(job.request, Request::Close { .. })) || !state.take(token) {
+            return false;
+        }
+        drop(self.shared.finish(state, token, -libc::ECANCELED));
+        true
+    }
+
+    /// Appends the completions of all jobs that have ended.
+    pub(crate) fn collect(&mut self, completions: &mut Vec<Completion>) {
+        if self.outstanding == 0 {
+            return;
+        }
+        let mut state = self.shared.lock();
+        self.outstanding -= state.results.len();
+        completions.append(&mut state.results);
+    }
+
+    /// Threads alive now.
+    pub(crate) fn alive(&self) -> u64 {
+        self.threads.len() as u64
+    }
+
+    /// Jobs that threads have carried out.
+    pub(crate) fn jobs(&self) -> u64 {
+        self.shared.performed.load(Ordering::Relaxed)
+    }
+
+    fn spawn(&mut self) -> std::io::Result<()> {
+        let shared = self.shared.clone();
+        let name = format!("{}-worker-{}", self.name, self.threads.len());
+        self.threads.push(std::thread::Builder::new().name(name).spawn(move || shared.work())?);
+        Ok(())
+    }
+}
+
+impl Drop for Workers {
+    /// Lets running jobs end, and joins. Jobs still queued never run, except closes; descriptors that no one will
+    /// collect are closed.
+    fn drop(&mut self) {
+        self.shared.lock().ending = true;
+        self.shared.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            // A worker's panic was turned into a result; one outside `perform` has been printed.
+            let _ = thread.join();
+        }
+        let mut state = self.shared.lock();
+        while let Some(job) = state.pop() {
+            if let Request::Close { .. } = job.request {
+                // SAFETY: the request gives the descriptor up, and has no pointers.
+                unsafe { perform(&job.request) };
+            }
+        }
+        for completion in std::mem::take(&mut state.results) {
+            let job = state.jobs[completion.token.slot() as usize];
+            if completion.result >= 0 && job.is_some_and(|job| matches!(job.request, Request::Open { .. })) {
+                // SAFETY: the descriptor was made by this pool and handed to no one.
+                unsafe { rustix::io::close(completion.result) };
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock with the state half changed, so a poisoned one is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker thread's life.
+    fn work(&self) {
+        let mut state = self.lock();
+        while !state.ending {
+            let Some(job) = state.pop() else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            state.idle -= 1;
+            drop(state);
+            // SAFETY: `submit`'s caller keeps the memory valid and untouched until the completion is collected, which
+            // `finish` only makes possible afterwards; this thread alone took the job.
+            let result = unsafe { perform(&job.request) };
+            self.performed.fetch_add(1, Ordering::Relaxed);
+            state = self.lock();
+            state.idle += 1;
+            state = self.finish(state, job.token, result);
+        }
+    }
+
+    /// Puts a result on the return list and wakes the poll thread if it was empty: otherwise the wake of its first
+    /// entry is still to be answered by a `collect`, which will take this one too.
+    fn finish<'a>(&'a self, mut state: MutexGuard<'a, State>, token: Token, result: i32) -> MutexGuard<'a, State> {
+        state.results.push(Completion { token, result, flags: 0 });
+        if state.results.len() > 1 {
+            return state;
+        }
+        drop(state);
+        self.wake.wake();
+        self.lock()
+    }
+}
+
+impl State {
+    fn push(&mut self, job: Job) {
+        let slot = job.token.slot();
+        let slots = slot as usize + 1;
+        if slots > self.jobs.len() {
+            self.jobs.resize(slots, None);
+            self.links.grow(slots);
+            // As many results can wait as there are slots: finishing must not allocate.
+            self.results.reserve(slots - self.results.len());
+        }
+        self.jobs[slot as usize] = Some(job);
+        self.links.push(&mut self.queue, slot);
+        self.queued += 1;
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let slot = self.links.pop(&mut self.queue)?;
+        self.queued -= 1;
+        let job = self.jobs[slot as usize].as_mut()?;
+        job.queued = false;
+        Some(*job)
+    }
+
+    /// Takes `token`'s job out of the queue, if it is there.
+    fn take(&mut self, token: Token) -> bool {
+        let slot = token.slot();
+        match self.jobs.get_mut(slot as usize) {
+            Some(Some(job)) if job.token == token && job.queued => job.queued = false,
+            _ => return false,
+        }
+        self.links.remove(&mut self.queue, slot);
+        self.queued -= 1;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;
