@@ -150,7 +150,10 @@ impl<T: Tree> Walk<'_, T> {
             if levels.iter().any(|level| level.identity == node.identity) {
                 return Err(refuse(&path, "is a symbolic link that leads back to a directory above it"));
             }
-            self.check_destination(&path)?;
+            // Below a source that does not contain the destination only a followed link can lead to it again.
+            if levels.is_empty() || self.options.follow {
+                self.check_destination(&path)?;
+            }
             let mut rest =
                 self.tree.list(&path).map_err(|error| unreadable(&path, Operation::DirectoryList, &error))?;
             rest.sort_unstable_by(|a, b| descending(a, b));

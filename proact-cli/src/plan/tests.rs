@@ -137,7 +137,7 @@ fn a_missing_source_is_named_with_its_cause() {
 fn an_unreadable_directory_is_named_with_its_cause() {
     let scratch = Scratch::new();
     let path = scratch.directory("closed");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let result = plan(std::slice::from_ref(&path));
     let listed = fs::read_dir(&path).is_ok(); // root may read anything
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
@@ -253,7 +253,7 @@ fn a_tree_deeper_than_names_may_be_is_refused_and_not_walked_forever() {
             Ok(Node { kind: NodeKind::Directory, size: 0, mode, modified_seconds, modified_nanoseconds, identity })
         }
         fn list(&self, _path: &Path) -> std::io::Result<Vec<OsString>> {
-            Ok(vec![OsString::from("deeper")])
+            Ok(vec![OsString::from("deeper".repeat(40))])
         }
         fn canonical(&self, path: &Path) -> std::io::Result<PathBuf> {
             Ok(path.into())
