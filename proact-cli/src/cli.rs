@@ -98,8 +98,8 @@ pub struct Transfer {
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     pub backend: BackendChoice,
 
-    /// Replace files that exist already; only the embedded receiver is told, a remote one has its own option
-    #[arg(long, conflicts_with = "to")]
+    /// Replace files that exist already, instead of refusing them
+    #[arg(long)]
     pub overwrite: bool,
 
     /// Send what symbolic links point to, instead of refusing them
@@ -144,7 +144,7 @@ pub struct Receive {
     #[arg(long)]
     pub insecure: bool,
 
-    /// Replace files that exist already, instead of refusing them
+    /// Replace files that exist already, even where the sender does not ask for it
     #[arg(long)]
     pub overwrite: bool,
 
@@ -418,8 +418,6 @@ mod tests {
         assert_eq!(transfer(&["a", "--to", "host:1", "--into", "b"]).unwrap_err().exit, Exit::Usage);
         assert_eq!(transfer(&["a", "--to", "host:1"]).unwrap().embedded_into(), None);
         assert_eq!(transfer(&["a", "--into", "b"]).unwrap().embedded_into(), Some(PathBuf::from("b")));
-        let failure = transfer(&["a", "--to", "host:1", "--overwrite"]).unwrap_err();
-        assert_eq!(failure.exit, Exit::Usage, "a sender cannot tell a remote receiver to overwrite");
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn the_blocking_opponent_delivers_the_same_bytes_and_reports_each_stage() {
     let scratch = std::env::temp_dir().join(format!("proact-blocking-{}", std::process::id()));
     let into = scratch.join("into");
     fs::create_dir_all(&into).expect("a scratch directory");
-    let content: Vec<u8> = (0..100_001u32).map(|index| (index * 7 >> 3) as u8).collect();
+    let content: Vec<u8> = (0..100_001u32).map(|index| ((index * 7) >> 3) as u8).collect();
     let source = scratch.join("source.bin");
     fs::write(&source, &content).expect("a source");
     for stage in ["all", "read", "digest", "loopback", "write"] {

@@ -34,6 +34,8 @@ pub struct Hello {
     pub chunk_size: u32,
     /// Files and directories that will be announced, and the bytes of all of them.
     pub totals: Totals,
+    /// Whether the sender asks that files which exist already be replaced. The receiver decides.
+    pub overwrite: bool,
 }
 
 /// How many entries, and how many bytes.
@@ -142,6 +144,7 @@ impl Frame {
                 out.extend_from_slice(&hello.session.0);
                 out.extend_from_slice(&hello.chunk_size.to_le_bytes());
                 hello.totals.encode(out);
+                out.push(u8::from(hello.overwrite));
                 0
             }
             Frame::Accept(Accept { limits }) => {
@@ -225,7 +228,13 @@ impl Hello {
     fn decode(reader: &mut Reader<'_>) -> Result<Hello, WireError> {
         let session = SessionId(reader.array()?);
         let chunk_size = chunk_size(reader)?;
-        Ok(Hello { session, chunk_size, totals: Totals::decode(reader)? })
+        let totals = Totals::decode(reader)?;
+        let overwrite = match reader.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(reader.field("wish to overwrite")),
+        };
+        Ok(Hello { session, chunk_size, totals, overwrite })
     }
 }
 
@@ -396,8 +405,13 @@ mod tests {
     fn chunk_sizes_beyond_their_bounds_are_refused() {
         for chunk_size in [0, CHUNK_MIN - 1, CHUNK_MAX + 1, u32::MAX] {
             let mut bytes = Vec::new();
-            Frame::Hello(Hello { session: SessionId([1; 16]), chunk_size, totals: Totals::default() })
-                .encode(&mut bytes);
+            Frame::Hello(Hello {
+                session: SessionId([1; 16]),
+                chunk_size,
+                totals: Totals::default(),
+                overwrite: false,
+            })
+            .encode(&mut bytes);
             assert_eq!(decode(&bytes), Err(WireError::Field { kind: Kind::Hello, field: "chunk size" }));
         }
     }
@@ -433,7 +447,8 @@ mod tests {
 
     #[test]
     fn the_chunk_size_in_force_is_the_smaller_wish() {
-        let hello = Hello { session: SessionId([0; 16]), chunk_size: 1 << 20, totals: Totals::default() };
+        let hello =
+            Hello { session: SessionId([0; 16]), chunk_size: 1 << 20, totals: Totals::default(), overwrite: false };
         let accept = |chunk_max| Accept { limits: Limits { chunk_max, ..Limits::default() } };
         assert_eq!(accept(64 << 10).chunk_size(&hello), 64 << 10);
         assert_eq!(accept(CHUNK_MAX).chunk_size(&hello), 1 << 20);

@@ -39,7 +39,7 @@ pub(super) fn every_frame() -> Vec<Frame> {
         name: RelativeName::new(name).unwrap(),
     };
     vec![
-        Frame::Hello(Hello { session: SessionId([0xa5; 16]), chunk_size: CHUNK_MAX, totals }),
+        Frame::Hello(Hello { session: SessionId([0xa5; 16]), chunk_size: CHUNK_MAX, totals, overwrite: true }),
         Frame::Accept(Accept { limits: Limits::default() }),
         Frame::File { file: 0, entry: entry(EntryKind::Directory, 0, b"dir") },
         Frame::File { file: u32::MAX, entry: entry(EntryKind::File, SIZE_MAX, "dir/é".as_bytes()) },
@@ -111,7 +111,7 @@ fn honest_stream() -> (Vec<u8>, usize) {
         frame.encode(stream);
         frames += 1;
     };
-    put(Frame::Hello(Hello { session: SessionId([1; 16]), chunk_size, totals }), &mut stream);
+    put(Frame::Hello(Hello { session: SessionId([1; 16]), chunk_size, totals, overwrite: false }), &mut stream);
     put(Frame::Accept(Accept { limits: Limits::default() }), &mut stream);
     put(Frame::File { file: 0, entry: entry(EntryKind::Directory, 0, b"d") }, &mut stream);
     put(Frame::FileDone { file: 0, fault: None }, &mut stream);

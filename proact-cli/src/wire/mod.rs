@@ -25,7 +25,7 @@
 //!
 //! | sender | receiver |
 //! |---|---|
-//! | HELLO: session, chunk size, totals | |
+//! | HELLO: session, chunk size, totals, whether to overwrite | |
 //! | | ACCEPT: limits. The chunk size in force is the smaller of the two |
 //! | for each entry: FILE, its CHUNKs by ascending offset, FILE_END (a directory has FILE alone) | |
 //! | | FILE_DONE for each entry, in any order, when it is durable under its name or has failed |

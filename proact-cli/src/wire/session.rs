@@ -276,7 +276,7 @@ mod tests {
     const CHUNK: u32 = 4096;
 
     fn hello(entries: u32, bytes: u64) -> Hello {
-        Hello { session: SessionId([3; 16]), chunk_size: CHUNK, totals: Totals { entries, bytes } }
+        Hello { session: SessionId([3; 16]), chunk_size: CHUNK, totals: Totals { entries, bytes }, overwrite: false }
     }
 
     fn entry(kind: EntryKind, size: u64) -> Entry {
