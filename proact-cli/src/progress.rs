@@ -61,7 +61,7 @@ impl Progress {
         Progress { show, total, done: 0 }
     }
 
-    /// `bytes` more have moved by `now`. Cheap enough for every chunk: it draws only when there is something new to see.
+    /// `bytes` more have moved by `now`. Cheap enough for every chunk: it draws only what is new.
     pub fn advance(&mut self, bytes: u64, now: Time) {
         self.done = self.done.saturating_add(bytes);
         match &mut self.show {

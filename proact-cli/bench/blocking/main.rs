@@ -2,8 +2,8 @@
 //!
 //! The sender reads a chunk, digests it and sends it; the receiver receives, digests, compares and writes, into an
 //! allocated file that is synced and renamed at the end. It is written to be as fast as that shape allows: buffers are
-//! made once, header and payload go out in one call, a payload comes in by one `MSG_WAITALL` call, Nagle's delay is off,
-//! BLAKE3 uses the vector instructions there are. Headers and digests are the transfer protocol's own.
+//! made once, header and payload go out in one call, a payload comes in by one `MSG_WAITALL` call, Nagle's delay is
+//! off, BLAKE3 uses the vector instructions there are. Headers and digests are the transfer protocol's own.
 //!
 //! With `--stage` it measures one part of that work alone, over as many bytes, so that the sum of the parts' processor
 //! seconds bounds what any program could reach on this machine's cores.

@@ -54,7 +54,7 @@ pub(super) fn every_frame() -> Vec<Frame> {
     ]
 }
 
-/// Feeds a whole stream to both checkers, as the engines would, and stops at the first refusal. Returns the frames taken.
+/// Feeds a whole stream to both checkers, as the engines would, up to the first refusal. Returns the frames taken.
 fn consume(mut stream: &[u8]) -> usize {
     let mut incoming = Incoming::new(Limits::default());
     let mut replies = Replies::new(4);

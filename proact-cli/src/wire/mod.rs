@@ -17,9 +17,9 @@
 //!
 //! All frames share one header size, so a receiver always does the same: receive the header exactly, decode it, then
 //! receive the payload exactly. A chunk's header stands directly before its payload, in one buffer and one send:
-//! [`HEADER_SIZE`] bytes at the buffer's front are left free when the file is read, and are filled in once the digest is
-//! known. Since a chunk is never the last frame of a session, a receiver may also take a chunk's payload and the next
-//! frame's header in one receive.
+//! [`HEADER_SIZE`] bytes at the buffer's front are left free when the file is read, and are filled in once the digest
+//! is known. Since a chunk is never the last frame of a session, a receiver may also take a chunk's payload and the
+//! next frame's header in one receive.
 //!
 //! # A session
 //!
