@@ -1,0 +1,144 @@
+//! What may be typed and what is refused.
+
+use super::*;
+use clap::CommandFactory;
+
+fn transfer(arguments: &[&str]) -> Result<Transfer, Failure> {
+    match parse(["proact", "transfer"].iter().chain(arguments)) {
+        Ok(Command::Transfer(transfer)) => Ok(transfer),
+        Ok(other) => panic!("{other:?} is no transfer"),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn receive(arguments: &[&str]) -> Result<Receive, Failure> {
+    match parse(["proact", "receive"].iter().chain(arguments)) {
+        Ok(Command::Receive(receive)) => Ok(receive),
+        Ok(other) => panic!("{other:?} is no receive"),
+        Err(failure) => Err(failure),
+    }
+}
+
+#[test]
+fn the_definitions_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn transfer_of_one_file_has_the_documented_defaults() {
+    let transfer = transfer(&["README.md"]).unwrap();
+    assert_eq!(transfer.sources, [PathBuf::from("README.md")]);
+    assert_eq!((transfer.chunk_size, transfer.in_flight), (1 << 20, 8));
+    assert_eq!((transfer.backend, transfer.timeout), (BackendChoice::Auto, Duration::from_secs(30)));
+    assert!(!transfer.overwrite && !transfer.follow && !transfer.json);
+    assert_eq!(transfer.embedded_into(), Some(PathBuf::from("received")));
+}
+
+#[test]
+fn to_and_into_exclude_each_other() {
+    assert_eq!(transfer(&["a", "--to", "host:1", "--into", "b"]).unwrap_err().exit, Exit::Usage);
+    assert_eq!(transfer(&["a", "--to", "host:1"]).unwrap().embedded_into(), None);
+    assert_eq!(transfer(&["a", "--into", "b"]).unwrap().embedded_into(), Some(PathBuf::from("b")));
+}
+
+#[test]
+fn chunk_size_and_in_flight_stay_within_their_bounds() {
+    for (size, bytes) in [("4KiB", 4096), ("4096", 4096), ("64MiB", 64 << 20), ("3MB", 3_000_000)] {
+        assert_eq!(transfer(&["a", "--chunk-size", size]).unwrap().chunk_size, bytes);
+    }
+    for size in ["0", "4095", "64.5MiB", "65MiB", "5GiB", "99999999999999999999", "-1", "big"] {
+        let failure = transfer(&["a", &format!("--chunk-size={size}")]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage, "{size}");
+        assert!(failure.message.contains("--chunk-size"), "{failure}");
+    }
+    for number in ["0", "257", "-3", "x"] {
+        assert_eq!(transfer(&["a", &format!("--in-flight={number}")]).unwrap_err().exit, Exit::Usage, "{number}");
+    }
+    assert_eq!(transfer(&["a", "--in-flight", "256"]).unwrap().in_flight, 256);
+}
+
+#[test]
+fn backends_are_named_as_the_library_names_them() {
+    for choice in [BackendChoice::Auto, BackendChoice::IoUring, BackendChoice::Epoll, BackendChoice::Poll] {
+        assert_eq!(transfer(&["a", "--backend", choice.name()]).unwrap().backend, choice);
+    }
+    let failure = transfer(&["a", "--backend", "kqueue"]).unwrap_err();
+    assert!(failure.message.contains("io_uring"), "the message lists what there is: {failure}");
+}
+
+#[test]
+fn timeouts_are_bounded() {
+    assert_eq!(transfer(&["a", "--timeout", "250ms"]).unwrap().timeout, Duration::from_millis(250));
+    for timeout in ["0", "0ms", "25h", "soon"] {
+        assert_eq!(transfer(&["a", "--timeout", timeout]).unwrap_err().exit, Exit::Usage, "{timeout}");
+    }
+}
+
+#[test]
+fn peers_are_names_or_addresses_with_a_port() {
+    for (text, host, port) in [("host:1", "host", 1), ("10.0.0.1:7411", "10.0.0.1", 7411), ("[::1]:80", "::1", 80)] {
+        let peer: Peer = text.parse().unwrap();
+        assert_eq!((peer.host.as_str(), peer.port), (host, port));
+        assert_eq!(peer.to_string(), text);
+    }
+    for text in
+        ["", "host", "host:", ":1", "host:0", "host:65536", "::1:80", "[::1]", "[host]:1", "a b:1", "http://x:1"]
+    {
+        assert!(text.parse::<Peer>().is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn receive_listens_on_loopback_unless_told_otherwise() {
+    assert_eq!(receive(&["--into", "d"]).unwrap().listen, "127.0.0.1:7411".parse().unwrap());
+    assert_eq!(receive(&["--into", "d", "--listen", "0"]).unwrap().listen, "127.0.0.1:0".parse().unwrap());
+    assert_eq!(receive(&["--into", "d", "--listen", "[::1]:9"]).unwrap().listen, "[::1]:9".parse().unwrap());
+    assert_eq!(receive(&["--into", "d", "--listen", "localhost:9"]).unwrap().listen.port(), 9);
+    assert_eq!(receive(&["--into", "d", "--listen", "somewhere"]).unwrap_err().exit, Exit::Usage);
+    assert_eq!(receive(&[]).unwrap_err().exit, Exit::Usage, "--into has no default");
+}
+
+#[test]
+fn an_address_beyond_loopback_needs_insecure_and_says_why() {
+    for address in ["0.0.0.0:7411", "192.168.0.1:7411", "[::]:7411", "[::ffff:10.0.0.1]:1"] {
+        let failure = receive(&["--into", "d", "--listen", address]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.message.contains("--insecure") && failure.message.contains("encrypted"), "{failure}");
+        assert!(receive(&["--into", "d", "--listen", address, "--insecure"]).is_ok());
+    }
+    assert!(receive(&["--into", "d", "--listen", "[::ffff:127.0.0.1]:1"]).is_ok());
+}
+
+#[test]
+fn help_and_version_are_no_failures_and_help_lists_the_exit_codes() {
+    let version = parse(["proact", "--version"]).unwrap_err();
+    assert_eq!((version.exit, version.message.as_str()), (Exit::Ok, concat!("proact ", env!("CARGO_PKG_VERSION"))));
+    for command in ["transfer", "receive"] {
+        let help = parse(["proact", command, "--help"]).unwrap_err();
+        assert_eq!(help.exit, Exit::Ok);
+        assert!(
+            help.message.contains("Examples:\n  proact") && help.message.contains("\n  130  interrupted"),
+            "{help}"
+        );
+    }
+    let help = parse(["proact", "transfer", "--help"]).unwrap_err();
+    assert!(help.message.contains("./received"), "{help}");
+}
+
+#[test]
+fn usage_failures_have_one_head_and_exit_code_2() {
+    for arguments in [&["proact"][..], &["proact", "copy"], &["proact", "transfer"], &["proact", "doctor", "x"]] {
+        let failure = parse(arguments).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage, "{arguments:?}");
+        assert!(!failure.message.starts_with("error"), "{failure}");
+    }
+}
+
+#[test]
+fn bench_and_doctor_know_their_options() {
+    let command = parse(["proact", "bench", "--filter", "nop", "--backend", "epoll", "--json"]).unwrap();
+    let expected = Bench { filter: Some("nop".into()), backend: BackendChoice::Epoll, json: true };
+    assert_eq!(command, Command::Bench(expected));
+    assert_eq!(parse(["proact", "doctor"]).unwrap(), Command::Doctor(Doctor { json: false }));
+    assert!(command.json());
+}
