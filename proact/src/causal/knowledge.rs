@@ -39,6 +39,14 @@ impl Knowledge {
         Knowledge { frontier, completeness: Completeness::LowerBound }
     }
 
+    /// Adds what else is known: both happened. What is missing from one is missing from the sum; and where the sum
+    /// would not fit into a frontier, the more does not go in and is missing.
+    pub fn merge(&mut self, more: &Knowledge) {
+        if self.frontier.merge(&more.frontier).is_err() || !more.is_exact() {
+            self.completeness = Completeness::LowerBound;
+        }
+    }
+
     /// Whether nothing is missing.
     pub const fn is_exact(&self) -> bool {
         matches!(self.completeness, Completeness::Exact)

@@ -213,7 +213,7 @@ impl<K: Kind> StepStorage<K> {
 
     #[track_caller]
     fn make(kind: K) -> AnyOp {
-        let op = Box::new(Op::with_table(&Self::TABLE, kind, StepStorage { outcome: None }));
+        let op = Box::new(Op::with_table(&Self::TABLE, kind, StepStorage::<K> { outcome: None }));
         // SAFETY: `Box::into_raw` never answers null; the header is at the operation's address.
         unsafe { AnyOp::from_raw(NonNull::new_unchecked(Box::into_raw(op).cast::<Header>())) }
     }

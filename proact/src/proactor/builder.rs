@@ -224,8 +224,8 @@ fn make(choice: Choice, config: &BackendConfig) -> Result<Box<dyn Backend>> {
     use crate::backend::{io_uring, readiness};
     Ok(match choice {
         Choice::IoUring => Box::new(io_uring::IoUring::new(config)?),
-        Choice::Epoll => Box::new(readiness::epoll(config)?),
-        Choice::Poll => Box::new(readiness::poll(config)?),
+        Choice::Epoll => Box::new(readiness::Epoll::new(config)?),
+        Choice::Poll => Box::new(readiness::Poll::new(config)?),
         Choice::Auto => unreachable!("resolved before"),
     })
 }

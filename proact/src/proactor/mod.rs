@@ -4,6 +4,7 @@ mod builder;
 mod handle;
 mod owner;
 mod statistics;
+mod survey;
 mod thread;
 
 pub use crate::operation::engine::Polled;
@@ -11,4 +12,5 @@ pub use builder::{BACKEND_VARIABLE, Builder, Choice};
 pub use handle::Handle;
 pub use owner::Proactor;
 pub use statistics::Statistics;
+pub use survey::{BackendReport, survey};
 pub use thread::{Ended, ProactorThread};

@@ -2,14 +2,20 @@
 
 use std::sync::{OnceLock, PoisonError};
 
-use super::Home;
 use crate::atomic::{AtomicBool, AtomicU32, Mutex, Ordering};
 use crate::backend::Descriptor;
 use crate::status::{Code, Operation, Result, Status};
 
+/// Which proactor a resource belongs to, and how its descriptors are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Home {
+    pub(crate) proactor: u32,
+    pub(crate) mode: crate::backend::DescriptorMode,
+}
+
 /// Which queue of its resource an operation stands in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Lane {
+pub enum Lane {
     /// Sends on a stream: one at a time, in order.
     Send,
     /// Receives on a stream: one at a time, in order.
@@ -23,7 +29,7 @@ pub(crate) enum Lane {
 /// The descriptor is closed in one of two ways, never both: by [`Resource::take`], whose caller then owns it, or when
 /// the last handle drops. In-flight operations hold a handle, so neither happens under them: `take` is called by the
 /// close operation only after the last of them has ended.
-pub(crate) struct Resource {
+pub struct Resource {
     home: Home,
     /// `None` once closed. The lock is what keeps a call from another thread (a socket option, an address query) from
     /// using a number that a close has just given back to the system. The poll thread takes it too, uncontended.

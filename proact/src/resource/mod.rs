@@ -10,13 +10,6 @@ mod file;
 mod socket;
 
 pub use address::Address;
-pub(crate) use descriptor::{Lane, Resource};
+pub(crate) use descriptor::{Home, Lane, Resource};
 pub use file::File;
 pub use socket::{Domain, Shutdown, Socket, SocketOptions};
-
-/// Which proactor a resource belongs to, and how its descriptors are made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Home {
-    pub(crate) proactor: u32,
-    pub(crate) mode: crate::backend::DescriptorMode,
-}

@@ -13,7 +13,7 @@
 use std::fmt;
 use std::sync::PoisonError;
 
-use crate::atomic::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, fence};
+use crate::atomic::{Arc, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, fence};
 use crate::backend::Token;
 use crate::causal::{Frontier, Knowledge};
 use crate::heap::{HeapKey, IndexedHeap};
@@ -62,6 +62,8 @@ struct Inner {
     awaited: AtomicU64,
     /// The value at the time of the failure. Written before `word` becomes [`FAILED`].
     final_value: AtomicU64,
+    /// Waits for this semaphore that the kernel itself waits for now: lowering them pays only up to a number.
+    lowered_waits: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -145,6 +147,7 @@ impl Semaphore {
         Semaphore {
             inner: Arc::new(Inner {
                 word: AtomicU64::new(initial),
+                lowered_waits: AtomicU32::new(0),
                 awaited: AtomicU64::new(u64::MAX),
                 final_value: AtomicU64::new(initial),
                 state: Mutex::new(state),
@@ -280,6 +283,18 @@ impl Semaphore {
         drop(state);
         // What the waiter held is given back outside the lock: it may be the last pointer to its sink.
         removed.is_some()
+    }
+
+    pub(crate) fn lowered_waits(&self) -> u32 {
+        self.inner.lowered_waits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_lowered_wait(&self) {
+        self.inner.lowered_waits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remove_lowered_wait(&self) {
+        self.inner.lowered_waits.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn raise(&self, value: u64, causes: Option<&Frontier>) -> Result<(), Refused> {

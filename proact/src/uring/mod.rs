@@ -19,5 +19,5 @@ mod tests;
 pub(crate) use entry::{Entry, Op};
 pub(crate) use probe::Probe;
 pub(crate) use refusal::unavailable;
-pub(crate) use ring::{Completed, Ring};
+pub(crate) use ring::Ring;
 pub(crate) use setup::RingOptions;

@@ -39,7 +39,7 @@ use crate::status::{Code, Operation, Result, Status};
 use crate::time::Time;
 
 pub(crate) use self::gate::Gate;
-pub(crate) use self::pass::Polled;
+pub use self::pass::Polled;
 pub(crate) use self::remote::Shared;
 
 /// What the engine is told when it is made.

@@ -168,7 +168,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
+    pub(crate) fn new(
         home: Home,
         slots: u32,
         remote: u32,

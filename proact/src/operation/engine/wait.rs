@@ -9,7 +9,7 @@ use super::slots::{ANY, NONE};
 use super::Engine;
 use crate::atomic::Ordering;
 use crate::backend::Request;
-use crate::causal::{Completeness, Knowledge};
+use crate::causal::{Completeness, Frontier, Knowledge};
 use crate::operation::chain::Lowering;
 use crate::operation::kind::Portable;
 use crate::operation::op::failure;
@@ -118,7 +118,7 @@ impl Engine {
     /// Takes the wait out of what queues it is still in and writes down what it yields.
     fn answer(&self, state: &mut WaitState, index: usize) {
         self.disarm(state);
-        let mut causes = Knowledge::default();
+        let mut causes = Knowledge::exact(Frontier::new());
         let waited = match state.mode {
             WaitMode::Any => &state.semaphores[index..=index],
             WaitMode::All => &state.semaphores[..],
