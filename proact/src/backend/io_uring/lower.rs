@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 
 use super::stat::{MASK, Statx};
 use crate::atomic::AtomicU64;
-use crate::backend::workers::open_flags;
+use crate::backend::workers::perform::open_flags;
 use crate::backend::{Request, TRANSFER_MAX};
 use crate::uring::{Entry, Op};
 
