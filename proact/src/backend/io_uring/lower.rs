@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 
 use super::stat::{MASK, Statx};
 use crate::atomic::AtomicU64;
-use crate::backend::workers::open_flags;
+use crate::backend::workers::perform::open_flags;
 use crate::backend::{Request, TRANSFER_MAX};
 use crate::uring::{Entry, Op};
 
@@ -136,8 +136,9 @@ pub(super) enum Again {
 /// Whether `errno` ended `request`, or only says that it could not be carried out just then.
 ///
 /// The kernel waits by itself, as a rule even on a non-blocking descriptor; where it cannot it answers EAGAIN
-/// (EINPROGRESS for a connect, which goes on and is asked about again). EINTR is a signal to the kernel's thread, and nothing to the user; where it
-/// may have come after the effect (a rename on a network file system) it must not be repeated.
+/// (EINPROGRESS for a connect, which goes on and is asked about again). EINTR is a signal to the kernel's thread, and
+/// nothing to the user; where it may have come after the effect (a rename on a network file system) it must not be
+/// repeated.
 pub(super) fn again(request: &Request, errno: i32) -> Again {
     use Request as R;
     match (errno, request) {
