@@ -255,12 +255,7 @@ impl Status {
 
     /// As [`Status::new`], located at `location`: operations report where they were submitted.
     #[cold]
-    pub(crate) fn at(
-        code: Code,
-        operation: Operation,
-        os_error: i32,
-        location: &'static Location<'static>,
-    ) -> Status {
+    pub(crate) fn at(code: Code, operation: Operation, os_error: i32, location: &'static Location<'static>) -> Status {
         let code = if code == Code::Ok { Code::Internal } else { code };
         // A cancellation is asked for, not suffered: no backtrace would help, and there may be thousands.
         if code != Code::Cancelled {

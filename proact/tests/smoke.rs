@@ -28,10 +28,8 @@ fn each(mut f: impl FnMut(Proactor)) {
 #[test]
 fn sockets_and_lowered_waits() {
     each(|mut proactor| {
-        let listener = proactor
-            .handle()
-            .listen(&"127.0.0.1:0".parse::<Address>().unwrap(), &SocketOptions::default())
-            .unwrap();
+        let listener =
+            proactor.handle().listen(&"127.0.0.1:0".parse::<Address>().unwrap(), &SocketOptions::default()).unwrap();
         let address = listener.local_address().unwrap();
         let (accept_tx, accept_rx) = channel();
         let (tx, rx) = channel();

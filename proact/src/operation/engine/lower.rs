@@ -89,7 +89,8 @@ impl Engine {
         while at != NIL {
             let entry = &self.entries[at as usize];
             let (token, next) = (entry.token, entry.next);
-            if self.steps.len() == STEPS_MAX || entry.flags.contains(Flags::CANCEL) || !self.qualifies(at, next == NIL) {
+            if self.steps.len() == STEPS_MAX || entry.flags.contains(Flags::CANCEL) || !self.qualifies(at, next == NIL)
+            {
                 return false;
             }
             let request = self.request(at, 0);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::Engine;
 use super::entry::{Flags, Phase};
 use super::remote::Node;
-use super::Engine;
 use crate::backend::Wait;
 use crate::status::Result;
 use crate::time::{Time, Timeout};

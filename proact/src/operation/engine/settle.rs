@@ -196,7 +196,8 @@ impl Engine {
         }
         let end_of_stream = status.code() == Code::OutOfRange && flow == Flow::Received;
         if let (Some(resource), false) = (self.resource(slot), end_of_stream) {
-            let torn = torn.then(|| failure(self.raw(slot), Code::Aborted, 0).with_message("a send was cancelled midway"));
+            let torn =
+                torn.then(|| failure(self.raw(slot), Code::Aborted, 0).with_message("a send was cancelled midway"));
             // SAFETY: the operation still holds its resource.
             unsafe { resource.as_ref() }.set_failure(torn.as_ref().unwrap_or(status));
         }

@@ -132,12 +132,7 @@ impl RemoteSlots {
     pub(super) fn new(count: u32) -> RemoteSlots {
         let room = count.next_power_of_two().max(1);
         let places = (0..room).map(|place| AtomicU32::new(place * 2 + 1)).collect();
-        RemoteSlots {
-            permits: AtomicU32::new(count),
-            head: AtomicU32::new(0),
-            tail: AtomicU32::new(count),
-            places,
-        }
+        RemoteSlots { permits: AtomicU32::new(count), head: AtomicU32::new(0), tail: AtomicU32::new(count), places }
     }
 
     /// Reserves `count` slots, or none.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Engine;
 use super::entry::Phase;
 use super::lower::WAITS_PER_SEMAPHORE_MAX;
 use super::settle::ECANCELED;
 use super::slots::{ANY, NONE};
-use super::Engine;
 use crate::atomic::Ordering;
 use crate::backend::Request;
 use crate::causal::{Completeness, Frontier, Knowledge};
