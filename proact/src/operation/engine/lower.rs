@@ -118,17 +118,24 @@ impl Engine {
         if resource.is_closing() || (lane == Lane::Send && resource.failure().is_some()) {
             return false;
         }
-        // On a stream only the chain at the head of the queue: anything before it would run beside it.
-        lane == Lane::Other || self.lane_head(resource, lane) == NIL
+        // On a stream only the chain at the head of the queue: what stood before it would run beside it.
+        match self.entries[slot as usize].lane_previous {
+            _ if lane == Lane::Other => true,
+            NIL => true,
+            before => {
+                let token = self.entries[before as usize].token;
+                self.steps.iter().any(|(step, _)| *step == token)
+            }
+        }
     }
 
     /// The kernel has the chain: every step stands in its lane and waits for its completion.
     fn enter_chain(&mut self, head: u32) {
         let mut at = head;
         while at != NIL {
-            if let (Class::Kernel(lane), Some(resource)) = (self.table(at).class, self.resource(at)) {
+            if let (Class::Kernel(Lane::Other), Some(resource)) = (self.table(at).class, self.resource(at)) {
                 // SAFETY: the operation holds its resource while it is in flight.
-                self.join(at, unsafe { resource.as_ref() }, lane);
+                self.join(at, unsafe { resource.as_ref() }, Lane::Other);
             }
             let entry = &mut self.entries[at as usize];
             entry.phase = Phase::Kernel;

@@ -118,7 +118,8 @@ impl Engine {
     /// The next in a stream's queue has its turn.
     fn start_queued(&mut self, slot: u32) {
         if self.entries[slot as usize].phase != Phase::Queued {
-            return; // lowered behind its predecessor: the kernel has it already
+            // The kernel has it already, behind its predecessor; or its chain has not come to it.
+            return;
         }
         let Some(resource) = self.resource(slot) else { return };
         let lane = self.entries[slot as usize].lane;

@@ -174,12 +174,15 @@ impl Engine {
         let Some(state) = self.wait_state(slot) else { return };
         self.disarm(state);
         let shared = self.shared.slots.get(slot);
-        // What was told before it was detached stands: the look at the slot is under way.
+        // What was told before it was detached stands.
         let over = match state.mode {
             WaitMode::Any => shared.winner.load(Ordering::Acquire) != NONE,
             WaitMode::All => shared.left.load(Ordering::Acquire) == 0,
         };
-        if !over {
+        if over {
+            let winner = shared.winner.load(Ordering::Acquire);
+            self.reached(slot, state, if winner == NONE { 0 } else { winner as usize });
+        } else {
             self.end_cancelled(slot);
         }
     }
