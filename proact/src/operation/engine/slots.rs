@@ -117,8 +117,8 @@ impl SlotTable {
 /// The free slots of threads other than the poll thread: first in, first out.
 ///
 /// Two steps make it exact without a lock. `permits` counts what is free; taking `n` of them is all or nothing. Who has
-/// permits then takes that many places at `head`, which are filled for certain: the poll thread writes a place before it
-/// gives the permit for it.
+/// permits then takes that many places at `head`, which are filled for certain: the poll thread writes a place before
+/// it gives the permit for it.
 pub(crate) struct RemoteSlots {
     permits: AtomicU32,
     head: AtomicU32,
@@ -146,8 +146,8 @@ impl RemoteSlots {
                 Err(now) => permits = now,
             }
         }
-        // AcqRel: another thread with a later permit may have taken an earlier place, and leaves a later one to us; this
-        // orders its acquire before ours.
+        // AcqRel: another thread with a later permit may have taken an earlier place, and leaves a later one to us;
+        // this orders its acquire before ours.
         let first = self.head.fetch_add(count, Ordering::AcqRel);
         Some(Reserved { slots: self, next: first, left: count })
     }
