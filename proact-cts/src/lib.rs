@@ -1,1 +1,4 @@
 //! Conformance suite of proact.
+
+#[cfg(target_os = "linux")]
+pub mod restriction;

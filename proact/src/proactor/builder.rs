@@ -125,8 +125,8 @@ impl Builder {
         self
     }
 
-    /// The most worker threads (at least 1) that a backend starts for what it cannot do without blocking: files on epoll
-    /// and poll, few things on io_uring. None starts before the first such operation.
+    /// The most worker threads (at least 1) that a backend starts for what it cannot do without blocking: files on
+    /// epoll and poll, few things on io_uring. None starts before the first such operation.
     #[must_use]
     pub fn workers_max(mut self, workers: usize) -> Builder {
         self.config.workers_max = workers;
