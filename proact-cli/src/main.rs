@@ -1,5 +1,7 @@
 //! The proact program.
 
+mod bench;
+
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -25,7 +27,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Transfer(_) => "transfer",
         Command::Receive(_) => "receive",
         Command::Doctor(_) => "doctor",
-        Command::Bench(_) => "bench",
+        Command::Bench(options) => return bench::run(&options),
     };
     Err(Failure::new(Exit::Failed, format!("{name}: not built yet")))
 }
