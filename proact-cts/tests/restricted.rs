@@ -78,6 +78,8 @@ fn names_the_cause(status: &Status, errno: i32, cause: &str) {
     assert_eq!(status.os_error(), Some(errno), "{status}");
     let text = status.to_string();
     assert!(text.contains("io_uring") && text.contains(cause), "{text}");
+    // Where it was found out, not some adapter of the standard library.
+    assert!(status.location().file().contains("io_uring"), "{}", status.location());
 }
 
 /// Everything that must hold where rings are refused with `errno`.
