@@ -4,7 +4,9 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 /// What a child process has to do without.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,11 +18,38 @@ pub enum Restriction {
 }
 
 impl Restriction {
-    /// Makes `command` start its program under this restriction.
+    /// Runs `command` to its end under this restriction. `None`: the system cannot impose it (user-mode emulators
+    /// cannot impose filters), which is said on standard output.
     ///
-    /// Spawning then fails with `EINVAL` or `ENOSYS` where the system cannot impose it, as user-mode emulators cannot
-    /// impose filters: see [`Restriction::is_impossible`].
-    pub fn impose_on(self, command: &mut Command) -> &mut Command {
+    /// # Panics
+    /// When the program does not start, or has not ended after `patience`.
+    pub fn run(self, command: &mut Command, patience: Duration) -> Option<Output> {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = match self.impose_on(command).spawn() {
+            Ok(child) => child,
+            // Programs start everywhere; it is the restriction that answers so.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+                println!("skipped: this system cannot impose {self:?}: {error}");
+                return None;
+            }
+            Err(error) => panic!("{command:?} does not start under {self:?}: {error}"),
+        };
+        let id = child.id();
+        let (tell, told) = channel();
+        std::thread::spawn(move || tell.send(child.wait_with_output()));
+        match told.recv_timeout(patience) {
+            Ok(output) => Some(output.expect("the child is waited for")),
+            Err(_) => {
+                // SAFETY: no memory is involved. The child is not reaped yet, or the answer would be here, so that the
+                // number is still its own.
+                unsafe { libc::kill(id as libc::pid_t, libc::SIGKILL) };
+                let output = told.recv().expect("the waiting thread answers").expect("the child is waited for");
+                panic!("{command:?} has not ended after {patience:?} under {self:?}:\n{}", text(&output));
+            }
+        }
+    }
+
+    fn impose_on(self, command: &mut Command) -> &mut Command {
         let filter = filter(match self {
             Restriction::RingsAnswer(errno) => errno,
             Restriction::NoLockedMemory => 0,
@@ -33,11 +62,11 @@ impl Restriction {
         // closures make plain system calls with what they captured by value.
         unsafe { command.pre_exec(impose) }
     }
+}
 
-    /// Whether spawning failed with `error` because this system cannot impose the restriction.
-    pub fn is_impossible(error: &io::Error) -> bool {
-        matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS))
-    }
+/// Both outputs of a program, for a message.
+pub fn text(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).join("\n")
 }
 
 /// How many instructions the filter has.

@@ -3,16 +3,15 @@
 //! Each test runs itself again in a child process under the restriction, and what is asserted is asserted there.
 #![cfg(target_os = "linux")]
 
-use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proact::operation::{Complete, Context, Nop, Op, Outcome, Timer};
 use proact::proactor::{BackendReport, Builder, Choice, Proactor, survey};
 use proact::status::{Code, Result, Status};
 use proact::time::Timeout;
-use proact_cts::restriction::{Restriction, expected_cause, may_lock_memory};
+use proact_cts::restriction::{Restriction, expected_cause, may_lock_memory, text};
 
 /// Set for the child.
 const CHILD: &str = "PROACT_TEST_RESTRICTED";
@@ -27,33 +26,12 @@ fn under(restriction: Restriction, name: &str, variables: &[(&str, &str)], body:
     let mut command = Command::new(std::env::current_exe().expect("the test's own program"));
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]);
     command.env(CHILD, "1").env_remove("PROACT_BACKEND").envs(variables.iter().copied());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = match restriction.impose_on(&mut command).spawn() {
-        Ok(child) => child,
-        Err(error) if Restriction::is_impossible(&error) => {
-            println!("skipped: this system cannot impose {restriction:?}: {error}");
-            return;
-        }
-        Err(error) => panic!("the child does not start under {restriction:?}: {error}"),
+    let Some(output) = restriction.run(&mut command, PATIENCE) else {
+        return;
     };
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("the child is waited for") {
-            break Some(status);
-        }
-        if started.elapsed() > PATIENCE {
-            child.kill().expect("the child is ended");
-            break None;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    // The child writes less than a pipe holds, so that reading afterwards holds nobody up.
-    let mut output = String::new();
-    child.stdout.take().expect("piped").read_to_string(&mut output).expect("text");
-    child.stderr.take().expect("piped").read_to_string(&mut output).expect("text");
-    assert!(status.is_some(), "no end within {PATIENCE:?} under {restriction:?}:\n{output}");
-    assert!(status.is_some_and(|status| status.success()), "under {restriction:?}:\n{output}");
-    assert!(output.contains("1 passed"), "the child ran no test:\n{output}");
+    let shown = text(&output);
+    assert!(output.status.success(), "under {restriction:?}:\n{shown}");
+    assert!(shown.contains("1 passed"), "the child ran no test:\n{shown}");
 }
 
 struct Tell(Sender<Result<()>>);
@@ -100,6 +78,8 @@ fn names_the_cause(status: &Status, errno: i32, cause: &str) {
     assert_eq!(status.os_error(), Some(errno), "{status}");
     let text = status.to_string();
     assert!(text.contains("io_uring") && text.contains(cause), "{text}");
+    // Where it was found out, not some adapter of the standard library.
+    assert!(status.location().file().contains("io_uring"), "{}", status.location());
 }
 
 /// Everything that must hold where rings are refused with `errno`.
