@@ -1,0 +1,9 @@
+//! The cases, one file a subject.
+
+use crate::harness::Case;
+
+pub mod nop;
+pub mod timer;
+
+/// Every subject, with its cases.
+pub const GROUPS: &[(&str, &[Case])] = &[("nop", nop::CASES), ("timer", timer::CASES)];
