@@ -2,8 +2,15 @@
 
 use crate::harness::Case;
 
+pub mod event;
+pub mod file;
 pub mod nop;
 pub mod timer;
 
 /// Every subject, with its cases.
-pub const GROUPS: &[(&str, &[Case])] = &[("nop", nop::CASES), ("timer", timer::CASES)];
+pub const GROUPS: &[(&str, &[Case])] = &[
+    ("nop", nop::CASES),
+    ("timer", timer::CASES),
+    ("event", event::CASES),
+    ("file", file::CASES),
+];
