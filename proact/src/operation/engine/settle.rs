@@ -57,10 +57,7 @@ impl Engine {
     pub(super) fn settle(&mut self, slot: u32, result: i32) {
         match self.judge(slot, result) {
             Verdict::Again => self.issue(slot),
-            Verdict::Ended(result) => {
-                self.leave_lane(slot);
-                self.finish(slot, result);
-            }
+            Verdict::Ended(result) => self.finish(slot, result),
         }
     }
 
@@ -136,10 +133,11 @@ impl Engine {
     ///
     /// The chain goes on before the callback runs, so that a callback that panics, or takes its time, stops nothing.
     pub(super) fn finish(&mut self, slot: u32, result: Result<i64>) {
-        self.leave_lane(slot);
+        // Noted first: who waits behind it on the stream must find the failure, not take the turn.
         if let Err(status) = &result {
             self.note_failure(slot, status);
         }
+        self.leave_lane(slot);
         let entry = &mut self.entries[slot as usize];
         let raw = entry.op.expect("an occupied slot");
         let (next, parent, token) = (entry.next, entry.parent, entry.token);
