@@ -5,6 +5,8 @@ use crate::harness::Case;
 pub mod event;
 pub mod file;
 pub mod nop;
+pub mod socket;
+pub mod stream;
 pub mod timer;
 
 /// Every subject, with its cases.
@@ -13,4 +15,6 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("timer", timer::CASES),
     ("event", event::CASES),
     ("file", file::CASES),
+    ("socket", socket::CASES),
+    ("stream", stream::CASES),
 ];
