@@ -2,9 +2,11 @@
 
 use crate::harness::Case;
 
+pub mod chain;
 pub mod event;
 pub mod file;
 pub mod nop;
+pub mod semaphore;
 pub mod socket;
 pub mod stream;
 pub mod timer;
@@ -17,4 +19,6 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("file", file::CASES),
     ("socket", socket::CASES),
     ("stream", stream::CASES),
+    ("semaphore", semaphore::CASES),
+    ("chain", chain::CASES),
 ];
