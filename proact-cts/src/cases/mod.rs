@@ -5,8 +5,10 @@ use crate::harness::Case;
 pub mod chain;
 pub mod event;
 pub mod file;
+pub mod lowered;
 pub mod nop;
 pub mod semaphore;
+pub mod sequence;
 pub mod socket;
 pub mod stream;
 pub mod timer;
@@ -21,4 +23,6 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("stream", stream::CASES),
     ("semaphore", semaphore::CASES),
     ("chain", chain::CASES),
+    ("lowered", lowered::CASES),
+    ("sequence", sequence::CASES),
 ];
