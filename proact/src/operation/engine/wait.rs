@@ -109,6 +109,14 @@ impl Engine {
         }
     }
 
+    /// Takes a portable wait out of its semaphores' queues, to be armed again. What had been told of it is found again
+    /// by that.
+    pub(super) fn disarm_wait(&self, slot: u32) {
+        if let Some(state) = self.wait_state(slot) {
+            self.disarm(state);
+        }
+    }
+
     /// Ends a wait that has been reached.
     fn reached(&mut self, slot: u32, state: &mut WaitState, index: usize) {
         self.answer(state, index);
