@@ -2,9 +2,11 @@
 
 use crate::harness::Case;
 
+pub mod cancel;
 pub mod chain;
 pub mod event;
 pub mod file;
+pub mod lifetime;
 pub mod lowered;
 pub mod nop;
 pub mod semaphore;
@@ -25,4 +27,6 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
     ("sequence", sequence::CASES),
+    ("cancel", cancel::CASES),
+    ("lifetime", lifetime::CASES),
 ];
