@@ -428,6 +428,7 @@ impl Shared {
     }
 
     /// Asks for a cancel from another thread.
+    #[track_caller]
     pub(crate) fn cancel(&self, id: OperationId) -> Result<()> {
         let slot = id.token.slot();
         let live = id.proactor == self.home.proactor
