@@ -4,11 +4,14 @@ use crate::harness::Case;
 
 pub mod cancel;
 pub mod chain;
+pub mod cost;
+pub mod error;
 pub mod event;
 pub mod file;
 pub mod lifetime;
 pub mod lowered;
 pub mod nop;
+pub mod remote;
 pub mod semaphore;
 pub mod sequence;
 pub mod socket;
@@ -29,4 +32,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("sequence", sequence::CASES),
     ("cancel", cancel::CASES),
     ("lifetime", lifetime::CASES),
+    ("remote", remote::CASES),
+    ("cost", cost::CASES),
+    ("error", error::CASES),
 ];
