@@ -182,8 +182,9 @@ impl Engine {
     /// [`Engine::finish`] of a failure.
     #[cold]
     fn fail(&mut self, slot: u32, status: Status) {
-        self.leave_lane(slot);
+        // Noted before the next in the stream's queue has its turn, which asks for it.
         self.note_failure(slot, &status);
+        self.leave_lane(slot);
         let gone = self.let_go(slot);
         if gone.next != NIL {
             self.doom(gone.next);
