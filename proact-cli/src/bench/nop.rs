@@ -16,6 +16,7 @@ use super::row::{Figures, Floor};
 const COUNTED_ROUNDS: u32 = 1000;
 
 /// Where operations go when they have ended.
+#[allow(clippy::vec_box)] // an operation only ever lives in its box
 type Pile = RefCell<Vec<Box<Op<Nop, Return>>>>;
 
 /// Puts its operation on the pile.
@@ -32,6 +33,7 @@ impl Complete<Nop> for Return {
 }
 
 /// Operations that are submitted together, over and over.
+#[allow(clippy::vec_box)] // as above
 struct Rounds {
     proactor: Proactor,
     ready: Vec<Box<Op<Nop, Return>>>,
