@@ -213,21 +213,26 @@ impl IoUring {
     }
 
     /// Takes all completions from the ring and passes on those that end a request.
+    ///
+    /// Answers whether a step that another is linked behind has succeeded: that one may not have started yet.
     #[inline(always)]
-    fn reap(&mut self, completions: &mut Vec<Completion>) {
+    fn reap(&mut self, completions: &mut Vec<Completion>) -> bool {
         let IoUring { ring, table, .. } = self;
         completions.reserve(ring.ready() as usize);
         let mut ended = 0;
+        let mut led = false;
         ring.reap(|completed| {
             let token = Token::from_bits(completed.user_data);
             if token.role() == role::OPERATION && completed.result >= 0 {
                 ended += 1;
+                led |= table.lead_ended(token);
                 completions.push(Completion { token, result: completed.result, flags: 0 });
             } else if let Some(completion) = table.settle(token, completed.result) {
                 completions.push(completion);
             }
         });
         table.in_flight -= ended;
+        led
     }
 }
 
@@ -344,7 +349,12 @@ unsafe impl Backend for IoUring {
         if wait_for > 0 || self.ring.pending() > 0 || self.ring.has_deferred() {
             self.enter(wait_for, timeout)?;
         }
-        self.reap(completions);
+        // While the thread sleeps in the kernel, a linked step starts as soon as the one before it has succeeded. But
+        // when the first completion is there before the sleep begins, the kernel returns with it, and leaves the step
+        // that it released for the next enter: that comes now, before any callback takes its time.
+        while self.reap(completions) && self.ring.has_deferred() {
+            self.enter(0, None)?;
+        }
         // What the completion queue had no room for follows now that it has.
         while self.ring.has_overflowed() {
             self.enter(0, None)?;

@@ -121,6 +121,8 @@ pub(super) struct Table {
     stats: StatPool,
     /// Requests that the ring has, or will be given again.
     pub(super) in_flight: usize,
+    /// Of these, steps of chains that another step is linked behind.
+    leaders: u32,
     /// The wake descriptor's read is in the ring.
     pub(super) wake_armed: bool,
 }
@@ -133,6 +135,7 @@ impl Table {
             known: Vec::new(),
             stats: StatPool::default(),
             in_flight: 0,
+            leaders: 0,
             wake_armed: false,
         }
     }
@@ -152,6 +155,7 @@ impl Table {
         record.keep(request);
         record.place = Place::Kernel;
         record.linked = linked;
+        self.leaders += u32::from(linked);
         record.cancelled = false;
         if !record.is_stat() {
             return (token.to_bits(), None);
@@ -217,8 +221,21 @@ impl Table {
         None
     }
 
+    /// The step in `token`'s slot has ended. `true`: a step that was linked behind it may start now.
+    #[inline]
+    pub(super) fn lead_ended(&mut self, token: Token) -> bool {
+        if self.leaders == 0 {
+            return false;
+        }
+        let record = &mut self.records[token.slot() as usize];
+        let led = record.token == token && std::mem::take(&mut record.linked);
+        self.leaders -= u32::from(led);
+        led
+    }
+
     /// Ends a request with `result`.
     fn finish(&mut self, token: Token, result: i32) -> Completion {
+        self.lead_ended(token.with_role(role::OPERATION));
         let record = &mut self.records[token.slot() as usize];
         record.place = Place::Gone;
         self.in_flight -= 1;
