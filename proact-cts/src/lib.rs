@@ -3,6 +3,7 @@
 //! - [`config`]: the configurations, from everything the kernel has down to nothing but `poll`.
 //! - [`harness`]: a case, and how one is run: alone or beside others, with a deadline, with a reported skip.
 //! - [`bench`]: what a case works with: a proactor, watched operations, patience.
+//! - `restriction`: this process under a kernel that refuses what it has.
 //! - [`cases`]: the cases, one file a subject. A new one is a function and a line in its file's list.
 //!
 //! The suite is one program, `tests/conformance.rs`. Its file runs anywhere by itself: on another machine, in a virtual
@@ -18,4 +19,6 @@ pub mod bench;
 pub mod cases;
 pub mod config;
 pub mod harness;
+#[cfg(target_os = "linux")]
+pub mod restriction;
 pub mod system;

@@ -48,7 +48,9 @@ cases![
 ];
 
 /// Where an operation's storage is between its flights.
-struct Berth<K: Kind>(Arc<Mutex<Option<Box<Op<K, Berth<K>>>>>>);
+struct Berth<K: Kind>(Arc<Mutex<Stored<K>>>);
+
+type Stored<K> = Option<Box<Op<K, Berth<K>>>>;
 
 impl<K: Kind> Complete<K> for Berth<K> {
     fn done(op: Box<Op<K, Berth<K>>>, outcome: Outcome<K>, _: &mut Context<'_>) {

@@ -28,10 +28,6 @@ impl OpList {
         self.head
     }
 
-    pub(super) fn tail(&self) -> Option<NonNull<Header>> {
-        self.tail
-    }
-
     #[inline]
     fn push(&mut self, mut raw: NonNull<Header>) {
         // SAFETY: the operation has just been given up by its owner to this list.

@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn bad_addresses_are_refused_with_their_text() {
-        for text in ["", "127.0.0.1", "256.0.0.1:1", "127.0.0.1:65536", "01.2.3.4:5", "unix:", "localhost:80", "::1:80"] {
+        for text in ["", "127.0.0.1", "256.0.0.1:1", "127.0.0.1:65536", "01.2.3.4:5", "unix:", "localhost:80", "::1:80"]
+        {
             let status = text.parse::<Address>().unwrap_err();
             assert_eq!(status.code(), Code::InvalidArgument);
             assert!(status.to_string().contains(&format!("{text:?}")), "{status}");

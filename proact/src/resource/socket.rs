@@ -202,4 +202,3 @@ impl Socket {
         Err(Status::new(Code::Unavailable, Operation::SocketCreate).with_message("no sockets on this system yet"))
     }
 }
-

@@ -1,6 +1,6 @@
 //! The ring itself: setting one up, handing entries over, taking completions back.
 //!
-//! Nothing here knows an operation. The backend above fills [`Entry`]s and reads [`Completed`]s; this folder owns the
+//! Nothing here knows an operation. The backend above fills [`Entry`]s and takes completions; this folder owns the
 //! shared memory, the system calls and the reasons why a machine refuses a ring.
 //!
 //! A ring belongs to the thread that made it (`IORING_SETUP_SINGLE_ISSUER`): [`Ring`] is neither `Send` nor `Sync`.

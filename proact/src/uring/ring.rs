@@ -147,7 +147,7 @@ impl Ring {
     fn entry_at(&mut self, position: u32) -> &mut Entry {
         let index = position & (self.sq_entries - 1);
         // SAFETY: the index is below `sq_entries`, which is how many are mapped (a power of two: the kernel rounds).
-        // Outside of `enter` the kernel does not look at entries from `sq_head` on, and those are all that is asked for.
+        // The kernel writes no entry, and reads those from `sq_head` on only within `enter`; no others are written.
         unsafe { self.entries.add(index as usize).as_mut() }
     }
 
@@ -298,6 +298,7 @@ impl Ring {
     }
 
     /// Submission entries that the kernel granted.
+    #[cfg(test)]
     pub(crate) fn capacity(&self) -> u32 {
         self.sq_entries
     }

@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 
 use super::stat::{MASK, Statx};
 use crate::atomic::AtomicU64;
-use crate::backend::workers::open_flags;
+use crate::backend::workers::perform::open_flags;
 use crate::backend::{Request, TRANSFER_MAX};
 use crate::uring::{Entry, Op};
 
@@ -107,7 +107,8 @@ unsafe fn lower_file(entry: &mut Entry, request: &Request, targets: Targets) {
             entry.set(Op::IORING_OP_FALLOCATE, file.fd(), offset, length, 0, 0);
         }
         Request::Rename { from, to, replace } => {
-            let flags = if replace { 0 } else { libc::RENAME_NOREPLACE };
+            // From rustix, whose flags are unsigned on every system; libc's constant is signed on Android.
+            let flags = if replace { 0 } else { rustix::fs::RenameFlags::NOREPLACE.bits() };
             let directory = libc::AT_FDCWD;
             entry.set(Op::IORING_OP_RENAMEAT, directory, to as u64, from as u64, directory as u32, flags);
         }
@@ -136,8 +137,9 @@ pub(super) enum Again {
 /// Whether `errno` ended `request`, or only says that it could not be carried out just then.
 ///
 /// The kernel waits by itself, as a rule even on a non-blocking descriptor; where it cannot it answers EAGAIN
-/// (EINPROGRESS for a connect, which goes on and is asked about again). EINTR is a signal to the kernel's thread, and nothing to the user; where it
-/// may have come after the effect (a rename on a network file system) it must not be repeated.
+/// (EINPROGRESS for a connect, which goes on and is asked about again). EINTR is a signal to the kernel's thread, and
+/// nothing to the user; where it may have come after the effect (a rename on a network file system) it must not be
+/// repeated.
 pub(super) fn again(request: &Request, errno: i32) -> Again {
     use Request as R;
     match (errno, request) {

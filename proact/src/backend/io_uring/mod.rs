@@ -60,7 +60,7 @@ impl IoUring {
             registered: config.allowed.contains(Capabilities::REGISTERED_RING),
             no_array: config.allowed.contains(Capabilities::NO_SUBMISSION_ARRAY),
         };
-        let ring = Ring::new(&options).map_err(uring::unavailable)?;
+        let ring = Ring::new(&options).map_err(|errno| uring::unavailable(errno))?;
         let capabilities = report::detected(&ring) & config.allowed;
         let waker = Arc::new(EventWaker::new()?);
         Ok(IoUring {
@@ -139,8 +139,9 @@ impl IoUring {
         }
     }
 
-    /// Enters the kernel once.
-    #[inline]
+    /// Enters the kernel once. Always inlined: the kernel forgets return addresses for safety's sake, so that each
+    /// return above the system call costs a misprediction (8 ns a pass, measured for this and `reap`).
+    #[inline(always)]
     fn enter(&mut self, wait_for: u32, timeout: Option<Duration>) -> Result<()> {
         self.ring.enter(wait_for, timeout).map_err(broken)?;
         if self.ring.pending() > 0 {
@@ -208,7 +209,7 @@ impl IoUring {
     }
 
     /// Takes all completions from the ring and passes on those that end a request.
-    #[inline]
+    #[inline(always)]
     fn reap(&mut self, completions: &mut Vec<Completion>) {
         let IoUring { ring, table, .. } = self;
         completions.reserve(ring.ready() as usize);

@@ -7,7 +7,7 @@
 pub(crate) mod perform;
 pub(crate) mod slot_list;
 
-pub(crate) use perform::{borrow, open_flags, outcome_of, perform, retried};
+pub(crate) use perform::{borrow, outcome_of, perform, retried};
 
 use std::sync::PoisonError;
 use std::thread::JoinHandle;

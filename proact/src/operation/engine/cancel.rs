@@ -40,8 +40,8 @@ impl Engine {
         }
         entry.flags.insert(Flags::CANCEL);
         match entry.phase {
-            // It is asked when its turn comes: callbacks of a chain come in order.
-            Phase::Waiting => {}
+            // It ends when its turn comes: callbacks of a chain come in order. But it holds up no stream until then.
+            Phase::Waiting => self.leave_lane(slot),
             Phase::Queued => {
                 self.leave_lane(slot);
                 self.end_cancelled(slot);

@@ -82,6 +82,31 @@ impl Engine {
         true
     }
 
+    /// The step in `slot` heads its stream now, and its chain has not come to it. If the chain still waits for a
+    /// semaphore, it could not be lowered when it was submitted, because others stood before it on the stream. Now it
+    /// can: of many `[wait → send]` on one stream the kernel always holds the next.
+    pub(super) fn lower_late(&mut self, slot: u32) {
+        let head = self.entries[slot as usize].previous;
+        if head == NIL || self.closing {
+            return;
+        }
+        let entry = &self.entries[head as usize];
+        let waits = entry.phase == Phase::Semaphore && entry.previous == NIL && !entry.flags.contains(Flags::CANCEL);
+        // SAFETY: the operation is in flight, so the engine's.
+        let lowering = unsafe { self.raw(head).as_ref() }.lowering;
+        let able = self.backend().capabilities().contains(Capabilities::KERNEL_CHAINS | Capabilities::KERNEL_WAIT_CHAINS);
+        if !waits || !able || lowering == Lowering::Never || entry.parent != NIL {
+            return;
+        }
+        self.disarm_wait(head);
+        self.entries[head as usize].phase = Phase::Waiting;
+        if self.lower(head, lowering) {
+            self.counts.chains_portable -= 1;
+        } else {
+            self.start(head);
+        }
+    }
+
     /// Gathers the requests of the steps from `first` on. `false`: one of them does not qualify.
     fn collect(&mut self, first: u32) -> bool {
         self.steps.clear();
@@ -89,7 +114,8 @@ impl Engine {
         while at != NIL {
             let entry = &self.entries[at as usize];
             let (token, next) = (entry.token, entry.next);
-            if self.steps.len() == STEPS_MAX || entry.flags.contains(Flags::CANCEL) || !self.qualifies(at, next == NIL) {
+            if self.steps.len() == STEPS_MAX || entry.flags.contains(Flags::CANCEL) || !self.qualifies(at, next == NIL)
+            {
                 return false;
             }
             let request = self.request(at, 0);
@@ -117,17 +143,24 @@ impl Engine {
         if resource.is_closing() || (lane == Lane::Send && resource.failure().is_some()) {
             return false;
         }
-        // On a stream only the chain at the head of the queue: anything before it would run beside it.
-        lane == Lane::Other || self.lane_head(resource, lane) == NIL
+        // On a stream only the chain at the head of the queue: what stood before it would run beside it.
+        match self.entries[slot as usize].lane_previous {
+            _ if lane == Lane::Other => true,
+            NIL => true,
+            before => {
+                let token = self.entries[before as usize].token;
+                self.steps.iter().any(|(step, _)| *step == token)
+            }
+        }
     }
 
     /// The kernel has the chain: every step stands in its lane and waits for its completion.
     fn enter_chain(&mut self, head: u32) {
         let mut at = head;
         while at != NIL {
-            if let (Class::Kernel(lane), Some(resource)) = (self.table(at).class, self.resource(at)) {
+            if let (Class::Kernel(Lane::Other), Some(resource)) = (self.table(at).class, self.resource(at)) {
                 // SAFETY: the operation holds its resource while it is in flight.
-                self.join(at, unsafe { resource.as_ref() }, lane);
+                self.join(at, unsafe { resource.as_ref() }, Lane::Other);
             }
             let entry = &mut self.entries[at as usize];
             entry.phase = Phase::Kernel;

@@ -83,7 +83,8 @@ pub(crate) struct Engine {
     fresh: u32,
     local_live: u32,
     live: usize,
-    /// Completions from the backend and from the engine itself, delivered in this order. Those before `cursor` are done.
+    /// Completions from the backend and from the engine itself, delivered in this order. Those before `cursor` are
+    /// done.
     queue: Vec<Completion>,
     cursor: usize,
     timers: IndexedHeap<Time, u32>,
@@ -199,8 +200,14 @@ impl Engine {
             at = header.next;
             let slot = token.slot();
             self.occupy(slot, raw, token);
-            if self.table(slot).class == Class::Sequence {
-                self.launch_steps(slot);
+            match self.table(slot).class {
+                Class::Sequence => self.launch_steps(slot),
+                Class::Kernel(lane) => self.reserve_turn(slot, lane),
+                _ => {}
+            }
+            if slot & 1 == 1 && self.shared.slots.get(slot).cancel_requested() {
+                // Asked for while the batch was on its way. Its node may have been taken before the batch was.
+                self.entries[slot as usize].flags.insert(Flags::CANCEL);
             }
             self.counts.submitted += 1;
             if previous == NIL {
@@ -261,12 +268,29 @@ impl Engine {
             if let Err(status) = self.usable(slot, resource, lane) {
                 return self.end(slot, Err(status));
             }
-            if !self.join(slot, resource, lane) {
+            if self.entries[slot as usize].record == NIL {
+                self.join(slot, resource, lane);
+            }
+            if lane != Lane::Other && self.entries[slot as usize].lane_previous != NIL {
                 self.entries[slot as usize].phase = Phase::Queued;
                 return;
             }
         }
         self.issue(slot);
+    }
+
+    /// A transfer on a stream takes its place in the stream's queue when it is submitted, not when its chain comes to
+    /// it: bytes go in the order of submission, whoever is ready first.
+    ///
+    /// No cycle can come of it: an operation only ever waits for ones that were submitted before it.
+    pub(super) fn reserve_turn(&mut self, slot: u32, lane: Lane) {
+        if lane == Lane::Other {
+            return;
+        }
+        if let Some(resource) = self.resource(slot) {
+            // SAFETY: the operation holds its resource while it is in flight.
+            self.join(slot, unsafe { resource.as_ref() }, lane);
+        }
     }
 
     /// Whether an operation may still go to its resource.

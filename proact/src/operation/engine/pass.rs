@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::Engine;
 use super::entry::{Flags, Phase};
 use super::remote::Node;
-use super::Engine;
 use crate::backend::Wait;
 use crate::status::Result;
 use crate::time::{Time, Timeout};
@@ -18,8 +18,8 @@ pub struct Polled {
     pub woken: bool,
 }
 
-/// Completions that one pass delivers beyond those it reaped: what callbacks cause at once is delivered in the same pass,
-/// but not without end, or the backend would starve.
+/// Completions that one pass delivers beyond those it reaped: what callbacks cause at once is delivered in the same
+/// pass, but not without end, or the backend would starve.
 const EXTRA_DELIVERIES: usize = 256;
 
 /// Callbacks between two readings of the coarse clock.

@@ -1,8 +1,8 @@
 //! Which operations are in flight on which resource, and whose turn it is.
 //!
-//! The kernel keeps no order among several sends, or several receives, on one stream: two concurrent 4 MiB receives were
-//! seen to mix their bytes. So each stream has a queue each way, and only its head is handed down. The records also are
-//! how a close finds what it must cancel, and when it may go ahead.
+//! The kernel keeps no order among several sends, or several receives, on one stream: two concurrent 4 MiB receives
+//! were seen to mix their bytes. So each stream has a queue each way, and only its head is handed down. The records
+//! also are how a close finds what it must cancel, and when it may go ahead.
 
 use super::Engine;
 use crate::resource::{Lane, Resource};
@@ -28,15 +28,15 @@ pub(super) struct Records {
 pub(super) enum Left {
     /// Nothing to do.
     Nothing,
-    /// This slot is the stream's head now, and has not been started.
+    /// This slot is the stream's head now.
     Next(u32),
     /// The lists are empty and this close may go ahead.
     Close(u32),
 }
 
 impl Engine {
-    /// Puts `slot` at the end of its lane. `true`: it may start.
-    pub(super) fn join(&mut self, slot: u32, resource: &Resource, lane: Lane) -> bool {
+    /// Puts `slot` at the end of its lane.
+    pub(super) fn join(&mut self, slot: u32, resource: &Resource, lane: Lane) {
         let mut index = resource.record();
         if index == Resource::NO_RECORD {
             index = self.records.free.pop().unwrap_or_else(|| {
@@ -57,7 +57,6 @@ impl Engine {
         entry.lane = lane;
         entry.lane_previous = tail;
         entry.lane_next = NIL;
-        tail == NIL || lane == Lane::Other
     }
 
     /// Takes `slot` out of its lane, if it stands in one.

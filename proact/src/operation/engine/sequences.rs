@@ -86,8 +86,11 @@ impl Engine {
             let step_slot = header.token.slot();
             self.occupy(step_slot, raw, header.token);
             self.entries[step_slot as usize].parent = slot;
-            if header.table.class == Class::Sequence {
-                self.launch_steps(step_slot);
+            match header.table.class {
+                Class::Sequence => self.launch_steps(step_slot),
+                // With a step function the step may still be changed: it takes its turn when it starts.
+                Class::Kernel(lane) if state.on_step.is_none() => self.reserve_turn(step_slot, lane),
+                _ => {}
             }
         }
     }
@@ -136,9 +139,21 @@ impl Engine {
             self.end_cancelled(slot);
         } else {
             let next = state.slots[completed + 1];
-            self.counts.steps_by_poll += 1;
-            self.start(next);
+            // The step function may have changed it since submit.
+            match self.revalidate(next) {
+                Ok(()) => {
+                    self.counts.steps_by_poll += 1;
+                    self.start(next);
+                }
+                Err(status) => self.end(slot, Err(status)),
+            }
         }
+    }
+
+    fn revalidate(&self, slot: u32) -> Result<()> {
+        let raw = self.entries[slot as usize].op.expect("an occupied slot");
+        // SAFETY: the step is the sequence's, which is in flight, and it has not been started.
+        unsafe { (raw.as_ref().table.validate)(raw, self.shared.home) }
     }
 
     fn end_sequence(&mut self, slot: u32, failed: Option<Status>) {
@@ -192,6 +207,7 @@ impl Engine {
             if self.table(step_slot).class == Class::Sequence {
                 self.release_steps(step_slot);
             }
+            self.leave_lane(step_slot);
             self.entries[step_slot as usize].vacate();
             self.vacate(step_slot, generation);
         }

@@ -114,30 +114,32 @@ impl SlotTable {
     }
 }
 
-/// The free slots of threads other than the poll thread: first in, first out.
+/// The free slots of threads other than the poll thread: a lock-free stack beside a count of permits.
 ///
-/// Two steps make it exact without a lock. `permits` counts what is free; taking `n` of them is all or nothing. Who has
-/// permits then takes that many places at `head`, which are filled for certain: the poll thread writes a place before it
-/// gives the permit for it.
+/// `permits` is what makes taking `n` of them all or nothing. Whoever has permits then pops that many, which are there
+/// for certain: the poll thread pushes a slot before it gives the permit for it. The head carries a tag that every pop
+/// raises, so that a pop that was held up cannot mistake a head for the one it saw (40 bits: it would have to sleep
+/// through a million million others).
+///
+/// Last in, first out, unlike the poll thread's own: a queue of places would let a release overwrite one that a thread
+/// has been given and not read yet.
 pub(crate) struct RemoteSlots {
     permits: AtomicU32,
-    head: AtomicU32,
-    /// Written by the poll thread alone.
-    tail: AtomicU32,
-    places: Box<[AtomicU32]>,
+    /// Tag in the upper 40 bits, index of the top in the lower 24.
+    head: AtomicU64,
+    /// What lies below each index.
+    below: Box<[AtomicU32]>,
 }
+
+const INDEX_BITS: u32 = 24;
+const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 
 impl RemoteSlots {
     /// `count` free slots: the odd indices.
     pub(super) fn new(count: u32) -> RemoteSlots {
-        let room = count.next_power_of_two().max(1);
-        let places = (0..room).map(|place| AtomicU32::new(place * 2 + 1)).collect();
-        RemoteSlots {
-            permits: AtomicU32::new(count),
-            head: AtomicU32::new(0),
-            tail: AtomicU32::new(count),
-            places,
-        }
+        // The bottom's link is never followed: no more are popped than there are permits.
+        let below = (0..count).map(|index| AtomicU32::new((index + 1) & INDEX_MASK as u32)).collect();
+        RemoteSlots { permits: AtomicU32::new(count), head: AtomicU64::new(0), below }
     }
 
     /// Reserves `count` slots, or none.
@@ -145,23 +147,42 @@ impl RemoteSlots {
         let mut permits = self.permits.load(Ordering::Relaxed);
         loop {
             let left = permits.checked_sub(count)?;
-            // Acquire: whoever gave these permits had filled the places before.
-            match self.permits.compare_exchange_weak(permits, left, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => break,
+            // Acquire: whoever gave these permits had pushed the slots before.
+            match self.permits.compare_exchange_weak(permits, left, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return Some(Reserved { slots: self, left: count }),
                 Err(now) => permits = now,
             }
         }
-        // AcqRel: another thread with a later permit may have taken an earlier place, and leaves a later one to us; this
-        // orders its acquire before ours.
-        let first = self.head.fetch_add(count, Ordering::AcqRel);
-        Some(Reserved { slots: self, next: first, left: count })
+    }
+
+    /// Takes the top. Only with a permit.
+    fn pop(&self) -> u32 {
+        let mut head = self.head.load(Ordering::Acquire);
+        loop {
+            let index = (head & INDEX_MASK) as u32;
+            // Acquire on the head: the push that made this the top had written its link. If another pop is faster this
+            // may be a newer link, and then the tag has risen and the exchange fails.
+            let below = self.below[index as usize].load(Ordering::Relaxed);
+            let next = ((head >> INDEX_BITS) + 1) << INDEX_BITS | u64::from(below);
+            match self.head.compare_exchange_weak(head, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return index * 2 + 1,
+                Err(now) => head = now,
+            }
+        }
     }
 
     /// Gives a slot back. Only the poll thread.
     pub(super) fn release(&self, slot: u32) {
-        let tail = self.tail.load(Ordering::Relaxed);
-        self.places[tail as usize & (self.places.len() - 1)].store(slot, Ordering::Relaxed);
-        self.tail.store(tail.wrapping_add(1), Ordering::Relaxed);
+        let index = slot / 2;
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            self.below[index as usize].store((head & INDEX_MASK) as u32, Ordering::Relaxed);
+            let next = head & !INDEX_MASK | u64::from(index);
+            match self.head.compare_exchange_weak(head, next, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
         self.permits.fetch_add(1, Ordering::Release);
     }
 }
@@ -169,7 +190,6 @@ impl RemoteSlots {
 /// Slots reserved from another thread, to be taken one by one. All of them must be.
 pub(super) struct Reserved<'a> {
     slots: &'a RemoteSlots,
-    next: u32,
     left: u32,
 }
 
@@ -177,9 +197,7 @@ impl Reserved<'_> {
     pub(super) fn take(&mut self) -> u32 {
         debug_assert!(self.left > 0);
         self.left -= 1;
-        let slot = self.slots.places[self.next as usize & (self.slots.places.len() - 1)].load(Ordering::Relaxed);
-        self.next = self.next.wrapping_add(1);
-        slot
+        self.slots.pop()
     }
 }
 
@@ -222,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn remote_slots_are_all_or_nothing_and_first_in_first_out() {
+    fn remote_slots_are_all_or_nothing() {
         let slots = RemoteSlots::new(3);
         assert!(slots.reserve(4).is_none());
         let mut two = slots.reserve(2).unwrap();
@@ -230,7 +248,7 @@ mod tests {
         assert!(slots.reserve(2).is_none());
         slots.release(3);
         let mut two = slots.reserve(2).unwrap();
-        assert_eq!((two.take(), two.take()), (5, 3));
+        assert_eq!((two.take(), two.take()), (3, 5));
         assert!(slots.reserve(1).is_none());
     }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Engine;
 use super::entry::Phase;
 use super::lower::WAITS_PER_SEMAPHORE_MAX;
 use super::settle::ECANCELED;
 use super::slots::{ANY, NONE};
-use super::Engine;
 use crate::atomic::Ordering;
 use crate::backend::Request;
 use crate::causal::{Completeness, Frontier, Knowledge};
@@ -109,6 +109,14 @@ impl Engine {
         }
     }
 
+    /// Takes a portable wait out of its semaphores' queues, to be armed again. What had been told of it is found again
+    /// by that.
+    pub(super) fn disarm_wait(&self, slot: u32) {
+        if let Some(state) = self.wait_state(slot) {
+            self.disarm(state);
+        }
+    }
+
     /// Ends a wait that has been reached.
     fn reached(&mut self, slot: u32, state: &mut WaitState, index: usize) {
         self.answer(state, index);
@@ -174,12 +182,15 @@ impl Engine {
         let Some(state) = self.wait_state(slot) else { return };
         self.disarm(state);
         let shared = self.shared.slots.get(slot);
-        // What was told before it was detached stands: the look at the slot is under way.
+        // What was told before it was detached stands.
         let over = match state.mode {
             WaitMode::Any => shared.winner.load(Ordering::Acquire) != NONE,
             WaitMode::All => shared.left.load(Ordering::Acquire) == 0,
         };
-        if !over {
+        if over {
+            let winner = shared.winner.load(Ordering::Acquire);
+            self.reached(slot, state, if winner == NONE { 0 } else { winner as usize });
+        } else {
             self.end_cancelled(slot);
         }
     }

@@ -117,15 +117,28 @@ fn send_to_a_closed_peer_raises_no_signal() {
     let Some(mut driver) = Driver::new() else { return };
     let (near, far) = UnixStream::pair().unwrap();
     drop(far);
-    // Rust programs ignore SIGPIPE: for the length of this test it would end the process.
-    // SAFETY: only the disposition of this signal changes, and back.
-    let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    // Rust programs ignore SIGPIPE, but a blocked signal is kept pending even so.
+    let is_pending = || {
+        // SAFETY: plain integers, for which zero is a value; the calls only fill and read them.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigpending(&raw mut set);
+            libc::sigismember(&raw const set, libc::SIGPIPE) == 1
+        }
+    };
+    // SAFETY: only this thread's mask changes, and it ends with the test.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigaddset(&raw mut set, libc::SIGPIPE);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
     let buffer = b"x".as_ptr();
     let send = Request::Send { socket: descriptor(&near), buffer, length: 1, exact: true, more: false };
-    let result = driver.run(send);
-    // SAFETY: as above.
-    unsafe { libc::signal(libc::SIGPIPE, before) };
-    assert_eq!(result, -libc::EPIPE);
+    assert_eq!(driver.run(send), -libc::EPIPE);
+    assert!(!is_pending());
+    // SAFETY: one readable byte.
+    assert_eq!(unsafe { libc::send(near.as_raw_fd(), buffer.cast(), 1, 0) }, -1);
+    assert!(is_pending(), "the check sees a signal where there is one");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod waits;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::event::EventfdFlags;
@@ -112,6 +113,24 @@ impl<S: WatchSet> Rig<S> {
             self.poll(Wait::No);
         }
         assert_eq!(self.results.get(&token), None);
+    }
+}
+
+/// Ends the process, saying what it waited for, unless it is dropped within 20 seconds: for waits without a deadline.
+pub(super) struct Watchdog {
+    _alive: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    pub(super) fn over(what: &'static str) -> Watchdog {
+        let (alive, dropped) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            if dropped.recv_timeout(Duration::from_secs(20)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("waited in vain until {what}");
+                std::process::abort();
+            }
+        });
+        Watchdog { _alive: alive }
     }
 }
 
