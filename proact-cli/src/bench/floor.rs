@@ -49,7 +49,7 @@ fn build(batch: u32, no_array: bool) -> io::Result<IoUring> {
     if no_array {
         builder.setup_no_sqarray();
     }
-    builder.setup_cqsize(1024).build(256)
+    builder.build(batch.max(8))
 }
 
 #[cfg(test)]

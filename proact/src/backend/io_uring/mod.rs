@@ -78,6 +78,10 @@ impl IoUring {
     /// Whether `request` is for worker threads: the kernel cannot do it from a ring, or may not here.
     #[inline]
     fn needs_worker(&self, request: &Request) -> bool {
+        !matches!(request, Request::Nop) && self.needs_worker_for(request)
+    }
+
+    fn needs_worker_for(&self, request: &Request) -> bool {
         match request {
             Request::Nop
             | Request::EventWait { .. }

@@ -74,6 +74,21 @@ impl Record {
         events: None,
     };
 
+    /// Takes a copy of `request`, word by word: it has just been written that way, and wider reads, which a plain copy
+    /// is made of, would each wait until the words have left the store buffer.
+    #[inline]
+    fn keep(&mut self, request: &Request) {
+        const WORDS: usize = size_of::<Request>() / size_of::<Word>();
+        const { assert!(size_of::<Request>() % size_of::<Word>() == 0 && align_of::<Request>() >= align_of::<Word>()) };
+        type Word = std::mem::MaybeUninit<usize>;
+        let (from, to) = ((&raw const *request).cast::<Word>(), (&raw mut self.request).cast::<Word>());
+        for word in 0..WORDS {
+            // SAFETY: both are whole requests, which are `Copy`, and as many words long. Volatile, so that the words
+            // are not put together again.
+            unsafe { to.add(word).write(from.add(word).read_volatile()) };
+        }
+    }
+
     fn is_stat(&self) -> bool {
         matches!(self.request, Request::StatFile { .. } | Request::StatPath { .. })
     }
@@ -134,7 +149,7 @@ impl Table {
         self.in_flight += 1;
         let record = &mut self.records[token.slot() as usize];
         record.token = token;
-        record.request = *request;
+        record.keep(request);
         record.place = Place::Kernel;
         record.linked = linked;
         record.cancelled = false;
