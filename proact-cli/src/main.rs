@@ -1,9 +1,12 @@
 //! The proact program.
 
+mod bench;
+
 use std::io::Write;
 use std::process::ExitCode;
 
 use proact_cli::cli::{self, Command};
+use proact_cli::command;
 use proact_cli::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -21,11 +24,10 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
-    let name = match command {
-        Command::Transfer(_) => "transfer",
-        Command::Receive(_) => "receive",
-        Command::Doctor(_) => "doctor",
-        Command::Bench(_) => "bench",
-    };
-    Err(Failure::new(Exit::Failed, format!("{name}: not built yet")))
+    match command {
+        Command::Transfer(options) => command::transfer(&options),
+        Command::Receive(options) => command::receive(&options),
+        Command::Doctor(options) => command::doctor(&options),
+        Command::Bench(options) => bench::run(&options),
+    }
 }

@@ -1,0 +1,53 @@
+//! What the program's commands do, around the engine: proactors, threads, signals, reports.
+
+mod doctor;
+mod embedded;
+mod interrupt;
+mod receive;
+mod transfer;
+
+pub use doctor::doctor;
+pub use interrupt::Interrupt;
+pub use receive::receive;
+pub use transfer::transfer;
+
+use std::io::{self, Write};
+
+use proact::proactor::{Builder, Choice, Proactor};
+
+use crate::cli::BackendChoice;
+use crate::exit::{Failure, Place};
+use crate::report::Report;
+
+fn builder(choice: BackendChoice, name: &str) -> Builder {
+    let choice = match choice {
+        BackendChoice::Auto => Choice::Auto,
+        BackendChoice::IoUring => Choice::IoUring,
+        BackendChoice::Epoll => Choice::Epoll,
+        BackendChoice::Poll => Choice::Poll,
+    };
+    Builder::new().backend(choice).name(name).operations(4096).remote_operations(64)
+}
+
+fn build(choice: BackendChoice, name: &str) -> Result<Proactor, Failure> {
+    builder(choice, name)
+        .build()
+        .map_err(|status| Failure::from_status(Place::Backend, format!("--backend {choice}"), &status))
+}
+
+/// A failure of the proactor itself, which ends everything.
+fn broken(status: &proact::status::Status) -> Failure {
+    Failure::from_status(Place::Backend, "proactor", status)
+}
+
+/// Prints a report to standard output. A closed standard output is no reason to fail: the exit code tells the outcome.
+fn print(report: &Report, json: bool) {
+    let mut out = io::stdout().lock();
+    let _ = if json { report.write_json(&mut out) } else { write!(out, "{report}") };
+    let _ = out.flush();
+}
+
+/// Tells the user something that is no result.
+fn tell(message: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "proact: {message}");
+}

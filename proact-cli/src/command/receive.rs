@@ -1,0 +1,215 @@
+//! `proact receive`.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+
+use proact::proactor::{Proactor, Statistics};
+use proact::resource::{Address, SocketOptions};
+use proact::status::{Code, Operation};
+use proact::time::Timeout;
+
+use super::{Interrupt, broken, build, print, tell};
+use crate::cli::{BackendChoice, Receive};
+use crate::exit::{Exit, Failure, Place};
+use crate::progress::{Progress, Style};
+use crate::report::{Figures, Report, Role};
+use crate::size::MIB;
+use crate::transfer::compute::StandInDevice;
+use crate::transfer::machine::kick;
+use crate::transfer::random::Random;
+use crate::transfer::receiver::server::Server;
+use crate::transfer::receiver::{ReceiveOptions, Received};
+use crate::usage::{cpu_seconds, peak_memory_bytes};
+use crate::wire::Limits;
+
+/// Largest chunk that a stranger may ask for, and chunks in flight of each session. With the bound of sessions at once
+/// they bound the memory that strangers can make this side use.
+const CHUNK_MAX: u64 = 8 * MIB;
+const IN_FLIGHT: u16 = 8;
+
+/// Runs it.
+///
+/// # Errors
+/// What kept it from listening; with `--once`, what kept something from being delivered.
+pub fn receive(options: &Receive) -> Result<(), Failure> {
+    let interrupt = Interrupt::on_signals()?;
+    let random = Random::from_system()
+        .map_err(|error| Failure::from_io(Place::Backend, "randomness", Operation::None, &error))?;
+    let receiving = ReceiveOptions {
+        into: options.into.clone(),
+        overwrite: options.overwrite,
+        timeout: options.timeout,
+        limits: Limits { chunk_max: CHUNK_MAX as u32, ..Limits::default() },
+        in_flight: IN_FLIGHT,
+    };
+    let at = Address::from(options.listen);
+    let mut listening = Listening::start(options.backend, &at, receiving, random, options.once)?;
+    if !at.is_loopback() {
+        tell("warning: connections are neither encrypted nor authenticated");
+    }
+    tell(format_args!("listening on {}", listening.address));
+    let mut costs = Costs::now(&listening.proactor);
+    let mut last = None;
+    let mut progress: Option<(Progress, u64)> = None;
+    let style = Style::choose(options.json);
+    serve(&mut listening, &interrupt, |event, proactor| match event {
+        Event::Ended(received) => {
+            if let Some((progress, _)) = progress.take() {
+                progress.finish();
+            }
+            let report = report(received, options, proactor, &mut costs);
+            if options.json || options.once {
+                print(&report, options.json);
+            } else {
+                tell_session(received, &report);
+            }
+            last = report.failure;
+        }
+        Event::Moved { announced, moved } => show(style, options.once, &mut progress, announced, moved, proactor),
+    })?;
+    match last {
+        _ if interrupt.is_raised() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        Some(failure) if options.once => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+/// Shows how far the one session is; several at once would only confuse.
+fn show(
+    style: Style,
+    once: bool,
+    progress: &mut Option<(Progress, u64)>,
+    announced: u64,
+    moved: u64,
+    proactor: &Proactor,
+) {
+    if !once || announced == 0 {
+        return;
+    }
+    let now = proactor.now();
+    let (progress, shown) = progress.get_or_insert_with(|| (Progress::new(style, announced, now), 0));
+    progress.advance(moved - *shown, now);
+    *shown = moved;
+}
+
+/// A server that listens, and the proactor that it runs on.
+pub(super) struct Listening {
+    pub(super) proactor: Proactor,
+    pub(super) address: Address,
+    server: Rc<RefCell<Server>>,
+}
+
+impl Listening {
+    /// Makes the destination and listens on `at`.
+    pub(super) fn start(
+        backend: BackendChoice,
+        at: &Address,
+        options: ReceiveOptions,
+        random: Random,
+        once: bool,
+    ) -> Result<Listening, Failure> {
+        make_destination(&options.into)?;
+        let proactor = build(backend, "proact-receive")?;
+        let socket_options = SocketOptions { reuse_address: true, ..SocketOptions::default() };
+        let listener = proactor.handle().listen(at, &socket_options).map_err(|status| {
+            let what = if status.code() == Code::AlreadyExists { "the port is in use: " } else { "" };
+            Failure::new(Exit::Network, format!("{at}: {what}{status}"))
+        })?;
+        let address = listener.local_address().map_err(|status| broken(&status))?;
+        let device = StandInDevice::start("receive-device").map_err(|status| broken(&status))?;
+        let server = Server::new(listener, Rc::new(device), options, random, once);
+        Ok(Listening { proactor, address, server })
+    }
+}
+
+fn make_destination(into: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(into)
+        .map_err(|error| Failure::from_io(Place::Destination, into.display(), Operation::DirectoryMake, &error))
+}
+
+/// What a server tells while it runs.
+pub(super) enum Event<'a> {
+    /// A session has ended.
+    Ended(&'a Received),
+    /// How far those in progress are.
+    Moved {
+        /// Bytes that they announced.
+        announced: u64,
+        /// Bytes that have come.
+        moved: u64,
+    },
+}
+
+/// Serves connections until there is nothing left to do, or the interrupt is raised.
+pub(super) fn serve(
+    listening: &mut Listening,
+    interrupt: &Interrupt,
+    mut tell: impl FnMut(Event<'_>, &Proactor),
+) -> Result<(), Failure> {
+    let Listening { proactor, server, .. } = listening;
+    interrupt.wakes(proactor.handle().clone());
+    // The first step accepts.
+    kick(proactor, server, |_, _| {}).map_err(|status| broken(&status))?;
+    let mut told = false;
+    while !server.borrow().is_over() {
+        if interrupt.is_raised() && !std::mem::replace(&mut told, true) {
+            kick(proactor, server, Server::stop).map_err(|status| broken(&status))?;
+        }
+        proactor.poll(Timeout::Infinite).map_err(|status| broken(&status))?;
+        let results = server.borrow_mut().reap();
+        for received in &results {
+            tell(Event::Ended(received), proactor);
+        }
+        if results.is_empty() {
+            let server = server.borrow();
+            tell(Event::Moved { announced: server.announced(), moved: server.moved() }, proactor);
+        } else {
+            // There is room for another one.
+            kick(proactor, server, |_, _| {}).map_err(|status| broken(&status))?;
+        }
+    }
+    Ok(())
+}
+
+/// What was used when the last report was made.
+struct Costs {
+    statistics: Statistics,
+    cpu_seconds: Option<f64>,
+}
+
+impl Costs {
+    fn now(proactor: &Proactor) -> Costs {
+        Costs { statistics: proactor.statistics(), cpu_seconds: cpu_seconds() }
+    }
+}
+
+fn report(received: &Received, options: &Receive, proactor: &Proactor, costs: &mut Costs) -> Report {
+    let before = std::mem::replace(costs, Costs::now(proactor));
+    let mut figures = Figures::new(Role::Receive, proactor.handle().backend(), options.into.display().to_string());
+    (figures.files, figures.directories, figures.bytes) = (received.files, received.directories, received.bytes);
+    (figures.failed, figures.chunks) = (received.failed, received.chunks);
+    figures.seconds = received.duration.as_secs_f64();
+    figures.cpu_seconds = costs.cpu_seconds.zip(before.cpu_seconds).map(|(after, before)| after - before);
+    figures.kernel_enters = costs.statistics.enters - before.statistics.enters;
+    figures.peak_memory_bytes = peak_memory_bytes();
+    let failure = match (&received.fault, received.interrupted) {
+        (_, true) => Some(Failure::new(Exit::Interrupted, "interrupted")),
+        (Some(fault), false) => Some(fault.clone().into_failure(&received.peer)),
+        (None, false) => None,
+    };
+    Report { figures, failure }
+}
+
+/// One line a session.
+fn tell_session(received: &Received, report: &Report) {
+    let figures = &report.figures;
+    let size = indicatif::BinaryBytes(figures.bytes);
+    let rate = figures.gigabytes_per_second();
+    let line = format!("{}: {} files, {size}, {:.3} s, {rate:.3} GB/s", received.peer, figures.files, figures.seconds);
+    match &report.failure {
+        None => tell(line),
+        Some(failure) => tell(format_args!("{line}, {} not delivered: {}", figures.failed, failure.message)),
+    }
+}
