@@ -157,7 +157,8 @@ fn supervise(case: Case, configuration: Configuration) -> Result<Completion, Fai
         // Nobody listens any more when the case was given up.
         let _ = sender.send(verdict);
     };
-    let thread = std::thread::Builder::new().name(String::from("case")).spawn(body).map_err(|error| error.to_string())?;
+    let thread =
+        std::thread::Builder::new().name(String::from("case")).spawn(body).map_err(|error| error.to_string())?;
     let verdict = match receiver.recv_timeout(patience() * 6) {
         Ok(verdict) => {
             let _ = thread.join();
@@ -214,9 +215,9 @@ fn keep_panics() {
             if !IN_CASE.get() {
                 return print(info);
             }
-            let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
+            let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
+            let place = place.unwrap_or_default();
             LAST_PANIC.set(Some(format!("{}{place}", text_of(info.payload()))));
         }));
     });
 }
-

@@ -34,6 +34,8 @@ impl Complete<Nop> for Return {
 /// Operations that are submitted together, over and over.
 struct Rounds {
     proactor: Proactor,
+    // The boxes themselves go into the proactor and come back.
+    #[allow(clippy::vec_box)]
     ready: Vec<Box<Op<Nop, Return>>>,
     pile: &'static Pile,
     batch: usize,

@@ -396,8 +396,11 @@ fn a_chain_of_file_steps_is_lowered_and_counted(cts: &mut Cts) {
         // Workers have no links: the chain is as portable as on any other backend.
         let file = cts.file("f", b"");
         let before = cts.statistics();
-        cts.submit(Chain::new((Op::new(Write::exact(file.clone(), 0, vec![1; 10]), ()), Op::new(Sync::data(file), ()))))
-            .unwrap();
+        cts.submit(Chain::new((
+            Op::new(Write::exact(file.clone(), 0, vec![1; 10]), ()),
+            Op::new(Sync::data(file), ()),
+        )))
+        .unwrap();
         cts.drain();
         assert_eq!(cts.statistics().chains_portable, before.chains_portable + 1);
         return;

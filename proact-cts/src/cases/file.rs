@@ -235,7 +235,7 @@ fn a_file_that_modes_forbid_is_permission_denied(cts: &mut Cts) {
     }
     let path = cts.path("sealed");
     std::fs::write(&path, b"x").unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     let status = cts.fails(Open::new(&path, OpenFlags::READ));
     tells(&status, Code::PermissionDenied, Operation::FileOpen, &[path.to_str().unwrap()]);
 }

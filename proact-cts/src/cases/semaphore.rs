@@ -308,8 +308,7 @@ fn a_signal_operation_on_a_failed_semaphore_fails_with_its_failure(cts: &mut Cts
 
 fn a_thousand_waiters_are_released_by_one_signal(cts: &mut Cts) {
     let semaphore = Semaphore::new(0);
-    let (ops, waits): (Vec<_>, Vec<_>) =
-        (0..1000).map(|_| cts.watch(SemaphoreWait::new(semaphore.clone(), 1))).unzip();
+    let (ops, waits): (Vec<_>, Vec<_>) = (0..1000).map(|_| cts.watch(SemaphoreWait::new(semaphore.clone(), 1))).unzip();
     cts.submit(ops).unwrap();
     semaphore.signal(1, None).unwrap();
     cts.drain();

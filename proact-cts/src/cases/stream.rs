@@ -69,9 +69,8 @@ fn concurrent_large_sends_go_out_in_their_order(cts: &mut Cts) {
     let (client, server) = cts.pair();
     let (part, parts) = (1 << 20, 8);
     let whole = stamped(part * parts, 9);
-    let (ops, sends): (Vec<_>, Vec<_>) = (0..parts)
-        .map(|index| cts.watch(Send::exact(client.clone(), whole[index * part..][..part].to_vec())))
-        .unzip();
+    let (ops, sends): (Vec<_>, Vec<_>) =
+        (0..parts).map(|index| cts.watch(Send::exact(client.clone(), whole[index * part..][..part].to_vec()))).unzip();
     cts.submit(ops).unwrap();
     let receive = cts.start(Receive::exact(server, vec![0; whole.len()]));
     cts.drain();

@@ -41,8 +41,7 @@ fn timers_of_one_deadline_fire_first_in_first_out(cts: &mut Cts) {
         cts.cancel(ids[index]).unwrap();
     }
     cts.drain();
-    let fired: Vec<usize> =
-        watches.iter().filter(|watch| watch.code() == Some(Code::Ok)).map(Watch::order).collect();
+    let fired: Vec<usize> = watches.iter().filter(|watch| watch.code() == Some(Code::Ok)).map(Watch::order).collect();
     assert_eq!(fired.len(), 96);
     assert!(fired.is_sorted(), "{fired:?}");
 }
