@@ -8,6 +8,8 @@
 //! The library exists so that the program, its benchmark opponent and the conformance suite share these parts. It
 //! promises no stable interface to anyone else.
 #![deny(unsafe_code)]
+// Its readers read the sources: a module's overview names the private files beside it.
+#![allow(rustdoc::private_intra_doc_links)]
 
 pub mod cli;
 pub mod command;
