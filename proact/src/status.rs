@@ -300,6 +300,17 @@ impl Status {
         }
     }
 
+    /// The same failure, told at another place.
+    #[must_use]
+    pub(crate) fn located(self, location: &'static Location<'static>) -> Status {
+        match self.repr {
+            Repr::Bare { code, operation, os_error, .. } => {
+                Status { repr: Repr::Bare { code, operation, os_error, location } }
+            }
+            Repr::Full(_) => self.edit(|detail| detail.location = location),
+        }
+    }
+
     fn edit(self, change: impl FnOnce(&mut Detail)) -> Status {
         let mut detail = match self.repr {
             Repr::Full(detail) => detail,

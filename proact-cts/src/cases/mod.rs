@@ -2,11 +2,16 @@
 
 use crate::harness::Case;
 
+pub mod cancel;
 pub mod chain;
+pub mod cost;
+pub mod error;
 pub mod event;
 pub mod file;
+pub mod lifetime;
 pub mod lowered;
 pub mod nop;
+pub mod remote;
 pub mod semaphore;
 pub mod sequence;
 pub mod socket;
@@ -25,4 +30,9 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
     ("sequence", sequence::CASES),
+    ("cancel", cancel::CASES),
+    ("lifetime", lifetime::CASES),
+    ("remote", remote::CASES),
+    ("cost", cost::CASES),
+    ("error", error::CASES),
 ];

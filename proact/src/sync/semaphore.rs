@@ -11,6 +11,7 @@
 //! means to put its token into a queue ([`Sink`]); no code of a user runs there.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::PoisonError;
 
 use crate::atomic::{Arc, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, fence};
@@ -183,11 +184,23 @@ impl Semaphore {
     /// [`Semaphore::VALUE_MAX`].
     #[track_caller]
     pub fn signal(&self, value: u64, causes: Option<&Frontier>) -> Result {
+        self.signal_at(value, causes, Location::caller())
+    }
+
+    /// As [`Semaphore::signal`], for an operation that was submitted at `location`.
+    pub(crate) fn signal_at(
+        &self,
+        value: u64,
+        causes: Option<&Frontier>,
+        location: &'static Location<'static>,
+    ) -> Result {
         match self.raise(value, causes) {
             Ok(()) => Ok(()),
-            Err(Refused::NotAbove(present)) => Err(Status::new(Code::InvalidArgument, Operation::SemaphoreSignal)
-                .with_message(format!("value {value} is not above the present value {present}"))),
-            Err(Refused::Failed) => Err(self.refusal_of_failed(value)),
+            Err(Refused::NotAbove(present)) => {
+                Err(Status::at(Code::InvalidArgument, Operation::SemaphoreSignal, 0, location)
+                    .with_message(format!("value {value} is not above the present value {present}")))
+            }
+            Err(Refused::Failed) => Err(self.refusal_of_failed(value, location)),
         }
     }
 
@@ -201,7 +214,7 @@ impl Semaphore {
         match self.raise(value, causes) {
             Ok(()) => Ok(true),
             Err(Refused::NotAbove(_)) => Ok(false),
-            Err(Refused::Failed) => Err(self.refusal_of_failed(value)),
+            Err(Refused::Failed) => Err(self.refusal_of_failed(value, Location::caller())),
         }
     }
 
@@ -319,11 +332,10 @@ impl Semaphore {
     }
 
     #[cold]
-    #[track_caller]
-    fn refusal_of_failed(&self, value: u64) -> Status {
+    fn refusal_of_failed(&self, value: u64, location: &'static Location<'static>) -> Status {
         // `word` says failed only after the failure was written, under the lock.
         self.status().unwrap_or_else(|| {
-            Status::new(Code::InvalidArgument, Operation::SemaphoreSignal)
+            Status::at(Code::InvalidArgument, Operation::SemaphoreSignal, 0, location)
                 .with_message(format!("value {value} is above the largest value, {}", Semaphore::VALUE_MAX))
         })
     }

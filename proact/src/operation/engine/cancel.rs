@@ -106,6 +106,7 @@ impl Engine {
     }
 }
 
+#[track_caller]
 fn not_pending() -> Status {
     Status::new(Code::NotFound, Operation::Cancel).with_message("the operation is not pending")
 }

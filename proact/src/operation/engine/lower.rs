@@ -82,6 +82,31 @@ impl Engine {
         true
     }
 
+    /// The step in `slot` heads its stream now, and its chain has not come to it. If the chain still waits for a
+    /// semaphore, it could not be lowered when it was submitted, because others stood before it on the stream. Now it
+    /// can: of many `[wait → send]` on one stream the kernel always holds the next.
+    pub(super) fn lower_late(&mut self, slot: u32) {
+        let head = self.entries[slot as usize].previous;
+        if head == NIL || self.closing {
+            return;
+        }
+        let entry = &self.entries[head as usize];
+        let waits = entry.phase == Phase::Semaphore && entry.previous == NIL && !entry.flags.contains(Flags::CANCEL);
+        // SAFETY: the operation is in flight, so the engine's.
+        let lowering = unsafe { self.raw(head).as_ref() }.lowering;
+        let able = self.backend().capabilities().contains(Capabilities::KERNEL_CHAINS | Capabilities::KERNEL_WAIT_CHAINS);
+        if !waits || !able || lowering == Lowering::Never || entry.parent != NIL {
+            return;
+        }
+        self.disarm_wait(head);
+        self.entries[head as usize].phase = Phase::Waiting;
+        if self.lower(head, lowering) {
+            self.counts.chains_portable -= 1;
+        } else {
+            self.start(head);
+        }
+    }
+
     /// Gathers the requests of the steps from `first` on. `false`: one of them does not qualify.
     fn collect(&mut self, first: u32) -> bool {
         self.steps.clear();

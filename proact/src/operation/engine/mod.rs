@@ -154,7 +154,8 @@ impl Engine {
     pub(crate) fn submit<B: Batch>(&mut self, batch: B) -> Result<B::Ids, Refused<B>> {
         let mut list = OpList::new();
         let shape = batch.string(&mut list);
-        match self.admit(&list, Location::caller()) {
+        let location = Location::caller();
+        match self.admit(&list, location) {
             Ok(()) => {
                 let ids = B::ids(&shape, &mut Ids::new(self.shared.home.proactor, &list));
                 if let Some(head) = list.head() {
@@ -163,7 +164,7 @@ impl Engine {
                 }
                 Ok(ids)
             }
-            Err(status) => Err(Refused { batch: B::unstring(shape, &mut list), status }),
+            Err(status) => Err(Refused { batch: B::unstring(shape, &mut list), status: status.located(location) }),
         }
     }
 
@@ -424,14 +425,16 @@ impl Shared {
         let Some(head) = list.head() else {
             return Ok(B::ids(&shape, &mut Ids::new(self.home.proactor, &list)));
         };
-        if let Err(status) = self.admit(&list, Location::caller()) {
-            return Err(Refused { batch: B::unstring(shape, &mut list), status });
+        let location = Location::caller();
+        let admitted = if self.stack.is_closed() { Err(shut_down()) } else { self.admit(&list, location) };
+        if let Err(status) = admitted {
+            return Err(Refused { batch: B::unstring(shape, &mut list), status: status.located(location) });
         }
         // Before the push: after it the operations may have ended already.
         let ids = B::ids(&shape, &mut Ids::new(self.home.proactor, &list));
         if !self.stack.push_batch(head) {
             // The proactor has shut down since: nobody will give these slots back, and nobody needs them.
-            return Err(Refused { batch: B::unstring(shape, &mut list), status: shut_down() });
+            return Err(Refused { batch: B::unstring(shape, &mut list), status: shut_down().located(location) });
         }
         self.notify();
         Ok(ids)
@@ -449,6 +452,7 @@ impl Shared {
     }
 
     /// Asks for a cancel from another thread.
+    #[track_caller]
     pub(crate) fn cancel(&self, id: OperationId) -> Result<()> {
         let slot = id.token.slot();
         let live = id.proactor == self.home.proactor

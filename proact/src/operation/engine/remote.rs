@@ -43,6 +43,11 @@ impl RemoteStack {
         head.is_null() || head.addr() == CLOSED
     }
 
+    /// Whether the proactor has shut down.
+    pub(super) fn is_closed(&self) -> bool {
+        self.head.load(Ordering::Acquire).addr() == CLOSED
+    }
+
     /// Pushes a batch. `false`: the stack is closed, and the batch is still the caller's.
     pub(super) fn push_batch(&self, mut first: NonNull<Header>) -> bool {
         let mut head = self.head.load(Ordering::Relaxed);

@@ -109,6 +109,14 @@ impl Engine {
         }
     }
 
+    /// Takes a portable wait out of its semaphores' queues, to be armed again. What had been told of it is found again
+    /// by that.
+    pub(super) fn disarm_wait(&self, slot: u32) {
+        if let Some(state) = self.wait_state(slot) {
+            self.disarm(state);
+        }
+    }
+
     /// Ends a wait that has been reached.
     fn reached(&mut self, slot: u32, state: &mut WaitState, index: usize) {
         self.answer(state, index);
@@ -192,8 +200,11 @@ impl Engine {
         // SAFETY: the operation is in flight and nothing else refers to its state. Signalling reaches waits of this
         // proactor only by its stack.
         let state = unsafe { state.as_ref() };
+        // SAFETY: the operation belongs to the engine while it is in flight.
+        let location = unsafe { self.raw(slot).as_ref() }.location;
+        let causes = state.frontier.as_ref();
         let signalled: Result<()> =
-            state.signals.iter().try_for_each(|(semaphore, value)| semaphore.signal(*value, state.frontier.as_ref()));
+            state.signals.iter().try_for_each(|(semaphore, value)| semaphore.signal_at(*value, causes, location));
         self.end(slot, signalled.map(|()| 0));
     }
 
