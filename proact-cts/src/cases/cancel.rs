@@ -99,7 +99,11 @@ fn a_cancel_of_what_was_submitted_from_another_thread_overtakes_nothing(cts: &mu
         let id = handle.submit(op).unwrap();
         // Not taken in yet: the poll thread has not polled since.
         assert_eq!(cts.pending(), 0);
-        if remote { handle.cancel(id).unwrap() } else { cts.cancel(id).unwrap() }
+        if remote {
+            handle.cancel(id).unwrap()
+        } else {
+            cts.cancel(id).unwrap()
+        }
         cts.until("the cancelled timer", || timer.is_done());
         assert_eq!(timer.only().status().code(), Code::Cancelled);
         assert_eq!(handle.cancel(id).unwrap_err().code(), Code::NotFound);
@@ -207,8 +211,10 @@ fn cancel_races_from_four_threads_end_every_operation_once(cts: &mut Cts) {
     cts.drain();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     cts.look();
-    let codes: Vec<Code> =
-        watches.into_iter().map(|watch| watch.only().result.map_or_else(|status| status.code(), |()| Code::Ok)).collect();
+    let codes: Vec<Code> = watches
+        .into_iter()
+        .map(|watch| watch.only().result.map_or_else(|status| status.code(), |()| Code::Ok))
+        .collect();
     assert!(codes.iter().all(|code| matches!(code, Code::Ok | Code::Cancelled)));
     assert_eq!(cts.pending(), 0);
 }

@@ -100,7 +100,12 @@ fn many_submits_during_one_sleep_are_one_wake(cts: &mut Cts) {
     thread.join().unwrap();
     let after = cts.statistics();
     assert!(after.wakes >= 1, "it slept, and somebody woke it");
-    assert!(after.wakes <= after.polls - before.polls, "{} wakes for {} polls", after.wakes, after.polls - before.polls);
+    assert!(
+        after.wakes <= after.polls - before.polls,
+        "{} wakes for {} polls",
+        after.wakes,
+        after.polls - before.polls
+    );
 }
 
 fn submits_from_a_callbacks_handle_are_taken_in(cts: &mut Cts) {
