@@ -38,15 +38,17 @@ suite() {
     local architecture=$1 target=$2 package=$3 started=$SECONDS result=ok
     shift 3
     say "--- $architecture: $package $*"
-    timeout 1200 cargo test --quiet --locked --no-fail-fast -p "$package" "$@" --target "$target" --target-dir target/qemu-user \
-        -Zbuild-std=std,panic_unwind,test 2>&1 | tee "$log" >&2 || { result=FAILED && failed=1; }
+    timeout 1200 cargo test --quiet --locked --no-fail-fast -p "$package" "$@" \
+        --target "$target" --target-dir target/qemu-user -Zbuild-std=std,panic_unwind,test 2>&1 |
+        tee "$log" >&2 || { result=FAILED && failed=1; }
     local counts
     counts=$(awk '/^test result:/ { for (i = 1; i < NF; i++) {
         if ($(i + 1) == "passed;") p += $i
         if ($(i + 1) == "failed;") f += $i
         if ($(i + 1) == "ignored;") n += $i } }
         END { printf "%d passed, %d failed, %d skipped", p, f, n }' "$log")
-    rows+=("$(printf '%-9s %-12s %-7s %4d s  %s' "$architecture" "$package" "$result" $((SECONDS - started)) "$counts")")
+    local format='%-9s %-12s %-7s %4d s  %s' seconds=$((SECONDS - started))
+    rows+=("$(printf "$format" "$architecture" "$package" "$result" "$seconds" "$counts")")
 }
 
 for architecture in "${@:-aarch64 riscv64}"; do

@@ -64,7 +64,6 @@ fn names_the_cause(said: &str, errno: i32) {
 }
 
 #[test]
-#[ignore = "the command is not built yet"]
 fn doctor_names_the_filter_and_the_error_number() {
     for (restriction, errno) in FILTERS {
         let Some(output) = proact(restriction, &["doctor", "--json"]) else {
@@ -82,7 +81,6 @@ fn doctor_names_the_filter_and_the_error_number() {
 }
 
 #[test]
-#[ignore = "the command is not built yet"]
 fn doctor_answers_without_locked_memory() {
     if let Some(output) = proact(Restriction::NoLockedMemory, &["doctor", "--json"]) {
         assert!(json(&output).to_string().contains("io_uring"));
@@ -90,7 +88,6 @@ fn doctor_answers_without_locked_memory() {
 }
 
 #[test]
-#[ignore = "the command is not built yet"]
 fn transfer_under_a_filter_delivers_over_epoll() {
     let scratch = Scratch::new("epoll");
     for (restriction, errno) in FILTERS {
@@ -104,7 +101,6 @@ fn transfer_under_a_filter_delivers_over_epoll() {
 }
 
 #[test]
-#[ignore = "the command is not built yet"]
 fn transfer_without_locked_memory_delivers() {
     let scratch = Scratch::new("memory");
     let into = scratch.path.join("into");
@@ -115,7 +111,6 @@ fn transfer_without_locked_memory_delivers() {
 }
 
 #[test]
-#[ignore = "the command is not built yet"]
 fn transfer_that_insists_on_io_uring_ends_with_the_cause_and_exit_code_7() {
     let scratch = Scratch::new("forced");
     for (restriction, errno) in FILTERS {

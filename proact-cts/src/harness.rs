@@ -215,8 +215,8 @@ fn keep_panics() {
             if !IN_CASE.get() {
                 return print(info);
             }
-            let place =
-                info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
+            let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
+            let place = place.unwrap_or_default();
             LAST_PANIC.set(Some(format!("{}{place}", text_of(info.payload()))));
         }));
     });

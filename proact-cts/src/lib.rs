@@ -2,9 +2,9 @@
 //!
 //! - [`config`]: the configurations, from everything the kernel has down to nothing but `poll`.
 //! - [`harness`]: a case, and how one is run: alone or beside others, with a deadline, with a reported skip.
-//! - [`bench`]: what a case works with: a proactor, watched operations, patience.
+//! - [`bench`](mod@bench): what a case works with: a proactor, watched operations, patience.
 //! - `restriction`: this process under a kernel that refuses what it has.
-//! - [`cases`]: the cases, one file a subject. A new one is a function and a line in its file's list.
+//! - [`cases`](mod@cases): the cases, one file a subject. A new one is a function and a line in its file's list.
 //!
 //! The suite is one program, `tests/conformance.rs`. Its file runs anywhere by itself: on another machine, in a virtual
 //! one, or under user-mode emulation. It takes the arguments of any Rust test program; a case is named

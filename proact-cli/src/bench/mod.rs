@@ -1,7 +1,8 @@
 //! `proact bench`: what the library costs, beside the least that the kernel's own interface costs.
 //!
-//! A [`Measure`] is a row for each backend; [`MEASURES`] is where one is added. Both sides of a row run in this process,
-//! in turn, in slices far shorter than a scheduler's (see [`compare`]), so that what disturbs one disturbs the other.
+//! A [`Measure`] is a row for each backend; [`MEASURES`] is where one is added. Both sides of a row run in this
+//! process, in turn, in slices far shorter than a scheduler's (see [`compare`]), so that what disturbs one disturbs the
+//! other.
 
 mod allocations;
 mod compare;

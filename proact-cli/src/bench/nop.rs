@@ -36,6 +36,8 @@ impl Complete<Nop> for Return {
 #[allow(clippy::vec_box)] // as above
 struct Rounds {
     proactor: Proactor,
+    // The boxes themselves go into the proactor and come back.
+    #[allow(clippy::vec_box)]
     ready: Vec<Box<Op<Nop, Return>>>,
     pile: &'static Pile,
     batch: usize,

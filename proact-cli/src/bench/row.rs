@@ -83,7 +83,10 @@ mod tests {
     fn a_row_with_a_floor_has_the_seven_promised_keys_and_no_other() {
         let floor = Ok(Floor { median: 10.0, ratio: 1.23456 });
         let row = Row::new("nop/1", "io_uring", "ns", Figures { median: 12.34567, floor, allocations: 0.0 });
-        let expected = r#"{"name":"nop/1","backend":"io_uring","unit":"ns","median":12.346,"floor":10.0,"ratio":1.235,"allocations":0.0}"#;
+        let expected = concat!(
+            r#"{"name":"nop/1","backend":"io_uring","unit":"ns","#,
+            r#""median":12.346,"floor":10.0,"ratio":1.235,"allocations":0.0}"#
+        );
         assert_eq!(row.json(), expected);
     }
 
@@ -91,7 +94,10 @@ mod tests {
     fn a_row_without_a_floor_says_why() {
         let figures = Figures { median: 12.0, floor: Err("no kernel in it"), allocations: 1e-6 };
         let row = Row::new("nop/1", "poll", "ns", figures);
-        let expected = r#"{"name":"nop/1","backend":"poll","unit":"ns","median":12.0,"floor":null,"ratio":null,"allocations":1e-6,"note":"no kernel in it"}"#;
+        let expected = concat!(
+            r#"{"name":"nop/1","backend":"poll","unit":"ns","#,
+            r#""median":12.0,"floor":null,"ratio":null,"allocations":1e-6,"note":"no kernel in it"}"#
+        );
         assert_eq!(row.json(), expected);
         assert!(row.line().contains("12.0 ns") && row.line().ends_with("no kernel in it"), "{}", row.line());
     }

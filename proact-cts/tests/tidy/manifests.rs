@@ -31,6 +31,33 @@ fn every_crate_carries_licence_edition_and_lints() {
     assert_eq!(faults("made-up", "[package]\nname = \"x\"\n").len(), 5);
 }
 
+/// The crates that a manifest depends on, outside of the workspace.
+fn dependencies(manifest: &str) -> Vec<&str> {
+    let mut in_dependencies = false;
+    let mut found = Vec::new();
+    for line in manifest.lines() {
+        if let Some(table) = line.strip_prefix('[') {
+            in_dependencies = table.trim_end_matches(']').ends_with("dependencies");
+        } else if in_dependencies && line.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            found.extend(line.split(['=', '.', ' ']).next());
+        }
+    }
+    found.retain(|name| !name.starts_with("proact"));
+    found
+}
+
+#[test]
+fn every_dependency_is_explained() {
+    let explained = std::fs::read_to_string(root().join("docs/dependencies.md")).expect("docs/dependencies.md");
+    let manifests = files(|path| path.ends_with("/Cargo.toml"));
+    let named = manifests.iter().flat_map(|file| dependencies(&file.text));
+    expect_none(named.filter(|name| !explained.contains(&format!("`{name}`"))).map(String::from).collect());
+
+    let made_up =
+        "[features]\na = []\n[dependencies]\nb = \"1\"\n[target.'cfg(unix)'.dev-dependencies]\n# c\nd.x = 1\n";
+    assert_eq!(dependencies(made_up), ["b", "d"]);
+}
+
 #[test]
 fn licence_texts_name_the_project() {
     for name in ["LICENSE-MIT", "LICENSE-APACHE"] {

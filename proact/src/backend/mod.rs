@@ -4,8 +4,8 @@
 //! answers each with exactly one terminal completion. Portable machinery above it does the rest once, for all.
 //!
 //! To add a backend, write one folder here that implements `Backend`, and name it in
-//! [`Choice`](crate::proactor::Choice). The contract is public with the feature `unstable-backend`, so that one may also
-//! live elsewhere; it may change with any release.
+//! [`Choice`](crate::proactor::Choice). The contract is public with the feature `unstable-backend`, so that one may
+//! also live elsewhere; it may change with any release.
 
 mod contract;
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -9,8 +9,8 @@ mod descriptor;
 mod file;
 mod socket;
 
+pub use crate::backend::{DirectoryEntry, FileKind, Metadata, OpenFlags};
 pub use address::Address;
 pub(crate) use descriptor::{Home, Lane, Resource};
-pub use crate::backend::{DirectoryEntry, FileKind, Metadata, OpenFlags};
 pub use file::File;
 pub use socket::{Domain, Shutdown, Socket, SocketOptions};

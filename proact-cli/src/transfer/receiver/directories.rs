@@ -84,8 +84,8 @@ impl Session {
         self.ending.durable.push(file);
     }
 
-    /// Gives the directories their attributes and makes their entries durable, deepest first: a parent's mode may forbid
-    /// to reach what is in it. One at a time; `true` when all are done.
+    /// Gives the directories their attributes and makes their entries durable, deepest first: a parent's mode may
+    /// forbid to reach what is in it. One at a time; `true` when all are done.
     pub(super) fn sync_directories(&mut self, cx: &mut Context<'_>) -> bool {
         if self.ending.syncing {
             return false;

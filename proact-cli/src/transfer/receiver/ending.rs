@@ -10,8 +10,8 @@ use super::{OUTBOX_MAX, Phase, Session};
 use crate::transfer::machine::Machine;
 use crate::wire::{Fault, FaultKind, Frame, Totals};
 
-/// How long a peer is listened to after ABORT, so that it reads it: closing with unread data in the queue would reset the
-/// connection, and ABORT with it.
+/// How long a peer is listened to after ABORT, so that it reads it: closing with unread data in the queue would reset
+/// the connection, and ABORT with it.
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are taken in and dropped at a time meanwhile.
 const LINGER_ROOM: usize = 64 << 10;

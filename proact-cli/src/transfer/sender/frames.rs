@@ -1,7 +1,7 @@
 //! The frames on their way out, in the order of the stream.
 //!
-//! Each frame has a value on the connection's timeline semaphore, ascending. Its `[wait → send]` is submitted before the
-//! frame has content; the compute queue signals the value once the content stands. Frames are handed to the compute
+//! Each frame has a value on the connection's timeline semaphore, ascending. Its `[wait → send]` is submitted before
+//! the frame has content; the compute queue signals the value once the content stands. Frames are handed to the compute
 //! queue in the stream's order, whatever order their reads end in, so values are signalled ascending.
 
 use std::collections::VecDeque;

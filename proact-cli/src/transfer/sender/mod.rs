@@ -2,8 +2,8 @@
 //!
 //! For each chunk one batch is submitted: the file read, and `[wait for the chunk's value → send]`. When the read has
 //! ended, the chunk goes to the compute queue, which digests it, writes the header in front of it, and signals the
-//! value; the send then starts, in the kernel itself where the backend can. Control frames take the same way, so that the
-//! stream's order is the order of values.
+//! value; the send then starts, in the kernel itself where the backend can. Control frames take the same way, so that
+//! the stream's order is the order of values.
 //!
 //! Frames of a file are submitted only when the fate of the file before is known: if that one cannot be finished, its
 //! remaining frames are taken back and ABANDON takes their place.

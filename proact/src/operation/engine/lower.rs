@@ -94,7 +94,8 @@ impl Engine {
         let waits = entry.phase == Phase::Semaphore && entry.previous == NIL && !entry.flags.contains(Flags::CANCEL);
         // SAFETY: the operation is in flight, so the engine's.
         let lowering = unsafe { self.raw(head).as_ref() }.lowering;
-        let able = self.backend().capabilities().contains(Capabilities::KERNEL_CHAINS | Capabilities::KERNEL_WAIT_CHAINS);
+        let able =
+            self.backend().capabilities().contains(Capabilities::KERNEL_CHAINS | Capabilities::KERNEL_WAIT_CHAINS);
         if !waits || !able || lowering == Lowering::Never || entry.parent != NIL {
             return;
         }

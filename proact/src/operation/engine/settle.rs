@@ -59,9 +59,9 @@ impl Engine {
 
     /// Settles a result of an operation that stands alone, or whose predecessors have all ended.
     ///
-    /// Success stays a number in a register all the way to the callback, and a failure goes its own way: a `Result` that
-    /// is passed through several functions is copied byte-wise and read again word-wise, and each such read waits for
-    /// the writes before it (measured: a third of the whole way of a nop).
+    /// Success stays a number in a register all the way to the callback, and a failure goes its own way: a `Result`
+    /// that is passed through several functions is copied byte-wise and read again word-wise, and each such read waits
+    /// for the writes before it (measured: a third of the whole way of a nop).
     #[inline(always)]
     pub(super) fn settle(&mut self, slot: u32, result: i32) {
         if result < 0 {
