@@ -1,5 +1,7 @@
 //! The proact program.
 
+mod bench;
+
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -26,6 +28,6 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Transfer(options) => command::transfer(&options),
         Command::Receive(options) => command::receive(&options),
         Command::Doctor(options) => command::doctor(&options),
-        Command::Bench(_) => Err(Failure::new(Exit::Failed, "bench: not built yet")),
+        Command::Bench(options) => bench::run(&options),
     }
 }

@@ -1,1 +1,24 @@
-//! Conformance suite of proact.
+//! Conformance suite of proact: every behaviour on every backend configuration.
+//!
+//! - [`config`]: the configurations, from everything the kernel has down to nothing but `poll`.
+//! - [`harness`]: a case, and how one is run: alone or beside others, with a deadline, with a reported skip.
+//! - [`bench`]: what a case works with: a proactor, watched operations, patience.
+//! - `restriction`: this process under a kernel that refuses what it has.
+//! - [`cases`]: the cases, one file a subject. A new one is a function and a line in its file's list.
+//!
+//! The suite is one program, `tests/conformance.rs`. Its file runs anywhere by itself: on another machine, in a virtual
+//! one, or under user-mode emulation. It takes the arguments of any Rust test program; a case is named
+//! `configuration::subject::behaviour`. What a machine cannot do is reported as ignored, with the reason.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `PROACT_CTS_PATIENCE` | seconds that a case waits for one thing (10) |
+//! | `PROACT_CTS_REQUIRE` | configurations, separated by commas, that must work here: a failure instead of a skip |
+
+pub mod bench;
+pub mod cases;
+pub mod config;
+pub mod harness;
+#[cfg(target_os = "linux")]
+pub mod restriction;
+pub mod system;

@@ -57,6 +57,7 @@ impl<K: Ord + Copy, V> IndexedHeap<K, V> {
     }
 
     /// How many entries there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }

@@ -3,7 +3,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use proact::operation::*;
-use proact::proactor::{Builder, Choice, Proactor};
+use proact::proactor::{Builder, Proactor};
 use proact::resource::{Address, Domain, SocketOptions};
 use proact::status::{Code, Result};
 use proact::sync::Semaphore;
@@ -17,7 +17,12 @@ impl<K: Kind<Output = T>, T: 'static> Complete<K> for Tell<T> {
 }
 
 fn each(mut f: impl FnMut(Proactor)) {
-    for choice in Choice::ALL {
+    for report in proact::proactor::survey() {
+        let choice = report.choice;
+        if let Err(why) = report.usable {
+            println!("skipped: {why}");
+            continue;
+        }
         for allow in [proact::backend::Capabilities::all(), proact::backend::Capabilities::empty()] {
             println!("{} {allow:?}", choice.name());
             f(Builder::new().backend(choice).allow(allow).build().unwrap());

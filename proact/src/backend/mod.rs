@@ -1,9 +1,11 @@
 //! What moves bytes: the contract that every backend keeps, and the backends.
 //!
-//! A backend knows nothing of operations, chains, timers or semaphores. It is given [`Request`]s under [`Token`]s and
-//! answers each with exactly one terminal [`Completion`]. Portable machinery above it does the rest once, for all.
+//! A backend knows nothing of operations, chains, timers or semaphores. It is given requests under tokens and
+//! answers each with exactly one terminal completion. Portable machinery above it does the rest once, for all.
 //!
-//! To add a backend, write one folder here that implements [`Backend`], and name it in `Choice`.
+//! To add a backend, write one folder here that implements `Backend`, and name it in
+//! [`Choice`](crate::proactor::Choice). The contract is public with the feature `unstable-backend`, so that one may also
+//! live elsewhere; it may change with any release.
 
 mod contract;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -13,4 +15,9 @@ pub(crate) mod readiness;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod workers;
 
+#[cfg(not(feature = "unstable-backend"))]
+pub(crate) use contract::*;
+#[cfg(feature = "unstable-backend")]
 pub use contract::*;
+#[cfg(not(feature = "unstable-backend"))]
+pub use contract::{Capabilities, CapabilityReport, DirectoryEntry, FileKind, Metadata, OpenFlags};

@@ -10,8 +10,8 @@ use std::sync::Arc;
 ///
 /// # Safety
 ///
-/// `as_ptr` and `len` give the same answer for as long as the value is neither dropped nor mutably accessed, **also when
-/// the value itself is moved**, and the bytes are initialised and unchanged for that long. A type whose bytes lie
+/// `as_ptr` and `len` give the same answer for as long as the value is neither dropped nor mutably accessed, **also
+/// when the value itself is moved**, and the bytes are initialised and unchanged for that long. A type whose bytes lie
 /// inline (`[u8; N]`) cannot be one: moving it moves them.
 pub unsafe trait StableBytes: 'static {
     /// Where the bytes begin.

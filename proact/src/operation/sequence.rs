@@ -14,8 +14,8 @@ use crate::status::{Operation, Result};
 /// Runs steps one after another and completes once: when the last has succeeded, or with the first failure.
 ///
 /// Without a step function it runs as a [`Chain`](super::Chain) does, and is lowered like one. With
-/// [`Sequence::on_step`], the function runs between any two steps on the poll thread, may change the parameters of those
-/// to come, and may end the sequence; such a sequence is never lowered.
+/// [`Sequence::on_step`], the function runs between any two steps on the poll thread, may change the parameters of
+/// those to come, and may end the sequence; such a sequence is never lowered.
 ///
 /// Steps are kinds; they have no callback of their own. Their results stay in the sequence, to be read at its end.
 ///

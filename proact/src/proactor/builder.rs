@@ -125,8 +125,8 @@ impl Builder {
         self
     }
 
-    /// The most worker threads (at least 1) that a backend starts for what it cannot do without blocking: files on epoll
-    /// and poll, few things on io_uring. None starts before the first such operation.
+    /// The most worker threads (at least 1) that a backend starts for what it cannot do without blocking: files on
+    /// epoll and poll, few things on io_uring. None starts before the first such operation.
     #[must_use]
     pub fn workers_max(mut self, workers: usize) -> Builder {
         self.config.workers_max = workers;
@@ -159,13 +159,28 @@ impl Builder {
     pub fn build(self) -> Result<Proactor> {
         self.check()?;
         let backend = self.make_backend()?;
+        Ok(self.finish(backend))
+    }
+
+    fn finish(self, backend: Box<dyn Backend>) -> Proactor {
         // Identities of proactors are never used again: one that is 0 or wraps would take four billion builds.
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let proactor = NEXT.fetch_add(1, Ordering::Relaxed);
         let home = Home { proactor, mode: backend.descriptor_mode() };
         let slots = self.limits.local.max(self.limits.remote) * 2;
         let shared = Shared::new(home, slots, self.limits.remote, &*backend, self.config.clock.clone());
-        Ok(Proactor::new(Engine::new(Arc::new(shared), backend, self.limits)))
+        Proactor::new(Engine::new(Arc::new(shared), backend, self.limits))
+    }
+
+    /// Makes the proactor over a backend of your own, on the thread that will poll it. `PROACT_BACKEND` is not asked.
+    ///
+    /// # Errors
+    /// What `make` answers, and `InvalidArgument` for an option out of range.
+    #[cfg(feature = "unstable-backend")]
+    pub fn build_on(self, make: impl FnOnce(&BackendConfig) -> Result<Box<dyn Backend>>) -> Result<Proactor> {
+        self.check()?;
+        let backend = make(&self.config)?;
+        Ok(self.finish(backend))
     }
 
     fn check(&self) -> Result<()> {

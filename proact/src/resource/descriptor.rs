@@ -58,10 +58,6 @@ impl Resource {
         }
     }
 
-    pub(crate) fn home(&self) -> Home {
-        self.home
-    }
-
     /// For requests, on the home's poll thread, while an operation holds the resource.
     pub(crate) fn raw(&self) -> Descriptor {
         self.raw

@@ -11,5 +11,6 @@ mod socket;
 
 pub use address::Address;
 pub(crate) use descriptor::{Home, Lane, Resource};
+pub use crate::backend::{DirectoryEntry, FileKind, Metadata, OpenFlags};
 pub use file::File;
 pub use socket::{Domain, Shutdown, Socket, SocketOptions};

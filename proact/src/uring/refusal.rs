@@ -25,7 +25,7 @@ const STEPS: [(u32, &str); 5] = [
 struct Facts {
     /// `/proc/sys/kernel/io_uring_disabled`, where the kernel (6.6 or newer) has it.
     disabled: Option<u32>,
-    /// Whether a seccomp filter is installed on this process.
+    /// Whether a seccomp filter is installed on this thread.
     filtered: bool,
     /// The locked memory limit in bytes, if there is one.
     locked_memory: Option<u64>,
@@ -38,7 +38,8 @@ struct Facts {
 impl Facts {
     fn gather() -> Facts {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        let status = read("/proc/self/status");
+        // The thread's own: a filter need not hold for the whole process.
+        let status = read("/proc/thread-self/status");
         let seccomp = status.lines().find_map(|line| line.strip_prefix("Seccomp:"));
         Facts {
             disabled: read("/proc/sys/kernel/io_uring_disabled").trim().parse().ok(),
@@ -89,7 +90,13 @@ fn explain(errno: i32, facts: &Facts) -> String {
             _ => "not permitted, probably by a security module: no seccomp filter is installed".into(),
         },
         // The sysctl exists only in a kernel that was built with io_uring.
-        libc::ENOSYS if facts.disabled.is_some() => "hidden by a seccomp filter: the kernel itself has io_uring".into(),
+        libc::ENOSYS if facts.disabled.is_some() && facts.filtered => {
+            "hidden by a seccomp filter: the kernel itself has io_uring".into()
+        }
+        libc::ENOSYS if facts.disabled.is_some() => {
+            "hidden by an emulator or sandbox: the kernel itself has io_uring, and no seccomp filter is installed"
+                .into()
+        }
         libc::ENOSYS if facts.filtered => {
             format!("kernel {} has no io_uring, or a seccomp filter hides it", facts.release)
         }
@@ -130,8 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn no_such_call_is_blamed_on_the_filter_where_the_kernel_has_rings() {
-        assert!(explain(libc::ENOSYS, &facts()).contains("the kernel itself has io_uring"));
+    fn no_such_call_is_blamed_on_what_hides_rings_where_the_kernel_has_them() {
+        let hidden = explain(libc::ENOSYS, &Facts { filtered: true, ..facts() });
+        assert_eq!(hidden, "hidden by a seccomp filter: the kernel itself has io_uring");
+        let emulated = explain(libc::ENOSYS, &facts());
+        assert!(emulated.contains("emulator") && emulated.contains("no seccomp filter"), "{emulated}");
         let old = Facts { disabled: None, release: "4.19".into(), ..facts() };
         assert_eq!(explain(libc::ENOSYS, &old), "kernel 4.19 has no io_uring");
     }

@@ -298,6 +298,7 @@ impl Ring {
     }
 
     /// Submission entries that the kernel granted.
+    #[cfg(test)]
     pub(crate) fn capacity(&self) -> u32 {
         self.sq_entries
     }

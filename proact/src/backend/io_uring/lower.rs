@@ -107,7 +107,8 @@ unsafe fn lower_file(entry: &mut Entry, request: &Request, targets: Targets) {
             entry.set(Op::IORING_OP_FALLOCATE, file.fd(), offset, length, 0, 0);
         }
         Request::Rename { from, to, replace } => {
-            let flags = if replace { 0 } else { libc::RENAME_NOREPLACE };
+            // From rustix, whose flags are unsigned on every system; libc's constant is signed on Android.
+            let flags = if replace { 0 } else { rustix::fs::RenameFlags::NOREPLACE.bits() };
             let directory = libc::AT_FDCWD;
             entry.set(Op::IORING_OP_RENAMEAT, directory, to as u64, from as u64, directory as u32, flags);
         }

@@ -60,7 +60,7 @@ impl IoUring {
             registered: config.allowed.contains(Capabilities::REGISTERED_RING),
             no_array: config.allowed.contains(Capabilities::NO_SUBMISSION_ARRAY),
         };
-        let ring = Ring::new(&options).map_err(uring::unavailable)?;
+        let ring = Ring::new(&options).map_err(|errno| uring::unavailable(errno))?;
         let capabilities = report::detected(&ring) & config.allowed;
         let waker = Arc::new(EventWaker::new()?);
         Ok(IoUring {

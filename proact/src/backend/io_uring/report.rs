@@ -98,7 +98,8 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
 
 /// Whether this machine gives the calling thread a ring, and what the ring can do. The ring tried is thrown away.
 pub(crate) fn report() -> (Result<(), Status>, Vec<CapabilityReport>) {
-    let outcome = Ring::new(&RingOptions { entries: 8, registered: true, no_array: true }).map_err(uring::unavailable);
+    let outcome = Ring::new(&RingOptions { entries: 8, registered: true, no_array: true });
+    let outcome = outcome.map_err(|errno| uring::unavailable(errno));
     let (outcome, found) = match outcome {
         Ok(ring) => (Ok(()), Some(detected(&ring))),
         Err(status) => (Err(status), None),

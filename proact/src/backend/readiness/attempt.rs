@@ -30,6 +30,13 @@ pub(super) struct Progress {
     connecting: bool,
 }
 
+impl Progress {
+    /// Bytes of an exact transfer that have moved, as a result.
+    pub(super) fn moved(self) -> i32 {
+        self.bytes as i32 // at most `TRANSFER_MAX`
+    }
+}
+
 /// Tries `request` once: its result, or `None` when it would block.
 ///
 /// Accept and EventWait rely on `O_NONBLOCK`, which descriptors of this backend have

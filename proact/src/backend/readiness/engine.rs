@@ -197,8 +197,9 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
 
     fn cancel(&mut self, token: Token) -> bool {
         if let Some(slot) = self.table.find(token) {
-            self.table.unpark(slot);
-            self.know(token, -libc::ECANCELED);
+            // Bytes that have moved are told, as a ring tells them: a stream that was left midway is torn.
+            let moved = self.table.unpark(slot).progress.moved();
+            self.know(token, if moved > 0 { moved } else { -libc::ECANCELED });
         } else {
             // Queued: it ends cancelled. Running, or known already: it ends as it does.
             self.workers.cancel(token);

@@ -1,7 +1,8 @@
 //! Gates: private eventfds that let the kernel itself wait for a semaphore.
 //!
-//! A lowered wait is a read of a gate's eventfd, linked to the next step. The semaphore's signaller writes it, under the
-//! semaphore's lock and before the waiter is detached; failure and cancel detach first, so that no write comes later.
+//! A lowered wait is a read of a gate's eventfd, linked to the next step. The semaphore's signaller writes it, under
+//! the semaphore's lock and before the waiter is detached; failure and cancel detach first, so that no write comes
+//! later.
 
 use std::sync::Arc;
 

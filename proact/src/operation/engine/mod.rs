@@ -83,7 +83,8 @@ pub(crate) struct Engine {
     fresh: u32,
     local_live: u32,
     live: usize,
-    /// Completions from the backend and from the engine itself, delivered in this order. Those before `cursor` are done.
+    /// Completions from the backend and from the engine itself, delivered in this order. Those before `cursor` are
+    /// done.
     queue: Vec<Completion>,
     cursor: usize,
     timers: IndexedHeap<Time, u32>,

@@ -18,8 +18,8 @@ pub struct Polled {
     pub woken: bool,
 }
 
-/// Completions that one pass delivers beyond those it reaped: what callbacks cause at once is delivered in the same pass,
-/// but not without end, or the backend would starve.
+/// Completions that one pass delivers beyond those it reaped: what callbacks cause at once is delivered in the same
+/// pass, but not without end, or the backend would starve.
 const EXTRA_DELIVERIES: usize = 256;
 
 /// Callbacks between two readings of the coarse clock.

@@ -1,8 +1,8 @@
 //! Which operations are in flight on which resource, and whose turn it is.
 //!
-//! The kernel keeps no order among several sends, or several receives, on one stream: two concurrent 4 MiB receives were
-//! seen to mix their bytes. So each stream has a queue each way, and only its head is handed down. The records also are
-//! how a close finds what it must cancel, and when it may go ahead.
+//! The kernel keeps no order among several sends, or several receives, on one stream: two concurrent 4 MiB receives
+//! were seen to mix their bytes. So each stream has a queue each way, and only its head is handed down. The records
+//! also are how a close finds what it must cancel, and when it may go ahead.
 
 use super::Engine;
 use crate::resource::{Lane, Resource};

@@ -2,12 +2,14 @@
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use super::super::WatchSet;
 use super::super::epoll::EpollSet;
 use super::super::poll::PollSet;
 use super::{Rig, on_every_set};
-use crate::atomic::{AtomicU32, Ordering};
 use crate::backend::{
     Backend, Descriptor, DirectoryEntry, FileKind, Metadata, OpenFlags, RawAddress, Request, TRANSFER_MAX,
 };
@@ -194,9 +196,15 @@ fn no_thread_before_the_first_file_and_never_more_than_allowed(rig: &mut Rig<imp
     }
     let workers = rig.backend.counters().workers;
     assert!((1..=2).contains(&workers), "{workers} threads where 2 are allowed");
-    // Longer than any one call transfers: cut, not refused. The kernel checks the file's end before the memory.
-    let beyond = Request::Read { file, offset: 1 << 40, buffer: std::ptr::null_mut(), length: TRANSFER_MAX + 1 };
+    // Longer than any one call transfers: cut, not refused. Past the file's end, so that no byte is touched; but some
+    // systems check the memory all the same, so it is there.
+    let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
+    // SAFETY: no address is asked for, so no existing mapping is replaced.
+    let memory = unsafe { mmap_anonymous(std::ptr::null_mut(), TRANSFER_MAX + 1, protection, flags) }.unwrap();
+    let beyond = Request::Read { file, offset: 1 << 40, buffer: memory.cast(), length: TRANSFER_MAX + 1 };
     assert_eq!(rig.perform(beyond), 0);
+    // SAFETY: the mapping made above, which nothing refers to any more.
+    unsafe { munmap(memory, TRANSFER_MAX + 1) }.unwrap();
     close(rig, file);
     rig.assert_waits(accept);
 }

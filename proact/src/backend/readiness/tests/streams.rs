@@ -231,7 +231,8 @@ fn some_receive_is_content_with_less(rig: &mut Rig<impl WatchSet>) {
     let mut buffer = [0u8; 64];
     assert_eq!(rig.perform(receive(&ours, &mut buffer)), 3);
     fill(&ours);
-    let token = rig.start(send(&ours, &vec![1; 1 << 20], false));
+    let bytes = vec![1; 1 << 20];
+    let token = rig.start(send(&ours, &bytes, false));
     rig.assert_waits(token);
     drain(&theirs);
     let sent = rig.finish(token);

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Runs the library's tests, and the conformance suite, on other processors: ci/qemu-user.sh [ARCHITECTURE...]
+#
+# User-mode emulation of aarch64 and riscv64. Their io_uring_setup answers ENOSYS here, so that what is proven is the
+# fallback, the readiness backends and everything portable; configurations over io_uring are reported as skipped.
+set -euo pipefail
+source "$(dirname "$0")/lib.sh"
+
+use_debian_rustc
+
+# Emulated processors are slow: what waits with patience gets more of it.
+export PROACT_CTS_PATIENCE=${PROACT_CTS_PATIENCE:-60}
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failed=0
+rows=()
+
+# run ARCHITECTURE TARGET DEBIAN-ARCHITECTURE: builds and runs everything for one.
+run() {
+    local architecture=$1 target=$2 debian=$3 tuple=$1-linux-gnu
+    need "$tuple-gcc" "gcc-$tuple"
+    need "/usr/$tuple/lib/libc.so.6" "libc6-dev-$debian-cross"
+    need "qemu-$architecture-static" qemu-user-static
+    local upper=${target//-/_}
+    upper=${upper^^}
+    export "CARGO_TARGET_${upper}_LINKER=$tuple-gcc"
+    export "CARGO_TARGET_${upper}_RUNNER=qemu-$architecture-static -L /usr/$tuple"
+
+    suite "$architecture" "$target" proact --lib --test smoke
+    if [[ -e proact-cts/tests/conformance.rs ]]; then
+        suite "$architecture" "$target" proact-cts --test conformance
+    fi
+}
+
+# suite ARCHITECTURE TARGET PACKAGE WHICH...: runs tests, and adds their counts to the table.
+suite() {
+    local architecture=$1 target=$2 package=$3 started=$SECONDS result=ok
+    shift 3
+    say "--- $architecture: $package $*"
+    timeout 1200 cargo test --quiet --locked --no-fail-fast -p "$package" "$@" --target "$target" --target-dir target/qemu-user \
+        -Zbuild-std=std,panic_unwind,test 2>&1 | tee "$log" >&2 || { result=FAILED && failed=1; }
+    local counts
+    counts=$(awk '/^test result:/ { for (i = 1; i < NF; i++) {
+        if ($(i + 1) == "passed;") p += $i
+        if ($(i + 1) == "failed;") f += $i
+        if ($(i + 1) == "ignored;") n += $i } }
+        END { printf "%d passed, %d failed, %d skipped", p, f, n }' "$log")
+    rows+=("$(printf '%-9s %-12s %-7s %4d s  %s' "$architecture" "$package" "$result" $((SECONDS - started)) "$counts")")
+}
+
+for architecture in "${@:-aarch64 riscv64}"; do
+    for one in $architecture; do
+        case $one in
+        aarch64) run aarch64 aarch64-unknown-linux-gnu arm64 ;;
+        riscv64) run riscv64 riscv64gc-unknown-linux-gnu riscv64 ;;
+        *) die "aarch64 and riscv64 are known, not $one" ;;
+        esac
+    done
+done
+
+printf '%s\n' "" "run under user-mode emulation:" "${rows[@]}"
+exit "$failed"

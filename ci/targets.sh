@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Type-checks the workspace for systems other than this one: ci/targets.sh [TARGET...]
+#
+# The library is checked for every target, the suite's and the programs' crates where their own dependencies allow it.
+# "ok" says that it compiles, not that it was run: for that see ci/qemu-user.sh.
+set -euo pipefail
+source "$(dirname "$0")/lib.sh"
+
+# target | packages | why not all of them
+TABLE='
+aarch64-unknown-linux-gnu       | proact proact-cts proact-cli |
+riscv64gc-unknown-linux-gnu     | proact proact-cts proact-cli |
+armv7-unknown-linux-gnueabihf   | proact proact-cts proact-cli |
+x86_64-unknown-linux-musl       | proact proact-cts proact-cli |
+aarch64-linux-android           | proact proact-cts proact-cli |
+aarch64-apple-darwin            | proact proact-cts proact-cli |
+x86_64-unknown-freebsd          | proact proact-cts proact-cli |
+x86_64-pc-windows-gnu           | proact proact-cts proact-cli |
+x86_64-pc-windows-msvc          | proact proact-cts proact-cli |
+wasm32-unknown-unknown          | proact                       | no sockets, no processes
+'
+
+use_debian_rustc
+# std links some of Windows by import libraries that are made while it is compiled.
+need x86_64-w64-mingw32-dlltool binutils-mingw-w64-x86-64
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failed=0
+rows=()
+while IFS='|' read -r target packages note; do
+    read -r target <<<"$target"
+    [[ -n $target ]] || continue
+    if [[ $# -gt 0 && " $* " != *" $target "* ]]; then
+        continue
+    fi
+    for package in $packages; do
+        features=()
+        # blake3 in Rust alone: no C compiler for each of these targets is asked for.
+        [[ $package == proact-cli ]] && features=(--features portable-digest)
+        started=$SECONDS
+        if cargo check --quiet --locked -p "$package" "${features[@]}" --target "$target" --target-dir target/targets \
+            -Zbuild-std=std,panic_abort >"$log" 2>&1; then
+            result=ok
+        else
+            result=FAILED
+            failed=1
+            say "--- $target, $package"
+            cat "$log" >&2
+        fi
+        rows+=("$(printf '%-32s %-12s %-7s %4d s' "$target" "$package" "$result" $((SECONDS - started)))")
+        say "${rows[-1]}"
+    done
+    [[ $note =~ [^[:space:]] ]] && rows+=("$(printf '%-32s only the library:%s' "$target" "${note}")")
+done <<<"$TABLE"
+
+[[ ${#rows[@]} -gt 0 ]] || die "no such target: $*"
+printf '%s\n' "" "type-checked:" "${rows[@]}"
+exit "$failed"

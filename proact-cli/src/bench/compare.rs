@@ -1,0 +1,119 @@
+//! Timing two things against each other on a machine that others use too.
+
+use std::time::{Duration, Instant};
+
+/// Short enough that most slices are not interrupted, long enough that reading the clock does not show.
+const SLICE: Duration = Duration::from_micros(200);
+/// Pairs of slices: odd, so that a median is one of them.
+const PAIRS: usize = 2001;
+/// Slices that are thrown away first, until caches, branches and tables have settled.
+const WARM_UP: usize = 50;
+
+/// What came of timing something alone, or against its floor.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Timing {
+    /// Nanoseconds of a round: the median of the slices.
+    pub(super) subject: f64,
+    /// Nanoseconds of the floor's round, and the median of each pair's own ratio: a pair's two slices follow each other
+    /// at once, so that a machine that slows down slows both.
+    pub(super) floor: Option<(f64, f64)>,
+}
+
+/// Times rounds of `subject`, in turn with rounds of `floor` where there is one.
+pub(super) fn compare(mut subject: impl FnMut(), mut floor: Option<impl FnMut()>) -> Timing {
+    let rounds = rounds_of(&mut subject);
+    let floor_rounds = floor.as_mut().map_or(0, |floor| rounds_of(floor));
+    for _ in 0..WARM_UP {
+        slice(&mut subject, rounds);
+        if let Some(floor) = &mut floor {
+            slice(floor, floor_rounds);
+        }
+    }
+    let mut pairs = Vec::with_capacity(PAIRS);
+    for pair in 0..PAIRS {
+        pairs.push(match &mut floor {
+            None => (slice(&mut subject, rounds), None),
+            // Who goes first changes, so that neither is always the one that finds the caches cold.
+            Some(floor) if pair % 2 == 0 => {
+                let below = slice(floor, floor_rounds);
+                (slice(&mut subject, rounds), Some(below))
+            }
+            Some(floor) => (slice(&mut subject, rounds), Some(slice(floor, floor_rounds))),
+        });
+    }
+    judge(&pairs)
+}
+
+fn judge(pairs: &[(f64, Option<f64>)]) -> Timing {
+    let floors: Vec<f64> = pairs.iter().filter_map(|pair| pair.1).collect();
+    let ratios = pairs.iter().filter_map(|&(subject, floor)| Some(subject / floor?)).collect();
+    Timing {
+        subject: median(pairs.iter().map(|pair| pair.0).collect()),
+        floor: (!floors.is_empty()).then(|| (median(floors), median(ratios))),
+    }
+}
+
+/// The middle of `values`, or the mean of the two in the middle.
+///
+/// # Panics
+///
+/// When there is none.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}
+
+/// How many rounds fill a slice.
+fn rounds_of(work: &mut impl FnMut()) -> u32 {
+    let mut rounds = 1;
+    loop {
+        let start = Instant::now();
+        (0..rounds).for_each(|_| work());
+        if start.elapsed() >= SLICE || rounds >= 1 << 20 {
+            return rounds;
+        }
+        rounds *= 2;
+    }
+}
+
+/// Nanoseconds that a round took, over one slice.
+fn slice(work: &mut impl FnMut(), rounds: u32) -> f64 {
+    let start = Instant::now();
+    (0..rounds).for_each(|_| work());
+    start.elapsed().as_nanos() as f64 / f64::from(rounds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_value_or_the_mean_of_the_two_middle_ones() {
+        assert_eq!(median(vec![3.0, 1.0, 100.0]), 3.0);
+        assert_eq!(median(vec![4.0, 1.0, 100.0, 2.0]), 3.0);
+        assert_eq!(median(vec![7.0]), 7.0);
+    }
+
+    #[test]
+    fn the_ratio_is_the_median_of_pairs_and_not_the_ratio_of_medians() {
+        // The machine got four times slower for the second pair: both sides did.
+        let timing = judge(&[(11.0, Some(10.0)), (44.0, Some(40.0)), (60.0, Some(20.0))]);
+        assert_eq!(timing, Timing { subject: 44.0, floor: Some((20.0, 1.1)) });
+    }
+
+    #[test]
+    fn without_a_floor_there_is_no_ratio() {
+        assert_eq!(judge(&[(5.0, None), (6.0, None), (9.0, None)]), Timing { subject: 6.0, floor: None });
+    }
+
+    #[test]
+    fn both_sides_run_the_same_number_of_slices() {
+        let (mut subject, mut floor) = (0u64, 0u64);
+        let wait = || std::thread::sleep(SLICE);
+        // Every round fills a slice, so that rounds are slices; the first finds that out.
+        let timing = compare(|| (wait(), subject += 1).1, Some(|| (wait(), floor += 1).1));
+        assert_eq!((subject, floor), ((PAIRS + WARM_UP + 1) as u64, (PAIRS + WARM_UP + 1) as u64));
+        assert!(timing.subject >= SLICE.as_nanos() as f64 && timing.floor.is_some());
+    }
+}

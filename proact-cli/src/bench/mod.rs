@@ -1,0 +1,107 @@
+//! `proact bench`: what the library costs, beside the least that the kernel's own interface costs.
+//!
+//! A [`Measure`] is a row for each backend; [`MEASURES`] is where one is added. Both sides of a row run in this process,
+//! in turn, in slices far shorter than a scheduler's (see [`compare`]), so that what disturbs one disturbs the other.
+
+mod allocations;
+mod compare;
+#[cfg(target_os = "linux")]
+mod floor;
+mod nop;
+mod row;
+
+use std::io::{IsTerminal, Write};
+
+use proact::proactor::{BACKEND_VARIABLE, Builder, Choice};
+use proact_cli::cli::{BackendChoice, Bench};
+use proact_cli::exit::{Exit, Failure, Place};
+
+use row::{Figures, Row};
+
+/// Something that can be measured on every backend.
+struct Measure {
+    /// What the row is called, and what `--filter` looks into.
+    name: &'static str,
+    /// Of the figures.
+    unit: &'static str,
+    run: fn(Choice) -> Result<Figures, Failure>,
+}
+
+const MEASURES: &[Measure] = &[
+    Measure { name: "nop/1", unit: "ns", run: |choice| nop::run(choice, 1) },
+    Measure { name: "nop/16", unit: "ns", run: |choice| nop::run(choice, 16) },
+    Measure { name: "nop/128", unit: "ns", run: |choice| nop::run(choice, 128) },
+];
+
+/// Measures what was asked for and prints each row as soon as it is known.
+pub fn run(options: &Bench) -> Result<(), Failure> {
+    let backends = backends(options.backend)?;
+    let mut out = std::io::stdout().lock();
+    let table = !options.json && out.is_terminal();
+    let mut print = |line: String| {
+        // Whoever closed our output has seen enough; the exit code stays 0.
+        let _ = writeln!(out, "{line}");
+    };
+    if table {
+        print(Row::heading());
+    }
+    for measure in MEASURES.iter().filter(|measure| selected(measure.name, options.filter.as_deref())) {
+        for &choice in &backends {
+            let row = Row::new(measure.name, choice.name(), measure.unit, (measure.run)(choice)?);
+            print(if table { row.line() } else { row.json() });
+        }
+    }
+    Ok(())
+}
+
+fn selected(name: &str, filter: Option<&str>) -> bool {
+    filter.is_none_or(|text| name.contains(text))
+}
+
+/// The backends to measure: the one asked for, by option or environment, or every one that works here.
+fn backends(choice: BackendChoice) -> Result<Vec<Choice>, Failure> {
+    let asked = match choice {
+        BackendChoice::Auto => match std::env::var(BACKEND_VARIABLE) {
+            Ok(text) if !text.is_empty() => {
+                text.parse().map_err(|status| Failure::from_status(Place::Backend, BACKEND_VARIABLE, &status))?
+            }
+            _ => Choice::Auto,
+        },
+        BackendChoice::IoUring => Choice::IoUring,
+        BackendChoice::Epoll => Choice::Epoll,
+        BackendChoice::Poll => Choice::Poll,
+    };
+    if asked != Choice::Auto {
+        return Ok(vec![asked]);
+    }
+    let mut usable = Vec::new();
+    for choice in Choice::ALL {
+        match Builder::new().backend(choice).build() {
+            Ok(_) => usable.push(choice),
+            // Told, and no failure: a row that is missing must not look like one that was never there.
+            Err(status) => eprintln!("proact: {} is left out: {status}", choice.name()),
+        }
+    }
+    match usable.is_empty() {
+        true => Err(Failure::new(Exit::Backend, "no backend works here")),
+        false => Ok(usable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_selects_by_a_part_of_the_name_and_its_absence_selects_all() {
+        let names = |filter| MEASURES.iter().map(|m| m.name).filter(|name| selected(name, filter)).collect::<Vec<_>>();
+        assert_eq!(names(None), ["nop/1", "nop/16", "nop/128"]);
+        assert_eq!(names(Some("p/12")), ["nop/128"]);
+        assert!(names(Some("absent")).is_empty());
+    }
+
+    #[test]
+    fn the_backend_that_was_asked_for_is_the_only_one_measured() {
+        assert_eq!(backends(BackendChoice::Poll).unwrap(), [Choice::Poll]);
+    }
+}

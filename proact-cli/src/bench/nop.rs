@@ -1,0 +1,111 @@
+//! What submitting, completing and calling back costs when the operation itself does nothing.
+
+use std::cell::RefCell;
+
+use proact::operation::{Complete, Context, Nop, Op, Outcome};
+use proact::proactor::{Builder, Choice, Proactor};
+use proact::status::Status;
+use proact::time::Timeout;
+use proact_cli::exit::{Failure, Place};
+
+use super::allocations;
+use super::compare::{Timing, compare};
+use super::row::{Figures, Floor};
+
+/// Rounds over which allocations are counted.
+const COUNTED_ROUNDS: u32 = 1000;
+
+/// Where operations go when they have ended.
+type Pile = RefCell<Vec<Box<Op<Nop, Return>>>>;
+
+/// Puts its operation on the pile.
+#[derive(Clone, Copy)]
+struct Return(&'static Pile);
+
+impl Complete<Nop> for Return {
+    #[inline]
+    fn done(op: Box<Op<Nop, Return>>, outcome: Outcome<Nop>, _: &mut Context<'_>) {
+        outcome.result.expect("a nop succeeds");
+        let pile = op.state.0;
+        pile.borrow_mut().push(op);
+    }
+}
+
+/// Operations that are submitted together, over and over.
+struct Rounds {
+    proactor: Proactor,
+    ready: Vec<Box<Op<Nop, Return>>>,
+    pile: &'static Pile,
+    batch: usize,
+}
+
+impl Rounds {
+    fn new(choice: Choice, batch: usize) -> Result<Rounds, Status> {
+        // One small vector a row lives to the program's end: cheaper to reach than a counted one, and safe.
+        let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(batch))));
+        let ready = (0..batch).map(|_| Op::new(Nop, Return(pile))).collect();
+        Ok(Rounds { proactor: Builder::new().backend(choice).build()?, ready, pile, batch })
+    }
+
+    /// Submits the batch and polls until it has come back.
+    #[inline]
+    fn round(&mut self) {
+        self.proactor.submit(&mut self.ready).expect("a nop is valid");
+        let mut ended = 0;
+        while ended < self.batch {
+            ended += self.proactor.poll(Timeout::Infinite).expect("the backend works").completed;
+        }
+        std::mem::swap(&mut self.ready, &mut self.pile.borrow_mut());
+    }
+}
+
+/// Measures `batch` nops at a time. Figures are of one operation.
+pub(super) fn run(choice: Choice, batch: u32) -> Result<Figures, Failure> {
+    let mut rounds = Rounds::new(choice, batch as usize)
+        .map_err(|status| Failure::from_status(Place::Backend, choice.name(), &status))?;
+    let (timing, absent) = measure(choice, batch, || rounds.round());
+    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| rounds.round()));
+    let per_operation = |nanoseconds: f64| nanoseconds / f64::from(batch);
+    Ok(Figures {
+        median: per_operation(timing.subject),
+        floor: timing.floor.map(|(median, ratio)| Floor { median: per_operation(median), ratio }).ok_or(absent),
+        allocations: allocated as f64 / f64::from(COUNTED_ROUNDS * batch),
+    })
+}
+
+/// Times `round` against a bare ring on io_uring, and alone elsewhere; then also answers why.
+fn measure(choice: Choice, batch: u32, mut round: impl FnMut()) -> (Timing, &'static str) {
+    #[cfg(target_os = "linux")]
+    if choice == Choice::IoUring {
+        return match super::floor::with_ring(batch, |floor| compare(&mut round, Some(floor))) {
+            Ok(timing) => (timing, ""),
+            Err(_) => (compare(&mut round, None::<fn()>), "no second ring could be made"),
+        };
+    }
+    let _ = (choice, batch);
+    // Readiness backends know a nop's result when it is started, and enter the kernel only for what it alone knows.
+    (compare(&mut round, None::<fn()>), "a nop takes no system call on this backend, so nothing lies below it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_brings_every_operation_back_and_allocates_nothing_new() {
+        for choice in Choice::ALL {
+            let mut rounds = match Rounds::new(choice, 5) {
+                Ok(rounds) => rounds,
+                Err(status) => {
+                    eprintln!("skipped: {}: {status}", choice.name());
+                    continue;
+                }
+            };
+            for _ in 0..3 {
+                rounds.round();
+                assert_eq!((rounds.ready.len(), rounds.pile.borrow().len()), (5, 0), "{}", choice.name());
+            }
+            assert_eq!(rounds.proactor.statistics().completed, 15);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What the operating system says of this process, and what cases leave on disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many descriptors the process has open. Only a case that runs alone may compare two counts.
+pub fn descriptors() -> usize {
+    // The listing's own descriptor is open while it is read, every time.
+    std::fs::read_dir("/proc/self/fd").expect("/proc is mounted").count() - 1
+}
+
+/// The names of the process's threads whose name begins so. The kernel keeps 15 bytes of a name.
+pub fn threads_named(prefix: &str) -> Vec<String> {
+    let prefix = &prefix[..prefix.len().min(15)];
+    let tasks = std::fs::read_dir("/proc/self/task").expect("/proc is mounted");
+    let name = |task: std::io::Result<std::fs::DirEntry>| std::fs::read_to_string(task.ok()?.path().join("comm")).ok();
+    tasks.filter_map(name).map(|name| name.trim_end().to_owned()).filter(|name| name.starts_with(prefix)).collect()
+}
+
+/// How many threads the process has. Only a case that runs alone may compare two counts.
+pub fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").expect("/proc is mounted").count()
+}
+
+/// Whether file modes stop this process: they do not stop the superuser.
+pub fn is_superuser() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A number that no other case of this process has.
+pub fn unique() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A folder of its own for one case, removed with everything in it.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes one where temporary files go.
+    pub fn new() -> std::io::Result<Folder> {
+        let path = std::env::temp_dir().join(format!("proact-cts-{}-{}", std::process::id(), unique()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Folder { path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}

@@ -1,0 +1,2 @@
+//! Counts allocations between submit and callback.
+fn main() {}
