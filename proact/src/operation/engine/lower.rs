@@ -82,6 +82,37 @@ impl Engine {
         true
     }
 
+    /// The transfer in `slot` heads its stream now, and its chain still waits for a semaphore: hands that chain to the
+    /// kernel, which could not be done while others stood before it.
+    pub(super) fn promote(&mut self, slot: u32) {
+        let head = self.entries[slot as usize].previous;
+        if head == NIL || self.closing {
+            return;
+        }
+        let entry = &self.entries[head as usize];
+        let waits = entry.phase == Phase::Semaphore && self.table(head).class == Class::SemaphoreWait;
+        // Steps of a sequence do not carry its lowering.
+        if !waits || entry.previous != NIL || entry.parent != NIL || entry.flags.contains(Flags::CANCEL) {
+            return;
+        }
+        let raw = self.raw(head);
+        // SAFETY: the operation belongs to the engine, and no other reference to its header exists.
+        let lowering = unsafe { raw.as_ref() }.lowering;
+        let capabilities = self.backend().capabilities();
+        if lowering == Lowering::Never || !capabilities.contains(Capabilities::KERNEL_WAIT_CHAINS) {
+            return;
+        }
+        if !self.suspend_wait(head) {
+            return;
+        }
+        if self.lower(head, lowering) {
+            // It was counted as portable when it was started.
+            self.counts.chains_portable -= 1;
+        } else {
+            self.start_wait(head);
+        }
+    }
+
     /// Gathers the requests of the steps from `first` on. `false`: one of them does not qualify.
     fn collect(&mut self, first: u32) -> bool {
         self.steps.clear();

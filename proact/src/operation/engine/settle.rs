@@ -133,9 +133,12 @@ impl Engine {
 
     /// The next in a stream's queue has its turn.
     fn start_queued(&mut self, slot: u32) {
-        if self.entries[slot as usize].phase != Phase::Queued {
-            // The kernel has it already, behind its predecessor; or its chain has not come to it.
-            return;
+        match self.entries[slot as usize].phase {
+            Phase::Queued => {}
+            // Its chain has not come to it. Now that it heads its stream, that chain may be one for the kernel.
+            Phase::Waiting => return self.promote(slot),
+            // The kernel has it already, behind its predecessor.
+            _ => return,
         }
         let Some(resource) = self.resource(slot) else { return };
         let lane = self.entries[slot as usize].lane;
