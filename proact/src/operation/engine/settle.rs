@@ -136,7 +136,8 @@ impl Engine {
     fn start_queued(&mut self, slot: u32) {
         match self.entries[slot as usize].phase {
             Phase::Queued => {}
-            Phase::Waiting => return self.lower_late(slot),
+            // Its chain has not come to it. Now that it heads its stream, that chain may be one for the kernel.
+            Phase::Waiting => return self.promote(slot),
             // The kernel has it already, behind its predecessor.
             _ => return,
         }
