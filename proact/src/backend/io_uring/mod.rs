@@ -212,6 +212,19 @@ impl IoUring {
         Ok(true)
     }
 
+    /// While the thread sleeps in the kernel, a linked step starts as soon as the one before it has succeeded. But when
+    /// the first completion is there before the sleep begins, the kernel returns with it, and leaves the step that it
+    /// released for the next enter: that comes now, before any callback takes its time.
+    #[cold]
+    fn run_released(&mut self, completions: &mut Vec<Completion>) -> Result<()> {
+        let mut led = true;
+        while led && self.ring.has_deferred() {
+            self.enter(0, None)?;
+            led = self.reap(completions);
+        }
+        Ok(())
+    }
+
     /// Takes all completions from the ring and passes on those that end a request.
     ///
     /// Answers whether a step that another is linked behind has succeeded: that one may not have started yet.
@@ -349,11 +362,8 @@ unsafe impl Backend for IoUring {
         if wait_for > 0 || self.ring.pending() > 0 || self.ring.has_deferred() {
             self.enter(wait_for, timeout)?;
         }
-        // While the thread sleeps in the kernel, a linked step starts as soon as the one before it has succeeded. But
-        // when the first completion is there before the sleep begins, the kernel returns with it, and leaves the step
-        // that it released for the next enter: that comes now, before any callback takes its time.
-        while self.reap(completions) && self.ring.has_deferred() {
-            self.enter(0, None)?;
+        if self.reap(completions) {
+            self.run_released(completions)?;
         }
         // What the completion queue had no room for follows now that it has.
         while self.ring.has_overflowed() {
