@@ -10,9 +10,9 @@ use io_uring::{EnterFlags, IoUring, opcode};
 
 /// Runs `with` on a floor's round. Fails where there is no ring.
 pub(super) fn with_ring<T>(batch: u32, with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
-    let mut ring = match build(batch, true) {
+    let mut ring = match build(true) {
         // Kernels before 6.6 do not know the flag for "no submission array".
-        Err(error) if error.raw_os_error() == Some(22) => build(batch, false)?,
+        Err(error) if error.raw_os_error() == Some(22) => build(false)?,
         outcome => outcome?,
     };
     let (mut submitter, mut submission, mut completion) = ring.split();
@@ -43,13 +43,14 @@ pub(super) fn with_ring<T>(batch: u32, with: impl FnOnce(&mut dyn FnMut()) -> T)
     Ok(with(&mut round))
 }
 
-fn build(batch: u32, no_array: bool) -> io::Result<IoUring> {
+fn build(no_array: bool) -> io::Result<IoUring> {
     let mut builder = IoUring::builder();
     builder.setup_single_issuer().setup_defer_taskrun().setup_submit_all();
     if no_array {
         builder.setup_no_sqarray();
     }
-    builder.build(batch.max(8))
+    // As many entries as proact's own ring has: the same cache lines in turn.
+    builder.setup_cqsize(1024).build(256)
 }
 
 #[cfg(test)]
