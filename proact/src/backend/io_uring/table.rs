@@ -143,6 +143,11 @@ impl Table {
         }
     }
 
+    /// Whether the request of this token was linked to one behind it.
+    pub(super) fn was_linked(&self, token: Token) -> bool {
+        self.records.get(token.slot() as usize).is_some_and(|record| record.linked)
+    }
+
     /// Takes note of a request that goes into the ring: what its entry must carry, and where its answer goes.
     #[inline]
     pub(super) fn admit(&mut self, token: Token, request: &Request, linked: bool) -> (u64, Option<NonNull<Statx>>) {
