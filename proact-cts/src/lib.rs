@@ -9,6 +9,7 @@
 //! The suite is one program, `tests/conformance.rs`. Its file runs anywhere by itself: on another machine, in a virtual
 //! one, or under user-mode emulation. It takes the arguments of any Rust test program; a case is named
 //! `configuration::subject::behaviour`. What a machine cannot do is reported as ignored, with the reason.
+//! A second program, `tests/allocations.rs`, counts what is allocated between submit and callback.
 //!
 //! | variable | meaning |
 //! |---|---|

@@ -100,11 +100,15 @@ fn the_kernel_takes_the_step_while_the_poll_thread_sleeps(cts: &mut Cts) {
     let semaphore = Semaphore::new(0);
     let chain = pair(cts, SemaphoreWait::new(semaphore.clone(), 1), &client, 9);
     cts.look();
-    semaphore.signal(1, None).unwrap();
+    let signaller = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        semaphore.signal(1, None).unwrap();
+    });
     cts.until("the wait", || chain.wait.is_done());
     let mut bytes = [0; 3];
     std::io::Read::read_exact(&mut peer, &mut bytes).unwrap();
     assert_eq!(bytes, [9; 3]);
+    signaller.join().unwrap();
     cts.until("the pair", || chain.is_done());
     assert_eq!(chain.codes(), (Code::Ok, Code::Ok));
 }

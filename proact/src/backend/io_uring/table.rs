@@ -121,8 +121,6 @@ pub(super) struct Table {
     stats: StatPool,
     /// Requests that the ring has, or will be given again.
     pub(super) in_flight: usize,
-    /// Of these, steps of chains that another step is linked behind.
-    leaders: u32,
     /// The wake descriptor's read is in the ring.
     pub(super) wake_armed: bool,
 }
@@ -135,7 +133,6 @@ impl Table {
             known: Vec::new(),
             stats: StatPool::default(),
             in_flight: 0,
-            leaders: 0,
             wake_armed: false,
         }
     }
@@ -144,6 +141,11 @@ impl Table {
         if slots as usize > self.records.len() {
             self.records.resize_with(slots as usize, || Record::EMPTY);
         }
+    }
+
+    /// Whether the request of this token was linked to one behind it.
+    pub(super) fn was_linked(&self, token: Token) -> bool {
+        self.records.get(token.slot() as usize).is_some_and(|record| record.linked)
     }
 
     /// Takes note of a request that goes into the ring: what its entry must carry, and where its answer goes.
@@ -155,7 +157,6 @@ impl Table {
         record.keep(request);
         record.place = Place::Kernel;
         record.linked = linked;
-        self.leaders += u32::from(linked);
         record.cancelled = false;
         if !record.is_stat() {
             return (token.to_bits(), None);
@@ -221,21 +222,8 @@ impl Table {
         None
     }
 
-    /// The step in `token`'s slot has ended. `true`: a step that was linked behind it may start now.
-    #[inline]
-    pub(super) fn lead_ended(&mut self, token: Token) -> bool {
-        if self.leaders == 0 {
-            return false;
-        }
-        let record = &mut self.records[token.slot() as usize];
-        let led = record.token == token && std::mem::take(&mut record.linked);
-        self.leaders -= u32::from(led);
-        led
-    }
-
     /// Ends a request with `result`.
     fn finish(&mut self, token: Token, result: i32) -> Completion {
-        self.lead_ended(token.with_role(role::OPERATION));
         let record = &mut self.records[token.slot() as usize];
         record.place = Place::Gone;
         self.in_flight -= 1;
