@@ -54,8 +54,9 @@ pub struct Statistics {
     pub workers: u64,
     /// Requests that worker threads carried out.
     pub worker_jobs: u64,
-    /// The longest callback. Without [`Builder::time_callbacks`](super::Builder::time_callbacks) it is an upper bound:
-    /// the longest run of sixteen, to the system's timer tick, which is enough to find one that blocks.
+    /// The longest callback. Without [`Builder::time_callbacks`](super::Builder::time_callbacks) it is measured in runs
+    /// of up to sixteen, to the system's timer tick, and after the first thousand passes only in one of eight of those
+    /// that deliver a single completion: enough to find a callback that blocks, unless it does so once.
     pub longest_callback: Duration,
     /// The longest delivery of one poll pass, to the same precision.
     pub longest_pass: Duration,

@@ -168,8 +168,9 @@ impl IoUring {
     ///
     /// A wait for one completion ends with it, and the step behind it is then work that the kernel has put off until
     /// this thread enters again (measured on Linux 6.18): it would wait for all the callbacks of this pass.
+    #[cold]
     fn start_next_steps(&mut self, mut from: usize, completions: &mut Vec<Completion>) -> Result<()> {
-        while self.chains > 0 && self.ring.has_deferred() {
+        while self.ring.has_deferred() {
             let fresh = &completions[from..];
             if !fresh.iter().any(|completion| self.table.was_linked(completion.token)) {
                 break;
@@ -362,7 +363,9 @@ unsafe impl Backend for IoUring {
             self.enter(wait_for, timeout)?;
         }
         self.reap(completions);
-        self.start_next_steps(before, completions)?;
+        if self.chains > 0 && self.ring.has_deferred() {
+            self.start_next_steps(before, completions)?;
+        }
         // What the completion queue had no room for follows now that it has.
         while self.ring.has_overflowed() {
             self.enter(0, None)?;
