@@ -64,3 +64,19 @@ fn the_blocking_opponent_delivers_the_same_bytes_and_reports_each_stage() {
     assert_eq!(left, ["source.bin"], "nothing else is left behind");
     fs::remove_dir_all(&scratch).expect("the scratch directory goes");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_comparison_runs_both_programs_and_reports_ratios_and_bound() {
+    let within = std::env::temp_dir().to_string_lossy().into_owned();
+    let output = Command::new(env!("CARGO_BIN_EXE_proact-bench-transfer"))
+        .args(["--within", &within, "--size", "1MiB", "--runs", "1", "--chunk-size", "64KiB", "--json"])
+        .output()
+        .expect("the comparison starts");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    for field in ["time_ratio", "cpu_ratio", "bound_seconds", "fraction_of_bound"] {
+        assert!(answer[field].as_f64().is_some_and(|value| value > 0.0), "{field}: {answer}");
+    }
+    assert_eq!((&answer["chunks"], &answer["bytes"]), (&16.into(), &(1 << 20).into()));
+}

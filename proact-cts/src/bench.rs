@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use proact::backend::{Capabilities, OpenFlags};
@@ -18,8 +18,12 @@ use crate::system::Folder;
 
 /// How long a case waits for one thing.
 pub fn patience() -> Duration {
-    let seconds = std::env::var("PROACT_CTS_PATIENCE").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(10))
+    // Read once: cases that count allocations wait as well.
+    static PATIENCE: OnceLock<Duration> = OnceLock::new();
+    *PATIENCE.get_or_init(|| {
+        let seconds = std::env::var("PROACT_CTS_PATIENCE").ok().and_then(|text| text.parse().ok());
+        Duration::from_secs(seconds.unwrap_or(10))
+    })
 }
 
 /// A case's workplace. It is also its proactor: `cts.submit(...)`, `cts.cancel(...)`.

@@ -1,2 +1,319 @@
-//! Counts allocations between submit and callback.
-fn main() {}
+//! From submit to callback nothing allocates: counted, for every kind of operation on every configuration.
+//!
+//! A program of its own, because the counting allocator serves the whole process, and cases run one after the other:
+//! whatever any thread of the process allocates meanwhile is counted, worker threads included.
+
+use std::alloc::System;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use libtest_mimic::Arguments;
+use proact::operation::{
+    Chain, Complete, Context, EventWait, Kind, Lowering, Nop, Op, Outcome, Read, Receive, SemaphoreSignal,
+    SemaphoreWait, Send, Sequence, Stat, Sync, Timer, Write,
+};
+use proact::sync::Semaphore;
+use proact::time::Time;
+use proact_cts::bench::Cts;
+use proact_cts::{cases, harness};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn main() -> ExitCode {
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    libtest_mimic::run(&arguments, harness::trials(&[("allocations", CASES)])).exit_code()
+}
+
+cases![
+    the_counter_counts,
+    nops,
+    batches_of_nops,
+    timers,
+    cancelled_timers,
+    events,
+    sends_and_receives,
+    queued_transfers_of_one_stream,
+    file_reads_writes_and_syncs,
+    semaphore_waits_and_signals,
+    waits_on_several_semaphores,
+    chains_of_a_wait_and_a_send,
+    portable_chains,
+    sequences,
+    sequences_with_a_step_function,
+    submits_through_a_handle,
+    remote_cancels,
+];
+
+/// Where an operation's storage is between its flights.
+struct Berth<K: Kind>(Arc<Mutex<Stored<K>>>);
+
+type Stored<K> = Option<Box<Op<K, Berth<K>>>>;
+
+impl<K: Kind> Complete<K> for Berth<K> {
+    fn done(op: Box<Op<K, Berth<K>>>, outcome: Outcome<K>, _: &mut Context<'_>) {
+        if let Err(status) = &outcome.result {
+            assert!(status.is_cancelled(), "{status}");
+        }
+        let berth = op.state.0.clone();
+        let before = berth.lock().unwrap().replace(op);
+        assert!(before.is_none());
+    }
+}
+
+impl<K: Kind> Berth<K> {
+    fn of(kind: K) -> Berth<K> {
+        let home = Arc::new(Mutex::new(None));
+        let op = Op::new(kind, Berth(home.clone()));
+        *home.lock().unwrap() = Some(op);
+        Berth(home)
+    }
+
+    fn take(&self) -> Box<Op<K, Berth<K>>> {
+        self.0.lock().unwrap().take().expect("in flight")
+    }
+
+    fn is_back(&self) -> bool {
+        self.0.lock().unwrap().is_some()
+    }
+
+    /// Takes it out, changes its parameters, and gives it back.
+    fn with(&self, change: impl FnOnce(&mut K)) {
+        change(&mut self.0.lock().unwrap().as_mut().expect("in flight").kind);
+    }
+}
+
+/// Runs rounds until everything has grown to its size, and then counts.
+#[track_caller]
+fn steady(cts: &mut Cts, mut round: impl FnMut(&mut Cts, u64)) {
+    for number in 1..=200 {
+        round(cts, number);
+    }
+    let region = Region::new(ALLOCATOR);
+    for number in 201..=400 {
+        round(cts, number);
+    }
+    let change = region.change();
+    let counts = (change.allocations, change.reallocations, change.deallocations);
+    assert_eq!(counts, (0, 0, 0), "allocations, reallocations and deallocations in 200 rounds");
+}
+
+fn the_counter_counts(cts: &mut Cts) {
+    let region = Region::new(ALLOCATOR);
+    let watch = cts.start(Nop);
+    cts.until("a nop", || watch.is_done());
+    assert!(region.change().allocations >= 2, "the operation's box and its watch");
+}
+
+fn nops(cts: &mut Cts) {
+    let nop = Berth::of(Nop);
+    steady(cts, |cts, _| {
+        cts.submit(nop.take()).unwrap();
+        cts.until("the nop", || nop.is_back());
+    });
+}
+
+fn batches_of_nops(cts: &mut Cts) {
+    let nops: [Berth<Nop>; 128] = std::array::from_fn(|_| Berth::of(Nop));
+    let mut batch = Vec::with_capacity(128);
+    steady(cts, |cts, _| {
+        batch.extend(nops.iter().map(Berth::take));
+        cts.submit(&mut batch).unwrap();
+        cts.until("the batch", || nops.iter().all(Berth::is_back));
+    });
+}
+
+fn timers(cts: &mut Cts) {
+    let (past, soon) = (Berth::of(Timer::new(Time::ORIGIN)), Berth::of(Timer::new(Time::ORIGIN)));
+    steady(cts, |cts, _| {
+        let deadline = cts.now() + Duration::from_micros(50);
+        soon.with(|timer| timer.deadline = deadline);
+        cts.submit((past.take(), soon.take())).unwrap();
+        cts.until("both timers", || past.is_back() && soon.is_back());
+    });
+}
+
+fn cancelled_timers(cts: &mut Cts) {
+    let timer = Berth::of(Timer::new(Time::FAR_FUTURE));
+    steady(cts, |cts, _| {
+        let id = cts.submit(timer.take()).unwrap();
+        cts.cancel(id).unwrap();
+        cts.until("the timer", || timer.is_back());
+    });
+}
+
+fn events(cts: &mut Cts) {
+    let event = cts.handle().event().unwrap();
+    let wait = Berth::of(EventWait::new(event.clone()));
+    steady(cts, |cts, number| {
+        if number % 2 == 0 {
+            event.set().unwrap();
+        }
+        cts.submit(wait.take()).unwrap();
+        if number % 2 == 1 {
+            cts.look();
+            event.set().unwrap();
+        }
+        cts.until("the wait", || wait.is_back());
+    });
+}
+
+fn sends_and_receives(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    let send = Berth::of(Send::exact(client, vec![1; 4096]));
+    let receive = Berth::of(Receive::exact(server, vec![0; 4096]));
+    steady(cts, |cts, number| {
+        if number % 2 == 0 {
+            cts.submit((receive.take(), send.take())).unwrap();
+        } else {
+            cts.submit(receive.take()).unwrap();
+            cts.look(); // parked, before anything comes
+            cts.submit(send.take()).unwrap();
+        }
+        cts.until("both transfers", || send.is_back() && receive.is_back());
+    });
+}
+
+fn queued_transfers_of_one_stream(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    let sends: [_; 8] = std::array::from_fn(|_| Berth::of(Send::exact(client.clone(), vec![1; 1000])));
+    let receives: [_; 8] = std::array::from_fn(|_| Berth::of(Receive::exact(server.clone(), vec![0; 1000])));
+    steady(cts, |cts, _| {
+        for (send, receive) in sends.iter().zip(&receives) {
+            cts.submit((receive.take(), send.take())).unwrap();
+        }
+        cts.until("all transfers", || sends.iter().all(Berth::is_back) && receives.iter().all(Berth::is_back));
+    });
+}
+
+fn file_reads_writes_and_syncs(cts: &mut Cts) {
+    let file = cts.file("f", &[0; 4096]);
+    let write = Berth::of(Write::exact(file.clone(), 0, vec![2; 4096]));
+    let read = Berth::of(Read::exact(file.clone(), 0, vec![0; 4096]));
+    let stat = Berth::of(Stat::new(file.clone()));
+    let sync = Berth::of(Sync::data(file));
+    steady(cts, |cts, number| {
+        cts.submit(write.take()).unwrap();
+        cts.until("the write", || write.is_back());
+        cts.submit(read.take()).unwrap();
+        cts.until("the read", || read.is_back());
+        cts.submit(stat.take()).unwrap();
+        cts.until("the stat", || stat.is_back());
+        if number % 50 == 0 {
+            cts.submit(sync.take()).unwrap();
+            cts.until("the sync", || sync.is_back());
+        }
+    });
+}
+
+fn semaphore_waits_and_signals(cts: &mut Cts) {
+    let semaphore = Semaphore::new(0);
+    let wait = Berth::of(SemaphoreWait::new(semaphore.clone(), 0));
+    let signal = Berth::of(SemaphoreSignal::new(semaphore.clone(), 0));
+    steady(cts, |cts, number| {
+        wait.with(|wait| wait.set_value(0, 2 * number));
+        signal.with(|signal| signal.set_value(0, 2 * number - 1));
+        cts.submit((wait.take(), signal.take())).unwrap();
+        cts.until("the signal", || signal.is_back());
+        semaphore.signal(2 * number, None).unwrap();
+        cts.until("the wait", || wait.is_back());
+    });
+}
+
+fn waits_on_several_semaphores(cts: &mut Cts) {
+    let semaphores: Vec<_> = (0..4).map(|_| Semaphore::new(0)).collect();
+    let targets = || semaphores.iter().map(|semaphore| (semaphore.clone(), 0)).collect::<Vec<_>>();
+    let (all, any) = (Berth::of(SemaphoreWait::all(targets())), Berth::of(SemaphoreWait::any(targets())));
+    steady(cts, |cts, number| {
+        for wait in [&all, &any] {
+            wait.with(|wait| (0..4).for_each(|index| wait.set_value(index, number)));
+        }
+        cts.submit((all.take(), any.take())).unwrap();
+        semaphores.iter().for_each(|semaphore| semaphore.signal(number, None).unwrap());
+        cts.until("both waits", || all.is_back() && any.is_back());
+    });
+}
+
+fn chains_of_a_wait_and_a_send(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    let semaphore = Semaphore::new(0);
+    let wait = Berth::of(SemaphoreWait::new(semaphore.clone(), 0));
+    let send = Berth::of(Send::exact(client, vec![1; 512]));
+    let receive = Berth::of(Receive::exact(server, vec![0; 512]));
+    let lowered = cts.lowers_waits();
+    let before = cts.statistics();
+    steady(cts, |cts, number| {
+        wait.with(|wait| wait.set_value(0, number));
+        cts.submit((Chain::new((wait.take(), send.take())), receive.take())).unwrap();
+        cts.look();
+        semaphore.signal(number, None).unwrap();
+        cts.until("the chain", || wait.is_back() && send.is_back() && receive.is_back());
+    });
+    assert_eq!(cts.statistics().waits_lowered - before.waits_lowered, if lowered { 400 } else { 0 });
+}
+
+fn portable_chains(cts: &mut Cts) {
+    let nops: [Berth<Nop>; 3] = std::array::from_fn(|_| Berth::of(Nop));
+    let timer = Berth::of(Timer::new(Time::ORIGIN));
+    steady(cts, |cts, number| {
+        let lowering = if number % 2 == 0 { Lowering::Never } else { Lowering::Always };
+        let chain = Chain::new((nops[0].take(), nops[1].take(), timer.take(), nops[2].take()));
+        cts.submit(chain.lowering(lowering)).unwrap();
+        cts.until("the chain", || nops.iter().all(Berth::is_back) && timer.is_back());
+    });
+}
+
+fn sequences(cts: &mut Cts) {
+    let file = cts.file("f", &[0; 64]);
+    let inner = Sequence::new().step(Nop).step(Nop);
+    let sequence = Sequence::new()
+        .step(Write::exact(file.clone(), 0, vec![3; 64]))
+        .step(Read::exact(file, 0, vec![0; 64]))
+        .step(inner)
+        .step(Timer::new(Time::ORIGIN));
+    let plain = Berth::of(Sequence::new().step(Nop).step(Nop).step(Nop));
+    let sequence = Berth::of(sequence);
+    steady(cts, |cts, _| {
+        cts.submit((sequence.take(), plain.take())).unwrap();
+        cts.until("both sequences", || sequence.is_back() && plain.is_back());
+    });
+}
+
+fn sequences_with_a_step_function(cts: &mut Cts) {
+    let sequence = Sequence::new().step(Nop).step(Timer::new(Time::FAR_FUTURE)).on_step(|step| {
+        step.kind_mut::<Timer>(1).expect("a timer").deadline = Time::ORIGIN;
+        Ok(())
+    });
+    let sequence = Berth::of(sequence);
+    steady(cts, |cts, _| {
+        cts.submit(sequence.take()).unwrap();
+        cts.until("the sequence", || sequence.is_back());
+    });
+}
+
+fn submits_through_a_handle(cts: &mut Cts) {
+    // The slots of other threads go round, so tables grow until each was used once: here within the rounds not counted.
+    cts.rebuild(|builder| builder.remote_operations(64));
+    let nops: [Berth<Nop>; 16] = std::array::from_fn(|_| Berth::of(Nop));
+    let mut batch = Vec::with_capacity(16);
+    let handle = cts.handle().clone();
+    steady(cts, |cts, _| {
+        batch.extend(nops[1..].iter().map(Berth::take));
+        handle.submit(nops[0].take()).unwrap();
+        handle.submit(&mut batch).unwrap();
+        cts.until("all nops", || nops.iter().all(Berth::is_back));
+    });
+}
+
+fn remote_cancels(cts: &mut Cts) {
+    cts.rebuild(|builder| builder.remote_operations(64));
+    let timer = Berth::of(Timer::new(Time::FAR_FUTURE));
+    let handle = cts.handle().clone();
+    steady(cts, |cts, number| {
+        let id = if number % 2 == 0 { handle.submit(timer.take()) } else { cts.submit(timer.take()) };
+        handle.cancel(id.unwrap()).unwrap();
+        cts.until("the timer", || timer.is_back());
+    });
+}

@@ -16,6 +16,7 @@ use super::row::{Figures, Floor};
 const COUNTED_ROUNDS: u32 = 1000;
 
 /// Where operations go when they have ended.
+#[allow(clippy::vec_box)] // an operation only ever lives in its box
 type Pile = RefCell<Vec<Box<Op<Nop, Return>>>>;
 
 /// Puts its operation on the pile.
@@ -32,6 +33,7 @@ impl Complete<Nop> for Return {
 }
 
 /// Operations that are submitted together, over and over.
+#[allow(clippy::vec_box)] // as above
 struct Rounds {
     proactor: Proactor,
     // The boxes themselves go into the proactor and come back.
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_brings_every_operation_back_and_allocates_nothing_new() {
+    fn a_round_brings_every_operation_back_in_one_enter_at_most() {
         for choice in Choice::ALL {
             let mut rounds = match Rounds::new(choice, 5) {
                 Ok(rounds) => rounds,
@@ -107,7 +109,10 @@ mod tests {
                 rounds.round();
                 assert_eq!((rounds.ready.len(), rounds.pile.borrow().len()), (5, 0), "{}", choice.name());
             }
-            assert_eq!(rounds.proactor.statistics().completed, 15);
+            let statistics = rounds.proactor.statistics();
+            // Submitting and waiting are one call on a ring, and none at all where a nop needs no kernel.
+            let enters = if choice == Choice::IoUring { 3 } else { 0 };
+            assert_eq!((statistics.completed, statistics.enters), (15, enters), "{}", choice.name());
         }
     }
 }

@@ -18,6 +18,7 @@ cases![
     transfers_of_no_bytes_succeed_in_their_turn,
     a_cancelled_transfer_in_the_queue_leaves_the_rest_in_order,
     a_send_cancelled_midway_fails_those_behind_it,
+    sends_queued_behind_a_failing_one_end_with_its_failure_and_in_order,
     an_exact_receive_cancelled_midway_keeps_the_rest_of_the_stream,
     close_cancels_everything_pending_and_then_completes,
     close_cancels_a_queue_of_large_sends,
@@ -171,6 +172,24 @@ fn a_send_cancelled_midway_fails_those_behind_it(cts: &mut Cts) {
     assert_eq!(status.code(), Code::Aborted, "{status}");
     assert_eq!(client.failure().unwrap().code(), Code::Aborted);
     assert_eq!(cts.fails(Send::exact(client, b"y".as_slice())).code(), Code::Aborted);
+}
+
+fn sends_queued_behind_a_failing_one_end_with_its_failure_and_in_order(cts: &mut Cts) {
+    let (client, server) = cts.pair_on("127.0.0.1:0", &small());
+    let (ops, sends): (Vec<_>, Vec<_>) =
+        (0..5).map(|_| cts.watch(Send::exact(client.clone(), vec![1; 1 << 20]))).unzip();
+    cts.submit(ops).unwrap();
+    cts.get(Receive::exact(server.clone(), vec![0; 1000]));
+    // Unread bytes make the close a reset.
+    cts.get(Close::new(server));
+    cts.until("all five", || sends.iter().all(Watch::is_done));
+    in_order(&sends);
+    let statuses: Vec<_> = sends.into_iter().map(|send| send.only().status()).collect();
+    assert_eq!(statuses[0].code(), Code::Unavailable, "{}", statuses[0]);
+    for status in &statuses {
+        assert_eq!(status.to_string(), statuses[0].to_string());
+    }
+    assert_eq!(client.failure().unwrap().to_string(), statuses[0].to_string());
 }
 
 fn an_exact_receive_cancelled_midway_keeps_the_rest_of_the_stream(cts: &mut Cts) {

@@ -21,6 +21,11 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     #[doc(hidden)]
     const CLASS: Class;
 
+    /// It has no parameters: nothing to validate, no resource, and it moves no bytes. The engine asks for none of these
+    /// then: after a system call most processors have forgotten where calls through tables go, and each costs dearly.
+    #[doc(hidden)]
+    const BARE: bool = false;
+
     /// Whether it may be submitted at `home`, before anything has happened.
     #[doc(hidden)]
     fn validate(&mut self, home: Home) -> Result<()> {

@@ -18,6 +18,7 @@ impl Kind for Nop {
     type Output = ();
     const OPERATION: Operation = Operation::Nop;
     const CLASS: Class = Class::Kernel(Lane::Other);
+    const BARE: bool = true;
 
     #[inline]
     fn request(&mut self, _: usize) -> Request {

@@ -165,6 +165,8 @@ impl Header {
 pub(super) struct Vtable {
     pub(super) operation: Operation,
     pub(super) class: Class,
+    /// [`Kind::BARE`].
+    pub(super) bare: bool,
     pub(super) type_id: fn() -> (TypeId, TypeId),
     pub(super) validate: unsafe fn(NonNull<Header>, Home) -> Result<()>,
     pub(super) resource: unsafe fn(NonNull<Header>) -> Option<NonNull<Resource>>,
@@ -194,6 +196,7 @@ impl<K: Kind, S: 'static> Table<K, S> {
         Vtable {
             operation: K::OPERATION,
             class: K::CLASS,
+            bare: K::BARE,
             type_id: || (TypeId::of::<K>(), TypeId::of::<S>()),
             validate: validate::<K, S>,
             resource: resource::<K, S>,

@@ -183,8 +183,8 @@ impl Ring {
             Some(timeout) if wait_for > 0 && !timeout.is_zero() => self.enter_until(submit, wait_for, flags, timeout),
             _ => {
                 let wait_for = if timeout.is_some() { 0 } else { wait_for };
-                // SAFETY: without EXT_ARG the argument is a signal mask, of which none is given.
-                unsafe { sys::enter(self.enter_fd, submit, wait_for, flags, std::ptr::null(), 0) }
+                // SAFETY: see `commit` for what the entries point to.
+                unsafe { sys::enter_plain(self.enter_fd, submit, wait_for, flags) }
             }
         };
         self.enters += 1;

@@ -3,9 +3,10 @@
 //! References: io_uring_setup(2), io_uring_enter(2), io_uring_register(2).
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
 use linux_raw_sys::io_uring as raw;
+use rustix::io_uring::{IoringEnterFlags, io_uring_enter};
 
 /// Words in memory that the kernel shares. They are the machine's own atomics even where `crate::atomic` is loom's:
 /// loom's are wider than four bytes, and the kernel would not take part in the model anyway.
@@ -59,6 +60,21 @@ pub(super) unsafe fn enter(
     // SAFETY: the caller answers for `argument` and for the entries.
     let done = unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, to_submit, min_complete, flags, argument, size) };
     if done < 0 { Err(last_errno()) } else { Ok(done as u32) }
+}
+
+/// As [`enter`] without an argument: the common case. `rustix` makes the call in place, which saves the way through the C
+/// library's variadic `syscall` and its error variable.
+///
+/// # Safety
+///
+/// What the submitted entries point to stays valid until their completions.
+#[inline]
+pub(super) unsafe fn enter_plain(fd: i32, to_submit: u32, min_complete: u32, flags: u32) -> Result<u32, i32> {
+    // SAFETY: the ring is open, or `fd` is the index that stands for it; either lives as long as the caller's ring.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let flags = IoringEnterFlags::from_bits_retain(flags);
+    // SAFETY: the caller answers for the entries.
+    unsafe { io_uring_enter(fd, to_submit, min_complete, flags) }.map_err(|errno| errno.raw_os_error())
 }
 
 /// Registers, unregisters or asks something of a ring.

@@ -101,7 +101,9 @@ enum Phase {
 
 /// A chunk that waits for its check, or is being written.
 struct Writing {
-    target: u32,
+    header: Header,
+    /// Whether it is being checked; a refused file's chunks are dropped unseen.
+    checked: bool,
     sealed: Option<Sealed>,
     outlet: Option<Outlet>,
     /// Its write, or its wait, has ended.
@@ -143,6 +145,7 @@ pub struct Session {
     started: Time,
     last_progress: Time,
     timer: Option<OperationId>,
+    watches: u64,
     /// Bytes of chunks received.
     pub moved: u64,
     /// The result.
@@ -205,6 +208,7 @@ impl Session {
             started: Time::ORIGIN,
             last_progress: Time::ORIGIN,
             timer: None,
+            watches: 0,
             moved: 0,
             received: Received { peer, ..Received::default() },
             options,
@@ -227,9 +231,12 @@ impl Session {
     /// One timer a connection, set again when progress was made since: none a chunk.
     fn watch(&mut self, after: Duration, cx: &mut Context<'_>) {
         let deadline = self.last_progress + after;
-        self.timer = self.call(Timer::new(deadline), cx, |session, _, outcome, cx| {
-            session.timer = None;
-            if outcome.result.is_ok() {
+        self.watches += 1;
+        let watch = self.watches;
+        self.timer = self.call(Timer::new(deadline), cx, move |session, _, outcome, cx| {
+            // One that was replaced may have fired before its cancel.
+            if watch == session.watches && outcome.result.is_ok() {
+                session.timer = None;
                 session.look_at_time(cx);
             }
         });
@@ -399,8 +406,9 @@ impl Session {
         if file.is_some() {
             target.writes += 1;
         }
-        self.writing.insert(value, Writing { target: header.file, sealed: None, outlet: None, ended: false });
-        let check = file.is_some();
+        let checked = file.is_some();
+        self.writing.insert(value, Writing { header, checked, sealed: None, outlet: None, ended: !checked });
+        let check = checked;
         let arrived =
             self.then(move |session, kind: Receive<Part<Filler>>, outcome: Outcome<Receive<Part<Filler>>>, cx| {
                 session.chunk_arrived(value, header, check, kind.buffer.into_inner(), outcome.result, cx);
@@ -409,20 +417,18 @@ impl Session {
         let Some(file) = file else {
             // The file was refused: its chunks are on their way all the same, and are dropped.
             self.writing.get_mut(&value).expect("just inserted").outlet = Some(outlet);
-            self.writing.get_mut(&value).expect("just inserted").ended = true;
             self.receiving = self.submit(receive, 1, cx);
             return;
         };
         let wait = SemaphoreWait::new(self.timeline.clone(), value);
-        let checked = self.then(move |session, _, outcome: Outcome<SemaphoreWait>, cx| {
-            session.checked(value, header, outcome.result.err(), cx);
-        });
+        let waited = self
+            .then(|session, _, outcome: Outcome<SemaphoreWait>, cx| session.waited(outcome.result.err().as_ref(), cx));
         let write = Write::exact(file, header.offset, Part::new(outlet, 0..length));
         let written =
             self.then(move |session, kind: Write<Part<Outlet>>, outcome: Outcome<Write<Part<Outlet>>>, cx| {
                 session.written(value, kind.buffer.into_inner(), outcome.result, cx);
             });
-        let pair = Chain::new((Op::new(wait, checked), Op::new(write, written)));
+        let pair = Chain::new((Op::new(wait, waited), Op::new(write, written)));
         self.receiving = self.submit((receive, pair), 3, cx).map(|(receive, _)| receive);
     }
 
@@ -457,8 +463,12 @@ impl Session {
     }
 
     /// The wait for a chunk's check has ended.
-    fn checked(&mut self, _value: u64, header: Header, failed: Option<Status>, cx: &mut Context<'_>) {
+    fn waited(&mut self, failed: Option<&Status>, cx: &mut Context<'_>) {
         let Some(status) = failed.filter(|status| status.code() == Code::DataLoss) else { return };
+        // The semaphore's failure ends every wait, in any order; the chunk at fault is the first that was not signalled.
+        let unsignalled = self.timeline.value() + 1;
+        let mut waiting = self.writing.range(unsignalled..).map(|(_, writing)| writing);
+        let Some(header) = waiting.find(|writing| writing.checked).map(|writing| writing.header) else { return };
         let name = self.targets.get(&header.file).map(|target| target.entry.name.to_string()).unwrap_or_default();
         let message = format!("{name}: the chunk at offset {} arrived corrupted ({status})", header.offset);
         self.fail(Fault::new(FaultKind::Corrupted, message), cx);
@@ -468,7 +478,7 @@ impl Session {
         let Some(writing) = self.writing.get_mut(&value) else { return };
         writing.outlet = Some(outlet);
         writing.ended = true;
-        let file = writing.target;
+        let file = writing.header.file;
         if let Some(target) = self.targets.get_mut(&file) {
             target.writes -= 1;
             if let Err(status) = result {

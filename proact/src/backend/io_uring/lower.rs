@@ -36,8 +36,10 @@ fn position(offset: u64) -> u64 {
 /// The request's pointers are valid and the backend's. Requests that only workers can do must not come here.
 #[inline]
 pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Targets) {
+    if let Request::Nop = request {
+        return entry.set(Op::IORING_OP_NOP, -1, 0, 0, 0, 0);
+    }
     match *request {
-        Request::Nop => entry.set(Op::IORING_OP_NOP, -1, 0, 0, 0, 0),
         Request::EventWait { event } => {
             entry.set(Op::IORING_OP_READ, event.fd(), 0, targets.sink.as_ptr() as u64, 8, 0);
         }

@@ -78,6 +78,10 @@ impl IoUring {
     /// Whether `request` is for worker threads: the kernel cannot do it from a ring, or may not here.
     #[inline]
     fn needs_worker(&self, request: &Request) -> bool {
+        !matches!(request, Request::Nop) && self.needs_worker_for(request)
+    }
+
+    fn needs_worker_for(&self, request: &Request) -> bool {
         match request {
             Request::Nop
             | Request::EventWait { .. }
@@ -208,22 +212,40 @@ impl IoUring {
         Ok(true)
     }
 
+    /// While the thread sleeps in the kernel, a linked step starts as soon as the one before it has succeeded. But when
+    /// the first completion is there before the sleep begins, the kernel returns with it, and leaves the step that it
+    /// released for the next enter: that comes now, before any callback takes its time.
+    #[cold]
+    fn run_released(&mut self, completions: &mut Vec<Completion>) -> Result<()> {
+        let mut led = true;
+        while led && self.ring.has_deferred() {
+            self.enter(0, None)?;
+            led = self.reap(completions);
+        }
+        Ok(())
+    }
+
     /// Takes all completions from the ring and passes on those that end a request.
+    ///
+    /// Answers whether a step that another is linked behind has succeeded: that one may not have started yet.
     #[inline(always)]
-    fn reap(&mut self, completions: &mut Vec<Completion>) {
+    fn reap(&mut self, completions: &mut Vec<Completion>) -> bool {
         let IoUring { ring, table, .. } = self;
         completions.reserve(ring.ready() as usize);
         let mut ended = 0;
+        let mut led = false;
         ring.reap(|completed| {
             let token = Token::from_bits(completed.user_data);
             if token.role() == role::OPERATION && completed.result >= 0 {
                 ended += 1;
+                led |= table.lead_ended(token);
                 completions.push(Completion { token, result: completed.result, flags: 0 });
             } else if let Some(completion) = table.settle(token, completed.result) {
                 completions.push(completion);
             }
         });
         table.in_flight -= ended;
+        led
     }
 }
 
@@ -340,7 +362,9 @@ unsafe impl Backend for IoUring {
         if wait_for > 0 || self.ring.pending() > 0 || self.ring.has_deferred() {
             self.enter(wait_for, timeout)?;
         }
-        self.reap(completions);
+        if self.reap(completions) {
+            self.run_released(completions)?;
+        }
         // What the completion queue had no room for follows now that it has.
         while self.ring.has_overflowed() {
             self.enter(0, None)?;

@@ -74,6 +74,21 @@ impl Record {
         events: None,
     };
 
+    /// Takes a copy of `request`, word by word: it has just been written that way, and wider reads, which a plain copy
+    /// is made of, would each wait until the words have left the store buffer.
+    #[inline]
+    fn keep(&mut self, request: &Request) {
+        const WORDS: usize = size_of::<Request>() / size_of::<Word>();
+        const { assert!(size_of::<Request>() % size_of::<Word>() == 0 && align_of::<Request>() >= align_of::<Word>()) };
+        type Word = std::mem::MaybeUninit<usize>;
+        let (from, to) = ((&raw const *request).cast::<Word>(), (&raw mut self.request).cast::<Word>());
+        for word in 0..WORDS {
+            // SAFETY: both are whole requests, which are `Copy`, and as many words long. Volatile, so that the words
+            // are not put together again.
+            unsafe { to.add(word).write(from.add(word).read_volatile()) };
+        }
+    }
+
     fn is_stat(&self) -> bool {
         matches!(self.request, Request::StatFile { .. } | Request::StatPath { .. })
     }
@@ -106,6 +121,8 @@ pub(super) struct Table {
     stats: StatPool,
     /// Requests that the ring has, or will be given again.
     pub(super) in_flight: usize,
+    /// Of these, steps of chains that another step is linked behind.
+    leaders: u32,
     /// The wake descriptor's read is in the ring.
     pub(super) wake_armed: bool,
 }
@@ -118,6 +135,7 @@ impl Table {
             known: Vec::new(),
             stats: StatPool::default(),
             in_flight: 0,
+            leaders: 0,
             wake_armed: false,
         }
     }
@@ -134,9 +152,10 @@ impl Table {
         self.in_flight += 1;
         let record = &mut self.records[token.slot() as usize];
         record.token = token;
-        record.request = *request;
+        record.keep(request);
         record.place = Place::Kernel;
         record.linked = linked;
+        self.leaders += u32::from(linked);
         record.cancelled = false;
         if !record.is_stat() {
             return (token.to_bits(), None);
@@ -202,8 +221,21 @@ impl Table {
         None
     }
 
+    /// The step in `token`'s slot has ended. `true`: a step that was linked behind it may start now.
+    #[inline]
+    pub(super) fn lead_ended(&mut self, token: Token) -> bool {
+        if self.leaders == 0 {
+            return false;
+        }
+        let record = &mut self.records[token.slot() as usize];
+        let led = record.token == token && std::mem::take(&mut record.linked);
+        self.leaders -= u32::from(led);
+        led
+    }
+
     /// Ends a request with `result`.
     fn finish(&mut self, token: Token, result: i32) -> Completion {
+        self.lead_ended(token.with_role(role::OPERATION));
         let record = &mut self.records[token.slot() as usize];
         record.place = Place::Gone;
         self.in_flight -= 1;

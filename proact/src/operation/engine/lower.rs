@@ -82,29 +82,34 @@ impl Engine {
         true
     }
 
-    /// The step in `slot` heads its stream now, and its chain has not come to it. If the chain still waits for a
-    /// semaphore, it could not be lowered when it was submitted, because others stood before it on the stream. Now it
-    /// can: of many `[wait → send]` on one stream the kernel always holds the next.
-    pub(super) fn lower_late(&mut self, slot: u32) {
+    /// The transfer in `slot` heads its stream now, and its chain still waits for a semaphore: hands that chain to the
+    /// kernel, which could not be done while others stood before it.
+    pub(super) fn promote(&mut self, slot: u32) {
         let head = self.entries[slot as usize].previous;
         if head == NIL || self.closing {
             return;
         }
         let entry = &self.entries[head as usize];
-        let waits = entry.phase == Phase::Semaphore && entry.previous == NIL && !entry.flags.contains(Flags::CANCEL);
-        // SAFETY: the operation is in flight, so the engine's.
-        let lowering = unsafe { self.raw(head).as_ref() }.lowering;
-        let able =
-            self.backend().capabilities().contains(Capabilities::KERNEL_CHAINS | Capabilities::KERNEL_WAIT_CHAINS);
-        if !waits || !able || lowering == Lowering::Never || entry.parent != NIL {
+        let waits = entry.phase == Phase::Semaphore && self.table(head).class == Class::SemaphoreWait;
+        // Steps of a sequence do not carry its lowering.
+        if !waits || entry.previous != NIL || entry.parent != NIL || entry.flags.contains(Flags::CANCEL) {
             return;
         }
-        self.disarm_wait(head);
-        self.entries[head as usize].phase = Phase::Waiting;
+        let raw = self.raw(head);
+        // SAFETY: the operation belongs to the engine, and no other reference to its header exists.
+        let lowering = unsafe { raw.as_ref() }.lowering;
+        let capabilities = self.backend().capabilities();
+        if lowering == Lowering::Never || !capabilities.contains(Capabilities::KERNEL_WAIT_CHAINS) {
+            return;
+        }
+        if !self.suspend_wait(head) {
+            return;
+        }
         if self.lower(head, lowering) {
+            // It was counted as portable when it was started.
             self.counts.chains_portable -= 1;
         } else {
-            self.start(head);
+            self.start_wait(head);
         }
     }
 

@@ -200,9 +200,9 @@ impl Engine {
             at = header.next;
             let slot = token.slot();
             self.occupy(slot, raw, token);
-            match self.table(slot).class {
+            match header.table.class {
+                Class::Kernel(lane) if lane != Lane::Other => self.reserve_turn(slot, lane),
                 Class::Sequence => self.launch_steps(slot),
-                Class::Kernel(lane) => self.reserve_turn(slot, lane),
                 _ => {}
             }
             if slot & 1 == 1 && self.shared.slots.get(slot).cancel_requested() {
@@ -224,6 +224,7 @@ impl Engine {
         self.counts.depth_max = self.counts.depth_max.max(self.live as u64);
     }
 
+    #[inline(always)]
     fn occupy(&mut self, slot: u32, raw: NonNull<Header>, token: Token) {
         if slot as usize >= self.entries.len() {
             // By whole chunks, so that growth is rare; the backend's table keeps step.
@@ -238,14 +239,20 @@ impl Engine {
     }
 
     /// The operation in `slot` has its turn.
+    #[inline]
     pub(super) fn start(&mut self, slot: u32) {
         let entry = &self.entries[slot as usize];
         debug_assert_eq!(entry.phase, Phase::Waiting);
         if self.closing || entry.flags.contains(Flags::CANCEL) {
             return self.end_cancelled(slot);
         }
-        match self.table(slot).class {
-            Class::Kernel(lane) => self.start_kernel(slot, lane),
+        let table = self.table(slot);
+        // By far the most frequent, and a jump through a table costs more than this comparison.
+        if let Class::Kernel(lane) = table.class {
+            return if table.bare { self.issue(slot) } else { self.start_kernel(slot, lane) };
+        }
+        match table.class {
+            Class::Kernel(_) => unreachable!("started above"),
             Class::Timer => {
                 if let Portable::Timer(deadline) = self.portable(slot) {
                     let key = self.timers.insert(deadline, slot);
@@ -306,6 +313,7 @@ impl Engine {
     }
 
     /// Hands `slot` to the backend, or to the backlog when it has no room.
+    #[inline(always)]
     pub(super) fn issue(&mut self, slot: u32) {
         if !self.backlog.is_empty() {
             // Others wait for room already, and were first.
@@ -317,6 +325,7 @@ impl Engine {
     }
 
     /// `false`: no room, and the operation is in phase `Backlog`.
+    #[inline(always)]
     pub(super) fn try_issue(&mut self, slot: u32) -> bool {
         let entry = &self.entries[slot as usize];
         let token = entry.token;
@@ -382,10 +391,12 @@ impl Engine {
     // How the engine reads the operation in a slot. All of these are for a slot that is occupied: its operation belongs
     // to the engine, stays where it is, and no reference to it outlives the call.
 
+    #[inline(always)]
     fn raw(&self, slot: u32) -> NonNull<Header> {
         self.entries[slot as usize].op.expect("an occupied slot")
     }
 
+    #[inline(always)]
     pub(super) fn table(&self, slot: u32) -> &'static Vtable {
         // SAFETY: see above.
         unsafe { self.raw(slot).as_ref() }.table
@@ -467,6 +478,7 @@ impl Shared {
 }
 
 /// Checks every operation of a batch, without any effect. Answers how many slots it needs.
+#[inline]
 fn validate(shared: &Shared, list: &OpList, location: &'static Location<'static>) -> Result<u32> {
     let mut count = 0;
     let mut at = list.head();
@@ -483,13 +495,16 @@ fn validate(shared: &Shared, list: &OpList, location: &'static Location<'static>
             count += sequences::prepare(shared, raw, location)?;
         } else {
             available(shared, table.operation)?;
-            // SAFETY: the list owns the operation, and the table is its own.
-            unsafe { (table.validate)(raw, shared.home) }?;
+            if !table.bare {
+                // SAFETY: the list owns the operation, and the table is its own.
+                unsafe { (table.validate)(raw, shared.home) }?;
+            }
         }
     }
     Ok(count)
 }
 
+#[inline(always)]
 fn available(shared: &Shared, operation: Operation) -> Result<()> {
     match shared.missing.iter().find(|(missing, _)| *missing == operation) {
         None => Ok(()),
@@ -498,7 +513,8 @@ fn available(shared: &Shared, operation: Operation) -> Result<()> {
 }
 
 /// Gives every operation of a valid batch its slot and identity.
-fn assign(shared: &Shared, list: &OpList, next: &mut dyn FnMut() -> u32) {
+#[inline]
+fn assign(shared: &Shared, list: &OpList, next: &mut impl FnMut() -> u32) {
     let mut at = list.head();
     while let Some(raw) = at {
         assign_one(shared, raw, next);
@@ -507,7 +523,8 @@ fn assign(shared: &Shared, list: &OpList, next: &mut dyn FnMut() -> u32) {
     }
 }
 
-fn assign_one(shared: &Shared, mut raw: NonNull<Header>, next: &mut dyn FnMut() -> u32) {
+#[inline(always)]
+fn assign_one(shared: &Shared, mut raw: NonNull<Header>, next: &mut impl FnMut() -> u32) {
     let slot = next();
     let generation = shared.slots.get(slot).occupy();
     // SAFETY: the operation belongs to the list being admitted.

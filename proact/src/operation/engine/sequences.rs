@@ -56,7 +56,7 @@ pub(super) fn prepare(shared: &Shared, raw: NonNull<Header>, location: &'static 
 }
 
 /// Gives the steps of a valid sequence their slots.
-pub(super) fn assign_steps(shared: &Shared, raw: NonNull<Header>, next: &mut dyn FnMut() -> u32) {
+pub(super) fn assign_steps(shared: &Shared, raw: NonNull<Header>, next: &mut impl FnMut() -> u32) {
     // SAFETY: the sequence belongs to the list being admitted.
     let Some(state) = (unsafe { state_of(raw) }) else { return };
     for (step, slot) in state.steps.iter().zip(&mut state.slots) {

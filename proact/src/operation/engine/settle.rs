@@ -26,6 +26,7 @@ struct Gone {
 
 impl Engine {
     /// Takes one completion off the queue's front and does all that follows from it.
+    #[inline(always)]
     pub(super) fn dispatch(&mut self, completion: Completion) {
         let slot = completion.token.slot();
         let token = completion.token.with_role(role::OPERATION);
@@ -61,7 +62,7 @@ impl Engine {
     /// Success stays a number in a register all the way to the callback, and a failure goes its own way: a `Result`
     /// that is passed through several functions is copied byte-wise and read again word-wise, and each such read waits
     /// for the writes before it (measured: a third of the whole way of a nop).
-    #[inline]
+    #[inline(always)]
     pub(super) fn settle(&mut self, slot: u32, result: i32) {
         if result < 0 {
             return self.settle_error(slot, result);
@@ -135,7 +136,8 @@ impl Engine {
     fn start_queued(&mut self, slot: u32) {
         match self.entries[slot as usize].phase {
             Phase::Queued => {}
-            Phase::Waiting => return self.lower_late(slot),
+            // Its chain has not come to it. Now that it heads its stream, that chain may be one for the kernel.
+            Phase::Waiting => return self.promote(slot),
             // The kernel has it already, behind its predecessor.
             _ => return,
         }
@@ -162,7 +164,7 @@ impl Engine {
     }
 
     /// [`Engine::finish`] of a success.
-    #[inline]
+    #[inline(always)]
     fn succeed(&mut self, slot: u32, value: i64) {
         if self.entries[slot as usize].record != NIL {
             self.leave_lane(slot);
@@ -184,8 +186,9 @@ impl Engine {
     /// [`Engine::finish`] of a failure.
     #[cold]
     fn fail(&mut self, slot: u32, status: Status) {
-        self.leave_lane(slot);
+        // Noted before the next in the stream's queue has its turn, which asks for it.
         self.note_failure(slot, &status);
+        self.leave_lane(slot);
         let gone = self.let_go(slot);
         if gone.next != NIL {
             self.doom(gone.next);
@@ -204,7 +207,7 @@ impl Engine {
     }
 
     /// Frees the identity of an operation that has ended. The operation itself is still the engine's, to be delivered.
-    #[inline]
+    #[inline(always)]
     fn let_go(&mut self, slot: u32) -> Gone {
         let entry = &mut self.entries[slot as usize];
         let raw = entry.op.expect("an occupied slot");
@@ -221,7 +224,7 @@ impl Engine {
         gone
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn vacate(&mut self, slot: u32, generation: u64) {
         self.live -= 1;
         let reusable = self.shared.slots.get(slot).vacate(generation);

@@ -109,14 +109,6 @@ impl Engine {
         }
     }
 
-    /// Takes a portable wait out of its semaphores' queues, to be armed again. What had been told of it is found again
-    /// by that.
-    pub(super) fn disarm_wait(&self, slot: u32) {
-        if let Some(state) = self.wait_state(slot) {
-            self.disarm(state);
-        }
-    }
-
     /// Ends a wait that has been reached.
     fn reached(&mut self, slot: u32, state: &mut WaitState, index: usize) {
         self.answer(state, index);
@@ -176,6 +168,30 @@ impl Engine {
             .0
             .status()
             .unwrap_or_else(|| failure(self.entries[slot as usize].op.expect("in flight"), Code::Internal, 0))
+    }
+
+    /// Takes a wait out of its semaphores' queues, to be armed anew. `false`: it is over, or has failed, and is left as
+    /// it is or ended.
+    pub(super) fn suspend_wait(&mut self, slot: u32) -> bool {
+        let Some(state) = self.wait_state(slot) else { return false };
+        // Looked at first: one whose time has come is told soon, and better left alone.
+        let near = state.semaphores.iter().any(|(semaphore, value)| semaphore.value() >= *value);
+        if near || state.semaphores.iter().any(|(semaphore, _)| semaphore.status().is_some()) {
+            return false;
+        }
+        self.disarm(state);
+        let shared = self.shared.slots.get(slot);
+        let winner = shared.winner.load(Ordering::Acquire);
+        let over = match state.mode {
+            WaitMode::Any => winner != NONE,
+            WaitMode::All => shared.left.load(Ordering::Acquire) == 0,
+        };
+        if over {
+            self.reached(slot, state, if winner == NONE { 0 } else { winner as usize });
+            return false;
+        }
+        self.entries[slot as usize].phase = Phase::Waiting;
+        true
     }
 
     pub(super) fn cancel_wait(&mut self, slot: u32) {
