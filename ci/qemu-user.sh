@@ -27,7 +27,7 @@ run() {
     export "CARGO_TARGET_${upper}_LINKER=$tuple-gcc"
     export "CARGO_TARGET_${upper}_RUNNER=qemu-$architecture-static -L /usr/$tuple"
 
-    suite "$architecture" "$target" proact --lib --test smoke
+    suite "$architecture" "$target" proact --lib --tests
     if [[ -e proact-cts/tests/conformance.rs ]]; then
         suite "$architecture" "$target" proact-cts --test conformance
     fi

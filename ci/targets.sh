@@ -15,8 +15,8 @@ x86_64-unknown-linux-musl       | proact proact-cts proact-cli |
 aarch64-linux-android           | proact proact-cts proact-cli |
 aarch64-apple-darwin            | proact proact-cts proact-cli |
 x86_64-unknown-freebsd          | proact proact-cts proact-cli |
-x86_64-pc-windows-gnu           | proact proact-cts proact-cli |
-x86_64-pc-windows-msvc          | proact proact-cts proact-cli |
+x86_64-pc-windows-gnu           | proact proact-cli            | the suite speaks of Unix descriptors
+x86_64-pc-windows-msvc          | proact proact-cli            | the suite speaks of Unix descriptors
 wasm32-unknown-unknown          | proact                       | no sockets, no processes
 '
 
@@ -51,7 +51,7 @@ while IFS='|' read -r target packages note; do
         rows+=("$(printf '%-32s %-12s %-7s %4d s' "$target" "$package" "$result" $((SECONDS - started)))")
         say "${rows[-1]}"
     done
-    [[ $note =~ [^[:space:]] ]] && rows+=("$(printf '%-32s only the library:%s' "$target" "${note}")")
+    [[ $note =~ [^[:space:]] ]] && rows+=("$(printf '%-32s not all: %s' "$target" "${note# }")")
 done <<<"$TABLE"
 
 [[ ${#rows[@]} -gt 0 ]] || die "no such target: $*"

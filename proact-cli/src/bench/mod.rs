@@ -6,7 +6,7 @@
 
 mod allocations;
 mod compare;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod floor;
 mod nop;
 mod row;

@@ -79,7 +79,7 @@ pub(super) fn run(choice: Choice, batch: u32) -> Result<Figures, Failure> {
 
 /// Times `round` against a bare ring on io_uring, and alone elsewhere; then also answers why.
 fn measure(choice: Choice, batch: u32, mut round: impl FnMut()) -> (Timing, &'static str) {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     if choice == Choice::IoUring {
         return match super::floor::with_ring(batch, |floor| compare(&mut round, Some(floor))) {
             Ok(timing) => (timing, ""),

@@ -61,7 +61,8 @@ impl OpList {
 pub struct Ids {
     proactor: u32,
     next: Option<NonNull<Header>>,
-    /// Identities from `next` on that nobody wants. Most often none is asked for behind them, and the list is not walked.
+    /// Identities from `next` on that nobody wants. Most often none is asked for behind them, and the list is not
+    /// walked.
     skipped: usize,
 }
 

@@ -199,6 +199,42 @@ impl Socket {
 #[cfg(not(unix))]
 impl Socket {
     pub(crate) fn create(_: Home, _: Domain, _: &SocketOptions) -> Result<Socket> {
-        Err(Status::new(Code::Unavailable, Operation::SocketCreate).with_message("no sockets on this system yet"))
+        Err(unavailable(Operation::SocketCreate))
     }
+
+    /// Binds to a local address. Always `Unavailable` here.
+    pub fn bind(&self, _: &Address) -> Result<()> {
+        Err(unavailable(Operation::SocketBind))
+    }
+
+    /// Starts to listen. Always `Unavailable` here.
+    pub fn listen(&self, _: u32) -> Result<()> {
+        Err(unavailable(Operation::SocketListen))
+    }
+
+    /// The local address. Always `Unavailable` here.
+    pub fn local_address(&self) -> Result<Address> {
+        Err(unavailable(Operation::SocketOption))
+    }
+
+    /// The peer's address. Always `Unavailable` here.
+    pub fn peer_address(&self) -> Result<Address> {
+        Err(unavailable(Operation::SocketOption))
+    }
+
+    /// Sends small segments at once, or gathers them. Always `Unavailable` here.
+    pub fn set_no_delay(&self, _: bool) -> Result<()> {
+        Err(unavailable(Operation::SocketOption))
+    }
+
+    /// Ends one direction, or both, at once. Always `Unavailable` here.
+    pub fn shutdown(&self, _: Shutdown) -> Result<()> {
+        Err(unavailable(Operation::SocketShutdown))
+    }
+}
+
+#[cfg(not(unix))]
+#[track_caller]
+fn unavailable(operation: Operation) -> Status {
+    Status::new(Code::Unavailable, operation).with_message("no sockets on this system yet")
 }

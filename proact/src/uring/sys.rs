@@ -62,8 +62,8 @@ pub(super) unsafe fn enter(
     if done < 0 { Err(last_errno()) } else { Ok(done as u32) }
 }
 
-/// As [`enter`] without an argument: the common case. `rustix` makes the call in place, which saves the way through the C
-/// library's variadic `syscall` and its error variable.
+/// As [`enter`] without an argument: the common case. `rustix` makes the call in place, which saves the way through the
+/// C library's variadic `syscall` and its error variable.
 ///
 /// # Safety
 ///

@@ -465,7 +465,8 @@ impl Session {
     /// The wait for a chunk's check has ended.
     fn waited(&mut self, failed: Option<&Status>, cx: &mut Context<'_>) {
         let Some(status) = failed.filter(|status| status.code() == Code::DataLoss) else { return };
-        // The semaphore's failure ends every wait, in any order; the chunk at fault is the first that was not signalled.
+        // The semaphore's failure ends every wait, in any order; the chunk at fault is the first that was not
+        // signalled.
         let unsignalled = self.timeline.value() + 1;
         let mut waiting = self.writing.range(unsignalled..).map(|(_, writing)| writing);
         let Some(header) = waiting.find(|writing| writing.checked).map(|writing| writing.header) else { return };
