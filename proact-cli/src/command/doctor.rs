@@ -145,7 +145,7 @@ fn text(answer: &Answer) -> String {
         for capability in &backend.capabilities {
             let mark = if capability.detected { "yes" } else { "no" };
             let (name, since) = (capability.name, capability.since);
-            let _ = writeln!(text, "  {name:<22} {mark:<3}  since {since:<6} {}", capability.note);
+            let _ = writeln!(text, "  {name:<22} {mark:<3}  since {since:<7} {}", capability.note);
         }
     }
     text

@@ -124,7 +124,7 @@ impl WatchSet for EpollSet {
         let capabilities = vec![
             CapabilityReport {
                 capability: Capabilities::empty(),
-                name: "EPOLL",
+                name: "epoll",
                 since: "2.6.27",
                 detected: outcome.is_ok(),
                 note: match &outcome {
@@ -134,7 +134,7 @@ impl WatchSet for EpollSet {
             },
             CapabilityReport {
                 capability: Capabilities::NANOSECOND_WAITS,
-                name: "NANOSECOND_WAITS",
+                name: "nanosecond waits",
                 since: "5.11",
                 detected: nanoseconds,
                 note: String::from(match nanoseconds {

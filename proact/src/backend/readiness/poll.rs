@@ -109,14 +109,14 @@ impl WatchSet for PollSet {
         let capabilities = vec![
             CapabilityReport {
                 capability: Capabilities::empty(),
-                name: "POLL",
+                name: "ppoll",
                 since: "2.6.16",
                 detected,
                 note: note("an event went through ppoll"),
             },
             CapabilityReport {
                 capability: Capabilities::NANOSECOND_WAITS,
-                name: "NANOSECOND_WAITS",
+                name: "nanosecond waits",
                 since: "2.6.16",
                 detected,
                 note: note("ppoll: deadlines are kept to the nanosecond"),
