@@ -3,9 +3,12 @@
 //! References: io_uring_setup(2), io_uring_enter(2), io_uring_register(2).
 
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+use std::os::fd::BorrowedFd;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 use linux_raw_sys::io_uring as raw;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 use rustix::io_uring::{IoringEnterFlags, io_uring_enter};
 
 /// Words in memory that the kernel shares. They are the machine's own atomics even where `crate::atomic` is loom's:
@@ -63,11 +66,12 @@ pub(super) unsafe fn enter(
 }
 
 /// As [`enter`] without an argument: the common case. `rustix` makes the call in place, which saves the way through the
-/// C library's variadic `syscall` and its error variable.
+/// C library's variadic `syscall` and its error variable. It does so on the processors that it has assembly for.
 ///
 /// # Safety
 ///
 /// What the submitted entries point to stays valid until their completions.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 #[inline]
 pub(super) unsafe fn enter_plain(fd: i32, to_submit: u32, min_complete: u32, flags: u32) -> Result<u32, i32> {
     // SAFETY: the ring is open, or `fd` is the index that stands for it; either lives as long as the caller's ring.
@@ -75,6 +79,18 @@ pub(super) unsafe fn enter_plain(fd: i32, to_submit: u32, min_complete: u32, fla
     let flags = IoringEnterFlags::from_bits_retain(flags);
     // SAFETY: the caller answers for the entries.
     unsafe { io_uring_enter(fd, to_submit, min_complete, flags) }.map_err(|errno| errno.raw_os_error())
+}
+
+/// As [`enter`] without an argument.
+///
+/// # Safety
+///
+/// What the submitted entries point to stays valid until their completions.
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))))]
+#[inline]
+pub(super) unsafe fn enter_plain(fd: i32, to_submit: u32, min_complete: u32, flags: u32) -> Result<u32, i32> {
+    // SAFETY: no argument is read, and the caller answers for the entries.
+    unsafe { enter(fd, to_submit, min_complete, flags, std::ptr::null(), 0) }
 }
 
 /// Registers, unregisters or asks something of a ring.
