@@ -251,3 +251,19 @@ fn a_full_disk_is_said_and_what_fits_is_delivered() {
     }
     assert!(mount(&["umount".as_ref(), into.as_os_str()]));
 }
+
+#[test]
+fn a_file_above_the_size_limit_of_the_process_is_refused_and_nothing_is_left() {
+    let scratch = Scratch::new("limit");
+    let source = scratch.file("source", 1 << 20);
+    for backend in backends() {
+        let into = scratch.path(backend);
+        let output = std::process::Command::new("sh")
+            .args(["-c", "ulimit -f 100; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_proact"), "transfer"])
+            .args([source.as_os_str(), "--into".as_ref(), into.as_os_str(), "--backend".as_ref(), backend.as_ref()])
+            .output()
+            .expect("a shell");
+        assert_failed(&output, 4, "source: allocate: File too large");
+        nothing(&into);
+    }
+}
