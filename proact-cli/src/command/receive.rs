@@ -124,9 +124,18 @@ impl Listening {
     }
 }
 
+/// Makes the destination, and makes its name durable: what is delivered into it must not vanish with it.
 fn make_destination(into: &Path) -> Result<(), Failure> {
+    let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let made: Vec<&Path> = into.ancestors().take_while(missing).collect();
     fs::create_dir_all(into)
-        .map_err(|error| Failure::from_io(Place::Destination, into.display(), Operation::DirectoryMake, &error))
+        .map_err(|error| Failure::from_io(Place::Destination, into.display(), Operation::DirectoryMake, &error))?;
+    for parent in made.into_iter().filter_map(Path::parent) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        // One that may not be read, or a system that cannot sync directories, leaves it to the file system's own time.
+        let _ = fs::File::open(parent).and_then(|directory| directory.sync_all());
+    }
+    Ok(())
 }
 
 /// What a server tells while it runs.
