@@ -10,7 +10,7 @@ use proact::resource::{Address, SocketOptions};
 use proact::status::{Code, Operation};
 use proact::time::Timeout;
 
-use super::{Interrupt, broken, build, print, tell};
+use super::{Interrupt, broken, build, print, print_unbegun, tell};
 use crate::cli::{BackendChoice, Receive};
 use crate::exit::{Exit, Failure, Place};
 use crate::progress::{Progress, Style};
@@ -34,6 +34,20 @@ const IN_FLIGHT: u16 = 8;
 /// # Errors
 /// What kept it from listening; with `--once`, what kept something from being delivered.
 pub fn receive(options: &Receive) -> Result<(), Failure> {
+    let mut reported = false;
+    let result = listen(options, &mut reported);
+    if let (Err(failure), false) = (&result, reported) {
+        // Without --once a report belongs to a transfer, and to be interrupted is how such a receiver ends.
+        if options.once || failure.exit != Exit::Interrupted {
+            let into = options.into.display().to_string();
+            print_unbegun(Figures::new(Role::Receive, options.backend.name(), into), failure, options.json);
+        }
+    }
+    result
+}
+
+/// Does it. `reported`: at least one report has been printed.
+fn listen(options: &Receive, reported: &mut bool) -> Result<(), Failure> {
     let interrupt = Interrupt::on_signals()?;
     let random = Random::from_system()
         .map_err(|error| Failure::from_io(Place::Backend, "randomness", Operation::None, &error))?;
@@ -62,6 +76,7 @@ pub fn receive(options: &Receive) -> Result<(), Failure> {
             let report = report(received, options, proactor, &mut costs);
             if options.json || options.once {
                 print(&report, options.json);
+                *reported = true;
             } else {
                 tell_session(received, &report);
             }
