@@ -251,3 +251,54 @@ fn a_full_disk_is_said_and_what_fits_is_delivered() {
     }
     assert!(mount(&["umount".as_ref(), into.as_os_str()]));
 }
+
+#[test]
+fn a_file_above_the_size_limit_of_the_process_is_refused_and_nothing_is_left() {
+    let scratch = Scratch::new("limit");
+    let source = scratch.file("source", 1 << 20);
+    for backend in backends() {
+        let into = scratch.path(backend);
+        let output = std::process::Command::new("sh")
+            .args(["-c", "ulimit -f 100; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_proact"), "transfer"])
+            .args([source.as_os_str(), "--into".as_ref(), into.as_os_str(), "--backend".as_ref(), backend.as_ref()])
+            .output()
+            .expect("a shell");
+        assert_failed(&output, 4, "source: allocate: File too large");
+        nothing(&into);
+    }
+}
+
+#[test]
+fn with_json_one_object_is_printed_even_when_nothing_could_begin() {
+    let scratch = Scratch::new("json");
+    let (source, file) = (scratch.file("source", 10), scratch.file("file", 10));
+    let (source, file) = (source.to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
+    let into = scratch.0.to_str().expect("UTF-8");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = listener.local_addr().expect("bound").to_string();
+    let cases: [(&[&str], i64, &str); 5] = [
+        (&["transfer", "/nonexistent/x", "--into", "/nonexistent/y"], 3, "transfer"),
+        (&["transfer", source, "--into", file], 4, "transfer"),
+        (&["transfer", source, "--to", "name.invalid:7411"], 5, "send"),
+        (&["receive", "--into", file, "--listen", "0"], 4, "receive"),
+        (&["receive", "--into", into, "--listen", &taken], 5, "receive"),
+    ];
+    for (arguments, code, role) in cases {
+        let output = run(arguments.iter().chain(&["--json"]));
+        let object = json(&output);
+        assert_eq!(output.status.code(), Some(code as i32), "{arguments:?}");
+        assert_eq!((&object["exit_code"], &object["role"]), (&code.into(), &role.into()), "{arguments:?}");
+        let error = object["error"].as_str().expect("what went wrong");
+        assert!(stderr(&output).contains(error), "{arguments:?}: {error:?}");
+    }
+}
+
+#[test]
+fn a_receiver_for_one_transfer_that_is_interrupted_before_it_prints_one_object() {
+    let scratch = Scratch::new("json-once");
+    let (receiver, _) = Program::receive(&scratch.path("into"), &["--once", "--json"]);
+    receiver.signal(rustix::process::Signal::INT);
+    let output = receiver.finish();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!((&json(&output)["exit_code"], &json(&output)["outcome"]), (&130.into(), &"failed".into()));
+}

@@ -107,6 +107,7 @@ fn every_broken_rule_is_answered_with_abort_and_the_receiver_lives_on() {
             let answer = say(address, script);
             let fault = abort(&answer).unwrap_or_else(|| panic!("{backend}, {what}: no ABORT"));
             assert!(fault.message.contains(rule), "{backend}, {what}: {:?}", fault.message);
+            assert_eq!(names(&into), [""; 0], "{backend}, {what}: partial files are gone before ABORT is said");
         }
         assert_eq!(names(&into), [""; 0], "{backend}: nothing was written");
         let honest = scratch.file("honest", 5000);

@@ -36,17 +36,23 @@ impl Interrupt {
 
     /// An interrupt that SIGINT and SIGTERM raise; the second signal ends the process at once.
     ///
+    /// SIGXFSZ is taken too, and does nothing: left alone it would end the process at the first write beyond
+    /// `ulimit -f`, with partial files behind. The write's own error says it.
+    ///
     /// # Errors
     /// The system gives no thread or no pipe for it.
     #[cfg(unix)]
     pub fn on_signals() -> Result<Arc<Interrupt>, Failure> {
-        use signal_hook::consts::{SIGINT, SIGTERM};
+        use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
         let interrupt = Arc::new(Interrupt::default());
         let raised = interrupt.clone();
         let failed = |error: std::io::Error| Failure::new(Exit::Failed, format!("signals: {error}"));
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGXFSZ]).map_err(failed)?;
         let body = move || {
-            for _ in signals.forever() {
+            for signal in signals.forever() {
+                if signal == SIGXFSZ {
+                    continue;
+                }
                 if raised.is_raised() {
                     std::process::exit(Exit::Interrupted.code().into());
                 }

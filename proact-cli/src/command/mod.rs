@@ -17,7 +17,7 @@ use proact::proactor::{Builder, Choice, Proactor};
 
 use crate::cli::BackendChoice;
 use crate::exit::{Failure, Place};
-use crate::report::Report;
+use crate::report::{Figures, Report};
 
 fn builder(choice: BackendChoice, name: &str) -> Builder {
     let choice = match choice {
@@ -45,6 +45,14 @@ fn print(report: &Report, json: bool) {
     let mut out = io::stdout().lock();
     let _ = if json { report.write_json(&mut out) } else { write!(out, "{report}") };
     let _ = out.flush();
+}
+
+/// Prints the report of what ended before anything moved, for those who read JSON: they get their object however it
+/// ends. People see the failure alone, on standard error.
+fn print_unbegun(figures: Figures, failure: &Failure, json: bool) {
+    if json {
+        print(&Report { figures, failure: Some(failure.clone()) }, json);
+    }
 }
 
 /// Tells the user something that is no result.

@@ -10,7 +10,7 @@ use proact::resource::{Address, SocketOptions};
 use proact::status::{Code, Operation};
 use proact::time::Timeout;
 
-use super::{Interrupt, broken, build, print, tell};
+use super::{Interrupt, broken, build, print, print_unbegun, tell};
 use crate::cli::{BackendChoice, Receive};
 use crate::exit::{Exit, Failure, Place};
 use crate::progress::{Progress, Style};
@@ -34,6 +34,20 @@ const IN_FLIGHT: u16 = 8;
 /// # Errors
 /// What kept it from listening; with `--once`, what kept something from being delivered.
 pub fn receive(options: &Receive) -> Result<(), Failure> {
+    let mut reported = false;
+    let result = listen(options, &mut reported);
+    if let (Err(failure), false) = (&result, reported) {
+        // Without --once a report belongs to a transfer, and to be interrupted is how such a receiver ends.
+        if options.once || failure.exit != Exit::Interrupted {
+            let into = options.into.display().to_string();
+            print_unbegun(Figures::new(Role::Receive, options.backend.name(), into), failure, options.json);
+        }
+    }
+    result
+}
+
+/// Does it. `reported`: at least one report has been printed.
+fn listen(options: &Receive, reported: &mut bool) -> Result<(), Failure> {
     let interrupt = Interrupt::on_signals()?;
     let random = Random::from_system()
         .map_err(|error| Failure::from_io(Place::Backend, "randomness", Operation::None, &error))?;
@@ -62,6 +76,7 @@ pub fn receive(options: &Receive) -> Result<(), Failure> {
             let report = report(received, options, proactor, &mut costs);
             if options.json || options.once {
                 print(&report, options.json);
+                *reported = true;
             } else {
                 tell_session(received, &report);
             }
@@ -124,9 +139,18 @@ impl Listening {
     }
 }
 
+/// Makes the destination, and makes its name durable: what is delivered into it must not vanish with it.
 fn make_destination(into: &Path) -> Result<(), Failure> {
+    let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let made: Vec<&Path> = into.ancestors().take_while(missing).collect();
     fs::create_dir_all(into)
-        .map_err(|error| Failure::from_io(Place::Destination, into.display(), Operation::DirectoryMake, &error))
+        .map_err(|error| Failure::from_io(Place::Destination, into.display(), Operation::DirectoryMake, &error))?;
+    for parent in made.into_iter().filter_map(Path::parent) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        // One that may not be read, or a system that cannot sync directories, leaves it to the file system's own time.
+        let _ = fs::File::open(parent).and_then(|directory| directory.sync_all());
+    }
+    Ok(())
 }
 
 /// What a server tells while it runs.

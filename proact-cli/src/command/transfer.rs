@@ -11,7 +11,7 @@ use proact::status::Operation;
 use proact::time::Timeout;
 
 use super::embedded::Embedded;
-use super::{Interrupt, broken, build, print, tell};
+use super::{Interrupt, broken, build, print, print_unbegun, tell};
 use crate::cli::{Peer, Transfer};
 use crate::exit::{Exit, Failure, Place};
 use crate::plan::{self, Plan};
@@ -29,6 +29,20 @@ use crate::usage::{cpu_seconds, peak_memory_bytes};
 /// # Errors
 /// The first thing that kept something from being delivered. Others were told on standard error.
 pub fn transfer(options: &Transfer) -> Result<(), Failure> {
+    let mut reported = false;
+    let result = deliver(options, &mut reported);
+    if let (Err(failure), false) = (&result, reported) {
+        let into = options.embedded_into();
+        let role = if into.is_some() { Role::Transfer } else { Role::Send };
+        let to = options.to.as_ref().map(ToString::to_string);
+        let destination = into.map(|into| into.display().to_string()).or(to).unwrap_or_default();
+        print_unbegun(Figures::new(role, options.backend.name(), destination), failure, options.json);
+    }
+    result
+}
+
+/// Does it. `reported`: the report has been printed, whatever it says.
+fn deliver(options: &Transfer, reported: &mut bool) -> Result<(), Failure> {
     let interrupt = Interrupt::on_signals()?;
     let into = options.embedded_into();
     let planning = plan::Options { follow: options.follow, into: into.clone(), ..plan::Options::default() };
@@ -93,6 +107,7 @@ pub fn transfer(options: &Transfer) -> Result<(), Failure> {
     let failure = failures.first().cloned();
     let report = Report { figures, failure };
     print(&report, options.json);
+    *reported = true;
     for failure in failures.iter().skip(1) {
         tell(failure);
     }

@@ -148,7 +148,8 @@ impl Session {
     }
 
     fn go_on_failing(&mut self, cx: &mut Context<'_>) {
-        if !self.ending.said && !self.sending {
+        // Partial files go first: who has read ABORT finds none.
+        if !self.ending.said && !self.sending && self.targets.is_empty() {
             self.ending.said = true;
             self.outbox.clear();
             if let (Some(fault), false) = (self.received.fault.clone(), self.ending.connection_lost) {
@@ -183,6 +184,13 @@ impl Session {
 
     /// The peer has had its time to read ABORT.
     pub(super) fn give_up_linger(&mut self, cx: &mut Context<'_>) {
+        if !self.ending.said && !self.sending && !self.ending.connection_lost {
+            // The disk is slow, not the peer: its time begins when ABORT goes out.
+            self.last_progress = cx.now();
+        }
+        if cx.now() < self.last_progress + LINGER {
+            return self.watch(LINGER, cx);
+        }
         self.ending.linger_over = true;
         if let Some(receiving) = self.receiving {
             let _ = cx.cancel(receiving);

@@ -1,5 +1,6 @@
 //! The life of one file at the destination: checked, made under a partial name, filled, made durable, renamed.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use proact::backend::{FileKind, OpenFlags};
@@ -241,7 +242,11 @@ impl Session {
 }
 
 pub(super) fn destination(status: &Status) -> Fault {
-    let full = status.code() == Code::ResourceExhausted;
+    // Descriptors run out under the same code as disks and quotas.
+    let full = status.os_error().map_or(status.code() == Code::ResourceExhausted, |number| {
+        let kind = std::io::Error::from_raw_os_error(number).kind();
+        matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+    });
     let message = if full { format!("{status}: the disk is full") } else { status.to_string() };
     Fault::new(FaultKind::Destination, message)
 }
@@ -251,5 +256,24 @@ pub(super) fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
         _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use proact::status::Operation;
+    use rustix::io::Errno;
+
+    #[test]
+    fn only_a_disk_or_a_quota_that_is_full_is_called_so() {
+        let said =
+            |errno: Errno| destination(&Status::from_os_error(Operation::FileOpen, errno.raw_os_error())).message;
+        for full in [Errno::NOSPC, Errno::DQUOT] {
+            assert!(said(full).ends_with(": the disk is full"), "{}", said(full));
+        }
+        for other in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS] {
+            assert!(!said(other).contains("full"), "{}", said(other));
+        }
     }
 }
