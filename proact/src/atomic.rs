@@ -12,3 +12,31 @@ pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(loom)]
 pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+/// A store to a word that other threads may be exchanging at the same time.
+///
+/// By the memory model nothing comes between what an exchange reads and what it writes, so a store lies before both or
+/// after both. loom knows this of exchanges alone: it would let a store be overtaken by an exchange that read what the
+/// store replaced, and find faults that cannot be. Under loom it is therefore an exchange itself.
+pub(crate) trait StoreAmidExchanges<T> {
+    /// A plain store, outside of models.
+    fn store_amid_exchanges(&self, value: T, order: Ordering);
+}
+
+macro_rules! store_amid_exchanges {
+    ($atomic:ty, $value:ty) => {
+        impl StoreAmidExchanges<$value> for $atomic {
+            #[inline(always)]
+            fn store_amid_exchanges(&self, value: $value, order: Ordering) {
+                if cfg!(loom) {
+                    self.swap(value, order);
+                } else {
+                    self.store(value, order);
+                }
+            }
+        }
+    };
+}
+
+store_amid_exchanges!(AtomicBool, bool);
+store_amid_exchanges!(AtomicU64, u64);

@@ -10,11 +10,14 @@ use std::sync::Arc;
 
 use super::super::op::Header;
 use super::slots::{ANY, NONE, RemoteSlots, SlotTable};
-use crate::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, fence};
+use crate::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, StoreAmidExchanges, fence};
 use crate::backend::{Token, Wake};
 use crate::resource::Home;
 use crate::status::Operation;
 use crate::sync::Sink;
+
+#[cfg(all(test, loom))]
+mod loom_tests;
 
 /// One node taken from the stack.
 pub(super) enum Node {
@@ -77,7 +80,7 @@ impl RemoteStack {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             if head.addr() == CLOSED {
-                slot.queued.store(false, Ordering::Release);
+                slot.queued.store_amid_exchanges(false, Ordering::Release);
                 return;
             }
             slot.below.store(head, Ordering::Relaxed);
@@ -210,10 +213,10 @@ impl Shared {
 
     /// The poll thread is about to sleep. `false`: something has come, it must not.
     pub(super) fn prepare_sleep(&self) -> bool {
-        self.sleeping.store(true, Ordering::Relaxed);
+        self.sleeping.store_amid_exchanges(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if !self.stack.is_empty() || self.wake_requested.load(Ordering::Relaxed) {
-            self.sleeping.store(false, Ordering::Relaxed);
+            self.sleeping.store_amid_exchanges(false, Ordering::Relaxed);
             return false;
         }
         true
@@ -221,7 +224,7 @@ impl Shared {
 
     /// The poll thread is up.
     pub(super) fn awake(&self) {
-        self.sleeping.store(false, Ordering::Relaxed);
+        self.sleeping.store_amid_exchanges(false, Ordering::Relaxed);
     }
 
     /// How often another thread has woken the poll thread.

@@ -8,10 +8,17 @@
 use std::ptr;
 use std::sync::OnceLock;
 
-use crate::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, StoreAmidExchanges};
 use crate::backend::Token;
 
+#[cfg(all(test, loom))]
+mod loom_tests;
+
+#[cfg(not(loom))]
 const CHUNK: usize = 1024;
+/// A model keeps the history of every atomic there is, used or not.
+#[cfg(loom)]
+const CHUNK: usize = 4;
 
 /// The part of a slot that other threads may touch.
 pub(crate) struct Slot {
@@ -63,7 +70,7 @@ impl Slot {
     pub(super) fn vacate(&self, generation: u64) -> bool {
         // A plain store, though another thread may be setting CANCEL: whichever comes first, the bit is of the old
         // generation and gone. Release: who cancels next sees all that came before.
-        self.word.store((generation + 1) << 2, Ordering::Release);
+        self.word.store_amid_exchanges((generation + 1) << 2, Ordering::Release);
         generation + 1 < Token::GENERATIONS_MAX
     }
 
