@@ -19,6 +19,7 @@ cases![
     everything_in_flight_can_be_cancelled,
     a_cancel_from_another_thread_ends_the_sleep,
     a_cancel_of_what_was_submitted_from_another_thread_overtakes_nothing,
+    a_send_cancelled_on_its_way_from_another_thread_holds_up_no_stream,
     a_cancel_twice_gives_one_callback,
     a_cancel_after_the_end_is_not_found,
     a_callback_cancels_another_operation,
@@ -108,6 +109,25 @@ fn a_cancel_of_what_was_submitted_from_another_thread_overtakes_nothing(cts: &mu
         assert_eq!(timer.only().status().code(), Code::Cancelled);
         assert_eq!(handle.cancel(id).unwrap_err().code(), Code::NotFound);
     }
+}
+
+fn a_send_cancelled_on_its_way_from_another_thread_holds_up_no_stream(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    let semaphore = Semaphore::new(0);
+    let handle = cts.handle().clone();
+    let (wait, waited) = cts.watch(SemaphoreWait::new(semaphore.clone(), 1));
+    let (send, sent) = cts.watch(Send::exact(client.clone(), vec![1; 3]));
+    let (_, id) = handle.submit(Chain::new((wait, send))).unwrap();
+    handle.cancel(id).unwrap();
+    cts.look();
+    let later = cts.start(Send::exact(client, vec![2; 3]));
+    cts.until("the later send", || later.is_done());
+    assert_eq!(cts.one(Receive::exact(server, vec![0; 3])).kind.buffer, [2; 3]);
+    assert!(!waited.is_done() && !sent.is_done(), "callbacks of a chain come in order");
+    semaphore.signal(1, None).unwrap();
+    cts.drain();
+    waited.only().result.unwrap();
+    assert_eq!(sent.only().status().code(), Code::Cancelled);
 }
 
 fn a_cancel_twice_gives_one_callback(cts: &mut Cts) {

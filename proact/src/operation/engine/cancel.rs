@@ -42,7 +42,13 @@ impl Engine {
         entry.flags.insert(Flags::CANCEL);
         match entry.phase {
             // It ends when its turn comes: callbacks of a chain come in order. But it holds up no stream until then.
-            Phase::Waiting => self.leave_lane(slot),
+            Phase::Waiting => {
+                self.leave_lane(slot);
+                if self.table(slot).class == Class::Sequence {
+                    // Its steps stand in their streams since submit.
+                    self.cancel_steps(slot);
+                }
+            }
             Phase::Queued => {
                 self.leave_lane(slot);
                 self.end_cancelled(slot);
