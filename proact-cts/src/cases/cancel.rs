@@ -4,7 +4,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use proact::operation::{
-    Accept, AnyOp, Chain, Complete, Context, EventWait, Kind, Nop, Op, OperationId, Outcome, Read, Receive,
+    Accept, AnyOp, Chain, Close, Complete, Context, EventWait, Kind, Nop, Op, OperationId, Outcome, Read, Receive,
     SemaphoreWait, Send, Sequence, Timer,
 };
 use proact::resource::SocketOptions;
@@ -27,6 +27,7 @@ cases![
     a_callback_cannot_cancel_itself,
     cancel_races_from_four_threads_end_every_operation_once,
     cancels_beyond_the_rings_room_all_arrive,
+    a_close_that_waits_for_room_cannot_be_cancelled_any_more,
     a_cancelled_read_of_a_file_ends_once,
 ];
 
@@ -252,6 +253,21 @@ fn cancels_beyond_the_rings_room_all_arrive(cts: &mut Cts) {
     for watch in watches {
         assert_eq!(watch.only().status().code(), Code::Cancelled);
     }
+}
+
+fn a_close_that_waits_for_room_cannot_be_cancelled_any_more(cts: &mut Cts) {
+    cts.rebuild(|builder| builder.entries(4));
+    let event = cts.handle().event().unwrap();
+    for _ in 0..4 {
+        cts.submit(Op::new(Nop, ())).unwrap();
+    }
+    // The ring is full, and the descriptor has left the event.
+    let (close, closed) = cts.watch(Close::new(event.clone()));
+    let id = cts.submit(close).unwrap();
+    cts.cancel(id).unwrap();
+    cts.drain();
+    closed.only().result.unwrap();
+    assert_eq!(event.set().unwrap_err().code(), Code::FailedPrecondition);
 }
 
 fn a_cancelled_read_of_a_file_ends_once(cts: &mut Cts) {

@@ -35,10 +35,16 @@ impl Engine {
 
     /// Cancels what is in `slot`.
     pub(super) fn cancel_slot(&mut self, slot: u32) {
-        let entry = &mut self.entries[slot as usize];
-        if entry.flags.contains(Flags::CANCEL) {
+        if self.entries[slot as usize].flags.contains(Flags::CANCEL) {
             return;
         }
+        let (class, phase) = (self.table(slot).class, self.entries[slot as usize].phase);
+        if class == Class::Close && phase != Phase::Waiting {
+            // Others have been cancelled for it, and its descriptor may have been taken out of the resource already:
+            // nobody but the close itself would ever give that back.
+            return;
+        }
+        let entry = &mut self.entries[slot as usize];
         entry.flags.insert(Flags::CANCEL);
         match entry.phase {
             // It ends when its turn comes: callbacks of a chain come in order. But it holds up no stream until then.
@@ -70,7 +76,7 @@ impl Engine {
             }
             Phase::Semaphore => self.cancel_wait(slot),
             Phase::Sequence => self.cancel_steps(slot),
-            // A close always ends by itself; an end is on its way.
+            // An end is on its way.
             Phase::Closing | Phase::Ended => {}
         }
     }
