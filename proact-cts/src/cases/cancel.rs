@@ -4,7 +4,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use proact::operation::{
-    Accept, AnyOp, Chain, Complete, Context, EventWait, Kind, Nop, Op, OperationId, Outcome, Read, Receive,
+    Accept, AnyOp, Chain, Close, Complete, Context, EventWait, Kind, Nop, Op, OperationId, Outcome, Read, Receive,
     SemaphoreWait, Send, Sequence, Timer,
 };
 use proact::resource::SocketOptions;
@@ -19,6 +19,7 @@ cases![
     everything_in_flight_can_be_cancelled,
     a_cancel_from_another_thread_ends_the_sleep,
     a_cancel_of_what_was_submitted_from_another_thread_overtakes_nothing,
+    a_send_cancelled_on_its_way_from_another_thread_holds_up_no_stream,
     a_cancel_twice_gives_one_callback,
     a_cancel_after_the_end_is_not_found,
     a_callback_cancels_another_operation,
@@ -26,6 +27,7 @@ cases![
     a_callback_cannot_cancel_itself,
     cancel_races_from_four_threads_end_every_operation_once,
     cancels_beyond_the_rings_room_all_arrive,
+    a_close_that_waits_for_room_cannot_be_cancelled_any_more,
     a_cancelled_read_of_a_file_ends_once,
 ];
 
@@ -108,6 +110,25 @@ fn a_cancel_of_what_was_submitted_from_another_thread_overtakes_nothing(cts: &mu
         assert_eq!(timer.only().status().code(), Code::Cancelled);
         assert_eq!(handle.cancel(id).unwrap_err().code(), Code::NotFound);
     }
+}
+
+fn a_send_cancelled_on_its_way_from_another_thread_holds_up_no_stream(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    let semaphore = Semaphore::new(0);
+    let handle = cts.handle().clone();
+    let (wait, waited) = cts.watch(SemaphoreWait::new(semaphore.clone(), 1));
+    let (send, sent) = cts.watch(Send::exact(client.clone(), vec![1; 3]));
+    let (_, id) = handle.submit(Chain::new((wait, send))).unwrap();
+    handle.cancel(id).unwrap();
+    cts.look();
+    let later = cts.start(Send::exact(client, vec![2; 3]));
+    cts.until("the later send", || later.is_done());
+    assert_eq!(cts.one(Receive::exact(server, vec![0; 3])).kind.buffer, [2; 3]);
+    assert!(!waited.is_done() && !sent.is_done(), "callbacks of a chain come in order");
+    semaphore.signal(1, None).unwrap();
+    cts.drain();
+    waited.only().result.unwrap();
+    assert_eq!(sent.only().status().code(), Code::Cancelled);
 }
 
 fn a_cancel_twice_gives_one_callback(cts: &mut Cts) {
@@ -232,6 +253,21 @@ fn cancels_beyond_the_rings_room_all_arrive(cts: &mut Cts) {
     for watch in watches {
         assert_eq!(watch.only().status().code(), Code::Cancelled);
     }
+}
+
+fn a_close_that_waits_for_room_cannot_be_cancelled_any_more(cts: &mut Cts) {
+    cts.rebuild(|builder| builder.entries(4));
+    let event = cts.handle().event().unwrap();
+    for _ in 0..4 {
+        cts.submit(Op::new(Nop, ())).unwrap();
+    }
+    // The ring is full, and the descriptor has left the event.
+    let (close, closed) = cts.watch(Close::new(event.clone()));
+    let id = cts.submit(close).unwrap();
+    cts.cancel(id).unwrap();
+    cts.drain();
+    closed.only().result.unwrap();
+    assert_eq!(event.set().unwrap_err().code(), Code::FailedPrecondition);
 }
 
 fn a_cancelled_read_of_a_file_ends_once(cts: &mut Cts) {

@@ -29,6 +29,9 @@ cases![
     the_causes_come_with_a_lowered_wait,
     gates_are_reused_and_never_wake_a_later_wait,
     closing_the_socket_of_a_waiting_chain_ends_wait_free_of_the_signal,
+    a_close_of_a_waiting_chains_socket_does_not_wait_for_the_signal,
+    a_cancelled_send_of_a_waiting_chain_holds_up_no_later_send,
+    cancelling_one_follower_after_the_other_leaves_the_wait_armed,
     signal_cancel_and_fail_race_for_2000_rounds,
     lowered_sequences_with_a_wait_behave_as_portable_ones,
     many_lowered_chains_of_many_semaphores_all_run,
@@ -403,6 +406,61 @@ fn closing_the_socket_of_a_waiting_chain_ends_wait_free_of_the_signal(cts: &mut 
     let (wait, send) = chain.codes();
     assert_eq!(wait, Code::Ok);
     assert!(matches!(send, Code::Cancelled | Code::FailedPrecondition), "{send}");
+}
+
+fn a_close_of_a_waiting_chains_socket_does_not_wait_for_the_signal(cts: &mut Cts) {
+    let (client, _server) = cts.pair();
+    let semaphore = Semaphore::new(0);
+    let chain = pair(cts, SemaphoreWait::new(semaphore.clone(), 1), &client, 1);
+    cts.look();
+    let close = cts.start(proact::operation::Close::new(client));
+    cts.until("the close", || close.is_done());
+    assert_eq!(close.code(), Some(Code::Ok));
+    assert!(!chain.wait.is_done() && !chain.send.is_done(), "nobody asked the wait to end");
+    semaphore.signal(1, None).unwrap();
+    cts.until("the pair", || chain.is_done());
+    assert_eq!(chain.codes().0, Code::Ok);
+}
+
+fn a_cancelled_send_of_a_waiting_chain_holds_up_no_later_send(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    let semaphore = Semaphore::new(0);
+    let chain = pair(cts, SemaphoreWait::new(semaphore.clone(), 1), &client, 1);
+    let later = cts.start(Send::exact(client, vec![2; 3]));
+    cts.look();
+    assert!(!later.is_done(), "bytes go in the order of submission");
+    cts.cancel(chain.ids.1).unwrap();
+    cts.until("the later send", || later.is_done());
+    later.only().result.unwrap();
+    assert_eq!(cts.one(Receive::exact(server, vec![0; 3])).kind.buffer, [2; 3]);
+    assert!(!chain.wait.is_done() && !chain.send.is_done(), "callbacks of a chain come in order");
+    semaphore.signal(1, None).unwrap();
+    cts.until("the pair", || chain.is_done());
+    assert_eq!(chain.codes(), (Code::Ok, Code::Cancelled));
+}
+
+fn cancelling_one_follower_after_the_other_leaves_the_wait_armed(cts: &mut Cts) {
+    for first in [1, 2] {
+        let semaphore = Semaphore::new(0);
+        let (wait, waited) = cts.watch(SemaphoreWait::new(semaphore.clone(), 1));
+        let (one, middle) = cts.watch(Nop);
+        let (two, last) = cts.watch(Nop);
+        let ids = cts.submit(Chain::new((wait, one, two)).lowering(Lowering::Always)).unwrap();
+        let ids = [ids.0, ids.1, ids.2];
+        for victim in [first, 3 - first] {
+            // The wait is called back by the first, and waits on from the poll thread when the second comes.
+            cts.look();
+            cts.cancel(ids[victim]).unwrap();
+        }
+        cts.look();
+        assert!(!waited.is_done(), "nobody asked the wait to end");
+        semaphore.signal(1, None).unwrap();
+        cts.until("the wait", || waited.is_done());
+        waited.only().result.unwrap();
+        cts.drain();
+        assert_eq!(middle.only().status().code(), Code::Cancelled);
+        assert_eq!(last.only().status().code(), Code::Cancelled);
+    }
 }
 
 fn signal_cancel_and_fail_race_for_2000_rounds(cts: &mut Cts) {

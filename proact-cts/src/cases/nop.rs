@@ -18,6 +18,7 @@ cases![
     an_empty_batch_is_accepted_and_has_no_effect,
     thousands_of_nops_in_one_batch_all_complete,
     more_operations_than_ring_entries_all_complete_in_order,
+    operations_behind_a_full_ring_of_waits_do_not_wait_for_them,
     storage_goes_round_as_often_as_it_is_submitted,
     identities_of_a_batch_are_distinct_and_stale_after_their_end,
     a_stale_identity_harms_no_later_operation_in_its_slot,
@@ -85,6 +86,20 @@ fn more_operations_than_ring_entries_all_complete_in_order(cts: &mut Cts) {
     cts.drain();
     let orders: Vec<usize> = watches.iter().map(Watch::order).collect();
     assert!(orders.is_sorted(), "{orders:?}");
+}
+
+fn operations_behind_a_full_ring_of_waits_do_not_wait_for_them(cts: &mut Cts) {
+    cts.rebuild(|builder| builder.entries(4));
+    let events: Vec<_> = (0..40).map(|_| cts.handle().event().unwrap()).collect();
+    let waits: Vec<_> = events.iter().map(|event| cts.start(EventWait::new(event.clone()))).collect();
+    let behind = cts.start(Nop);
+    // The kernel has nothing to tell until then: a poll that sleeps before all is handed over never comes back.
+    cts.until("the operation behind the waits", || behind.is_done());
+    assert!(waits.iter().all(|wait| !wait.is_done()));
+    for event in &events {
+        event.set().unwrap();
+    }
+    cts.drain();
 }
 
 struct Again {

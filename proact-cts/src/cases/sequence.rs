@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use proact::backend::OpenFlags;
 use proact::operation::{
-    Chain, Close, Lowering, MakeDirectory, Nop, Open, OperationId, Read, SemaphoreSignal, SemaphoreWait, Sequence,
-    Timer, Write,
+    Chain, Close, Lowering, MakeDirectory, Nop, Open, OperationId, Read, Receive, SemaphoreSignal, SemaphoreWait, Send,
+    Sequence, Timer, Write,
 };
 use proact::status::{Code, Operation, Status};
 use proact::sync::Semaphore;
@@ -33,6 +33,8 @@ cases![
     a_cancel_from_inside_the_step_function_is_noticed_after_it,
     a_sequence_cancelled_right_after_submit_ends_once,
     sequences_nest_and_fail_through,
+    a_step_function_cannot_take_away_the_steps_of_a_nested_sequence,
+    a_cancelled_sequence_that_has_not_begun_holds_up_no_stream,
     a_sequence_is_a_step_of_a_chain_in_either_place,
     a_sequence_is_submitted_again_with_other_parameters,
     a_sequence_comes_from_another_thread,
@@ -315,6 +317,42 @@ fn sequences_nest_and_fail_through(cts: &mut Cts) {
     cts.drain();
     assert_eq!(watch.only().status().code(), Code::Cancelled);
     assert_eq!(semaphore.value(), 6);
+}
+
+fn a_step_function_cannot_take_away_the_steps_of_a_nested_sequence(cts: &mut Cts) {
+    let semaphore = Semaphore::new(0);
+    let inner = Sequence::new().step(Nop).step(SemaphoreSignal::new(semaphore.clone(), 1));
+    let sequence = Sequence::new().step(Nop).step(inner).on_step(|step| {
+        // With a way in, this would free operations that have their slots already.
+        if let Some(inner) = step.kind_mut::<Sequence>(1) {
+            *inner = Sequence::new();
+        }
+        Ok(())
+    });
+    let told = cts.one(sequence);
+    told.result.unwrap();
+    assert_eq!(semaphore.value(), 1, "the inner steps have run");
+    assert_eq!(told.kind.kind::<Sequence>(1).unwrap().len(), 2);
+    assert_eq!(cts.pending(), 0);
+}
+
+fn a_cancelled_sequence_that_has_not_begun_holds_up_no_stream(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    let semaphore = Semaphore::new(0);
+    let (wait, waited) = cts.watch(SemaphoreWait::new(semaphore.clone(), 1));
+    let (sequence, watch) = cts.watch(Sequence::new().step(Nop).step(Send::exact(client.clone(), vec![1; 3])));
+    let (_, id) = cts.submit(Chain::new((wait, sequence))).unwrap();
+    let later = cts.start(Send::exact(client, vec![2; 3]));
+    cts.look();
+    assert!(!later.is_done(), "bytes go in the order of submission");
+    cts.cancel(id).unwrap();
+    cts.until("the later send", || later.is_done());
+    assert_eq!(cts.one(Receive::exact(server, vec![0; 3])).kind.buffer, [2; 3]);
+    assert!(!waited.is_done() && !watch.is_done(), "callbacks of a chain come in order");
+    semaphore.signal(1, None).unwrap();
+    cts.drain();
+    waited.only().result.unwrap();
+    assert_eq!(watch.only().status().code(), Code::Cancelled);
 }
 
 fn a_sequence_is_a_step_of_a_chain_in_either_place(cts: &mut Cts) {

@@ -197,8 +197,13 @@ impl Step<'_> {
         storage_mut::<K>(self.steps, index)?.state.outcome.take().map(|outcome| outcome.result)
     }
 
-    /// The parameters of a step.
+    /// The parameters of a step. `None` also for a step that is itself a sequence: its steps are in flight with this
+    /// one, and are not to be changed or taken away.
     pub fn kind_mut<K: Kind>(&mut self, index: usize) -> Option<&mut K> {
+        if K::CLASS == Class::Sequence {
+            // The engine holds pointers to the inner steps, and their places in their streams, from submit on.
+            return None;
+        }
         storage_mut::<K>(self.steps, index).map(|op| &mut op.kind)
     }
 }

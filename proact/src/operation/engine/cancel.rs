@@ -6,9 +6,10 @@
 use super::Engine;
 use super::entry::{Flags, Phase};
 use super::record::NIL;
+use super::settle::ECANCELED;
 use crate::backend::Token;
 use crate::operation::identity::OperationId;
-use crate::operation::kind::Portable;
+use crate::operation::kind::{Class, Portable};
 use crate::status::{Code, Operation, Result, Status};
 
 impl Engine {
@@ -34,20 +35,34 @@ impl Engine {
 
     /// Cancels what is in `slot`.
     pub(super) fn cancel_slot(&mut self, slot: u32) {
-        let entry = &mut self.entries[slot as usize];
-        if entry.flags.contains(Flags::CANCEL) {
+        if self.entries[slot as usize].flags.contains(Flags::CANCEL) {
             return;
         }
+        let (class, phase) = (self.table(slot).class, self.entries[slot as usize].phase);
+        if class == Class::Close && phase != Phase::Waiting {
+            // Others have been cancelled for it, and its descriptor may have been taken out of the resource already:
+            // nobody but the close itself would ever give that back.
+            return;
+        }
+        let entry = &mut self.entries[slot as usize];
         entry.flags.insert(Flags::CANCEL);
         match entry.phase {
             // It ends when its turn comes: callbacks of a chain come in order. But it holds up no stream until then.
-            Phase::Waiting => self.leave_lane(slot),
+            Phase::Waiting => {
+                self.leave_lane(slot);
+                if self.table(slot).class == Class::Sequence {
+                    // Its steps stand in their streams since submit.
+                    self.cancel_steps(slot);
+                }
+            }
             Phase::Queued => {
                 self.leave_lane(slot);
                 self.end_cancelled(slot);
             }
             // Taken out when the backlog is worked off, which is before the next sleep.
             Phase::Backlog => {}
+            // Its result is known and waits for its turn. If that says that it never began, it is out of the stream.
+            Phase::Kernel if entry.flags.contains(Flags::HELD) => self.leave_if_severed(slot),
             Phase::Kernel if entry.flags.contains(Flags::LOWERED) => self.call_back(slot),
             Phase::Kernel => {
                 let token = entry.token;
@@ -61,7 +76,7 @@ impl Engine {
             }
             Phase::Semaphore => self.cancel_wait(slot),
             Phase::Sequence => self.cancel_steps(slot),
-            // A close always ends by itself; an end is on its way.
+            // An end is on its way.
             Phase::Closing | Phase::Ended => {}
         }
     }
@@ -79,15 +94,32 @@ impl Engine {
         while self.entries[live as usize].previous != NIL {
             live = self.entries[live as usize].previous;
         }
-        if let Portable::Wait(state) = self.portable(live) {
-            // Detached first, so that no write to the gate comes later.
-            // SAFETY: the wait is in flight and no other reference to its state exists.
-            self.disarm(unsafe { &mut *state.as_ptr() });
+        if !self.entries[live as usize].flags.contains(Flags::LOWERED) {
+            // Called back before, or short: the engine runs that step now, and nobody asked it to end. The kernel has
+            // severed what is behind it, or runs it already.
+            let token = self.entries[slot as usize].token;
+            return self.cancel_in_backend(token);
+        }
+        // Asked of a wait alone: the kernel may be writing into an operation of another kind.
+        if self.table(live).class == Class::SemaphoreWait {
+            if let Portable::Wait(state) = self.portable(live) {
+                // Detached first, so that no write to the gate comes later.
+                // SAFETY: the wait is in flight and no other reference to its state exists.
+                self.disarm(unsafe { &mut *state.as_ptr() });
+            }
         }
         let entry = &self.entries[live as usize];
         if entry.phase == Phase::Kernel && !entry.flags.contains(Flags::HELD) {
             let token = entry.token;
             self.cancel_in_backend(token);
+        }
+    }
+
+    /// A lowered step whose result came before its turn, and that is to end: if the kernel has not begun it, it holds up
+    /// no stream any more.
+    pub(super) fn leave_if_severed(&mut self, slot: u32) {
+        if self.entries[slot as usize].held == -ECANCELED {
+            self.leave_lane(slot);
         }
     }
 

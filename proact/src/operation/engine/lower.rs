@@ -187,6 +187,9 @@ impl Engine {
         if entry.previous != NIL {
             entry.flags.insert(Flags::HELD);
             entry.held = result;
+            if entry.flags.contains(Flags::CANCEL) {
+                self.leave_if_severed(slot);
+            }
             return;
         }
         entry.flags.remove(Flags::LOWERED);

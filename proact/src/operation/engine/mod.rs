@@ -207,7 +207,7 @@ impl Engine {
             }
             if slot & 1 == 1 && self.shared.slots.get(slot).cancel_requested() {
                 // Asked for while the batch was on its way. Its node may have been taken before the batch was.
-                self.entries[slot as usize].flags.insert(Flags::CANCEL);
+                self.cancel_slot(slot);
             }
             self.counts.submitted += 1;
             if previous == NIL {

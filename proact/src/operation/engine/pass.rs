@@ -43,6 +43,7 @@ impl Engine {
         if !self.timers.is_empty() {
             self.fire_timers();
         }
+        self.hand_over_backlog()?;
         let until = if self.queue.is_empty() { self.wait_until(timeout) } else { Wait::No };
         let wait = match until {
             Wait::Until(_) if !self.shared.prepare_sleep() => Wait::No,
@@ -149,6 +150,21 @@ impl Engine {
             }
             self.backlog.pop_front();
         }
+    }
+
+    /// Makes the backend take all that it can before it sleeps: what fills it now may be room as soon as it has handed
+    /// that over, and of what it holds nothing need ever complete.
+    fn hand_over_backlog(&mut self) -> Result<()> {
+        while self.queue.is_empty() && !(self.backlog.is_empty() && self.cancels.is_empty()) {
+            let before = (self.backlog.len(), self.cancels.len());
+            self.backend_mut_and_queue(Wait::No)?;
+            self.retry();
+            if (self.backlog.len(), self.cancels.len()) == before {
+                // Only a completion makes room then, and that ends the sleep.
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn fire_timers(&mut self) {
