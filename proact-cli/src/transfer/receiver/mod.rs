@@ -479,15 +479,18 @@ impl Session {
         let Some(writing) = self.writing.get_mut(&value) else { return };
         writing.outlet = Some(outlet);
         writing.ended = true;
-        let file = writing.header.file;
+        let (file, length) = (writing.header.file, writing.header.length);
         if let Some(target) = self.targets.get_mut(&file) {
             target.writes -= 1;
-            if let Err(status) = result {
-                if !status.is_cancelled() {
+            match result {
+                Ok(_) => target.unsynced += u64::from(length),
+                Err(status) if status.is_cancelled() => {}
+                Err(status) => {
                     target.fail(Fault::new(FaultKind::Destination, format!("{}: {status}", target.entry.name)));
                 }
             }
         }
+        self.sync_early(file, cx);
         self.reclaim();
         self.finish_target(file, cx);
     }

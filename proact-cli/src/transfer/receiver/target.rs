@@ -12,6 +12,10 @@ use super::{Phase, Session};
 use crate::transfer::machine::Machine;
 use crate::wire::{Entry, EntryKind, Fault, FaultKind, FileDigest};
 
+/// Bytes that are written before the file is synced for the first time, and again for as many. The system would keep all
+/// of them in memory, and the sync at the end would take as long as the disk takes for everything.
+const EARLY_SYNC: u64 = 64 << 20;
+
 /// One entry that is not done with.
 pub(super) struct Target {
     pub(super) entry: Entry,
@@ -24,6 +28,10 @@ pub(super) struct Target {
     pub(super) writes: usize,
     /// The digest of its chunks as their headers claim: each payload is checked against its own.
     pub(super) digest: FileDigest,
+    /// Bytes written since the last sync began.
+    pub(super) unsynced: u64,
+    /// A sync of what was written so far is in flight.
+    syncing: bool,
     /// Its last frame has come.
     ended: bool,
     /// It is being made durable, or removed.
@@ -52,6 +60,8 @@ impl Session {
             preparing: true,
             writes: 0,
             digest: FileDigest::new(),
+            unsynced: 0,
+            syncing: false,
             ended: false,
             finishing: false,
             created: false,
@@ -161,6 +171,29 @@ impl Session {
             target.ended = true;
         }
         self.finish_target(file, cx);
+    }
+
+    /// Has the disk begin with what was written, while more is received.
+    pub(super) fn sync_early(&mut self, file: u32, cx: &mut Context<'_>) {
+        let Some(target) = self.targets.get_mut(&file) else { return };
+        let Some(opened) = target.file.clone() else { return };
+        if target.syncing || target.ended || target.failed.is_some() || target.unsynced < EARLY_SYNC {
+            return;
+        }
+        (target.syncing, target.unsynced) = (true, 0);
+        // Counted as a write: the end waits for it.
+        target.writes += 1;
+        self.call(Sync::data(opened), cx, move |session, _, outcome, cx| {
+            let Some(target) = session.targets.get_mut(&file) else { return };
+            target.syncing = false;
+            target.writes -= 1;
+            if let Err(status) = outcome.result {
+                if !status.is_cancelled() {
+                    target.fail(Fault::new(FaultKind::Destination, format!("{}: {status}", target.entry.name)));
+                }
+            }
+            session.finish_target(file, cx);
+        });
     }
 
     /// FILE_END or ABANDON has come.
