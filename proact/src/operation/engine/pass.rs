@@ -141,7 +141,8 @@ impl Engine {
             debug_assert_eq!(self.entries[slot as usize].phase, Phase::Backlog);
             if self.entries[slot as usize].flags.contains(Flags::CANCEL) {
                 self.backlog.pop_front();
-                self.leave_lane(slot);
+                // It leaves its stream when that is settled, which first notes a send that stopped midway: the next one
+                // must not go then.
                 self.end_cancelled(slot);
                 continue;
             }
