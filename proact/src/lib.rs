@@ -2,10 +2,10 @@
 //!
 //! A [`Proactor`](proactor::Proactor) runs operations on the best backend that works here. An operation is an
 //! [`Op`](operation::Op): a kind, such as [`Read`](operation::Read) or [`Send`](operation::Send), and a state of yours
-//! that is told of the outcome by [`Complete`](operation::Complete). Submitting moves it in; its final callback moves it
-//! back. [`Chain`](operation::Chain)s and [`Sequence`](operation::Sequence)s order operations, and a
-//! [`Semaphore`](sync::Semaphore) lets one wait for what another thread, or a device, has yet to do; a chain whose steps
-//! all qualify runs in the kernel by itself.
+//! that is told of the outcome by [`Complete`](operation::Complete). Submitting moves it in; its final callback moves
+//! it back. [`Chain`](operation::Chain)s and [`Sequence`](operation::Sequence)s order operations, and a
+//! [`Semaphore`](sync::Semaphore) lets one wait for what another thread, or a device, has yet to do; a chain whose
+//! steps all qualify runs in the kernel by itself.
 //!
 //! # Rooms
 //!
@@ -21,8 +21,8 @@
 //!
 //! They run inside [`Proactor::poll`](proactor::Proactor::poll), on the thread that built the proactor, one after
 //! another, under no lock. They must not block: while one runs, nothing else on its proactor moves. Hand long work to
-//! another thread and let it come back by a [`Handle`](proactor::Handle), or by signalling a semaphore that an operation
-//! waits for:
+//! another thread and let it come back by a [`Handle`](proactor::Handle), or by signalling a semaphore that an
+//! operation waits for:
 //!
 //! ```
 //! use proact::operation::{Complete, Context, Op, Outcome, SemaphoreWait, Timer};

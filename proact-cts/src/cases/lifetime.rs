@@ -31,6 +31,7 @@ cases![
     nothing_is_left_of_a_proactor_that_was_dropped_at_work.alone(),
     a_semaphore_outlives_the_proactor_that_waited_for_it,
     a_panic_in_a_callback_leaves_the_rest_for_the_next_poll,
+    a_panic_in_a_shutdown_keeps_no_other_from_its_callback,
     a_chain_goes_on_though_a_callback_of_it_panicked,
     a_panic_in_a_proactor_thread_is_reported_by_join,
     a_proactor_thread_runs_until_it_is_joined_and_reports_what_it_counted,
@@ -218,6 +219,34 @@ fn a_panic_in_a_callback_leaves_the_rest_for_the_next_poll(cts: &mut Cts) {
     assert_eq!(second.calls(), 1);
     assert_eq!(cts.pending(), 0);
     cts.get(Nop);
+}
+
+fn a_panic_in_a_shutdown_keeps_no_other_from_its_callback(cts: &mut Cts) {
+    for explicit in [false, true] {
+        cts.rebuild(|builder| builder);
+        let event = cts.handle().event().unwrap();
+        let (one, first) = cts.watch(EventWait::new(event.clone()));
+        let (two, second) = cts.watch(EventWait::new(event.clone()));
+        cts.submit((
+            Op::new(EventWait::new(event.clone()), Bang),
+            one,
+            Op::new(Timer::new(Time::FAR_FUTURE), Bang),
+            two,
+        ))
+        .unwrap();
+        cts.look();
+        let proactor = cts.take();
+        let ending = catch_unwind(AssertUnwindSafe(|| {
+            if explicit {
+                proactor.shutdown(patience());
+            } else {
+                drop(proactor);
+            }
+        }));
+        assert_eq!(text_of(&*ending.unwrap_err()), "a broken callback");
+        assert_eq!((first.code(), second.code()), (Some(Code::Cancelled), Some(Code::Cancelled)));
+    }
+    cts.rebuild(|builder| builder);
 }
 
 fn a_chain_goes_on_though_a_callback_of_it_panicked(cts: &mut Cts) {

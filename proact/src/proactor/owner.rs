@@ -106,6 +106,9 @@ impl Proactor {
     ///
     /// Answers how many did not end. Their memory, descriptors and backend are leaked on purpose: the kernel may still
     /// use them.
+    ///
+    /// # Panics
+    /// Goes on with the first panic of a callback, after all others have had theirs.
     pub fn shutdown(mut self, deadline: Duration) -> usize {
         self.engine.shutdown(deadline)
     }

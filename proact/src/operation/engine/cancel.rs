@@ -115,8 +115,8 @@ impl Engine {
         }
     }
 
-    /// A lowered step whose result came before its turn, and that is to end: if the kernel has not begun it, it holds up
-    /// no stream any more.
+    /// A lowered step whose result came before its turn, and that is to end: if the kernel has not begun it, it holds
+    /// up no stream any more.
     pub(super) fn leave_if_severed(&mut self, slot: u32) {
         if self.entries[slot as usize].held == -ECANCELED {
             self.leave_lane(slot);

@@ -1,5 +1,6 @@
 //! One poll pass: take in, wait, reap, deliver; and the last passes of a shutdown.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use super::Engine;
@@ -141,7 +142,8 @@ impl Engine {
             debug_assert_eq!(self.entries[slot as usize].phase, Phase::Backlog);
             if self.entries[slot as usize].flags.contains(Flags::CANCEL) {
                 self.backlog.pop_front();
-                self.leave_lane(slot);
+                // It leaves its stream when that is settled, which first notes a send that stopped midway: the next one
+                // must not go then.
                 self.end_cancelled(slot);
                 continue;
             }
@@ -218,7 +220,8 @@ impl Engine {
         clock.end(self);
     }
 
-    /// Refuses new operations, cancels all, and delivers what ends until `deadline`. Answers how many did not end.
+    /// Refuses new operations, cancels all, and delivers what ends until `deadline`. Answers how many did not end. Goes
+    /// on with the first panic of a callback, when all is done.
     pub(crate) fn shutdown(&mut self, deadline: Duration) -> usize {
         if self.backend.is_none() {
             return self.counts.leaked as usize;
@@ -234,10 +237,14 @@ impl Engine {
             }
         }
         let deadline = self.shared.clock.now() + deadline;
+        let mut panic = None;
         while self.live > 0 && self.shared.clock.now() < deadline {
-            // A backend that is broken for good gives nothing back any more.
-            if self.poll(Timeout::At(deadline)).is_err() {
-                break;
+            // A callback that panics keeps no other from its own, nor the backend from being let go in order.
+            match catch_unwind(AssertUnwindSafe(|| self.poll(Timeout::At(deadline)))) {
+                Ok(Ok(_)) => {}
+                // A backend that is broken for good gives nothing back any more.
+                Ok(Err(_)) => break,
+                Err(payload) => panic = panic.or(Some(payload)),
             }
         }
         self.counts.leaked = self.live as u64;
@@ -248,6 +255,12 @@ impl Engine {
             // The kernel, or a worker, may still write to what these operations own. Neither they nor the backend's own
             // storage are ever freed.
             std::mem::forget(backend);
+        }
+        if let Some(panic) = panic {
+            // A thread that unwinds already has its reason, and a second one would end the process.
+            if !std::thread::panicking() {
+                resume_unwind(panic);
+            }
         }
         self.live
     }
