@@ -5,8 +5,7 @@ use std::sync::Arc;
 use crate::resource::{Home, Resource};
 use crate::status::{Operation, Result, Status};
 
-/// A flag that is set from any thread, also from a signal handler, and reset by the
-/// [`EventWait`](crate::operation::EventWait) that it completes.
+/// A flag that is set from any thread, and reset by the [`EventWait`](crate::operation::EventWait) that it completes.
 ///
 /// Sets coalesce: several before a wait complete one wait. On Linux it is an eventfd.
 #[derive(Clone, Debug)]

@@ -125,7 +125,10 @@ impl Engine {
                 return false;
             }
             let request = self.request(at, 0);
-            if !self.backend().links(&request) {
+            // A connect that was called back after its first packet cannot be asked again: only at the head, where it is
+            // started by the enter itself.
+            let follower = !self.steps.is_empty() || self.entries[at as usize].previous != NIL;
+            if !self.backend().links(&request) || (follower && matches!(request, Request::Connect { .. })) {
                 return false;
             }
             self.steps.push((token, request));

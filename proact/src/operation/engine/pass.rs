@@ -55,12 +55,13 @@ impl Engine {
             self.shared.awake();
             self.now = None;
         }
-        polled?;
         self.take_remote();
         if !self.timers.is_empty() {
             self.fire_timers();
         }
         let completed = self.deliver();
+        // Also a broken backend's last completions were delivered.
+        polled?;
         Ok(Polled { completed, woken: self.shared.take_wake_request() })
     }
 

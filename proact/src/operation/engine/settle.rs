@@ -110,7 +110,7 @@ impl Engine {
             let status = self.ended_early(slot, progress, transfer.length);
             return self.fail(slot, status);
         }
-        if entry.flags.contains(Flags::CANCEL) {
+        if entry.flags.intersects(Flags::CANCEL | Flags::DOOMED) {
             let status = self.cancelled(slot);
             return self.fail(slot, status);
         }
