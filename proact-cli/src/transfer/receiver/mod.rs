@@ -146,6 +146,7 @@ pub struct Session {
     last_progress: Time,
     timer: Option<OperationId>,
     watches: u64,
+    beat: Option<OperationId>,
     /// Bytes of chunks received.
     pub moved: u64,
     /// The result.
@@ -209,6 +210,7 @@ impl Session {
             last_progress: Time::ORIGIN,
             timer: None,
             watches: 0,
+            beat: None,
             moved: 0,
             received: Received { peer, ..Received::default() },
             options,
@@ -350,6 +352,7 @@ impl Session {
                 self.pool = Pool::new(self.options.in_flight.into(), length);
                 let limits = self.options.limits;
                 self.reply(&Frame::Accept(Accept { limits }));
+                self.beat(cx);
             }
             Frame::File { file, entry } => {
                 self.incoming.file(file, &entry)?;
