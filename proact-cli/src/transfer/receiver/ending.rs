@@ -53,9 +53,9 @@ impl Session {
             if outcome.result.is_err() || !matches!(session.phase, Phase::Receiving | Phase::Finishing) {
                 return;
             }
-            // While the peer is waited for, it is its turn to speak. After RESULT nothing may follow.
-            let busy = session.receiving.is_none() && !session.ending.said;
-            if busy && !session.sending && session.outbox.is_empty() {
+            // A peer that is waited for all the time is to speak itself. After RESULT nothing may follow.
+            let busy = std::mem::take(&mut session.heard) || session.receiving.is_none();
+            if busy && !session.ending.said && !session.sending && session.outbox.is_empty() {
                 session.reply(&Frame::Alive);
             }
             session.beat(cx);

@@ -147,6 +147,8 @@ pub struct Session {
     timer: Option<OperationId>,
     watches: u64,
     beat: Option<OperationId>,
+    /// Something has come since the last beat.
+    heard: bool,
     /// Bytes of chunks received.
     pub moved: u64,
     /// The result.
@@ -211,6 +213,7 @@ impl Session {
             timer: None,
             watches: 0,
             beat: None,
+            heard: false,
             moved: 0,
             received: Received { peer, ..Received::default() },
             options,
@@ -284,7 +287,10 @@ impl Session {
         }
         self.last_progress = cx.now();
         match result {
-            Ok(_) => true,
+            Ok(_) => {
+                self.heard = true;
+                true
+            }
             Err(status) => {
                 let message = match status.code() {
                     Code::OutOfRange => String::from("the sender closed the connection before the transfer had ended"),
