@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 
 use proact_cli::path::RelativeName;
 use proact_cli::wire::{
-    ChunkHeader, Entry, EntryKind, Fault, Frame, HEADER_SIZE, Hello, SessionId, Totals, decode_header, digest,
-    encode_chunk_header,
+    Accept, ChunkHeader, Entry, EntryKind, Fault, FileEnd, Frame, HEADER_SIZE, Hello, Kind, Limits, SessionId, Totals,
+    decode_header, digest, encode_chunk_header, session::empty_file_digest,
 };
 
 mod support;
@@ -125,6 +125,74 @@ fn every_broken_rule_is_answered_with_abort_and_the_receiver_lives_on() {
     }
 }
 
+/// Takes in the next frame; answers its kind.
+fn next_kind(stream: &mut TcpStream) -> Kind {
+    let mut head = [0; HEADER_SIZE];
+    stream.read_exact(&mut head).expect("a frame");
+    let header = decode_header(&head).expect("the protocol is kept");
+    stream.read_exact(&mut vec![0; header.length as usize]).expect("its payload");
+    header.kind
+}
+
+#[test]
+fn a_sender_waits_beyond_its_time_out_for_a_receiver_that_says_it_is_alive() {
+    let scratch = Scratch::new("alive");
+    let source = scratch.file("source", 100);
+    let timeout = std::time::Duration::from_secs(2);
+    for backend in backends() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let to = listener.local_addr().expect("bound").to_string();
+        let arguments = ["transfer", source.to_str().expect("UTF-8"), "--to", &to, "--backend", backend];
+        let sender = Program::start(arguments.into_iter().chain(["--timeout", "2s"]));
+        let (mut stream, _) = listener.accept().expect("the sender");
+        stream.set_read_timeout(Some(DEADLINE)).expect("settable");
+        assert_eq!(next_kind(&mut stream), Kind::Hello);
+        stream.write_all(&bytes(&[Frame::Accept(Accept { limits: Limits::default() })])).expect("it reads");
+        while next_kind(&mut stream) != Kind::Done {}
+        let until = std::time::Instant::now() + timeout + timeout / 4;
+        while std::time::Instant::now() < until {
+            stream.write_all(&bytes(&[Frame::Alive])).expect("it reads on");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let delivered = Totals { entries: 1, bytes: 100 };
+        let end = [Frame::FileDone { file: 0, fault: None }, Frame::Result { delivered, fault: None }];
+        stream.write_all(&bytes(&end)).expect("it reads on");
+        let output = sender.finish();
+        assert_eq!(output.status.code(), Some(0), "{backend}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_receiver_whose_disk_is_at_work_says_that_it_is_alive() {
+    // Far more work than fits between two beats, on any disk.
+    let count = 6000;
+    let mut script = bytes(&[hello(count, 0)]);
+    let end = FileEnd { chunks: 0, digest: empty_file_digest() };
+    for index in 0..count {
+        let Frame::File { entry, .. } = file(format!("f{index}").as_bytes(), 0) else { unreachable!() };
+        Frame::File { file: index, entry }.encode(&mut script);
+        Frame::FileEnd { file: index, end }.encode(&mut script);
+    }
+    Frame::Done(Totals { entries: count, bytes: 0 }).encode(&mut script);
+    for backend in backends() {
+        let scratch = Scratch::new("busy");
+        let (receiver, address) = Program::receive(&scratch.path("into"), &["--once", "--backend", backend]);
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("settable");
+        let (mut writer, script) = (stream.try_clone().expect("a clone"), script.clone());
+        let writer = std::thread::spawn(move || writer.write_all(&script));
+        let mut kinds = Vec::new();
+        while kinds.last() != Some(&Kind::Result) {
+            kinds.push(next_kind(&mut stream));
+        }
+        writer.join().expect("no panic").expect("all was taken");
+        assert!(kinds.contains(&Kind::Alive), "{backend}");
+        assert_eq!(kinds.iter().filter(|&&kind| kind == Kind::FileDone).count(), count as usize, "{backend}");
+        drop(stream);
+        assert_eq!(receiver.finish().status.code(), Some(0), "{backend}");
+    }
+}
+
 #[test]
 fn a_stream_that_breaks_off_anywhere_leaves_nothing() {
     let whole =
@@ -153,6 +221,7 @@ fn a_hostile_receiver_is_refused_by_the_sender() {
         ("random bytes", content(1000), "does not speak the transfer protocol"),
         ("an answer to nothing", bytes(&[Frame::FileDone { file: 0, fault: None }]), "unexpected FILE_DONE frame"),
         ("a sender's frame", bytes(&[hello(1, 1)]), "unexpected HELLO frame before ACCEPT"),
+        ("a sign of life too early", bytes(&[Frame::Alive]), "unexpected ALIVE frame before ACCEPT"),
         ("nothing", Vec::new(), "closed the connection"),
     ];
     for backend in backends() {

@@ -109,6 +109,7 @@ pub enum Frame {
     FileDone { file: u32, fault: Option<Fault> },
     Result { delivered: Totals, fault: Option<Fault> },
     Abort(Fault),
+    Alive,
 }
 
 impl Frame {
@@ -124,6 +125,7 @@ impl Frame {
             Frame::FileDone { .. } => Kind::FileDone,
             Frame::Result { .. } => Kind::Result,
             Frame::Abort(_) => Kind::Abort,
+            Frame::Alive => Kind::Alive,
         }
     }
 
@@ -183,6 +185,7 @@ impl Frame {
                 Fault::encode(Some(fault), out);
                 0
             }
+            Frame::Alive => 0,
         }
     }
 
@@ -212,6 +215,7 @@ impl Frame {
                 Frame::Result { delivered, fault: Fault::decode(kind, &mut reader)? }
             }
             Kind::Abort => Frame::Abort(required(kind, &mut reader)?),
+            Kind::Alive => Frame::Alive,
             Kind::Chunk => return Err(WireError::Unexpected { kind, state: "where a control frame is due" }),
         };
         reader.finish()?;

@@ -51,6 +51,7 @@ pub(super) fn every_frame() -> Vec<Frame> {
         Frame::Result { delivered: totals, fault: None },
         Frame::Result { delivered: Totals::default(), fault: Some(fault()) },
         Frame::Abort(fault()),
+        Frame::Alive,
     ]
 }
 
@@ -90,6 +91,7 @@ fn judge(incoming: &mut Incoming, replies: &mut Replies, frame: &Frame) -> Resul
         Frame::FileDone { file, .. } => replies.file_done(*file),
         Frame::Result { .. } => replies.result(),
         Frame::Abort(_) => Ok(()),
+        Frame::Alive => replies.alive(),
     }
 }
 

@@ -23,11 +23,12 @@ pub enum Kind {
     Result = 8,
     Abort = 9,
     Abandon = 10,
+    Alive = 11,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Hello,
         Kind::Accept,
         Kind::File,
@@ -38,6 +39,7 @@ impl Kind {
         Kind::Result,
         Kind::Abort,
         Kind::Abandon,
+        Kind::Alive,
     ];
 
     /// The name in capitals, as the protocol's description spells it.
@@ -53,6 +55,7 @@ impl Kind {
             Kind::Result => "RESULT",
             Kind::Abort => "ABORT",
             Kind::Abandon => "ABANDON",
+            Kind::Alive => "ALIVE",
         }
     }
 

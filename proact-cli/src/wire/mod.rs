@@ -31,6 +31,7 @@
 //! | | FILE_DONE for each entry, in any order, when it is durable under its name or has failed |
 //! | DONE: totals | |
 //! | | RESULT: totals, and the first failure if there was one |
+//! | | ALIVE, at any time between ACCEPT and RESULT: its disk is at work, and nothing else can be said yet |
 //!
 //! All chunks have the size in force except a file's last. A sender that cannot go on with a file sends ABANDON in
 //! place of FILE_END; the receiver drops that file, answers FILE_DONE with the fault, and the session goes on. Either

@@ -213,6 +213,14 @@ impl Replies {
         Ok(())
     }
 
+    /// ALIVE came.
+    ///
+    /// # Errors
+    /// It is out of turn.
+    pub fn alive(&self) -> Result<(), WireError> {
+        if self.accepted && !self.finished { Ok(()) } else { Err(self.unexpected(Kind::Alive)) }
+    }
+
     /// RESULT came.
     ///
     /// # Errors

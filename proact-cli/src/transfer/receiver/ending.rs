@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proact::operation::{Close, Context, Receive, Send};
+use proact::operation::{Close, Context, Receive, Send, Timer};
 use proact::resource::Shutdown;
 use proact::status::Result;
 
@@ -13,6 +13,8 @@ use crate::wire::{Fault, FaultKind, Frame, Totals};
 /// How long a peer is listened to after ABORT, so that it reads it: closing with unread data in the queue would reset
 /// the connection, and ABORT with it.
 const LINGER: Duration = Duration::from_secs(2);
+/// How often a peer is told that the disk is at work: well within any time-out that a person would choose.
+const BEAT: Duration = Duration::from_millis(100);
 /// Bytes that are taken in and dropped at a time meanwhile.
 const LINGER_ROOM: usize = 64 << 10;
 
@@ -40,6 +42,24 @@ impl Session {
         let mut bytes = Vec::with_capacity(128);
         frame.encode(&mut bytes);
         self.outbox.extend(bytes);
+    }
+
+    /// Tells the peer from time to time that its silence is due to this side's disk. Thousands of small files that lie
+    /// in the socket's buffer take longer to be made durable than a peer waits for an answer.
+    pub(super) fn beat(&mut self, cx: &mut Context<'_>) {
+        let next = cx.now() + BEAT;
+        self.beat = self.call(Timer::new(next), cx, |session, _, outcome, cx| {
+            session.beat = None;
+            if outcome.result.is_err() || !matches!(session.phase, Phase::Receiving | Phase::Finishing) {
+                return;
+            }
+            // A peer that is waited for all the time is to speak itself. After RESULT nothing may follow.
+            let busy = std::mem::take(&mut session.heard) || session.receiving.is_none();
+            if busy && !session.ending.said && !session.sending && session.outbox.is_empty() {
+                session.reply(&Frame::Alive);
+            }
+            session.beat(cx);
+        });
     }
 
     /// One entry was not delivered; the session goes on.
@@ -203,7 +223,7 @@ impl Session {
 
     fn close(&mut self, cx: &mut Context<'_>) {
         self.phase = Phase::Closing;
-        if let Some(timer) = self.timer.take() {
+        for timer in [self.timer.take(), self.beat.take()].into_iter().flatten() {
             let _ = cx.cancel(timer);
         }
         if let Some(socket) = self.socket.take() {

@@ -146,6 +146,9 @@ pub struct Session {
     last_progress: Time,
     timer: Option<OperationId>,
     watches: u64,
+    beat: Option<OperationId>,
+    /// Something has come since the last beat.
+    heard: bool,
     /// Bytes of chunks received.
     pub moved: u64,
     /// The result.
@@ -209,6 +212,8 @@ impl Session {
             last_progress: Time::ORIGIN,
             timer: None,
             watches: 0,
+            beat: None,
+            heard: false,
             moved: 0,
             received: Received { peer, ..Received::default() },
             options,
@@ -282,7 +287,10 @@ impl Session {
         }
         self.last_progress = cx.now();
         match result {
-            Ok(_) => true,
+            Ok(_) => {
+                self.heard = true;
+                true
+            }
             Err(status) => {
                 let message = match status.code() {
                     Code::OutOfRange => String::from("the sender closed the connection before the transfer had ended"),
@@ -350,6 +358,7 @@ impl Session {
                 self.pool = Pool::new(self.options.in_flight.into(), length);
                 let limits = self.options.limits;
                 self.reply(&Frame::Accept(Accept { limits }));
+                self.beat(cx);
             }
             Frame::File { file, entry } => {
                 self.incoming.file(file, &entry)?;

@@ -44,6 +44,8 @@ impl Sender {
                 self.replies.file_done(file)?;
                 self.file_done(file, fault);
             }
+            // That it came is all it says: the connection is not silent.
+            Frame::Alive => self.replies.alive()?,
             Frame::Result { fault, .. } => {
                 self.replies.result()?;
                 if let Some(fault) = fault {
