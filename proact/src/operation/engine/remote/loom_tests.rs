@@ -118,7 +118,12 @@ fn loom_nodes_come_in_the_order_of_their_thread_and_none_is_lost() {
             shared.stack.push_slot(&shared.slots, 3);
             assert!(shared.stack.push_batch(batch(3)));
         });
-        let mut seen: Vec<Seen> = opened(shared.stack.take(&shared.slots)).collect();
+        // Without a join in between: it would order what the stack itself must order.
+        let mut seen = Vec::new();
+        while seen.len() < 5 {
+            thread::yield_now();
+            seen.extend(opened(shared.stack.take(&shared.slots)));
+        }
         one.join().unwrap();
         other.join().unwrap();
         seen.extend(opened(shared.stack.take(&shared.slots)));
@@ -161,9 +166,12 @@ fn loom_a_slot_that_two_push_at_once_is_looked_at_after_both() {
             shared.stack.push_slot(&shared.slots, 1);
         });
         let reach = spawn(&shared, move |shared| shared.reached(Token::new(generation, 1), 0));
+        // A look that is missing leaves this turning, until loom has had enough of it.
         let mut looks = Looks::default();
-        looks.take(&shared);
-        looks.take(&shared);
+        while !(looks.cancel && looks.reached) {
+            thread::yield_now();
+            looks.take(&shared);
+        }
         cancel.join().unwrap();
         reach.join().unwrap();
         looks.take(&shared);
