@@ -107,7 +107,8 @@ fn workers_are_bounded_named_and_counted(cts: &mut Cts) {
     let named = || threads_named("bounded-worker-").len() as u64;
     eventually("the workers' names", || named() == statistics.workers);
     drop(cts.take());
-    assert!(threads_named("bounded").is_empty(), "workers end with their proactor");
+    // Joined, and yet the system may list a thread for a moment longer.
+    eventually("the end of the workers", || threads_named("bounded").is_empty());
     // One after the other never makes a second thread.
     cts.rebuild(|builder| builder.workers_max(3).name("single"));
     for _ in 0..20 {

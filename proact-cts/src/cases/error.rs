@@ -159,6 +159,10 @@ fn backtraces_are_kept_when_asked_for(cts: &mut Cts) {
             .output()
             .unwrap_or_else(|error| skip(format!("this program cannot start itself: {error}")));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if text.is_empty() && !output.status.success() {
+            // An emulator does not pass itself on to what it starts.
+            skip(format!("this program cannot start itself: {}", output.status));
+        }
         assert!(output.status.success() && text.contains("1 passed"), "{text}");
         return;
     }

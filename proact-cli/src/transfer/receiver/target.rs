@@ -12,8 +12,8 @@ use super::{Phase, Session};
 use crate::transfer::machine::Machine;
 use crate::wire::{Entry, EntryKind, Fault, FaultKind, FileDigest};
 
-/// Bytes that are written before the file is synced for the first time, and again for as many. The system would keep all
-/// of them in memory, and the sync at the end would take as long as the disk takes for everything.
+/// Bytes that are written before the file is synced for the first time, and again for as many. The system would keep
+/// all of them in memory, and the sync at the end would take as long as the disk takes for everything.
 const EARLY_SYNC: u64 = 64 << 20;
 
 /// One entry that is not done with.

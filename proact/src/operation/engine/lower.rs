@@ -125,8 +125,8 @@ impl Engine {
                 return false;
             }
             let request = self.request(at, 0);
-            // A connect that was called back after its first packet cannot be asked again: only at the head, where it is
-            // started by the enter itself.
+            // A connect that was called back after its first packet cannot be asked again: only at the head, where the
+            // enter itself starts it.
             let follower = !self.steps.is_empty() || self.entries[at as usize].previous != NIL;
             if !self.backend().links(&request) || (follower && matches!(request, Request::Connect { .. })) {
                 return false;
