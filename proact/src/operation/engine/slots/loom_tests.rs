@@ -16,6 +16,7 @@ struct Slots {
 }
 
 impl Slots {
+    #[allow(clippy::arc_with_non_send_sync)] // a model's threads are coroutines of one thread
     fn new(count: u32) -> Arc<Slots> {
         let uses = (0..count).map(|_| UnsafeCell::new(0)).collect();
         Arc::new(Slots { free: RemoteSlots::new(count), uses })
