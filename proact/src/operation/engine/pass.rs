@@ -7,7 +7,7 @@ use super::Engine;
 use super::entry::{Flags, Phase};
 use super::remote::Node;
 use crate::backend::Wait;
-use crate::status::Result;
+use crate::status::{Result, Status};
 use crate::time::{Time, Timeout};
 
 /// What a poll did.
@@ -44,7 +44,9 @@ impl Engine {
         if !self.timers.is_empty() {
             self.fire_timers();
         }
-        self.hand_over_backlog()?;
+        if !(self.backlog.is_empty() && self.cancels.is_empty()) {
+            self.hand_over_backlog()?;
+        }
         let until = if self.queue.is_empty() { self.wait_until(timeout) } else { Wait::No };
         let wait = match until {
             Wait::Until(_) if !self.shared.prepare_sleep() => Wait::No,
@@ -59,10 +61,19 @@ impl Engine {
         if !self.timers.is_empty() {
             self.fire_timers();
         }
+        if let Err(status) = polled {
+            return self.break_down(status);
+        }
         let completed = self.deliver();
-        // Also a broken backend's last completions were delivered.
-        polled?;
         Ok(Polled { completed, woken: self.shared.take_wake_request() })
+    }
+
+    /// The backend is broken. What it completed before is delivered all the same.
+    #[cold]
+    #[inline(never)]
+    fn break_down(&mut self, status: Status) -> Result<Polled> {
+        self.deliver_timed(self.queue.len() + EXTRA_DELIVERIES);
+        Err(status)
     }
 
     fn backend_mut_and_queue(&mut self, wait: Wait) -> Result<()> {
@@ -157,6 +168,7 @@ impl Engine {
 
     /// Makes the backend take all that it can before it sleeps: what fills it now may be room as soon as it has handed
     /// that over, and of what it holds nothing need ever complete.
+    #[cold]
     fn hand_over_backlog(&mut self) -> Result<()> {
         while self.queue.is_empty() && !(self.backlog.is_empty() && self.cancels.is_empty()) {
             let before = (self.backlog.len(), self.cancels.len());
@@ -183,6 +195,7 @@ impl Engine {
     }
 
     /// Settles and delivers what is on the queue.
+    #[inline(always)]
     fn deliver(&mut self) -> usize {
         let before = self.counts.completed;
         let until = self.queue.len() + EXTRA_DELIVERIES;
@@ -209,6 +222,7 @@ impl Engine {
         }
     }
 
+    #[inline(never)]
     fn deliver_timed(&mut self, until: usize) {
         let mut clock = PassClock::start(self);
         while self.cursor < self.queue.len().min(until) {
