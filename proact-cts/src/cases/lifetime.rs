@@ -161,7 +161,6 @@ fn dropping_is_a_shutdown(cts: &mut Cts) {
 fn nothing_is_left_of_a_proactor_that_was_dropped_at_work(cts: &mut Cts) {
     drop(cts.take());
     let before = descriptors();
-    let threads = crate::system::threads();
     for _ in 0..5 {
         cts.rebuild(|builder| builder);
         let ops = everything(cts);
@@ -174,7 +173,8 @@ fn nothing_is_left_of_a_proactor_that_was_dropped_at_work(cts: &mut Cts) {
         assert!(watches.into_iter().all(|watch| watch.calls() == 1));
     }
     assert_eq!(descriptors(), before);
-    assert_eq!(crate::system::threads(), threads);
+    // Joined, and yet the system may list a thread for a moment longer.
+    crate::bench::eventually("the end of the workers", || crate::system::threads_named("proact-worker").is_empty());
 }
 
 fn a_semaphore_outlives_the_proactor_that_waited_for_it(cts: &mut Cts) {
