@@ -85,7 +85,7 @@ fn no_thread_starts_before_the_first_file_operation(cts: &mut Cts) {
     cts.get(Timer::new(Time::ORIGIN));
     cts.submit(Chain::new((Op::new(Nop, ()), Op::new(Nop, ())))).unwrap();
     cts.drain();
-    assert_eq!(threads(), before);
+    assert!(threads() <= before, "no more than there were: one that has ended may still be listed at first");
     let statistics = cts.statistics();
     assert_eq!((statistics.workers, statistics.worker_jobs), (0, 0));
 }
