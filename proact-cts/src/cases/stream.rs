@@ -1,9 +1,10 @@
 //! Streams are FIFOs: order and wholeness of many large transfers, and closes under them.
 
 use proact::memory::StableBytes;
-use proact::operation::{Accept, Close, Connect, Op, Receive, Send};
+use proact::operation::{Accept, Chain, Close, Connect, Op, Receive, SemaphoreWait, Send};
 use proact::resource::{Domain, Socket, SocketOptions};
 use proact::status::Code;
+use proact::sync::Semaphore;
 
 use crate::bench::{Cts, Watch};
 use crate::cases;
@@ -22,6 +23,8 @@ cases![
     an_exact_receive_cancelled_midway_keeps_the_rest_of_the_stream,
     close_cancels_everything_pending_and_then_completes,
     close_cancels_a_queue_of_large_sends,
+    close_cancels_what_is_queued_behind_a_step_that_waits,
+    a_close_waits_for_no_chain_that_comes_after_it,
     a_descriptor_number_is_not_reused_under_a_pending_operation,
     a_closing_socket_refuses_new_operations_also_before_it_is_closed,
     sends_queued_before_the_connect_follow_it,
@@ -243,6 +246,44 @@ fn close_cancels_a_queue_of_large_sends(cts: &mut Cts) {
     connected.only().result.unwrap();
     // (A reset is an end as well: bytes that nobody had read were in the way of the close.)
     while cts.one(Receive::some(server.clone(), vec![0; 1 << 20])).result.unwrap_or(0) > 0 {}
+}
+
+fn close_cancels_what_is_queued_behind_a_step_that_waits(cts: &mut Cts) {
+    let (client, _server) = cts.pair();
+    let semaphore = Semaphore::new(0);
+    let (step, stepped) = cts.watch(Send::exact(client.clone(), b"first".as_slice()));
+    let wait = Op::new(SemaphoreWait::new(semaphore.clone(), 1), ());
+    cts.submit(Chain::new((wait, step))).unwrap();
+    let queued: Vec<_> = (0..2).map(|_| cts.start(Send::exact(client.clone(), b"later".as_slice()))).collect();
+    cts.look();
+    let close = cts.start(Close::new(client));
+    cts.until("the close", || close.is_done());
+    assert_eq!(close.code(), Some(Code::Ok));
+    // They were pending, and not refused: a close cancels them, whatever they waited for.
+    assert_eq!([queued[0].code(), queued[1].code()], [Some(Code::Cancelled); 2]);
+    assert!(queued[0].order() < queued[1].order() && queued[1].order() < close.order());
+    semaphore.signal(1, None).unwrap();
+    cts.drain();
+    assert_eq!(stepped.only().status().code(), Code::Cancelled);
+}
+
+fn a_close_waits_for_no_chain_that_comes_after_it(cts: &mut Cts) {
+    let (client, _server) = cts.pair();
+    let semaphore = Semaphore::new(0);
+    // What the close has to wait for, so that it is still open when the chain comes: with it, as all of a batch is
+    // checked before any of it starts.
+    let receive = cts.start(Receive::exact(client.clone(), vec![0; 4]));
+    cts.look();
+    let (close, closed) = cts.watch(Close::new(client.clone()));
+    let (step, stepped) = cts.watch(Send::exact(client, b"late".as_slice()));
+    let wait = Op::new(SemaphoreWait::new(semaphore.clone(), 1), ());
+    cts.submit((close, Chain::new((wait, step)))).unwrap();
+    cts.until("the close", || closed.is_done());
+    assert_eq!((receive.code(), closed.code()), (Some(Code::Cancelled), Some(Code::Ok)));
+    assert!(!stepped.is_done(), "its turn has not come");
+    semaphore.signal(1, None).unwrap();
+    cts.drain();
+    assert_eq!(stepped.only().status().code(), Code::FailedPrecondition);
 }
 
 fn a_descriptor_number_is_not_reused_under_a_pending_operation(cts: &mut Cts) {

@@ -296,7 +296,12 @@ impl Engine {
         }
         if let Some(resource) = self.resource(slot) {
             // SAFETY: the operation holds its resource while it is in flight.
-            self.join(slot, unsafe { resource.as_ref() }, lane);
+            let resource = unsafe { resource.as_ref() };
+            // A close that began after the batch was checked waits for all who stand here, and has told those whom it
+            // found to end. This one is refused when its chain comes to it, which may be never.
+            if !resource.is_closing() {
+                self.join(slot, resource, lane);
+            }
         }
     }
 

@@ -144,7 +144,12 @@ impl Engine {
         let Some(resource) = self.resource(slot) else { return };
         let lane = self.entries[slot as usize].lane;
         // SAFETY: the operation holds its resource while it is in flight.
-        match self.usable(slot, unsafe { resource.as_ref() }, lane) {
+        let resource = unsafe { resource.as_ref() };
+        if resource.is_closing() {
+            // It stood here before the close, which has not come to it yet: pending, so cancelled and not refused.
+            return self.end_cancelled(slot);
+        }
+        match self.usable(slot, resource, lane) {
             Ok(()) => self.issue(slot),
             Err(status) => {
                 // Its end leaves the lane, which starts the one behind it: one step a completion, not a recursion.
