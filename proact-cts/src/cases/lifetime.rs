@@ -36,6 +36,9 @@ cases![
     a_panic_in_a_proactor_thread_is_reported_by_join,
     a_proactor_thread_runs_until_it_is_joined_and_reports_what_it_counted,
     a_proactor_thread_stops_also_while_it_is_busy,
+    a_proactor_thread_may_be_dropped_by_a_callback_of_its_own,
+    a_proactor_thread_joined_by_a_callback_of_its_own_is_told_so,
+    a_name_with_a_nul_is_no_reason_to_panic,
     a_wake_ends_a_poll_or_the_next_one,
     a_callback_may_submit_without_end_and_poll_still_returns,
 ];
@@ -293,6 +296,45 @@ fn a_proactor_thread_stops_also_while_it_is_busy(cts: &mut Cts) {
     thread.handle().submit(Op::new(Nop, Endless(Arc::new(())))).unwrap();
     let ended = thread.join().unwrap();
     assert_eq!(ended.leaked, 0);
+}
+
+/// Ends its own proactor's thread, one way or the other.
+struct Last(ProactorThread, Option<Sender<Code>>);
+
+impl Complete<Nop> for Last {
+    fn done(op: Box<Op<Nop, Last>>, _: Outcome<Nop>, _: &mut Context<'_>) {
+        let Last(thread, told) = op.state;
+        match told {
+            Some(told) => told.send(thread.join().unwrap_err().code()).unwrap(),
+            None => drop(thread),
+        }
+    }
+}
+
+fn a_proactor_thread_may_be_dropped_by_a_callback_of_its_own(cts: &mut Cts) {
+    let thread = ProactorThread::spawn(cts.config.builder()).unwrap();
+    let handle = thread.handle().clone();
+    let (op, watch) = cts.watch(Timer::new(Time::FAR_FUTURE));
+    handle.submit((op, Op::new(Nop, Last(thread, None)))).unwrap();
+    // It cannot be waited for there, but it ends: what is in flight is cancelled.
+    crate::bench::eventually("the shutdown", || watch.is_done());
+    assert_eq!(watch.only().status().code(), Code::Cancelled);
+    assert_eq!(handle.submit(Op::new(Nop, ())).unwrap_err().status.code(), Code::Aborted);
+}
+
+fn a_proactor_thread_joined_by_a_callback_of_its_own_is_told_so(cts: &mut Cts) {
+    let thread = ProactorThread::spawn(cts.config.builder()).unwrap();
+    let handle = thread.handle().clone();
+    let (told, code) = channel();
+    let (op, watch) = cts.watch(Timer::new(Time::FAR_FUTURE));
+    handle.submit((op, Op::new(Nop, Last(thread, Some(told))))).unwrap();
+    assert_eq!(code.recv_timeout(patience()), Ok(Code::FailedPrecondition));
+    crate::bench::eventually("the shutdown", || watch.is_done());
+}
+
+fn a_name_with_a_nul_is_no_reason_to_panic(cts: &mut Cts) {
+    let thread = ProactorThread::spawn(cts.config.builder().name("na\0me")).unwrap();
+    thread.join().unwrap();
 }
 
 struct Endless(Arc<()>);

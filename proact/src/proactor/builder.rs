@@ -133,7 +133,7 @@ impl Builder {
         self
     }
 
-    /// The name that its threads carry.
+    /// The name that its threads carry. NUL bytes are left out.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.config.name = name.into();
@@ -148,7 +148,8 @@ impl Builder {
     }
 
     pub(super) fn thread_name(&self) -> String {
-        self.config.name.clone()
+        // The standard library panics at a name with a NUL in it.
+        self.config.name.replace('\0', "")
     }
 
     /// Makes the proactor, on the thread that will poll it.

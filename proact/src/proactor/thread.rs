@@ -14,7 +14,8 @@ use crate::time::Timeout;
 
 /// A proactor that is built and polled by a thread of its own, and reached through its [`Handle`].
 ///
-/// [`ProactorThread::join`] stops it, shuts it down, and reports; dropping it does the same and reports nothing.
+/// [`ProactorThread::join`] stops it, shuts it down, and reports; dropping it does the same and reports nothing. One of
+/// its own callbacks may drop it too: the thread then ends by itself, after the callback.
 pub struct ProactorThread {
     handle: Handle,
     stop: Arc<AtomicBool>,
@@ -87,13 +88,20 @@ impl ProactorThread {
     ///
     /// # Errors
     /// The failure of the backend that ended it early, or `Internal` with the message of a callback's panic.
+    /// `FailedPrecondition` in a callback on that thread itself, which is stopped all the same.
     pub fn join(mut self) -> Result<Ended> {
         self.finish()
     }
 
     fn finish(&mut self) -> Result<Ended> {
         self.stop();
-        match self.thread.take().expect("joined once").join() {
+        let thread = self.thread.take().expect("joined once");
+        if thread.thread().id() == std::thread::current().id() {
+            // It would wait for itself, which the standard library answers with a panic.
+            return Err(Status::new(Code::FailedPrecondition, Operation::None)
+                .with_message("a proactor thread cannot join itself"));
+        }
+        match thread.join() {
             Ok(ended) => ended,
             Err(panic) => Err(panicked(Some(panic))),
         }
