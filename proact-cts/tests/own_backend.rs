@@ -4,7 +4,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use proact::backend::*;
-use proact::operation::{Complete, Context, Kind, Nop, Op, Outcome, Send, StatPath};
+use proact::operation::{Chain, Complete, Context, Kind, Lowering, Nop, Op, Outcome, Send, StatPath};
 use proact::proactor::Builder;
 use proact::resource::{Domain, SocketOptions};
 use proact::status::{Code, Operation, Result, Status};
@@ -156,4 +156,98 @@ fn a_send_cancelled_midway_while_it_waits_for_room_lets_no_later_send_go() {
     let codes: Vec<_> = receiver.iter().map(|result| result.unwrap_err().code()).collect();
     assert_eq!(codes, [Code::Cancelled, Code::Aborted]);
     assert_eq!(seen.lock().unwrap().sends, [6], "the later send left bytes behind half of the first");
+}
+
+/// What a backend was asked to start, and whether it has room for a cancel.
+#[derive(Default)]
+struct Asked {
+    started: Vec<(Token, usize)>,
+    cancels: Vec<Token>,
+    room: bool,
+}
+
+/// Takes chains; takes half of their first send, and severs the rest. What is started alone ends when it is cancelled.
+struct Severing {
+    asked: Arc<Mutex<Asked>>,
+    known: Vec<Completion>,
+}
+
+// SAFETY: no request's pointers are used at all, and each accepted one completes once: by a poll, or by its cancel.
+unsafe impl Backend for Severing {
+    fn name(&self) -> &'static str {
+        "severing"
+    }
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::KERNEL_CHAINS
+    }
+    fn descriptor_mode(&self) -> DescriptorMode {
+        DescriptorMode::NonBlocking
+    }
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::new(Nobody)
+    }
+    fn missing(&self) -> Vec<(Operation, String)> {
+        Vec::new()
+    }
+    fn grow(&mut self, _: u32) {}
+    unsafe fn start(&mut self, token: Token, request: &Request) -> Start {
+        let Request::Send { length, .. } = *request else { panic!("only sends are started alone, no {request:?}") };
+        self.asked.lock().unwrap().started.push((token, length));
+        Start::Accepted
+    }
+    unsafe fn start_linked(&mut self, steps: &[(Token, Request)]) -> bool {
+        let Request::Send { length, .. } = steps[0].1 else { panic!("a chain begins with a send here") };
+        self.known.push(Completion { token: steps[0].0, result: length as i32 / 2, flags: 0 });
+        let severed = |&(token, _): &(Token, Request)| Completion { token, result: -125, flags: 0 };
+        self.known.extend(steps[1..].iter().map(severed));
+        true
+    }
+    fn links(&self, _: &Request) -> bool {
+        true
+    }
+    fn cancel(&mut self, token: Token) -> bool {
+        let mut asked = self.asked.lock().unwrap();
+        if asked.room {
+            asked.cancels.push(token);
+            if asked.started.iter().any(|(started, _)| *started == token) {
+                self.known.push(Completion { token, result: -125, flags: 0 });
+            }
+        }
+        asked.room
+    }
+    fn poll(&mut self, _: Wait, completions: &mut Vec<Completion>) -> Result<(), Status> {
+        completions.append(&mut self.known);
+        Ok(())
+    }
+    fn counters(&self) -> BackendCounters {
+        BackendCounters::default()
+    }
+}
+
+#[test]
+fn a_cancel_that_waited_for_room_does_not_end_the_step_that_nobody_asked_to_end() {
+    let asked = Arc::new(Mutex::new(Asked::default()));
+    let told = asked.clone();
+    let mut proactor = Builder::new().build_on(|_| Ok(Box::new(Severing { asked: told, known: Vec::new() }))).unwrap();
+    let socket = proactor.handle().socket(Domain::Ipv4, &SocketOptions::default()).unwrap();
+    let (sender, sends) = channel();
+    let (nop, nops) = channel();
+    let head = Op::new(Send::exact(socket, vec![1; 6]), Tell(sender));
+    let chain = Chain::new((head, Op::new(Nop, Tell(nop)))).lowering(Lowering::Always);
+    let (_, tail) = proactor.submit(chain).unwrap();
+    // The chain is to be called back by a cancel of its head, for which there is no room; and then the head comes back
+    // by itself, short, and the proactor goes on with it.
+    proactor.cancel(tail).unwrap();
+    proactor.poll(Timeout::Immediate).unwrap();
+    assert_eq!(asked.lock().unwrap().started.len(), 1, "the other half of the send");
+    asked.lock().unwrap().room = true;
+    for _ in 0..5 {
+        proactor.poll(Timeout::Immediate).unwrap();
+    }
+    assert!(asked.lock().unwrap().cancels.is_empty(), "that half is not what the cancel was meant for");
+    assert!(sends.try_recv().is_err() && nops.try_recv().is_err(), "the send is under way");
+    // Asked for itself it ends, and the step behind it, which was cancelled long ago, ends in its turn.
+    assert_eq!(proactor.shutdown(std::time::Duration::from_secs(10)), 0);
+    assert_eq!(sends.recv().unwrap().unwrap_err().code(), Code::Cancelled);
+    assert_eq!(nops.recv().unwrap().unwrap_err().code(), Code::Cancelled);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Engine;
 use super::entry::{Flags, Phase};
 use super::remote::Node;
-use crate::backend::Wait;
+use crate::backend::{Token, Wait};
 use crate::status::{Result, Status};
 use crate::time::{Time, Timeout};
 
@@ -145,7 +145,7 @@ impl Engine {
     /// Hands to the backend what it had no room for.
     fn retry(&mut self) {
         while let Some(&token) = self.cancels.front() {
-            if !self.backend_mut().cancel(token) {
+            if self.is_to_be_cancelled(token) && !self.backend_mut().cancel(token) {
                 break;
             }
             self.cancels.pop_front();
@@ -164,6 +164,15 @@ impl Engine {
             }
             self.backlog.pop_front();
         }
+    }
+
+    /// Whether a cancel that waited for room is still meant for what runs under `token` now: a lowered step that came
+    /// back short in the meantime goes on alone under the same token, and nobody asked that to end.
+    #[cold]
+    fn is_to_be_cancelled(&self, token: Token) -> bool {
+        let entry = &self.entries[token.slot() as usize];
+        let with_backend = entry.op.is_some() && entry.token == token && entry.phase == Phase::Kernel;
+        with_backend && entry.flags.intersects(Flags::CANCEL | Flags::LOWERED)
     }
 
     /// Makes the backend take all that it can before it sleeps: what fills it now may be room as soon as it has handed
