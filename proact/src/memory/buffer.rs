@@ -109,11 +109,20 @@ unsafe impl StableBytes for String {
 /// assert_eq!(part.len(), 2);
 /// assert_eq!(part.into_inner(), [1, 2, 3, 4]);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Part<B> {
     buffer: B,
     start: usize,
     length: usize,
+}
+
+/// # Panics
+///
+/// If the clone of the buffer is shorter than the part: nothing that [`StableBytes`] promises speaks of clones.
+impl<B: StableBytes + Clone> Clone for Part<B> {
+    fn clone(&self) -> Part<B> {
+        Part::new(self.buffer.clone(), self.start..self.start + self.length)
+    }
 }
 
 impl<B: StableBytes> Part<B> {
@@ -169,6 +178,31 @@ mod tests {
         assert_eq!(part.as_mut_ptr() as *const u8, at.wrapping_add(10));
         let moved = Box::new(part);
         assert_eq!(moved.as_ptr(), at.wrapping_add(10));
+    }
+
+    /// Its clone has nothing of what it has.
+    struct Fickle(Vec<u8>);
+
+    impl Clone for Fickle {
+        fn clone(&self) -> Fickle {
+            Fickle(Vec::new())
+        }
+    }
+
+    // SAFETY: as a vector, which it is.
+    unsafe impl StableBytes for Fickle {
+        fn as_ptr(&self) -> *const u8 {
+            self.0.as_ptr()
+        }
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "of 0 bytes")]
+    fn a_part_is_checked_against_the_clone_of_its_buffer_too() {
+        let _ = Part::new(Fickle(vec![0; 4]), 1..3).clone();
     }
 
     #[test]
