@@ -225,6 +225,17 @@ unsafe fn kind<'a, K, S>(raw: NonNull<Header>) -> &'a mut K {
     unsafe { &mut (*raw.cast::<Op<K, S>>().as_ptr()).kind }
 }
 
+/// The kind of an operation, to look at. Not exclusive: the pointers that a request was given into the kind, for the
+/// backend to write through, stay good.
+///
+/// # Safety
+///
+/// As for every function of [`Vtable`], and nobody changes the kind while the result lives.
+unsafe fn look<'a, K, S>(raw: NonNull<Header>) -> &'a K {
+    // SAFETY: the caller's promise; the header is at the operation's own address.
+    unsafe { &(*raw.cast::<Op<K, S>>().as_ptr()).kind }
+}
+
 unsafe fn validate<K: Kind, S>(raw: NonNull<Header>, home: Home) -> Result<()> {
     // SAFETY: the caller's promise.
     unsafe { kind::<K, S>(raw) }.validate(home)
@@ -232,12 +243,12 @@ unsafe fn validate<K: Kind, S>(raw: NonNull<Header>, home: Home) -> Result<()> {
 
 unsafe fn resource<K: Kind, S>(raw: NonNull<Header>) -> Option<NonNull<Resource>> {
     // SAFETY: the caller's promise.
-    unsafe { kind::<K, S>(raw) }.resource().map(NonNull::from)
+    unsafe { look::<K, S>(raw) }.resource().map(NonNull::from)
 }
 
 unsafe fn transfer<K: Kind, S>(raw: NonNull<Header>) -> Transfer {
     // SAFETY: the caller's promise.
-    unsafe { kind::<K, S>(raw) }.transfer()
+    unsafe { look::<K, S>(raw) }.transfer()
 }
 
 unsafe fn request<K: Kind, S>(raw: NonNull<Header>, progress: usize) -> Request {
@@ -252,7 +263,7 @@ unsafe fn portable<K: Kind, S>(raw: NonNull<Header>) -> Portable {
 
 unsafe fn explain<K: Kind, S>(raw: NonNull<Header>, status: Status) -> Status {
     // SAFETY: the caller's promise.
-    unsafe { kind::<K, S>(raw) }.explain(status)
+    unsafe { look::<K, S>(raw) }.explain(status)
 }
 
 unsafe fn deliver<K: Kind, S: Complete<K>>(raw: NonNull<Header>, ended: Ended, cx: &mut Context<'_>) {

@@ -23,7 +23,8 @@ impl File {
     }
 
     /// Runs `f` with the file's descriptor, which cannot be closed meanwhile. Fails with `FailedPrecondition` once the
-    /// file is closed.
+    /// file is closed. `f` must neither poll nor use the file in another way: a close would wait for it, and it for the
+    /// close.
     #[cfg(unix)]
     pub fn try_with_fd<R>(&self, f: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> R) -> crate::status::Result<R> {
         self.resource.with(crate::status::Operation::None, |descriptor| {

@@ -187,7 +187,8 @@ impl Socket {
     }
 
     /// Runs `f` with the socket's descriptor, which cannot be closed meanwhile. Fails with `FailedPrecondition` once
-    /// the socket is closed. Do not change its blocking mode: the backend relies on it.
+    /// the socket is closed. Do not change its blocking mode: the backend relies on it. `f` must neither poll nor
+    /// use the socket in another way: a close would wait for it, and it for the close.
     pub fn try_with_fd<R>(&self, f: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> R) -> Result<R> {
         self.resource.with(Operation::None, |descriptor| {
             // SAFETY: as in `with_socket`.
