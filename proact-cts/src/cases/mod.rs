@@ -10,6 +10,7 @@ pub mod event;
 pub mod file;
 pub mod lifetime;
 pub mod lowered;
+pub mod mixed;
 pub mod nop;
 pub mod remote;
 pub mod semaphore;
@@ -35,4 +36,5 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("remote", remote::CASES),
     ("cost", cost::CASES),
     ("error", error::CASES),
+    ("mixed", mixed::CASES),
 ];
