@@ -51,7 +51,7 @@ impl Kind for Accept {
 
     fn settle(&mut self, value: i64, home: Home) -> Result<Accepted> {
         // The descriptor is adopted first: nothing that fails after this can lose it.
-        let socket = Socket::adopt(home, Descriptor(value));
+        let socket = self.listener.accepted(home, Descriptor(value));
         let peer = Address::from_raw(&self.peer)?;
         Ok(Accepted { socket, peer })
     }
@@ -97,6 +97,7 @@ impl Kind for Connect {
     }
 
     fn settle(&mut self, _: i64, _: Home) -> Result<()> {
+        self.socket.note_connected();
         Ok(())
     }
 
