@@ -292,6 +292,48 @@ pub enum Request {
     Close { descriptor: Descriptor },
 }
 
+/// A buffer that a backend took from a [`BufferSource`]. A plain value; whoever took it answers for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawBuffer {
+    /// Its number in its source, from 0.
+    pub index: u32,
+    /// Where its bytes begin.
+    pub pointer: *mut u8,
+    /// How many there are: the source's buffer size.
+    pub length: u32,
+}
+
+/// Where a backend gets buffers to receive into, one at a time: a pool, of which it is one user among others.
+///
+/// A buffer that was taken is the backend's alone. It goes back by [`put`](BufferSource::put), or its number goes into a
+/// completion, and with that to whoever is told. A ring of buffers in the kernel is filled by taking them one by one,
+/// so that a buffer which the kernel has is in no one else's list.
+///
+/// # Safety
+///
+/// No buffer is handed out twice before it was put back, not even by another call of another thread; its memory is
+/// valid, initialised, and no one else's, until then and as long as the source lives.
+pub unsafe trait BufferSource: Send + Sync {
+    /// Names the source in this process: no other one has it, also later.
+    fn id(&self) -> u64;
+
+    /// Takes a buffer; `None` when there is none now. Never blocks.
+    fn take(&self) -> Option<RawBuffer>;
+
+    /// Gives a buffer back. Never blocks for long; any thread.
+    ///
+    /// # Safety
+    ///
+    /// The caller took the buffer, has not put it back, and no completion has named it as its last use.
+    unsafe fn put(&self, index: u32);
+
+    /// Bytes in each buffer.
+    fn buffer_size(&self) -> u32;
+
+    /// How many buffers there are in all; their numbers are below.
+    fn count(&self) -> u32;
+}
+
 /// How one token ended, or, with [`flags::MORE`], what it has come to so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
