@@ -16,7 +16,10 @@ mod sys;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use entry::{Entry, Op};
+pub(crate) use entry::{Entry, IORING_ACCEPT_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE, Op};
+pub(crate) use linux_raw_sys::io_uring::{
+    IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, IORING_NOTIF_USAGE_ZC_COPIED,
+};
 pub(crate) use probe::Probe;
 pub(crate) use refusal::unavailable;
 pub(crate) use ring::Ring;

@@ -25,12 +25,15 @@ use crate::backend::{
 };
 use crate::status::{Code, Operation, Result, Status};
 use crate::time::{Clock, Time};
-use crate::uring::{self, Op, Ring, RingOptions};
+use crate::uring::{self, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, Op, Ring, RingOptions};
 
 use lower::{Targets, lower};
 pub(crate) use report::report;
 use table::{ROLE_CANCEL, ROLE_SEVERED, Standing, Table, WAKE};
 use waker::EventWaker;
+
+/// What a completion's flags may say that is more than an end: another is to come, a buffer was taken.
+const TELLING: u32 = IORING_CQE_F_MORE | IORING_CQE_F_NOTIF | IORING_CQE_F_BUFFER;
 
 /// How long a dropped backend waits for the kernel to give back what is still in flight.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
@@ -107,6 +110,14 @@ impl IoUring {
         }
     }
 
+    /// What every request is lowered with; few add to it.
+    #[inline]
+    fn targets(&self) -> Targets {
+        let multishot = self.capabilities.contains(Capabilities::KERNEL_MULTISHOT);
+        let zero_copy = self.capabilities.contains(Capabilities::ZERO_COPY_SEND);
+        Targets { sink: self.sink, stat: None, multishot, zero_copy }
+    }
+
     /// Puts `request` into the next ring entry, if there is one.
     ///
     /// # Safety
@@ -114,10 +125,11 @@ impl IoUring {
     /// As for [`Backend::start`], for requests that do not need a worker.
     #[inline]
     unsafe fn push(&mut self, token: Token, request: &Request, linked: bool) -> bool {
+        let targets = self.targets();
         let Some(entry) = self.ring.free() else { return false };
         let (user_data, stat) = self.table.admit(token, request, linked);
         // SAFETY: the caller answers for the request's pointers; the table keeps `stat` until the completion.
-        unsafe { lower(entry, request, Targets { sink: self.sink, stat }) };
+        unsafe { lower(entry, request, Targets { stat, ..targets }) };
         entry.set_user_data(user_data);
         if linked {
             entry.link();
@@ -129,13 +141,14 @@ impl IoUring {
 
     /// Puts requests whose time has come again back into the ring, as far as there is room.
     fn resubmit(&mut self) {
+        let targets = self.targets();
         while self.table.has_retries() {
             let Some(entry) = self.ring.free() else { return };
             let Some(retry) = self.table.next_retry() else { return };
             match retry.events {
                 Some(events) => entry.set_poll(retry.descriptor, events),
                 // SAFETY: the request has not completed, so its pointers are still the backend's.
-                None => unsafe { lower(entry, &retry.request, Targets { sink: self.sink, stat: retry.stat }) },
+                None => unsafe { lower(entry, &retry.request, Targets { stat: retry.stat, ..targets }) },
             }
             entry.set_user_data(retry.user_data);
             // SAFETY: just filled; see `push`.
@@ -219,10 +232,11 @@ impl IoUring {
         if !self.make_room()? {
             return Ok(false);
         }
+        let targets = self.targets();
         let Some(entry) = self.ring.free() else { return Ok(false) };
         let read = Request::EventWait { event: self.waker.descriptor() };
         // SAFETY: the request has no pointers, and `sink` is freed only after this read has ended.
-        unsafe { lower(entry, &read, Targets { sink: self.sink, stat: None }) };
+        unsafe { lower(entry, &read, targets) };
         entry.set_user_data(WAKE.to_bits());
         // SAFETY: just filled; the descriptor lives as long as `waker`.
         unsafe { self.ring.commit() };
@@ -238,10 +252,11 @@ impl IoUring {
         let mut ended = 0;
         ring.reap(|completed| {
             let token = Token::from_bits(completed.user_data);
-            if token.role() == role::OPERATION && completed.result >= 0 {
+            let plain = completed.result >= 0 && completed.flags & TELLING == 0;
+            if plain && token.role() == role::OPERATION {
                 ended += 1;
-                completions.push(Completion { token, result: completed.result, flags: 0 });
-            } else if let Some(completion) = table.settle(token, completed.result) {
+                completions.push(Completion::new(token, completed.result));
+            } else if let Some(completion) = table.settle(token, completed.result, completed.flags) {
                 completions.push(completion);
             }
         });

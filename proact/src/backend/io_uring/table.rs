@@ -8,7 +8,8 @@ use std::ptr::NonNull;
 
 use super::lower::{Again, again, awaited};
 use super::stat::{StatPool, Statx, metadata_of};
-use crate::backend::{Completion, RawAddress, Request, Token, role};
+use crate::backend::{Completion, RawAddress, Request, Token, flags, role};
+use crate::uring::{IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, IORING_NOTIF_USAGE_ZC_COPIED};
 
 /// The read of the wake descriptor.
 pub(super) const WAKE: Token = Token::new(0, 0).with_role(ROLE_WAKE);
@@ -60,6 +61,8 @@ struct Record {
     cancelled: bool,
     /// The readiness to await before the next try.
     events: Option<i16>,
+    /// What a send without a copy has come to, until the kernel gives its memory back.
+    sent: i32,
 }
 
 impl Record {
@@ -72,6 +75,7 @@ impl Record {
         linked: false,
         cancelled: false,
         events: None,
+        sent: 0,
     };
 
     /// Takes a copy of `request`, word by word: it has just been written that way, and wider reads, which a plain copy
@@ -182,7 +186,7 @@ impl Table {
     /// Decides about everything but an operation's success: what a failure means, and what the backend's own entries
     /// say. Returns the completion to pass on, if that is one.
     #[cold]
-    pub(super) fn settle(&mut self, token: Token, result: i32) -> Option<Completion> {
+    pub(super) fn settle(&mut self, token: Token, result: i32, said: u32) -> Option<Completion> {
         match token.role() {
             ROLE_WAKE => {
                 self.wake_armed = false;
@@ -191,11 +195,34 @@ impl Table {
             // Found (0), or already running and interrupted (EALREADY): the request's own completion tells the rest.
             ROLE_CANCEL if result != -libc::ENOENT => None,
             ROLE_CANCEL => Some(missed(token)),
+            _ if said & (IORING_CQE_F_MORE | IORING_CQE_F_NOTIF) != 0 => self.settle_part(token, result, said),
             _ => {
                 let result = self.judge(token, result)?;
                 Some(self.finish(token, result))
             }
         }
+    }
+
+    /// One of several completions of a request: a multishot one that goes on, or a send whose memory the kernel has
+    /// still to give back, or has given back.
+    fn settle_part(&mut self, token: Token, result: i32, said: u32) -> Option<Completion> {
+        let record = &mut self.records[token.slot() as usize];
+        if said & IORING_CQE_F_NOTIF != 0 {
+            let sent = std::mem::replace(&mut record.sent, 0);
+            let sent = self.judge(token, sent)?;
+            let mut completion = self.finish(token, sent);
+            if result as u32 & IORING_NOTIF_USAGE_ZC_COPIED == 0 && sent > 0 {
+                completion.flags |= flags::ZERO_COPY;
+            }
+            return Some(completion);
+        }
+        if let Request::Send { .. } = record.request {
+            record.sent = result;
+            if result < 0 {
+                return None; // the end tells it
+            }
+        }
+        Some(Completion { token, result, flags: flags::MORE })
     }
 
     /// The result that ends the request, or `None` when it will be tried again.
@@ -238,7 +265,7 @@ impl Table {
             // SAFETY: from this pool, and the kernel's no more: its entry has completed.
             unsafe { self.stats.put(stat) };
         }
-        if let (true, Request::Accept { peer, .. }) = (result < 0, record.request) {
+        if let (true, Request::Accept { peer, multishot: false, .. }) = (result < 0, record.request) {
             // SAFETY: the backend's until the completion that is made here.
             unsafe { (*peer).length = RawAddress::EMPTY.length };
         }

@@ -50,7 +50,7 @@ impl Progress {
 pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Option<i32> {
     let result = match *request {
         Request::EventWait { event } => wait_event(event),
-        Request::Accept { listener, peer } => {
+        Request::Accept { listener, peer, .. } => {
             debug_assert!(never_blocks(listener), "a listener without O_NONBLOCK would hold the poll thread");
             // SAFETY: the caller's promise, passed on.
             unsafe { accept(listener, peer) }
@@ -61,7 +61,7 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
             // SAFETY: the caller's promise; `done + left` does not exceed `length`.
             unsafe { libc::recv(socket.fd(), buffer.add(done).cast(), left, libc::MSG_DONTWAIT) }
         }),
-        Request::Send { socket, buffer, length, exact, more } => {
+        Request::Send { socket, buffer, length, exact, more, .. } => {
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
             transfer(length, exact, progress, |done, left| {
                 // SAFETY: the caller's promise; `done + left` does not exceed `length`.
