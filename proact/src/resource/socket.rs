@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use super::{Address, Home, Resource};
 use crate::backend::Descriptor;
-#[cfg(not(unix))]
-use crate::status::Code;
-use crate::status::{Operation, Result, Status};
+use crate::status::{Code, Operation, Result, Status};
 
 pub use self::options::{KeepAlive, SocketOptions};
 
@@ -111,6 +109,16 @@ impl Socket {
 
     pub(crate) fn resource(&self) -> &Resource {
         &self.resource
+    }
+
+    /// What an operation asks that is for sockets of one kind alone.
+    pub(crate) fn check_type(&self, kind: SocketType, operation: Operation) -> Result<()> {
+        let why = match (self.kind == kind, kind) {
+            (true, _) => return Ok(()),
+            (_, SocketType::Stream) => "the socket carries datagrams, not a stream",
+            (_, SocketType::Datagram) => "the socket carries a stream, not datagrams",
+        };
+        Err(Status::new(Code::InvalidArgument, operation).with_message(why))
     }
 
     /// The socket has a peer: from now on a stream's failures are final.

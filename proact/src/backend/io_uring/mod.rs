@@ -92,6 +92,8 @@ impl IoUring {
             | Request::Connect { .. }
             | Request::Receive { .. }
             | Request::Send { .. }
+            | Request::SendMessage { .. }
+            | Request::ReceiveMessage { .. }
             | Request::Close { .. } => false,
             Request::Truncate { .. } => {
                 !self.capabilities.contains(Capabilities::KERNEL_TRUNCATE | Capabilities::KERNEL_FILES)

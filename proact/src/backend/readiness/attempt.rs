@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::Interest;
 use crate::backend::workers::{borrow, outcome_of, retried};
-use crate::backend::{Descriptor, RawAddress, Request, TRANSFER_MAX};
+use crate::backend::{Descriptor, RawAddress, RawMessage, Request, TRANSFER_MAX};
 
 /// The descriptor that a request waits for, and the side of it, when it is one that waits for readiness.
 pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
@@ -15,7 +15,9 @@ pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
         Request::EventWait { event } => Some((event, Interest::READABLE)),
         Request::Accept { listener, .. } => Some((listener, Interest::READABLE)),
         Request::Receive { socket, .. } => Some((socket, Interest::READABLE)),
+        Request::ReceiveMessage { socket, .. } => Some((socket, Interest::READABLE)),
         Request::Connect { socket, .. } => Some((socket, Interest::WRITABLE)),
+        Request::SendMessage { socket, .. } => Some((socket, Interest::WRITABLE)),
         Request::Send { socket, .. } => Some((socket, Interest::WRITABLE)),
         _ => None,
     }
@@ -68,6 +70,17 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
                 unsafe { libc::send(socket.fd(), buffer.add(done).cast(), left, flags) }
             })
         }
+        Request::SendMessage { socket, message, more, .. } => {
+            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+            // SAFETY: the caller's promise, passed on.
+            let header = unsafe { RawMessage::header(message, false) };
+            // SAFETY: the header was just made, and what it points to is the caller's promise.
+            retried(|| unsafe { libc::sendmsg(socket.fd(), header, flags) })
+        }
+        Request::ReceiveMessage { socket, message, .. } => {
+            // SAFETY: the caller's promise, passed on.
+            unsafe { receive_message(socket, message) }
+        }
         _ => unreachable!("{request:?} does not wait for readiness"),
     };
     match result {
@@ -75,6 +88,24 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
         Err(Errno::AGAIN) => None,
         Err(errno) => Some(-errno.raw_os_error()),
     }
+}
+
+/// An exact one may come short here: the engine asks for the rest.
+///
+/// # Safety
+///
+/// `message` and what it points to are valid, and exclusively the backend's.
+unsafe fn receive_message(socket: Descriptor, message: *mut RawMessage) -> Result<i32, Errno> {
+    // SAFETY: the caller's promise, passed on.
+    let header = unsafe { RawMessage::header(message, true) };
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the header was just made, and what it points to is the caller's promise.
+    let result = retried(|| unsafe { libc::recvmsg(socket.fd(), header, flags) });
+    if result.is_ok() {
+        // SAFETY: the caller's promise; the kernel is done with it.
+        unsafe { RawMessage::received(message) };
+    }
+    result
 }
 
 fn wait_event(event: Descriptor) -> Result<i32, Errno> {

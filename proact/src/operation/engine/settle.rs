@@ -204,6 +204,11 @@ impl Engine {
 
     /// The result may be a count of bytes: an exact transfer that came short goes on.
     fn settle_count(&mut self, slot: u32, result: i32) {
+        if result == 0 && self.transfer(slot).length > 0 {
+            if let Some(status) = self.kept_failure(slot) {
+                return self.fail(slot, status);
+            }
+        }
         if self.table(slot).multishot {
             self.count_bytes(slot, result);
             return self.settle_multishot(slot, result.into());
@@ -218,11 +223,6 @@ impl Engine {
         let progress = entry.progress;
         debug_assert!(progress <= transfer.length);
         if !transfer.exact || progress >= transfer.length {
-            if result == 0 && transfer.length > 0 {
-                if let Some(status) = self.kept_failure(slot) {
-                    return self.fail(slot, status);
-                }
-            }
             return self.succeed(slot, progress as i64);
         }
         if result == 0 {
