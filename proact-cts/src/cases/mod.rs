@@ -5,6 +5,7 @@ use crate::harness::Case;
 pub mod cancel;
 pub mod chain;
 pub mod cost;
+pub mod datagram;
 pub mod deadline;
 pub mod error;
 pub mod event;
@@ -12,6 +13,7 @@ pub mod file;
 pub mod group;
 pub mod lifetime;
 pub mod lowered;
+pub mod message_io;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
@@ -31,6 +33,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("file", file::CASES),
     ("socket", socket::CASES),
     ("stream", stream::CASES),
+    ("datagram", datagram::CASES),
+    ("message_io", message_io::CASES),
     ("semaphore", semaphore::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
