@@ -258,6 +258,11 @@ pub enum Request {
     /// Receive. Completes with the count, 0 at the end of the stream. `exact` lets the kernel go on until `length` is
     /// whole (`MSG_WAITALL`); a backend that cannot may complete short: the engine goes on.
     Receive { socket: Descriptor, buffer: *mut u8, length: usize, exact: bool },
+    /// Receive into a buffer of the source's, taken when there is something to put into it. Completes with the count, 0
+    /// at the end of the stream, and the buffer ([`flags::BUFFER`]); with `-ENOBUFS` when the source has none.
+    /// `multishot`: the backend may go on, see [`flags::MORE`]. A backend that needs the
+    /// source for longer than the request keeps a count of its own.
+    ReceivePooled { socket: Descriptor, source: *const Arc<dyn BufferSource>, multishot: bool },
     /// Send; never raises SIGPIPE. Completes with the count; `exact` as for `Receive`. `more`: more follows at once
     /// (`MSG_MORE`). `zero_copy`: without copying, where that can be done; see [`flags::MORE`].
     Send { socket: Descriptor, buffer: *const u8, length: usize, exact: bool, more: bool, zero_copy: bool },
