@@ -299,6 +299,7 @@ pub enum Request {
 
 /// A buffer that a backend took from a [`BufferSource`]. A plain value; whoever took it answers for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code)] // until a request names one
 pub struct RawBuffer {
     /// Its number in its source, from 0.
     pub index: u32,
@@ -318,6 +319,7 @@ pub struct RawBuffer {
 ///
 /// No buffer is handed out twice before it was put back, not even by another call of another thread; its memory is
 /// valid, initialised, and no one else's, until then and as long as the source lives.
+#[allow(dead_code)] // until a request names one
 pub unsafe trait BufferSource: Send + Sync {
     /// Names the source in this process: no other one has it, also later.
     fn id(&self) -> u64;
