@@ -15,6 +15,7 @@ pub mod lowered;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
+pub mod pooled;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
@@ -43,6 +44,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("mixed", mixed::CASES),
     ("multishot", multishot::CASES),
     ("deadline", deadline::CASES),
+    ("pooled", pooled::CASES),
     ("scope", scope::CASES),
     ("group", group::CASES),
 ];

@@ -180,7 +180,9 @@ impl IoUring {
             match retry.events {
                 Some(events) => entry.set_poll(retry.descriptor, events),
                 // SAFETY: the request has not completed, so its pointers are still the backend's.
-                None => unsafe { lower(entry, &retry.request, Targets { stat: retry.stat, group: retry.group, ..targets }) },
+                None => unsafe {
+                    lower(entry, &retry.request, Targets { stat: retry.stat, group: retry.group, ..targets })
+                },
             }
             entry.set_user_data(retry.user_data);
             // SAFETY: just filled; see `push`.
