@@ -135,6 +135,14 @@ pub enum Operation {
     FileSetAttributes,
     DirectoryMake,
     DirectoryList,
+    RegionCreate,
+    RegionCopy,
+    SlabCreate,
+    PoolCreate,
+    BufferAcquire,
+    BufferRelease,
+    BufferRegister,
+    BufferUnregister,
 }
 
 impl Operation {
@@ -184,6 +192,14 @@ impl Operation {
             Operation::FileSetAttributes => "set attributes",
             Operation::DirectoryMake => "make directory",
             Operation::DirectoryList => "list directory",
+            Operation::RegionCreate => "create region",
+            Operation::RegionCopy => "copy to or from region",
+            Operation::SlabCreate => "create slab",
+            Operation::PoolCreate => "create buffer pool",
+            Operation::BufferAcquire => "acquire buffer",
+            Operation::BufferRelease => "release buffer",
+            Operation::BufferRegister => "register buffers",
+            Operation::BufferUnregister => "unregister buffers",
         }
     }
 }

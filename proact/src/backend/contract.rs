@@ -262,6 +262,11 @@ pub enum Request {
     /// Receive. Completes with the count, 0 at the end of the stream. `exact` lets the kernel go on until `length` is
     /// whole (`MSG_WAITALL`); a backend that cannot may complete short: the engine goes on.
     Receive { socket: Descriptor, buffer: *mut u8, length: usize, exact: bool },
+    /// Receive into a buffer of the source's, taken when there is something to put into it. Completes with the count, 0
+    /// at the end of the stream, and the buffer ([`flags::BUFFER`]); with `-ENOBUFS` when the source has none.
+    /// `multishot`: the backend may go on, see [`flags::MORE`]. A backend that needs the
+    /// source for longer than the request keeps a count of its own.
+    ReceivePooled { socket: Descriptor, source: *const Arc<dyn BufferSource>, multishot: bool },
     /// Send; never raises SIGPIPE. Completes with the count; `exact` as for `Receive`. `more`: more follows at once
     /// (`MSG_MORE`). `zero_copy`: without copying, where that can be done; see [`flags::MORE`].
     Send { socket: Descriptor, buffer: *const u8, length: usize, exact: bool, more: bool, zero_copy: bool },
@@ -304,6 +309,7 @@ pub enum Request {
 
 /// A buffer that a backend took from a [`BufferSource`]. A plain value; whoever took it answers for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code)] // until a request names one
 pub struct RawBuffer {
     /// Its number in its source, from 0.
     pub index: u32,
@@ -323,6 +329,7 @@ pub struct RawBuffer {
 ///
 /// No buffer is handed out twice before it was put back, not even by another call of another thread; its memory is
 /// valid, initialised, and no one else's, until then and as long as the source lives.
+#[allow(dead_code)] // until a request names one
 pub unsafe trait BufferSource: Send + Sync {
     /// Names the source in this process: no other one has it, also later.
     fn id(&self) -> u64;

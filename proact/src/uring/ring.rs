@@ -269,6 +269,11 @@ impl Ring {
         unsafe { self.shared_cq_head.as_ref() }.store(head, Ordering::Release);
     }
 
+    /// The ring's own descriptor, for registrations.
+    pub(super) fn raw_fd(&self) -> i32 {
+        self.fd.as_raw_fd()
+    }
+
     /// Whether sends without a copy report what the kernel did (Linux 6.2, told by a feature of 6.3).
     pub(crate) fn reports_copies(&self) -> bool {
         self.reports_copies

@@ -6,7 +6,7 @@ use super::stat::{MASK, Statx};
 use crate::atomic::AtomicU64;
 use crate::backend::workers::perform::open_flags;
 use crate::backend::{RawMessage, Request, TRANSFER_MAX};
-use crate::uring::{Entry, IORING_ACCEPT_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE, Op};
+use crate::uring::{Entry, IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE, Op};
 
 /// Where the kernel writes what the request itself has no place for.
 #[derive(Clone, Copy)]
@@ -15,6 +15,8 @@ pub(super) struct Targets {
     pub(super) sink: NonNull<AtomicU64>,
     /// The answer of a stat; there for exactly those requests.
     pub(super) stat: Option<NonNull<Statx>>,
+    /// The group of buffers that a pooled receive takes from.
+    pub(super) group: u16,
     /// Whether requests that ask for it may go on in the kernel after their first completion.
     pub(super) multishot: bool,
     /// Whether sends that ask for it leave without a copy.
@@ -72,6 +74,13 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
         Request::Receive { socket, buffer, length, exact } => {
             let flags = if exact { libc::MSG_WAITALL } else { 0 };
             entry.set(Op::IORING_OP_RECV, socket.fd(), 0, buffer as u64, clamp(length), flags as u32);
+        }
+        Request::ReceivePooled { socket, multishot, .. } => {
+            entry.set(Op::IORING_OP_RECV, socket.fd(), 0, 0, 0, 0);
+            entry.select_buffer(targets.group);
+            if multishot && targets.multishot {
+                entry.set_priority(IORING_RECV_MULTISHOT);
+            }
         }
         Request::Send { socket, buffer, length, exact, more, zero_copy } => {
             let mut flags = libc::MSG_NOSIGNAL;
@@ -180,9 +189,9 @@ pub(super) fn again(request: &Request, errno: i32) -> Again {
         (libc::EAGAIN, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Read { .. }) => {
             Again::WhenReady(libc::POLLIN)
         }
-        (libc::EAGAIN, R::ReceiveMessage { .. }) => Again::WhenReady(libc::POLLIN),
+        (libc::EAGAIN, R::ReceivePooled { .. } | R::ReceiveMessage { .. }) => Again::WhenReady(libc::POLLIN),
+        (libc::EINTR, R::ReceivePooled { .. } | R::ReceiveMessage { .. } | R::SendMessage { .. }) => Again::Now,
         (libc::EAGAIN, R::Send { .. } | R::SendMessage { .. } | R::Write { .. }) => Again::WhenReady(libc::POLLOUT),
-        (libc::EINTR, R::SendMessage { .. } | R::ReceiveMessage { .. }) => Again::Now,
         (libc::EINTR, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Send { .. }) => Again::Now,
         (libc::EINTR, R::Open { .. } | R::Read { .. } | R::Write { .. } | R::Sync { .. }) => Again::Now,
         (libc::EINTR, R::StatFile { .. } | R::StatPath { .. } | R::Truncate { .. } | R::Allocate { .. }) => Again::Now,
@@ -198,6 +207,7 @@ pub(super) fn awaited(request: &Request) -> i32 {
         Request::Connect { socket, .. } => socket.fd(),
         Request::Receive { socket, .. } | Request::Send { socket, .. } => socket.fd(),
         Request::ReceiveMessage { socket, .. } | Request::SendMessage { socket, .. } => socket.fd(),
+        Request::ReceivePooled { socket, .. } => socket.fd(),
         Request::Read { file, .. } | Request::Write { file, .. } => file.fd(),
         _ => -1,
     }

@@ -128,6 +128,7 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
         | Request::Accept { .. }
         | Request::Connect { .. }
         | Request::Receive { .. }
+        | Request::ReceivePooled { .. }
         | Request::Send { .. }
         | Request::SendMessage { .. }
         | Request::ReceiveMessage { .. } => {

@@ -4,11 +4,13 @@ use std::ptr::NonNull;
 
 use super::entry::{Flags, Phase};
 use super::record::{Left, NIL};
+use super::starved::ENOBUFS;
 use super::{BY_ENGINE, Engine};
 use crate::backend::{Completion, flags, role};
 use crate::operation::context::Context;
 use crate::operation::kind::{Class, Flow};
 use crate::operation::op::{Ended, Header, Vtable, failure};
+use crate::operation::pooled::{BUFFER_SHIFT, BUFFERED};
 use crate::resource::Lane;
 use crate::status::{Code, Result, Status};
 
@@ -90,6 +92,10 @@ impl Engine {
         if completion.flags & flags::ZERO_COPY != 0 {
             entry.flags.insert(Flags::ZERO_COPY);
         }
+        if let Some(buffer) = completion.buffer() {
+            let value = i64::from(completion.result) | i64::from(buffer) << BUFFER_SHIFT | BUFFERED;
+            return self.settle_pooled(slot, completion.result, value, more);
+        }
         if more && multishot {
             self.count_bytes(slot, completion.result);
             return self.deliver_more(slot, completion.result.into());
@@ -113,6 +119,19 @@ impl Engine {
         // SAFETY: the operation is in flight, and its table is its own; it looks at the operation, and nothing here
         // changes it meanwhile.
         unsafe { (table.more)(raw, ended, &mut Context { engine: self }) };
+    }
+
+    /// Settles a receive into a buffer that the backend took: `value` names it.
+    fn settle_pooled(&mut self, slot: u32, result: i32, value: i64, more: bool) {
+        self.count_bytes(slot, result);
+        if more {
+            self.deliver_more(slot, value);
+        } else if self.table(slot).multishot {
+            self.settle_multishot(slot, value);
+        } else {
+            self.entries[slot as usize].progress = result as usize;
+            self.succeed(slot, value);
+        }
     }
 
     fn count_bytes(&mut self, slot: u32, result: i32) {
@@ -188,6 +207,9 @@ impl Engine {
     /// The backend says that an operation failed.
     #[cold]
     fn settle_error(&mut self, slot: u32, result: i32) {
+        if result == -ENOBUFS && self.starve(slot) {
+            return;
+        }
         if result != -ECANCELED {
             let status = failure(self.raw(slot), Code::from_os_error(-result), -result);
             return self.fail(slot, status);
