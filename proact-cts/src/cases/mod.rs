@@ -9,14 +9,18 @@ pub mod datagram;
 pub mod deadline;
 pub mod error;
 pub mod event;
+pub mod exchange;
+pub mod failure;
 pub mod file;
 pub mod group;
+pub mod import;
 pub mod lifetime;
 pub mod lowered;
 pub mod message_io;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
+pub mod options;
 pub mod pooled;
 pub mod remote;
 pub mod scope;
@@ -35,6 +39,10 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("socket", socket::CASES),
     ("stream", stream::CASES),
     ("datagram", datagram::CASES),
+    ("failure", failure::CASES),
+    ("exchange", exchange::CASES),
+    ("options", options::CASES),
+    ("import", import::CASES),
     ("message_io", message_io::CASES),
     ("semaphore", semaphore::CASES),
     ("chain", chain::CASES),

@@ -244,7 +244,15 @@ impl Socket {
             Shutdown::Send => std::net::Shutdown::Write,
             Shutdown::Both => std::net::Shutdown::Both,
         };
-        self.with_socket(Operation::SocketShutdown, |socket| socket.shutdown(how))
+        // Linux lets a Unix stream without a peer be shut down, and refuses it of every other socket.
+        let unix = self.domain == Domain::Unix && self.kind == SocketType::Stream;
+        let must_have_peer = unix && self.integer_option(libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0;
+        self.with_socket(Operation::SocketShutdown, |socket| {
+            if must_have_peer {
+                socket.peer_addr()?;
+            }
+            socket.shutdown(how)
+        })
     }
 
     /// Runs `f` with the socket's descriptor, which cannot be closed meanwhile. Fails with `FailedPrecondition` once
