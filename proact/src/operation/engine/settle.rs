@@ -226,6 +226,11 @@ impl Engine {
 
     /// The result may be a count of bytes: an exact transfer that came short goes on.
     fn settle_count(&mut self, slot: u32, result: i32) {
+        if result == 0 && self.transfer(slot).length > 0 {
+            if let Some(status) = self.kept_failure(slot) {
+                return self.fail(slot, status);
+            }
+        }
         if self.table(slot).multishot {
             self.count_bytes(slot, result);
             return self.settle_multishot(slot, result.into());
@@ -252,6 +257,16 @@ impl Engine {
         }
         entry.flags.remove(Flags::BY_KERNEL);
         self.issue(slot);
+    }
+
+    /// What a receive that comes to an end tells instead, when its stream has failed before.
+    #[cold]
+    fn kept_failure(&self, slot: u32) -> Option<Status> {
+        if self.transfer(slot).flow != Flow::Received {
+            return None;
+        }
+        // SAFETY: the operation still holds its resource.
+        unsafe { self.resource(slot)?.as_ref() }.failure().cloned()
     }
 
     #[cold]
@@ -327,6 +342,10 @@ impl Engine {
     /// [`Engine::finish`] of a failure.
     #[cold]
     fn fail(&mut self, slot: u32, status: Status) {
+        let status = match self.kept_failure(slot) {
+            Some(kept) if !status.is_cancelled() => kept,
+            _ => status,
+        };
         // Noted before the next in the stream's queue has its turn, which asks for it.
         self.note_failure(slot, &status);
         self.leave_lane(slot);
@@ -402,7 +421,8 @@ impl Engine {
         }
     }
 
-    /// A transfer that failed leaves its stream with a hole: later sends must not go.
+    /// A transfer that failed leaves its stream with a hole: later sends must not go. Datagrams have no such stream, and
+    /// a socket without a peer may still get one.
     fn note_failure(&mut self, slot: u32, status: &Status) {
         let Class::Kernel(lane) = self.table(slot).class else { return };
         let flow = self.transfer(slot).flow;
@@ -412,10 +432,13 @@ impl Engine {
         }
         let end_of_stream = status.code() == Code::OutOfRange && flow == Flow::Received;
         if let (Some(resource), false) = (self.resource(slot), end_of_stream) {
-            let torn =
-                torn.then(|| failure(self.raw(slot), Code::Aborted, 0).with_message("a send was cancelled midway"));
             // SAFETY: the operation still holds its resource.
-            unsafe { resource.as_ref() }.set_failure(torn.as_ref().unwrap_or(status));
+            let resource = unsafe { resource.as_ref() };
+            if resource.keeps_failures() {
+                let torn =
+                    torn.then(|| failure(self.raw(slot), Code::Aborted, 0).with_message("a send was cancelled midway"));
+                resource.set_failure(torn.as_ref().unwrap_or(status));
+            }
         }
     }
 
