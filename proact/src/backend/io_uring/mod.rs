@@ -23,6 +23,7 @@ use crate::backend::{
     Backend, BackendConfig, BackendCounters, Capabilities, Completion, DescriptorMode, Request, Start, Token, Wait,
     Wake, role,
 };
+use crate::fault;
 use crate::status::{Code, Operation, Result, Status};
 use crate::time::{Clock, Time};
 use crate::uring::{self, Op, Ring, RingOptions};
@@ -118,6 +119,7 @@ impl IoUring {
         let (user_data, stat) = self.table.admit(token, request, linked);
         // SAFETY: the caller answers for the request's pointers; the table keeps `stat` until the completion.
         unsafe { lower(entry, request, Targets { sink: self.sink, stat }) };
+        fault(entry, request);
         entry.set_user_data(user_data);
         if linked {
             entry.link();
@@ -424,6 +426,17 @@ impl Drop for IoUring {
             // SAFETY: made by `Box::leak` in `new`; no read into it is in the kernel any more.
             drop(unsafe { Box::from_raw(self.sink.as_ptr()) });
         }
+    }
+}
+
+/// Has `entry` fail, when a test asked for it. A close is left alone: its descriptor must go.
+#[inline(always)]
+fn fault(entry: &mut uring::Entry, request: &Request) {
+    if matches!(request, Request::Close { .. }) {
+        return;
+    }
+    if let Some(errno) = fault::entry() {
+        entry.set_failing(errno);
     }
 }
 
