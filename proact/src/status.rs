@@ -105,6 +105,8 @@ pub enum Operation {
     SemaphoreWait,
     SemaphoreSignal,
     Sequence,
+    Group,
+    Interval,
     SocketCreate,
     SocketBind,
     SocketListen,
@@ -127,6 +129,14 @@ pub enum Operation {
     FileSetAttributes,
     DirectoryMake,
     DirectoryList,
+    RegionCreate,
+    RegionCopy,
+    SlabCreate,
+    PoolCreate,
+    BufferAcquire,
+    BufferRelease,
+    BufferRegister,
+    BufferUnregister,
 }
 
 impl Operation {
@@ -146,6 +156,8 @@ impl Operation {
             Operation::SemaphoreWait => "semaphore wait",
             Operation::SemaphoreSignal => "semaphore signal",
             Operation::Sequence => "sequence",
+            Operation::Group => "group",
+            Operation::Interval => "interval",
             Operation::SocketCreate => "create socket",
             Operation::SocketBind => "bind",
             Operation::SocketListen => "listen",
@@ -168,6 +180,14 @@ impl Operation {
             Operation::FileSetAttributes => "set attributes",
             Operation::DirectoryMake => "make directory",
             Operation::DirectoryList => "list directory",
+            Operation::RegionCreate => "create region",
+            Operation::RegionCopy => "copy to or from region",
+            Operation::SlabCreate => "create slab",
+            Operation::PoolCreate => "create buffer pool",
+            Operation::BufferAcquire => "acquire buffer",
+            Operation::BufferRelease => "release buffer",
+            Operation::BufferRegister => "register buffers",
+            Operation::BufferUnregister => "unregister buffers",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! told of the outcome by [`Complete`]. Submit moves it in, the final callback moves it back.
 
 mod batch;
+mod cancel;
 mod chain;
 mod close;
 mod context;
@@ -11,28 +12,35 @@ mod directory;
 pub(crate) mod engine;
 mod event;
 mod file;
+mod group;
 mod identity;
+mod interval;
 mod kind;
 mod nop;
 mod op;
 mod path;
+mod scope;
 mod semaphore;
 mod sequence;
 mod socket;
 mod timer;
 
 pub use batch::{Batch, Refused};
+pub use cancel::{CancelAll, CancelTarget};
 pub use chain::{Chain, Lowering};
 pub use close::Close;
 pub use context::Context;
 pub use directory::{ListDirectory, MakeDirectory, Remove, Rename};
 pub use event::EventWait;
 pub use file::{Allocate, Open, Read, SetAttributes, Stat, StatPath, Sync, Truncate, Write};
+pub use group::Group;
 pub use identity::OperationId;
+pub use interval::Interval;
 pub use kind::Kind;
 pub use nop::Nop;
-pub use op::{AnyOp, Complete, Op, Outcome};
+pub use op::{AnyOp, Complete, Op, Outcome, Terminal};
+pub use scope::Scope;
 pub use semaphore::{Reached, SemaphoreSignal, SemaphoreWait, WaitMode};
 pub use sequence::{Sequence, Step};
-pub use socket::{Accept, Accepted, Connect, Receive, Send};
+pub use socket::{Accept, AcceptMany, Accepted, Connect, Receive, ReceiveMany, Send};
 pub use timer::Timer;

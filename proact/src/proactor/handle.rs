@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::Capabilities;
 use crate::operation::engine::Shared;
-use crate::operation::{Batch, Context, OperationId, Refused};
+use crate::operation::{Batch, Context, OperationId, Refused, Scope};
 use crate::resource::{Address, Domain, Socket, SocketOptions};
 use crate::status::Result;
 use crate::sync::Event;
@@ -64,6 +64,11 @@ impl Handle {
     /// What the backend does better than the portable path: detected and allowed.
     pub fn capabilities(&self) -> Capabilities {
         self.shared.capabilities
+    }
+
+    /// Makes a scope: operations that can be ended together.
+    pub fn scope(&self) -> Scope {
+        Scope::new(self.shared.home)
     }
 
     /// Makes an event.

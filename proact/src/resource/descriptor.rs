@@ -104,13 +104,17 @@ impl Resource {
         let _ = self.failure.set(status.clone());
     }
 
+    /// Whether it is a resource of the proactor at `home`.
+    pub(crate) fn check_home(&self, home: Home, operation: Operation) -> Result<()> {
+        if self.home.proactor == home.proactor {
+            return Ok(());
+        }
+        Err(Status::new(Code::InvalidArgument, operation).with_message("the resource belongs to another proactor"))
+    }
+
     /// What submit checks: the right home, and not closing.
     pub(crate) fn check(&self, home: Home, operation: Operation) -> Result<()> {
-        if self.home.proactor != home.proactor {
-            return Err(
-                Status::new(Code::InvalidArgument, operation).with_message("the resource belongs to another proactor")
-            );
-        }
+        self.check_home(home, operation)?;
         if self.is_closing() {
             return Err(Status::new(Code::FailedPrecondition, operation).with_message("the resource is being closed"));
         }

@@ -25,6 +25,8 @@ pub(crate) struct Completed {
     pub(crate) user_data: u64,
     /// A count, or a negated error number.
     pub(crate) result: i32,
+    /// `IORING_CQE_F_*`.
+    pub(crate) flags: u32,
 }
 
 /// A ring, enabled and owned by the thread that made it.
@@ -51,6 +53,7 @@ pub(crate) struct Ring {
     enters: u64,
     accepted: u64,
     no_array: bool,
+    reports_copies: bool,
     registered: Option<u32>,
     // Unmapped before the descriptor is closed.
     _queues: Mapping,
@@ -103,6 +106,7 @@ impl Ring {
             enters: 0,
             accepted: 0,
             no_array,
+            reports_copies: params.features & raw::IORING_FEAT_REG_REG_RING != 0,
             registered,
             _queues: queues,
             _entries: entries,
@@ -130,7 +134,7 @@ impl Ring {
             }
         }
         (self.enters, self.accepted) = (0, 0);
-        if back == Some(Completed { user_data: MARK, result: 0 }) { Ok(()) } else { Err(libc::EIO) }
+        if back.is_some_and(|back| (back.user_data, back.result) == (MARK, 0)) { Ok(()) } else { Err(libc::EIO) }
     }
 
     /// Entries that can still be filled before the next [`Ring::enter`].
@@ -271,7 +275,8 @@ impl Ring {
             // and does not touch it again before the head has passed it.
             let completed = unsafe {
                 let completion = self.completions.add(index).as_ptr();
-                Completed { user_data: (*completion).user_data, result: (*completion).res }
+                let (result, flags) = ((*completion).res, (*completion).flags);
+                Completed { user_data: (*completion).user_data, result, flags }
             };
             head = head.wrapping_add(1);
             take(completed);
@@ -279,6 +284,16 @@ impl Ring {
         self.cq_head = head;
         // SAFETY: points into the mapped queues. Release: they were read before the kernel may overwrite them.
         unsafe { self.shared_cq_head.as_ref() }.store(head, Ordering::Release);
+    }
+
+    /// The ring's own descriptor, for registrations.
+    pub(super) fn raw_fd(&self) -> i32 {
+        self.fd.as_raw_fd()
+    }
+
+    /// Whether sends without a copy report what the kernel did (Linux 6.2, told by a feature of 6.3).
+    pub(crate) fn reports_copies(&self) -> bool {
+        self.reports_copies
     }
 
     /// Rewrites the rest of a chain that the kernel took only the beginning of.

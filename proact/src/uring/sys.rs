@@ -33,6 +33,9 @@ const _: () = {
 /// The flag that links an entry to the next; `linux-raw-sys` has only its bit number.
 pub(super) const IOSQE_IO_LINK: u8 = 1 << (raw::io_uring_sqe_flags_bit::IOSQE_IO_LINK_BIT as u8);
 
+/// The flag that leaves the choice of the buffer to the kernel.
+pub(super) const IOSQE_BUFFER_SELECT: u8 = 1 << (raw::io_uring_sqe_flags_bit::IOSQE_BUFFER_SELECT_BIT as u8);
+
 /// `IO_URING_OP_SUPPORTED` of the probe, which `linux-raw-sys` does not carry.
 pub(super) const IO_URING_OP_SUPPORTED: u16 = 1;
 

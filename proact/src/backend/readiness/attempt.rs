@@ -1,13 +1,14 @@
 //! One try of one request, without blocking.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::Interest;
 use crate::backend::workers::{borrow, outcome_of, retried};
-use crate::backend::{Descriptor, RawAddress, Request, TRANSFER_MAX};
+use crate::backend::{BufferSource, Completion, Descriptor, RawAddress, Request, TRANSFER_MAX, Token, flags};
 use crate::fault;
 
 /// The descriptor that a request waits for, and the side of it, when it is one that waits for readiness.
@@ -15,7 +16,7 @@ pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
     match *request {
         Request::EventWait { event } => Some((event, Interest::READABLE)),
         Request::Accept { listener, .. } => Some((listener, Interest::READABLE)),
-        Request::Receive { socket, .. } => Some((socket, Interest::READABLE)),
+        Request::Receive { socket, .. } | Request::ReceivePooled { socket, .. } => Some((socket, Interest::READABLE)),
         Request::Connect { socket, .. } => Some((socket, Interest::WRITABLE)),
         Request::Send { socket, .. } => Some((socket, Interest::WRITABLE)),
         _ => None,
@@ -29,12 +30,20 @@ pub(super) struct Progress {
     bytes: usize,
     /// The kernel is connecting: the next try asks how that went.
     connecting: bool,
+    /// The buffer that was taken from a pool and filled.
+    buffer: Option<u32>,
 }
 
 impl Progress {
     /// Bytes of an exact transfer that have moved, as a result.
     pub(super) fn moved(self) -> i32 {
         self.bytes as i32 // at most `TRANSFER_MAX`
+    }
+
+    /// The completion of a request that came to `result`.
+    pub(super) fn completion(self, token: Token, result: i32) -> Completion {
+        let flags = self.buffer.map_or(0, |index| flags::BUFFER | index << flags::BUFFER_SHIFT);
+        Completion { token, result, flags }
     }
 }
 
@@ -51,7 +60,7 @@ impl Progress {
 pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Option<i32> {
     let result = match *request {
         Request::EventWait { event } => wait_event(event),
-        Request::Accept { listener, peer } => {
+        Request::Accept { listener, peer, .. } => {
             debug_assert!(never_blocks(listener), "a listener without O_NONBLOCK would hold the poll thread");
             // SAFETY: the caller's promise, passed on.
             unsafe { accept(listener, peer) }
@@ -62,7 +71,9 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
             // SAFETY: the caller's promise; `done + left` does not exceed `length`.
             unsafe { libc::recv(socket.fd(), buffer.add(done).cast(), left, libc::MSG_DONTWAIT) }
         }),
-        Request::Send { socket, buffer, length, exact, more } => {
+        // SAFETY: the caller's promise, passed on.
+        Request::ReceivePooled { socket, source, .. } => unsafe { receive_pooled(socket, &*source, progress) },
+        Request::Send { socket, buffer, length, exact, more, .. } => {
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
             transfer(length, exact, progress, |done, left| {
                 // SAFETY: the caller's promise; `done + left` does not exceed `length`.
@@ -76,6 +87,20 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
         Err(Errno::AGAIN) => None,
         Err(errno) => Some(-errno.raw_os_error()),
     }
+}
+
+/// Receives into a buffer of `source`, which is taken only for as long as there is something to put into it.
+fn receive_pooled(socket: Descriptor, source: &Arc<dyn BufferSource>, progress: &mut Progress) -> Result<i32, Errno> {
+    let Some(buffer) = source.take() else { return Err(Errno::NOBUFS) };
+    let (pointer, length) = (buffer.pointer.cast(), buffer.length as usize);
+    // SAFETY: the buffer is this call's, and `length` bytes long.
+    let result = retried(|| unsafe { libc::recv(socket.fd(), pointer, length, libc::MSG_DONTWAIT) });
+    match result {
+        Ok(_) => progress.buffer = Some(buffer.index),
+        // SAFETY: taken above, and named by no completion.
+        Err(_) => unsafe { source.put(buffer.index) },
+    }
+    result
 }
 
 fn wait_event(event: Descriptor) -> Result<i32, Errno> {

@@ -137,6 +137,7 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
         | Request::Accept { .. }
         | Request::Connect { .. }
         | Request::Receive { .. }
+        | Request::ReceivePooled { .. }
         | Request::Send { .. } => {
             debug_assert!(false, "{request:?} would hold a worker for as long as a peer pleases");
             Err(Errno::OPNOTSUPP)

@@ -76,8 +76,8 @@ impl Engine {
             }
             Phase::Semaphore => self.cancel_wait(slot),
             Phase::Sequence => self.cancel_steps(slot),
-            // An end is on its way.
-            Phase::Closing | Phase::Ended => {}
+            // An end is on its way, or comes when the outcome before it has been told.
+            Phase::Closing | Phase::Ended | Phase::Rearm => {}
         }
     }
 

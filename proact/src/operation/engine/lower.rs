@@ -139,6 +139,9 @@ impl Engine {
 
     fn qualifies(&self, slot: u32, last: bool) -> bool {
         let Class::Kernel(lane) = self.table(slot).class else { return false };
+        if self.table(slot).multishot {
+            return false;
+        }
         let transfer = self.transfer(slot);
         if transfer.flow != Flow::None && !transfer.exact && !last {
             return false; // short would be a success here, and no one else would notice
