@@ -91,12 +91,12 @@ impl BufferRing {
         let mut register: raw::io_uring_buf_reg = unsafe { std::mem::zeroed() };
         register.bgid = self.group;
         // SAFETY: one structure, as this opcode reads.
-        let done =
-            unsafe { sys::register(ring.raw_fd(), Register::IORING_UNREGISTER_PBUF_RING, (&raw mut register).cast(), 1) };
+        let done = unsafe {
+            sys::register(ring.raw_fd(), Register::IORING_UNREGISTER_PBUF_RING, (&raw mut register).cast(), 1)
+        };
         if done.is_err() {
             // The kernel still knows the memory: it stays mapped.
             std::mem::forget(self.memory);
         }
     }
 }
-

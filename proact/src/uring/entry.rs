@@ -3,9 +3,7 @@
 use linux_raw_sys::io_uring as raw;
 pub(crate) use linux_raw_sys::io_uring::io_uring_op as Op;
 
-pub(crate) use linux_raw_sys::io_uring::{
-    IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE,
-};
+pub(crate) use linux_raw_sys::io_uring::{IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE};
 
 use super::sys::{IOSQE_BUFFER_SELECT, IOSQE_IO_LINK};
 
@@ -66,6 +64,12 @@ impl Entry {
     pub(crate) fn select_buffer(&mut self, group: u16) {
         self.0.flags |= IOSQE_BUFFER_SELECT;
         self.0.__bindgen_anon_4.buf_group = group;
+    }
+
+    /// Names the registered buffer that the memory lies in.
+    #[inline]
+    pub(crate) fn set_buffer(&mut self, index: u16) {
+        self.0.__bindgen_anon_4.buf_index = index;
     }
 
     /// What the completion will carry.

@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::ptr::NonNull;
 
 use super::lower::{Again, again, awaited};
-use super::stat::{StatPool, Statx, metadata_of};
 use super::pools::Pools;
+use super::stat::{StatPool, Statx, metadata_of};
 use crate::backend::{Completion, RawAddress, RawBuffer, Request, Token, flags, role};
 use crate::uring::{
-    IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, IORING_NOTIF_USAGE_ZC_COPIED, Ring,
+    IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, IORING_NOTIF_USAGE_ZC_COPIED,
+    Ring,
 };
 
 /// The read of the wake descriptor.
@@ -364,7 +365,8 @@ impl Table {
                 continue;
             }
             let mut request = record.request;
-            if let (Request::ReceivePooled { socket, source, .. }, None, None) = (request, record.group, record.events) {
+            if let (Request::ReceivePooled { socket, source, .. }, None, None) = (request, record.group, record.events)
+            {
                 // Readable, and no ring for the kernel to take from.
                 // SAFETY: a request's pointers are valid until its completion.
                 let Some(buffer) = record.buffer.take().or_else(|| unsafe { &*source }.take()) else {
@@ -412,6 +414,11 @@ impl Table {
     /// Sees to it that no request is tried again.
     pub(super) fn mark_all_cancelled(&mut self) {
         self.records.iter_mut().for_each(|record| record.cancelled = true);
+    }
+
+    /// Lets the next poll pass a completion on.
+    pub(super) fn know(&mut self, completion: Completion) {
+        self.known.push(completion);
     }
 
     /// Lets the next poll say that a cancel found nothing.
