@@ -147,3 +147,34 @@ impl From<i32> for Unpinned {
         if errno == libc::ENOMEM { Unpinned::LockLimit } else { Unpinned::Refused }
     }
 }
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    /// A table with one region of two and a half places from the third place on; no kernel knows of it.
+    fn table() -> FixedBuffers {
+        let (start, length, first) = (1 << 40, PLACE_MAX * 5 / 2, 3);
+        let mut places = vec![None; 10];
+        places[3..6].fill(Some(Piece { start, length, first }));
+        FixedBuffers { known: Registered::default(), places }
+    }
+
+    #[test]
+    fn bytes_of_a_region_longer_than_a_place_are_found_in_the_right_one() {
+        let (table, start) = (table(), 1usize << 40);
+        let find = |offset: usize, length| table.find(3, start + offset, length);
+        assert_eq!(find(0, 1), Some(3));
+        assert_eq!(find(0, PLACE_MAX), Some(3));
+        assert_eq!(find(PLACE_MAX - 1, 1), Some(3));
+        assert_eq!(find(PLACE_MAX - 1, 2), None, "in two places");
+        assert_eq!(find(PLACE_MAX, 4096), Some(4));
+        assert_eq!(find(PLACE_MAX * 5 / 2 - 1, 1), Some(5));
+        assert_eq!(find(PLACE_MAX * 5 / 2 - 1, 2), None, "past the end");
+        assert_eq!(find(0, 0), None, "nothing is nowhere");
+        assert_eq!(find(usize::MAX - start, 2), None, "around the end of all addresses");
+        assert_eq!(table.find(3, start - 1, 2), None, "before the beginning");
+        assert_eq!(table.find(4, start + PLACE_MAX, 1), None, "not the first place's number");
+        assert_eq!((table.find(2, start, 1), table.find(99, start, 1)), (None, None));
+    }
+}
