@@ -37,6 +37,11 @@ pub struct Cts {
 }
 
 impl Cts {
+    /// Another proactor of a case's configuration, for another thread.
+    pub fn beside(config: Configuration) -> Cts {
+        Cts::new(config, Arc::default())
+    }
+
     pub(crate) fn new(config: Configuration, stage: Arc<Mutex<String>>) -> Cts {
         let mut cts = Cts { config, proactor: None, folder: None, order: Arc::default(), stage };
         cts.rebuild(|builder| builder);

@@ -16,6 +16,7 @@ pub mod memory;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
+pub mod pooled;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
@@ -45,6 +46,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("mixed", mixed::CASES),
     ("multishot", multishot::CASES),
     ("deadline", deadline::CASES),
+    ("pooled", pooled::CASES),
     ("scope", scope::CASES),
     ("group", group::CASES),
 ];

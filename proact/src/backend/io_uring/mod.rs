@@ -25,6 +25,7 @@ use crate::backend::{
     Backend, BackendConfig, BackendCounters, Capabilities, Completion, DescriptorMode, Request, Start, Token, Wait,
     Wake, role,
 };
+use crate::fault;
 use crate::status::{Code, Operation, Result, Status};
 use crate::time::{Clock, Time};
 use crate::uring::{self, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, Op, Ring, RingOptions};
@@ -101,6 +102,8 @@ impl IoUring {
             | Request::Receive { .. }
             | Request::ReceivePooled { .. }
             | Request::Send { .. }
+            | Request::SendMessage { .. }
+            | Request::ReceiveMessage { .. }
             | Request::Close { .. } => false,
             Request::Truncate { .. } => {
                 !self.capabilities.contains(Capabilities::KERNEL_TRUNCATE | Capabilities::KERNEL_FILES)
@@ -180,6 +183,7 @@ impl IoUring {
         let (user_data, stat) = self.table.admit(token, request, linked);
         // SAFETY: the caller answers for the request's pointers; the table keeps `stat` until the completion.
         unsafe { lower(entry, request, Targets { stat, ..targets }) };
+        fault(entry, request);
         entry.set_user_data(user_data);
         if linked {
             entry.link();
@@ -529,6 +533,17 @@ impl Drop for IoUring {
             // The kernel may still fill a buffer of theirs.
             std::mem::forget(std::mem::take(&mut self.table.pools));
         }
+    }
+}
+
+/// Has `entry` fail, when a test asked for it. A close is left alone: its descriptor must go.
+#[inline(always)]
+fn fault(entry: &mut uring::Entry, request: &Request) {
+    if matches!(request, Request::Close { .. }) {
+        return;
+    }
+    if let Some(errno) = fault::entry() {
+        entry.set_failing(errno);
     }
 }
 

@@ -8,7 +8,10 @@ use rustix::io::Errno;
 
 use super::Interest;
 use crate::backend::workers::{borrow, outcome_of, retried};
-use crate::backend::{BufferSource, Completion, Descriptor, RawAddress, Request, TRANSFER_MAX, Token, flags};
+use crate::backend::{
+    BufferSource, Completion, Descriptor, RawAddress, RawMessage, Request, TRANSFER_MAX, Token, flags,
+};
+use crate::fault;
 
 /// The descriptor that a request waits for, and the side of it, when it is one that waits for readiness.
 pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
@@ -16,7 +19,9 @@ pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
         Request::EventWait { event } => Some((event, Interest::READABLE)),
         Request::Accept { listener, .. } => Some((listener, Interest::READABLE)),
         Request::Receive { socket, .. } | Request::ReceivePooled { socket, .. } => Some((socket, Interest::READABLE)),
+        Request::ReceiveMessage { socket, .. } => Some((socket, Interest::READABLE)),
         Request::Connect { socket, .. } => Some((socket, Interest::WRITABLE)),
+        Request::SendMessage { socket, .. } => Some((socket, Interest::WRITABLE)),
         Request::Send { socket, .. } => Some((socket, Interest::WRITABLE)),
         _ => None,
     }
@@ -79,6 +84,17 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
                 unsafe { libc::send(socket.fd(), buffer.add(done).cast(), left, flags) }
             })
         }
+        Request::SendMessage { socket, message, more, .. } => {
+            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+            // SAFETY: the caller's promise, passed on.
+            let header = unsafe { RawMessage::header(message, false) };
+            // SAFETY: the header was just made, and what it points to is the caller's promise.
+            retried(|| unsafe { libc::sendmsg(socket.fd(), header, flags) })
+        }
+        Request::ReceiveMessage { socket, message, .. } => {
+            // SAFETY: the caller's promise, passed on.
+            unsafe { receive_message(socket, message) }
+        }
         _ => unreachable!("{request:?} does not wait for readiness"),
     };
     match result {
@@ -102,10 +118,28 @@ fn receive_pooled(socket: Descriptor, source: &Arc<dyn BufferSource>, progress: 
     result
 }
 
+/// An exact one may come short here: the engine asks for the rest.
+///
+/// # Safety
+///
+/// `message` and what it points to are valid, and exclusively the backend's.
+unsafe fn receive_message(socket: Descriptor, message: *mut RawMessage) -> Result<i32, Errno> {
+    // SAFETY: the caller's promise, passed on.
+    let header = unsafe { RawMessage::header(message, true) };
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the header was just made, and what it points to is the caller's promise.
+    let result = retried(|| unsafe { libc::recvmsg(socket.fd(), header, flags) });
+    if result.is_ok() {
+        // SAFETY: the caller's promise; the kernel is done with it.
+        unsafe { RawMessage::received(message) };
+    }
+    result
+}
+
 fn wait_event(event: Descriptor) -> Result<i32, Errno> {
     debug_assert!(never_blocks(event), "an event without O_NONBLOCK would hold the poll thread");
     let event = borrow(&event)?;
-    rustix::io::retry_on_intr(|| rustix::io::read(event, &mut [0u8; 8])).map(|count| count as i32)
+    fault::retry_on_intr(|| rustix::io::read(event, &mut [0u8; 8])).map(|count| count as i32)
 }
 
 /// # Safety
@@ -137,7 +171,8 @@ unsafe fn connect(socket: Descriptor, address: *const RawAddress, progress: &mut
     // SAFETY: the caller's promise.
     let RawAddress { bytes, length } = unsafe { &*address };
     // SAFETY: `bytes` are valid for `length`, which the kernel checks against the largest address there is.
-    match outcome_of(unsafe { libc::connect(socket.fd(), bytes.as_ptr().cast(), *length) } as isize) {
+    let answer = outcome_of(unsafe { libc::connect(socket.fd(), bytes.as_ptr().cast(), *length) } as isize);
+    match fault::tried(|| answer) {
         // Under way; after EINTR too. EALREADY: an earlier, cancelled connect is, and this one joins it, as a blocking
         // connect would.
         Err(Errno::INPROGRESS | Errno::ALREADY | Errno::INTR) => {
@@ -156,7 +191,7 @@ fn connected(socket: Descriptor) -> Result<i32, Errno> {
     let socket = borrow(&socket)?;
     let mut watched = [PollFd::new(&socket, PollFlags::OUT)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    if rustix::io::retry_on_intr(|| rustix::event::poll(&mut watched, Some(&at_once)))? == 0 {
+    if fault::retry_on_intr(|| rustix::event::poll(&mut watched, Some(&at_once)))? == 0 {
         return Err(Errno::AGAIN);
     }
     rustix::net::sockopt::socket_error(socket)?.map(|()| 0)
@@ -175,7 +210,7 @@ fn transfer(
 ) -> Result<i32, Errno> {
     let length = length.min(TRANSFER_MAX);
     let done = progress.bytes;
-    match retried(|| call(done, length - done)) {
+    match retried(|| call(done, fault::shorten(length - done))) {
         Err(Errno::AGAIN) => Err(Errno::AGAIN),
         Err(errno) if done == 0 => Err(errno),
         Ok(0) | Err(_) => Ok(done as i32),
