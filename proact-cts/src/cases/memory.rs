@@ -8,7 +8,9 @@ use proact::memory::{
     Access, Allocation, BufferPool, Fixed, Lease, Part, Region, Registrable, Registrations, Sharing, Slab, Source,
     StableBytes, StableBytesMut,
 };
-use proact::operation::{Op, Read, Receive, Register, Registered, Send, Unregister, Write};
+use proact::operation::{
+    Op, Read, Receive, ReceivePooled, ReceiveVectored, Register, Registered, Send, SendVectored, Unregister, Write,
+};
 use proact::status::{Code, Result};
 
 use crate::bench::{Cts, eventually};
@@ -335,11 +337,17 @@ fn memory_that_io_may_not_touch_is_refused_at_submit(cts: &mut Cts) {
     let lease = || read_only.acquire().unwrap();
     let receive = cts.submit(Op::new(Receive::some(server.clone(), lease()), ()));
     assert_eq!(receive.unwrap_err().status.code(), Code::FailedPrecondition);
+    let scattered = cts.submit(Op::new(ReceiveVectored::exact(server.clone(), vec![lease()]), ()));
+    assert_eq!(scattered.unwrap_err().status.code(), Code::FailedPrecondition);
+    let pooled = cts.submit(Op::new(ReceivePooled::new(server.clone(), &read_only), ()));
+    assert_eq!(pooled.unwrap_err().status.code(), Code::FailedPrecondition);
     let read = cts.submit(Op::new(Read::some(file.clone(), 0, lease()), ()));
     assert_eq!(read.unwrap_err().status.code(), Code::FailedPrecondition);
     let lease = || write_only.acquire().unwrap();
     let send = cts.submit(Op::new(Send::some(client, lease()), ()));
     assert_eq!(send.unwrap_err().status.code(), Code::FailedPrecondition);
+    let gathered = cts.submit(Op::new(SendVectored::exact(server.clone(), vec![lease()]), ()));
+    assert_eq!(gathered.unwrap_err().status.code(), Code::FailedPrecondition);
     let write = cts.submit(Op::new(Write::some(file.clone(), 0, Part::new(lease(), 0..1)), ()));
     assert_eq!(write.unwrap_err().status.code(), Code::FailedPrecondition);
     assert_eq!((read_only.available(), write_only.available()), (1, 1), "the leases came back");

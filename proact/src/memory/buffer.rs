@@ -48,6 +48,13 @@ bitflags::bitflags! {
     }
 }
 
+/// Everything: the memory of whoever says nothing else.
+impl Default for Access {
+    fn default() -> Access {
+        Access::all()
+    }
+}
+
 impl Access {
     /// That memory of this access allows what an operation would do with it.
     pub(crate) fn check(self, wanted: Access, operation: Operation) -> Result {
