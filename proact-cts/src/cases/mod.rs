@@ -12,6 +12,7 @@ pub mod file;
 pub mod group;
 pub mod lifetime;
 pub mod lowered;
+pub mod memory;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
@@ -43,6 +44,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("remote", remote::CASES),
     ("cost", cost::CASES),
     ("error", error::CASES),
+    ("memory", memory::CASES),
     ("mixed", mixed::CASES),
     ("multishot", multishot::CASES),
     ("deadline", deadline::CASES),

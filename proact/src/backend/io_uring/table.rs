@@ -427,6 +427,11 @@ impl Table {
         self.records.iter_mut().for_each(|record| record.cancelled = true);
     }
 
+    /// Lets the next poll pass a completion on.
+    pub(super) fn know(&mut self, completion: Completion) {
+        self.known.push(completion);
+    }
+
     /// Lets the next poll say that a cancel found nothing.
     pub(super) fn cancel_missed(&mut self, token: Token) {
         self.known.push(missed(token));

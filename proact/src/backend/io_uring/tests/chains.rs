@@ -18,9 +18,9 @@ fn chain_runs_whole_in_one_enter() {
     let file = descriptor(&file);
     let mut buffer = [0u8; 5];
     let tokens = driver.chain([
-        Request::Write { file, offset: 0, buffer: b"linked".as_ptr(), length: 6 },
+        Request::Write { file, offset: 0, buffer: b"linked".as_ptr(), length: 6, fixed: None },
         Request::Sync { file, data_only: true },
-        Request::Read { file, offset: 1, buffer: buffer.as_mut_ptr(), length: 5 },
+        Request::Read { file, offset: 1, buffer: buffer.as_mut_ptr(), length: 5, fixed: None },
     ]);
     assert_eq!(tokens.map(|token| driver.finish(token)), [6, 0, 5]);
     assert_eq!(&buffer, b"inked");
@@ -36,7 +36,7 @@ fn short_read_severs_what_follows() {
     let (near, mut far) = UnixStream::pair().unwrap();
     let mut buffer = [0u8; 4];
     let tokens = driver.chain([
-        Request::Read { file: descriptor(&file), offset: 0, buffer: buffer.as_mut_ptr(), length: 4 },
+        Request::Read { file: descriptor(&file), offset: 0, buffer: buffer.as_mut_ptr(), length: 4, fixed: None },
         send(&near, b"never"),
         Request::Nop,
     ]);
