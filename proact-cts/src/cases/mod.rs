@@ -5,6 +5,7 @@ use crate::harness::Case;
 pub mod cancel;
 pub mod chain;
 pub mod cost;
+pub mod datagram;
 pub mod deadline;
 pub mod error;
 pub mod event;
@@ -13,6 +14,7 @@ pub mod group;
 pub mod lifetime;
 pub mod lowered;
 pub mod memory;
+pub mod message_io;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
@@ -35,6 +37,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("file", file::CASES),
     ("socket", socket::CASES),
     ("stream", stream::CASES),
+    ("datagram", datagram::CASES),
+    ("message_io", message_io::CASES),
     ("semaphore", semaphore::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),

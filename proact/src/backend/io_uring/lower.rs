@@ -195,11 +195,9 @@ pub(super) fn again(request: &Request, errno: i32) -> Again {
         (libc::EAGAIN, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Read { .. }) => {
             Again::WhenReady(libc::POLLIN)
         }
-        (libc::EAGAIN, R::ReceivePooled { .. }) => Again::WhenReady(libc::POLLIN),
-        (libc::EINTR, R::ReceivePooled { .. }) => Again::Now,
-        (libc::EAGAIN, R::ReceiveMessage { .. }) => Again::WhenReady(libc::POLLIN),
+        (libc::EAGAIN, R::ReceivePooled { .. } | R::ReceiveMessage { .. }) => Again::WhenReady(libc::POLLIN),
+        (libc::EINTR, R::ReceivePooled { .. } | R::ReceiveMessage { .. } | R::SendMessage { .. }) => Again::Now,
         (libc::EAGAIN, R::Send { .. } | R::SendMessage { .. } | R::Write { .. }) => Again::WhenReady(libc::POLLOUT),
-        (libc::EINTR, R::SendMessage { .. } | R::ReceiveMessage { .. }) => Again::Now,
         (libc::EINTR, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Send { .. }) => Again::Now,
         (libc::EINTR, R::Open { .. } | R::Read { .. } | R::Write { .. } | R::Sync { .. }) => Again::Now,
         (libc::EINTR, R::StatFile { .. } | R::StatPath { .. } | R::Truncate { .. } | R::Allocate { .. }) => Again::Now,
