@@ -43,6 +43,12 @@ impl Cts {
         cts
     }
 
+    /// A second workplace for the same case, on another configuration: for what must be the same on both. It ends with
+    /// its drop.
+    pub fn beside(&self, config: Configuration) -> Cts {
+        Cts::new(config, self.stage.clone())
+    }
+
     /// Takes another proactor of the same configuration, built with other options.
     pub fn rebuild(&mut self, options: impl FnOnce(Builder) -> Builder) {
         let built = options(self.config.builder()).build();
@@ -140,6 +146,11 @@ impl Cts {
     pub fn path(&mut self, name: &str) -> PathBuf {
         let folder = self.folder.get_or_insert_with(|| Folder::new().expect("a folder for temporary files"));
         folder.path().join(name)
+    }
+
+    /// Lets go of the case's own folder, with all that is in it; the next path is in a new one.
+    pub fn clear_folder(&mut self) {
+        self.folder = None;
     }
 
     /// A new file in the case's own folder, with this content, open for reading and writing.

@@ -10,15 +10,19 @@ pub mod error;
 pub mod event;
 pub mod file;
 pub mod group;
+#[cfg(target_os = "linux")]
+pub mod interrupted;
 pub mod lifetime;
 pub mod lowered;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
+pub mod property;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
 pub mod sequence;
+pub mod severed;
 pub mod socket;
 pub mod stream;
 pub mod timer;
@@ -40,7 +44,11 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("remote", remote::CASES),
     ("cost", cost::CASES),
     ("error", error::CASES),
+    ("severed", severed::CASES),
     ("mixed", mixed::CASES),
+    ("property", property::CASES),
+    #[cfg(target_os = "linux")]
+    ("interrupted", interrupted::CASES),
     ("multishot", multishot::CASES),
     ("deadline", deadline::CASES),
     ("scope", scope::CASES),
