@@ -37,16 +37,15 @@ pub struct Cts {
 }
 
 impl Cts {
+    /// Another proactor of a case's configuration, for another thread.
+    pub fn beside(config: Configuration) -> Cts {
+        Cts::new(config, Arc::default())
+    }
+
     pub(crate) fn new(config: Configuration, stage: Arc<Mutex<String>>) -> Cts {
         let mut cts = Cts { config, proactor: None, folder: None, order: Arc::default(), stage };
         cts.rebuild(|builder| builder);
         cts
-    }
-
-    /// A second workplace for the same case, on another configuration: for what must be the same on both. It ends with
-    /// its drop.
-    pub fn beside(&self, config: Configuration) -> Cts {
-        Cts::new(config, self.stage.clone())
     }
 
     /// Takes another proactor of the same configuration, built with other options.

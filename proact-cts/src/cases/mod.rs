@@ -17,6 +17,7 @@ pub mod lowered;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
+pub mod pooled;
 pub mod property;
 pub mod remote;
 pub mod scope;
@@ -51,6 +52,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("interrupted", interrupted::CASES),
     ("multishot", multishot::CASES),
     ("deadline", deadline::CASES),
+    ("pooled", pooled::CASES),
     ("scope", scope::CASES),
     ("group", group::CASES),
 ];

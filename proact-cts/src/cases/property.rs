@@ -318,7 +318,7 @@ fn programs_have_the_same_results_as_elsewhere(cts: &mut Cts) {
     for seed in seeds(6) {
         cts.clear_folder();
         cts.say(&format!("seed {seed}"));
-        let mut beside = cts.beside(*other);
+        let mut beside = Cts::beside(*other);
         let there = Run::new(&mut beside, seed).all();
         let here = Run::new(cts, seed).all();
         compare(seed, &here, &there, other.name);

@@ -1,10 +1,14 @@
 //! The contract between the portable machinery and a backend.
 
+mod message;
+
 use std::ffi::{OsString, c_char};
 use std::sync::Arc;
 
 use crate::status::{Operation, Status};
 use crate::time::Time;
+
+pub use self::message::{IoSlice, RawMessage, SLICES_MAX};
 
 bitflags::bitflags! {
     /// What a backend does better than the portable path. A capability is in force when it was detected **and** the
@@ -266,6 +270,12 @@ pub enum Request {
     /// Send; never raises SIGPIPE. Completes with the count; `exact` as for `Receive`. `more`: more follows at once
     /// (`MSG_MORE`). `zero_copy`: without copying, where that can be done; see [`flags::MORE`].
     Send { socket: Descriptor, buffer: *const u8, length: usize, exact: bool, more: bool, zero_copy: bool },
+    /// Send a message; never raises SIGPIPE. Completes with the count. `exact` and `more` as for `Send`.
+    SendMessage { socket: Descriptor, message: *mut RawMessage, exact: bool, more: bool },
+    /// Receive a message: bytes of a stream, or one datagram, and what came with it; descriptors among that are
+    /// close-on-exec. Completes with the count of bytes. `exact` as for `Receive`. After a failure no one looks at what
+    /// came with it.
+    ReceiveMessage { socket: Descriptor, message: *mut RawMessage, exact: bool },
     /// Open a path, NUL-terminated, relative to the working directory. Completes with the new descriptor,
     /// close-on-exec.
     Open { path: *const c_char, flags: OpenFlags, mode: u32 },

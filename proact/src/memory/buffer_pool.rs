@@ -152,7 +152,6 @@ impl BufferPool {
     ///
     /// The buffer was taken from this pool, and neither put back nor adopted as a whole since; the part overlaps no
     /// other, and nobody else uses it; after the last part there is no other and no put.
-    #[allow(dead_code)] // for operations that receive into pools
     pub(crate) unsafe fn adopt_part(&self, index: u32, offset: u32, length: u32, last: bool) -> Lease {
         let shared = self.shared();
         debug_assert!(index < self.capacity() && u64::from(offset) + u64::from(length) <= self.buffer_size().into());
@@ -169,7 +168,6 @@ impl BufferPool {
     /// told.
     ///
     /// Being told is no promise: whoever is told tries to acquire, and waits again if another was faster.
-    #[allow(dead_code)] // for operations that receive into pools
     pub(crate) fn await_buffer(&self, token: Token, sink: Arc<dyn Starved>) -> Option<WaitKey> {
         let shared = self.shared();
         shared.waiters.wait(&shared.list, token, sink)
@@ -177,7 +175,6 @@ impl BufferPool {
 
     /// Ends a wait. Also to be called for one that has been told and then takes no buffer: the next in line is told
     /// instead.
-    #[allow(dead_code)] // for operations that receive into pools
     pub(crate) fn forget(&self, key: WaitKey) {
         let shared = self.shared();
         shared.waiters.forget(&shared.list, key);

@@ -32,6 +32,12 @@ impl Allocation {
         self
     }
 
+    /// The same, wherever it is touched first.
+    pub(super) fn nowhere(mut self) -> Allocation {
+        self.node = None;
+        self
+    }
+
     /// Asks for transparent huge pages (`madvise`, Linux). A hint: [`Region::asked_for_huge_pages`] says whether the
     /// kernel took it.
     ///

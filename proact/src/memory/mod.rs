@@ -4,6 +4,8 @@
 //! - [`Region`]: a piece of memory with an owner: allocated, wrapped, shared with other processes, or a device's.
 //! - [`Span`]: bytes of a region, for many readers. [`Slab`]: a region cut into buffers.
 //! - [`BufferPool`] and [`Lease`]: buffers for one holder at a time, taken and given back by any thread.
+//! - [`NodePools`]: one pool a NUMA node.
+//! - `SharedPool`: buffers that several processes share (Linux).
 //! - [`Registrations`]: which proactors know a piece of memory, so that their kernel need not look it up.
 
 mod buffer;
@@ -12,8 +14,11 @@ mod foreign;
 mod free_list;
 mod lease;
 mod mapping;
+mod numa;
 mod region;
 mod registration;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod shared;
 mod slab;
 mod span;
 mod waiters;
@@ -25,8 +30,11 @@ pub use buffer::{Access, Part, StableBytes, StableBytesMut};
 pub use buffer_pool::BufferPool;
 pub use lease::Lease;
 pub use mapping::Allocation;
+pub use numa::NodePools;
 pub use region::{Region, Sharing, Source};
 pub use registration::{Fixed, Registration, Registrations};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use shared::{Geometry, SharedLease, SharedPool};
 pub use slab::Slab;
 pub use span::Span;
 #[allow(unused_imports)] // for operations that receive into pools

@@ -84,6 +84,12 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
         unreachable!("{} has one outcome", Self::OPERATION)
     }
 
+    /// Where its bytes go, when the backend is to take a buffer as they come.
+    #[doc(hidden)]
+    fn pool(&self) -> Option<&crate::memory::BufferPool> {
+        None
+    }
+
     /// Names what a failure was about: a path, an address.
     #[doc(hidden)]
     fn explain(&self, status: Status) -> Status {

@@ -10,6 +10,7 @@ use super::context::Context;
 use super::kind::{Class, Kind, Portable, Transfer};
 use super::scope::Scope;
 use crate::backend::{Request, Token};
+use crate::memory::BufferPool;
 use crate::resource::{Home, Resource};
 use crate::status::{Code, Operation, Result, Status};
 use crate::time::Time;
@@ -273,6 +274,7 @@ pub(super) struct Vtable {
     pub(super) deliver: unsafe fn(NonNull<Header>, Ended, &mut Context<'_>),
     pub(super) more: unsafe fn(NonNull<Header>, Ended, &mut Context<'_>),
     pub(super) is_last: unsafe fn(NonNull<Header>, i64) -> bool,
+    pub(super) pool: unsafe fn(NonNull<Header>) -> Option<NonNull<BufferPool>>,
     pub(super) explain: unsafe fn(NonNull<Header>, Status) -> Status,
     pub(super) reset: unsafe fn(NonNull<Header>),
     pub(super) free: unsafe fn(NonNull<Header>),
@@ -323,6 +325,7 @@ impl<K: Kind, S: 'static> Table<K, S> {
             deliver,
             more,
             is_last: is_last::<K, S>,
+            pool: pool::<K, S>,
 
             explain: explain::<K, S>,
             reset,
@@ -384,6 +387,11 @@ unsafe fn portable<K: Kind, S>(raw: NonNull<Header>) -> Portable {
 unsafe fn explain<K: Kind, S>(raw: NonNull<Header>, status: Status) -> Status {
     // SAFETY: the caller's promise.
     unsafe { look::<K, S>(raw) }.explain(status)
+}
+
+unsafe fn pool<K: Kind, S>(raw: NonNull<Header>) -> Option<NonNull<BufferPool>> {
+    // SAFETY: the caller's promise.
+    unsafe { look::<K, S>(raw) }.pool().map(NonNull::from)
 }
 
 unsafe fn deliver<K: Kind, S: Complete<K>>(raw: NonNull<Header>, ended: Ended, cx: &mut Context<'_>) {

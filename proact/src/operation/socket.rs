@@ -3,7 +3,7 @@
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use crate::backend::{Descriptor, RawAddress, Request, TRANSFER_MAX};
 use crate::memory::{StableBytes, StableBytesMut};
-use crate::resource::{Address, Home, Lane, Resource, Socket};
+use crate::resource::{Address, Home, Lane, Resource, Socket, SocketType};
 use crate::status::{Code, Operation, Result, Status};
 
 /// Accepts one connection from a listener.
@@ -51,7 +51,7 @@ impl Kind for Accept {
 
     fn settle(&mut self, value: i64, home: Home) -> Result<Accepted> {
         // The descriptor is adopted first: nothing that fails after this can lose it.
-        let socket = Socket::adopt(home, Descriptor(value));
+        let socket = self.listener.accepted(home, Descriptor(value));
         let peer = Address::from_raw(&self.peer)?;
         Ok(Accepted { socket, peer })
     }
@@ -96,7 +96,7 @@ impl Kind for AcceptMany {
     }
 
     fn settle_more(&self, value: i64, home: Home) -> Result<Accepted> {
-        let socket = Socket::adopt(home, Descriptor(value));
+        let socket = self.listener.accepted(home, Descriptor(value));
         let peer = socket.peer_address().unwrap_or(Address::Unnamed);
         Ok(Accepted { socket, peer })
     }
@@ -140,6 +140,7 @@ impl<B: StableBytesMut> Kind for ReceiveMany<B> {
         if self.buffer.is_empty() {
             return Err(Status::new(Code::InvalidArgument, Self::OPERATION).with_message("an empty buffer"));
         }
+        self.socket.check_type(SocketType::Stream, Self::OPERATION)?;
         self.socket.resource().check(home, Self::OPERATION)
     }
 
@@ -213,6 +214,7 @@ impl Kind for Connect {
     }
 
     fn settle(&mut self, _: i64, _: Home) -> Result<()> {
+        self.socket.note_connected();
         Ok(())
     }
 
@@ -253,6 +255,7 @@ impl<B: StableBytesMut> Kind for Receive<B> {
     const CLASS: Class = Class::Kernel(Lane::Receive);
 
     fn validate(&mut self, home: Home) -> Result<()> {
+        self.socket.check_type(SocketType::Stream, Self::OPERATION)?;
         self.socket.resource().check(home, Self::OPERATION)
     }
 

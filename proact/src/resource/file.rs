@@ -22,6 +22,16 @@ impl File {
         &self.resource
     }
 
+    #[cfg(unix)]
+    pub(super) fn into_resource(self) -> Arc<Resource> {
+        self.resource
+    }
+
+    #[cfg(unix)]
+    pub(super) fn from_resource(resource: Arc<Resource>) -> File {
+        File { resource }
+    }
+
     /// Runs `f` with the file's descriptor, which cannot be closed meanwhile. Fails with `FailedPrecondition` once the
     /// file is closed. `f` must neither poll nor use the file in another way: a close would wait for it, and it for the
     /// close.

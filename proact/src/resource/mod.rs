@@ -7,10 +7,14 @@
 mod address;
 mod descriptor;
 mod file;
+#[cfg(unix)]
+mod import;
 mod socket;
 
 pub use crate::backend::{DirectoryEntry, FileKind, Metadata, OpenFlags};
-pub use address::Address;
+pub use address::{Address, interface_index};
 pub(crate) use descriptor::{Home, Lane, Resource};
 pub use file::File;
-pub use socket::{Domain, Shutdown, Socket, SocketOptions};
+#[cfg(unix)]
+pub use import::Returned;
+pub use socket::{Domain, KeepAlive, Shutdown, Socket, SocketOptions, SocketState, SocketType};

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use super::stat::{MASK, Statx};
 use crate::atomic::AtomicU64;
 use crate::backend::workers::perform::open_flags;
-use crate::backend::{Request, TRANSFER_MAX};
+use crate::backend::{RawMessage, Request, TRANSFER_MAX};
 use crate::uring::{Entry, IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE, Op};
 
 /// Where the kernel writes what the request itself has no place for.
@@ -98,6 +98,20 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
         }
         Request::Write { file, offset, buffer, length } => {
             entry.set(Op::IORING_OP_WRITE, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+        }
+        Request::SendMessage { socket, message, exact, more } => {
+            let mut flags = libc::MSG_NOSIGNAL;
+            flags |= if exact { libc::MSG_WAITALL } else { 0 };
+            flags |= if more { libc::MSG_MORE } else { 0 };
+            // SAFETY: valid and ours until the completion.
+            let header = unsafe { RawMessage::header(message, false) };
+            entry.set(Op::IORING_OP_SENDMSG, socket.fd(), 0, header as u64, 1, flags as u32);
+        }
+        Request::ReceiveMessage { socket, message, exact } => {
+            let flags = libc::MSG_CMSG_CLOEXEC | if exact { libc::MSG_WAITALL } else { 0 };
+            // SAFETY: valid and ours until the completion.
+            let header = unsafe { RawMessage::header(message, true) };
+            entry.set(Op::IORING_OP_RECVMSG, socket.fd(), 0, header as u64, 1, flags as u32);
         }
         Request::Close { descriptor } => entry.set(Op::IORING_OP_CLOSE, descriptor.fd(), 0, 0, 0, 0),
         // Kept apart so that what above is hot stays small.
@@ -198,7 +212,9 @@ pub(super) fn again(request: &Request, errno: i32) -> Again {
         }
         (libc::EAGAIN, R::ReceivePooled { .. }) => Again::WhenReady(libc::POLLIN),
         (libc::EINTR, R::ReceivePooled { .. }) => Again::Now,
-        (libc::EAGAIN, R::Send { .. } | R::Write { .. }) => Again::WhenReady(libc::POLLOUT),
+        (libc::EAGAIN, R::ReceiveMessage { .. }) => Again::WhenReady(libc::POLLIN),
+        (libc::EAGAIN, R::Send { .. } | R::SendMessage { .. } | R::Write { .. }) => Again::WhenReady(libc::POLLOUT),
+        (libc::EINTR, R::SendMessage { .. } | R::ReceiveMessage { .. }) => Again::Now,
         (libc::EINTR, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Send { .. }) => Again::Now,
         (libc::EINTR, R::Open { .. } | R::Read { .. } | R::Write { .. } | R::Sync { .. }) => Again::Now,
         (libc::EINTR, R::StatFile { .. } | R::StatPath { .. } | R::Truncate { .. } | R::Allocate { .. }) => Again::Now,
@@ -214,6 +230,7 @@ pub(super) fn awaited(request: &Request) -> i32 {
         Request::Connect { socket, .. } => socket.fd(),
         Request::Receive { socket, .. } | Request::Send { socket, .. } => socket.fd(),
         Request::ReceivePooled { socket, .. } => socket.fd(),
+        Request::ReceiveMessage { socket, .. } | Request::SendMessage { socket, .. } => socket.fd(),
         Request::Read { file, .. } | Request::Write { file, .. } => file.fd(),
         _ => -1,
     }

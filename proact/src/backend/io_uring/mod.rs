@@ -95,6 +95,8 @@ impl IoUring {
             | Request::Receive { .. }
             | Request::ReceivePooled { .. }
             | Request::Send { .. }
+            | Request::SendMessage { .. }
+            | Request::ReceiveMessage { .. }
             | Request::Close { .. } => false,
             Request::Truncate { .. } => {
                 !self.capabilities.contains(Capabilities::KERNEL_TRUNCATE | Capabilities::KERNEL_FILES)

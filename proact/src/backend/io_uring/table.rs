@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use super::lower::{Again, again, awaited};
 use super::pools::Pools;
 use super::stat::{StatPool, Statx, metadata_of};
-use crate::backend::{Completion, RawAddress, RawBuffer, Request, Token, flags, role};
+use crate::backend::{Completion, RawAddress, RawBuffer, RawMessage, Request, Token, flags, role};
 use crate::uring::{
     IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, IORING_NOTIF_USAGE_ZC_COPIED,
     Ring,
@@ -24,11 +24,13 @@ const ROLE_STAT: u8 = role::BACKEND + 1;
 const ROLE_READINESS: u8 = role::BACKEND + 2;
 /// A cancel of a request.
 pub(super) const ROLE_CANCEL: u8 = role::BACKEND + 3;
+/// A received message: its header is taken over before its completion goes on.
+const ROLE_MESSAGE: u8 = role::BACKEND + 5;
 /// What is left of a chain's step that was cut off before the kernel took it.
 pub(super) const ROLE_SEVERED: u8 = role::BACKEND + 4;
 
 /// A receive from a pool: its ring is left when it ends.
-const ROLE_POOLED: u8 = role::BACKEND + 5;
+const ROLE_POOLED: u8 = role::BACKEND + 6;
 
 /// Where a slot's last request is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,16 +108,21 @@ impl Record {
         }
     }
 
-    fn is_stat(&self) -> bool {
-        matches!(self.request, Request::StatFile { .. } | Request::StatPath { .. })
+    /// The role that the request itself has in the ring.
+    #[inline]
+    fn role(&self) -> u8 {
+        match self.request {
+            Request::StatFile { .. } | Request::StatPath { .. } => ROLE_STAT,
+            Request::ReceiveMessage { .. } => ROLE_MESSAGE,
+            Request::ReceivePooled { .. } => ROLE_POOLED,
+            _ => role::OPERATION,
+        }
     }
 
     fn user_data(&self) -> u64 {
         let role = match self.place {
             Place::Readiness => ROLE_READINESS,
-            _ if self.is_stat() => ROLE_STAT,
-            _ if matches!(self.request, Request::ReceivePooled { .. }) => ROLE_POOLED,
-            _ => role::OPERATION,
+            _ => self.role(),
         };
         self.token.with_role(role).to_bits()
     }
@@ -179,11 +186,11 @@ impl Table {
         record.place = Place::Kernel;
         record.linked = linked;
         record.cancelled = false;
-        if !record.is_stat() {
-            return (token.to_bits(), None);
+        let role = record.role();
+        if role == ROLE_STAT {
+            record.stat = Some(self.stats.take());
         }
-        record.stat = Some(self.stats.take());
-        (record.user_data(), record.stat)
+        (token.with_role(role).to_bits(), record.stat)
     }
 
     /// Takes note of a pooled receive. `ring`: where the kernel takes buffers from rings. Answers the ring's group;
@@ -334,6 +341,10 @@ impl Table {
             // SAFETY: the backend's until the completion that is made here.
             unsafe { (*peer).length = RawAddress::EMPTY.length };
         }
+        if let (Request::ReceiveMessage { message, .. }, true) = (record.request, result >= 0) {
+            // SAFETY: the backend's until the completion that is made here, and the kernel's no more.
+            unsafe { RawMessage::received(message) };
+        }
         let mut completion = Completion::new(token.with_role(role::OPERATION), result);
         if let Some(group) = record.group.take() {
             self.pools.leave(group);
@@ -430,6 +441,10 @@ impl Table {
         if let (Some(index), Request::ReceivePooled { source, .. }) = (completion.buffer(), record.request) {
             // SAFETY: the pointer is valid, as no one was told of a completion; the buffer is the backend's.
             return unsafe { (*source).put(index) };
+        }
+        if let (Request::ReceiveMessage { message, .. }, true) = (record.request, completion.result >= 0) {
+            // SAFETY: the message is the backend's still, since nobody was told; what came with it is owned by no one.
+            unsafe { RawMessage::descriptors((*message).control, (*message).control_length, drop) };
         }
         let orphan = match record.request {
             Request::Accept { .. } | Request::Open { .. } if completion.result >= 0 => completion.result,

@@ -8,7 +8,9 @@ use rustix::io::Errno;
 
 use super::Interest;
 use crate::backend::workers::{borrow, outcome_of, retried};
-use crate::backend::{BufferSource, Completion, Descriptor, RawAddress, Request, TRANSFER_MAX, Token, flags};
+use crate::backend::{
+    BufferSource, Completion, Descriptor, RawAddress, RawMessage, Request, TRANSFER_MAX, Token, flags,
+};
 use crate::fault;
 
 /// The descriptor that a request waits for, and the side of it, when it is one that waits for readiness.
@@ -17,7 +19,9 @@ pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
         Request::EventWait { event } => Some((event, Interest::READABLE)),
         Request::Accept { listener, .. } => Some((listener, Interest::READABLE)),
         Request::Receive { socket, .. } | Request::ReceivePooled { socket, .. } => Some((socket, Interest::READABLE)),
+        Request::ReceiveMessage { socket, .. } => Some((socket, Interest::READABLE)),
         Request::Connect { socket, .. } => Some((socket, Interest::WRITABLE)),
+        Request::SendMessage { socket, .. } => Some((socket, Interest::WRITABLE)),
         Request::Send { socket, .. } => Some((socket, Interest::WRITABLE)),
         _ => None,
     }
@@ -80,6 +84,17 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
                 unsafe { libc::send(socket.fd(), buffer.add(done).cast(), left, flags) }
             })
         }
+        Request::SendMessage { socket, message, more, .. } => {
+            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+            // SAFETY: the caller's promise, passed on.
+            let header = unsafe { RawMessage::header(message, false) };
+            // SAFETY: the header was just made, and what it points to is the caller's promise.
+            retried(|| unsafe { libc::sendmsg(socket.fd(), header, flags) })
+        }
+        Request::ReceiveMessage { socket, message, .. } => {
+            // SAFETY: the caller's promise, passed on.
+            unsafe { receive_message(socket, message) }
+        }
         _ => unreachable!("{request:?} does not wait for readiness"),
     };
     match result {
@@ -99,6 +114,24 @@ fn receive_pooled(socket: Descriptor, source: &Arc<dyn BufferSource>, progress: 
         Ok(_) => progress.buffer = Some(buffer.index),
         // SAFETY: taken above, and named by no completion.
         Err(_) => unsafe { source.put(buffer.index) },
+    }
+    result
+}
+
+/// An exact one may come short here: the engine asks for the rest.
+///
+/// # Safety
+///
+/// `message` and what it points to are valid, and exclusively the backend's.
+unsafe fn receive_message(socket: Descriptor, message: *mut RawMessage) -> Result<i32, Errno> {
+    // SAFETY: the caller's promise, passed on.
+    let header = unsafe { RawMessage::header(message, true) };
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the header was just made, and what it points to is the caller's promise.
+    let result = retried(|| unsafe { libc::recvmsg(socket.fd(), header, flags) });
+    if result.is_ok() {
+        // SAFETY: the caller's promise; the kernel is done with it.
+        unsafe { RawMessage::received(message) };
     }
     result
 }

@@ -138,7 +138,9 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
         | Request::Connect { .. }
         | Request::Receive { .. }
         | Request::ReceivePooled { .. }
-        | Request::Send { .. } => {
+        | Request::Send { .. }
+        | Request::SendMessage { .. }
+        | Request::ReceiveMessage { .. } => {
             debug_assert!(false, "{request:?} would hold a worker for as long as a peer pleases");
             Err(Errno::OPNOTSUPP)
         }

@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 use super::record::NIL;
 use crate::backend::Token;
 use crate::heap::HeapKey;
+use crate::memory::WaitKey;
 use crate::operation::op::Header;
 use crate::resource::Lane;
 use crate::status::Status;
@@ -28,6 +29,8 @@ pub(super) enum Phase {
     Sequence,
     /// A close, or a cancel of many, that waits for others to end.
     Closing,
+    /// Waits for a buffer of its pool.
+    Starved,
     /// A multishot operation whose backend has told one outcome and is to be asked for the next.
     Rearm,
     /// Its completion is on the engine's queue.
@@ -81,6 +84,8 @@ pub(super) struct Entry {
     pub(super) scope_next: u32,
     pub(super) scope_previous: u32,
     pub(super) deadline: Option<HeapKey>,
+    /// Its place among those that wait for a buffer.
+    pub(super) starved: Option<WaitKey>,
     /// A result that came too early.
     pub(super) held: i32,
     pub(super) lane: Lane,
@@ -105,6 +110,7 @@ impl Default for Entry {
             scope_next: NIL,
             scope_previous: NIL,
             deadline: None,
+            starved: None,
             held: 0,
             lane: Lane::Other,
             phase: Phase::Waiting,

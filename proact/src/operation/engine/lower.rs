@@ -12,7 +12,7 @@ use super::Engine;
 use super::entry::{Flags, Phase};
 use super::record::NIL;
 use super::settle::ECANCELED;
-use crate::backend::{Capabilities, Request, Token};
+use crate::backend::{Capabilities, Request, SLICES_MAX, Token};
 use crate::operation::chain::Lowering;
 use crate::operation::kind::{Class, Flow};
 use crate::resource::Lane;
@@ -130,6 +130,13 @@ impl Engine {
             let follower = !self.steps.is_empty() || self.entries[at as usize].previous != NIL;
             if !self.backend().links(&request) || (follower && matches!(request, Request::Connect { .. })) {
                 return false;
+            }
+            if let Request::SendMessage { message, .. } | Request::ReceiveMessage { message, .. } = request {
+                // As many slices as one call takes may not be all: the kernel would take them for the whole.
+                // SAFETY: the message lies in the operation, which is the engine's and stays where it is.
+                if next != NIL && unsafe { (*message).count } >= SLICES_MAX {
+                    return false;
+                }
             }
             self.steps.push((token, request));
             at = next;

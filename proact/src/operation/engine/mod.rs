@@ -20,6 +20,7 @@ mod remote;
 mod sequences;
 mod settle;
 mod slots;
+mod starved;
 mod wait;
 
 use std::collections::VecDeque;
@@ -73,6 +74,7 @@ pub(crate) struct Counts {
     pub(crate) steps_by_kernel: u64,
     pub(crate) steps_by_poll: u64,
     pub(crate) bytes: [u64; 4],
+    pub(crate) starved: u64,
     pub(crate) longest_callback_ns: u64,
     pub(crate) longest_pass_ns: u64,
     pub(crate) leaked: u64,

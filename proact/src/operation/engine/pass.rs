@@ -137,6 +137,9 @@ impl Engine {
                 if self.shared.slots.get(slot).cancel_requested() {
                     self.cancel_slot(slot);
                 }
+                if self.entries[slot as usize].phase == Phase::Starved {
+                    return self.feed(slot);
+                }
                 if self.table(slot).class == crate::operation::kind::Class::SemaphoreWait {
                     self.look_at_wait(slot);
                 }

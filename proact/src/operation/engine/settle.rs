@@ -4,11 +4,13 @@ use std::ptr::NonNull;
 
 use super::entry::{Flags, Phase};
 use super::record::{Left, NIL};
+use super::starved::ENOBUFS;
 use super::{BY_ENGINE, Engine};
 use crate::backend::{Completion, flags, role};
 use crate::operation::context::Context;
 use crate::operation::kind::{Class, Flow};
 use crate::operation::op::{Ended, Header, Vtable, failure};
+use crate::operation::pooled::{BUFFER_SHIFT, BUFFERED};
 use crate::resource::Lane;
 use crate::status::{Code, Result, Status};
 
@@ -90,6 +92,10 @@ impl Engine {
         if completion.flags & flags::ZERO_COPY != 0 {
             entry.flags.insert(Flags::ZERO_COPY);
         }
+        if let Some(buffer) = completion.buffer() {
+            let value = i64::from(completion.result) | i64::from(buffer) << BUFFER_SHIFT | BUFFERED;
+            return self.settle_pooled(slot, completion.result, value, more);
+        }
         if more && multishot {
             self.count_bytes(slot, completion.result);
             return self.deliver_more(slot, completion.result.into());
@@ -113,6 +119,19 @@ impl Engine {
         // SAFETY: the operation is in flight, and its table is its own; it looks at the operation, and nothing here
         // changes it meanwhile.
         unsafe { (table.more)(raw, ended, &mut Context { engine: self }) };
+    }
+
+    /// Settles a receive into a buffer that the backend took: `value` names it.
+    fn settle_pooled(&mut self, slot: u32, result: i32, value: i64, more: bool) {
+        self.count_bytes(slot, result);
+        if more {
+            self.deliver_more(slot, value);
+        } else if self.table(slot).multishot {
+            self.settle_multishot(slot, value);
+        } else {
+            self.entries[slot as usize].progress = result as usize;
+            self.succeed(slot, value);
+        }
     }
 
     fn count_bytes(&mut self, slot: u32, result: i32) {
@@ -188,6 +207,9 @@ impl Engine {
     /// The backend says that an operation failed.
     #[cold]
     fn settle_error(&mut self, slot: u32, result: i32) {
+        if result == -ENOBUFS && self.starve(slot) {
+            return;
+        }
         if result != -ECANCELED {
             let status = failure(self.raw(slot), Code::from_os_error(-result), -result);
             return self.fail(slot, status);
@@ -204,6 +226,11 @@ impl Engine {
 
     /// The result may be a count of bytes: an exact transfer that came short goes on.
     fn settle_count(&mut self, slot: u32, result: i32) {
+        if result == 0 && self.transfer(slot).length > 0 {
+            if let Some(status) = self.kept_failure(slot) {
+                return self.fail(slot, status);
+            }
+        }
         if self.table(slot).multishot {
             self.count_bytes(slot, result);
             return self.settle_multishot(slot, result.into());
@@ -230,6 +257,16 @@ impl Engine {
         }
         entry.flags.remove(Flags::BY_KERNEL);
         self.issue(slot);
+    }
+
+    /// What a receive that comes to an end tells instead, when its stream has failed before.
+    #[cold]
+    fn kept_failure(&self, slot: u32) -> Option<Status> {
+        if self.transfer(slot).flow != Flow::Received {
+            return None;
+        }
+        // SAFETY: the operation still holds its resource.
+        unsafe { self.resource(slot)?.as_ref() }.failure().cloned()
     }
 
     #[cold]
@@ -305,6 +342,10 @@ impl Engine {
     /// [`Engine::finish`] of a failure.
     #[cold]
     fn fail(&mut self, slot: u32, status: Status) {
+        let status = match self.kept_failure(slot) {
+            Some(kept) if !status.is_cancelled() => kept,
+            _ => status,
+        };
         // Noted before the next in the stream's queue has its turn, which asks for it.
         self.note_failure(slot, &status);
         self.leave_lane(slot);
@@ -380,7 +421,8 @@ impl Engine {
         }
     }
 
-    /// A transfer that failed leaves its stream with a hole: later sends must not go.
+    /// A transfer that failed leaves its stream with a hole: later sends must not go. Datagrams have no such stream, and
+    /// a socket without a peer may still get one.
     fn note_failure(&mut self, slot: u32, status: &Status) {
         let Class::Kernel(lane) = self.table(slot).class else { return };
         let flow = self.transfer(slot).flow;
@@ -390,10 +432,13 @@ impl Engine {
         }
         let end_of_stream = status.code() == Code::OutOfRange && flow == Flow::Received;
         if let (Some(resource), false) = (self.resource(slot), end_of_stream) {
-            let torn =
-                torn.then(|| failure(self.raw(slot), Code::Aborted, 0).with_message("a send was cancelled midway"));
             // SAFETY: the operation still holds its resource.
-            unsafe { resource.as_ref() }.set_failure(torn.as_ref().unwrap_or(status));
+            let resource = unsafe { resource.as_ref() };
+            if resource.keeps_failures() {
+                let torn =
+                    torn.then(|| failure(self.raw(slot), Code::Aborted, 0).with_message("a send was cancelled midway"));
+                resource.set_failure(torn.as_ref().unwrap_or(status));
+            }
         }
     }
 
