@@ -11,6 +11,8 @@ pub mod error;
 pub mod event;
 pub mod file;
 pub mod group;
+#[cfg(target_os = "linux")]
+pub mod interrupted;
 pub mod lifetime;
 pub mod lowered;
 pub mod memory;
@@ -20,10 +22,12 @@ pub mod multishot;
 pub mod nop;
 pub mod op_pool;
 pub mod pooled;
+pub mod property;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
 pub mod sequence;
+pub mod severed;
 pub mod socket;
 pub mod stream;
 pub mod timer;
@@ -49,7 +53,11 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("cost", cost::CASES),
     ("error", error::CASES),
     ("memory", memory::CASES),
+    ("severed", severed::CASES),
     ("mixed", mixed::CASES),
+    ("property", property::CASES),
+    #[cfg(target_os = "linux")]
+    ("interrupted", interrupted::CASES),
     ("multishot", multishot::CASES),
     ("deadline", deadline::CASES),
     ("pooled", pooled::CASES),

@@ -171,6 +171,27 @@ unsafe fn lower_file(entry: &mut Entry, request: &Request, targets: Targets) {
     }
 }
 
+/// Whether the kernel keeps what is linked to `request` from starting when that fails.
+///
+/// It does so only where an operation marks its request as failed. Those on names and those that change or sync a file
+/// without moving bytes do not (`renameat`, `unlinkat`, `mkdirat`, `fsync`, `fallocate`, `ftruncate`; up to Linux 6.18
+/// at least): behind a failed sync the rename that was to wait for it would go ahead. So whatever is not known to sever
+/// its link is never linked to a follower.
+pub(super) fn severs(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Nop
+            | Request::EventWait { .. }
+            | Request::Accept { .. }
+            | Request::Connect { .. }
+            | Request::Receive { .. }
+            | Request::Send { .. }
+            | Request::Open { .. }
+            | Request::Read { .. }
+            | Request::Write { .. }
+    )
+}
+
 /// What to do about a request that failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Again {
