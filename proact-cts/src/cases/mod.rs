@@ -14,21 +14,28 @@ pub mod failure;
 pub mod file;
 pub mod group;
 pub mod import;
+#[cfg(target_os = "linux")]
+pub mod interrupted;
 pub mod lifetime;
 pub mod lowered;
+pub mod memory;
 pub mod message_io;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
+pub mod op_pool;
 pub mod options;
 pub mod pooled;
+pub mod property;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
 pub mod sequence;
+pub mod severed;
 pub mod socket;
 pub mod stream;
 pub mod timer;
+pub mod zero_copy;
 
 /// Every subject, with its cases.
 pub const GROUPS: &[(&str, &[Case])] = &[
@@ -53,10 +60,17 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("remote", remote::CASES),
     ("cost", cost::CASES),
     ("error", error::CASES),
+    ("memory", memory::CASES),
+    ("severed", severed::CASES),
     ("mixed", mixed::CASES),
+    ("property", property::CASES),
+    #[cfg(target_os = "linux")]
+    ("interrupted", interrupted::CASES),
     ("multishot", multishot::CASES),
     ("deadline", deadline::CASES),
     ("pooled", pooled::CASES),
+    ("op_pool", op_pool::CASES),
+    ("zero_copy", zero_copy::CASES),
     ("scope", scope::CASES),
     ("group", group::CASES),
 ];

@@ -35,6 +35,9 @@ bitflags::bitflags! {
         const ZERO_COPY_SEND = 1 << 8;
         /// The kernel takes buffers from a pool as bytes come (buffer rings, Linux 5.19).
         const BUFFER_RINGS = 1 << 9;
+        /// Files are read into, and written from, memory that is registered with the ring: the kernel need not look its
+        /// pages up (Linux 5.19).
+        const REGISTERED_BUFFERS = 1 << 10;
     }
 }
 
@@ -279,10 +282,11 @@ pub enum Request {
     /// Open a path, NUL-terminated, relative to the working directory. Completes with the new descriptor,
     /// close-on-exec.
     Open { path: *const c_char, flags: OpenFlags, mode: u32 },
-    /// Read at an offset. Completes with the count, 0 at or past the end.
-    Read { file: Descriptor, offset: u64, buffer: *mut u8, length: usize },
-    /// Write at an offset. Completes with the count.
-    Write { file: Descriptor, offset: u64, buffer: *const u8, length: usize },
+    /// Read at an offset. Completes with the count, 0 at or past the end. `fixed`: the number that a
+    /// [`RegisterBuffer`](Request::RegisterBuffer) of the memory completed with; it may have been given up since.
+    Read { file: Descriptor, offset: u64, buffer: *mut u8, length: usize, fixed: Option<u16> },
+    /// Write at an offset. Completes with the count. `fixed` as for `Read`.
+    Write { file: Descriptor, offset: u64, buffer: *const u8, length: usize, fixed: Option<u16> },
     /// Make what was written durable; with `data_only`, not the times. Completes with 0.
     Sync { file: Descriptor, data_only: bool },
     /// What is known of an open file.
@@ -305,6 +309,26 @@ pub enum Request {
     ListDirectory { path: *const c_char, entries: *mut Vec<DirectoryEntry> },
     /// Close the descriptor. It is gone whatever the result says.
     Close { descriptor: Descriptor },
+    /// Get to know memory that many requests will use, and keep `owner`, which keeps it, until it is given up. Completes
+    /// with a number for `fixed`, or one of [`registration`]; with `-EEXIST` for memory that is known, `-ENOBUFS` when no
+    /// more can be.
+    RegisterBuffer { owner: *const Arc<dyn BufferOwner>, proactor: u32, start: *mut u8, length: usize },
+    /// Give memory up that was registered, by where it begins. Completes with 0, or `-ENOENT` if it was not.
+    UnregisterBuffer { start: *mut u8 },
+}
+
+/// Results of a [`Request::RegisterBuffer`] that name no number.
+pub mod registration {
+    /// Nothing becomes cheaper here: the owner is kept, and that is all.
+    pub const NOTED: i32 = i32::MAX;
+    /// The kernel could have pinned it, but the process may not lock as much memory.
+    pub const LOCK_LIMIT: i32 = i32::MAX - 1;
+}
+
+/// What registered memory belongs to. A backend keeps it for as long as it knows the memory.
+pub trait BufferOwner: Send + Sync {
+    /// The backend of `proactor` has gone, and what it knew with it.
+    fn unregistered(&self, proactor: u32);
 }
 
 /// A buffer that a backend took from a [`BufferSource`]. A plain value; whoever took it answers for it.

@@ -13,6 +13,8 @@ pub(crate) mod io_uring;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod readiness;
 #[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) mod registered;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod workers;
 
 #[cfg(not(feature = "unstable-backend"))]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::buffer::{Access, StableBytesMut};
 use super::foreign::Device;
 use super::mapping::{Allocation, Mapping, Placement};
-use super::registration::Registrations;
+use super::registration::{Registrable, Registrations};
 use super::span::Span;
 use crate::atomic::{AtomicU32, Ordering};
 use crate::status::{Code, Operation, Result, Status};
@@ -182,6 +182,18 @@ impl Region {
             inner.placement = placement;
         }
         self
+    }
+
+    /// The same region for less than it was: operations that would do more with it are refused at submit.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` if there is another handle, or anything else that may be using it.
+    pub fn restricted(mut self, access: Access) -> Result<Region> {
+        match Arc::get_mut(&mut self.inner) {
+            Some(inner) => inner.access &= access,
+            None => return Err(refused("others use the region")),
+        }
+        Ok(self)
     }
 
     /// Bytes in it.
@@ -360,6 +372,28 @@ impl Region {
                 Ok(())
             }
         }
+    }
+}
+
+// SAFETY: the memory stays where it is and mapped as long as the region lives; foreign memory is not lent.
+unsafe impl Registrable for Inner {
+    fn as_mut_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+    fn len(&self) -> usize {
+        self.length
+    }
+    fn registrations(&self) -> &Registrations {
+        &self.registrations
+    }
+    fn is_lent(&self) -> bool {
+        matches!(self.source, Source::Allocated | Source::Wrapped)
+    }
+}
+
+impl From<Region> for Arc<dyn Registrable> {
+    fn from(region: Region) -> Arc<dyn Registrable> {
+        region.inner
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use crate::backend::{BufferSource, Request};
-use crate::memory::{BufferPool, Lease};
+use crate::memory::{Access, BufferPool, Lease};
 use crate::resource::{Home, Lane, Resource, Socket};
 use crate::status::{Operation, Result};
 
@@ -116,6 +116,7 @@ macro_rules! pooled {
             const MULTISHOT: bool = $multishot;
 
             fn validate(&mut self, home: Home) -> Result<()> {
+                self.common.pool.slab().access().check(Access::WRITE, Self::OPERATION)?;
                 self.common.socket.resource().check(home, Self::OPERATION)
             }
 

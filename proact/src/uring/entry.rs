@@ -42,6 +42,12 @@ impl Entry {
         self.set(Op::IORING_OP_POLL_ADD, fd, 0, 0, 0, events);
     }
 
+    /// Turns the filled entry into one that does nothing and completes with `-errno` (injected results since 6.10).
+    #[cold]
+    pub(crate) fn set_failing(&mut self, errno: i32) {
+        self.set(Op::IORING_OP_NOP, -1, 0, 0, -errno as u32, raw::IORING_NOP_INJECT_RESULT);
+    }
+
     /// Fills the entry with a cancel of the one request that carries `user_data`.
     pub(crate) fn set_cancel(&mut self, user_data: u64) {
         self.set(Op::IORING_OP_ASYNC_CANCEL, -1, 0, user_data, 0, 0);
@@ -64,6 +70,12 @@ impl Entry {
     pub(crate) fn select_buffer(&mut self, group: u16) {
         self.0.flags |= IOSQE_BUFFER_SELECT;
         self.0.__bindgen_anon_4.buf_group = group;
+    }
+
+    /// Names the registered buffer that the memory lies in.
+    #[inline]
+    pub(crate) fn set_buffer(&mut self, index: u16) {
+        self.0.__bindgen_anon_4.buf_index = index;
     }
 
     /// What the completion will carry.

@@ -5,6 +5,8 @@ use std::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
+use crate::fault;
+
 /// Memory mapped for the ring or its buffers; unmapped on drop.
 pub(super) struct Mapping {
     start: NonNull<u8>,
@@ -16,6 +18,7 @@ impl Mapping {
     pub(super) fn new(ring: BorrowedFd<'_>, offset: u64, length: usize) -> Result<Mapping, i32> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::SHARED | MapFlags::POPULATE;
+        fault::check()?;
         // SAFETY: no address is asked for, so no existing mapping is replaced.
         let start = unsafe { mmap(std::ptr::null_mut(), length, protection, flags, ring, offset) }
             .map_err(|errno| errno.raw_os_error())?;

@@ -12,6 +12,11 @@ use super::probe::Probe;
 use super::setup::{self, RingOptions};
 use super::sys::{self, SharedU32};
 use crate::atomic::Ordering;
+use crate::fault;
+
+/// How often a new ring's first entry is waited for, and for how long each time.
+const ROUND_TRIP_TRIES: u32 = 100;
+const ROUND_TRIP_WAIT: Duration = Duration::from_millis(10);
 
 /// One completion as the kernel wrote it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,9 +124,15 @@ impl Ring {
         entry.set_user_data(MARK);
         // SAFETY: the entry was just filled, and a NOP points nowhere.
         unsafe { self.commit() };
-        self.enter(1, Some(Duration::from_secs(1)))?;
         let mut back = None;
-        self.reap(|completed| back = Some(completed));
+        // A signal, or a lack of memory for the moment, ends a wait early: that says nothing of the ring.
+        for _ in 0..ROUND_TRIP_TRIES {
+            self.enter(1, Some(ROUND_TRIP_WAIT))?;
+            self.reap(|completed| back = Some(completed));
+            if back.is_some() {
+                break;
+            }
+        }
         (self.enters, self.accepted) = (0, 0);
         if back.is_some_and(|back| (back.user_data, back.result) == (MARK, 0)) { Ok(()) } else { Err(libc::EIO) }
     }
@@ -183,6 +194,12 @@ impl Ring {
         let flags = self.enter_flags | raw::IORING_ENTER_GETEVENTS;
         // SAFETY: points into the mapped queues; see `commit` for what the entries point to.
         unsafe { self.shared_sq_tail.as_ref() }.store(self.sq_tail, Ordering::Release);
+        if let Err(errno) = fault::entering() {
+            return tolerate(errno);
+        }
+        let cut = fault::shorten(submit as usize) as u32;
+        // The kernel does not wait when it has taken less than it was given.
+        let (submit, wait_for) = if cut < submit { (cut, 0) } else { (submit, wait_for) };
         let outcome = match timeout {
             Some(timeout) if wait_for > 0 && !timeout.is_zero() => self.enter_until(submit, wait_for, flags, timeout),
             _ => {

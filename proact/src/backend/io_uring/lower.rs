@@ -21,11 +21,13 @@ pub(super) struct Targets {
     pub(super) multishot: bool,
     /// Whether sends that ask for it leave without a copy.
     pub(super) zero_copy: bool,
+    /// Where in the table of registered buffers the memory of a read or write is.
+    pub(super) fixed: Option<u16>,
 }
 
 /// A length as the kernel takes it.
 #[inline]
-fn clamp(length: usize) -> u32 {
+pub(super) fn clamp(length: usize) -> u32 {
     length.min(TRANSFER_MAX) as u32
 }
 
@@ -93,11 +95,15 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
                 entry.set(Op::IORING_OP_SEND, socket.fd(), 0, buffer as u64, clamp(length), flags as u32);
             }
         }
-        Request::Read { file, offset, buffer, length } => {
-            entry.set(Op::IORING_OP_READ, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+        Request::Read { file, offset, buffer, length, .. } => {
+            let op = if targets.fixed.is_some() { Op::IORING_OP_READ_FIXED } else { Op::IORING_OP_READ };
+            entry.set(op, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+            entry.set_buffer(targets.fixed.unwrap_or(0));
         }
-        Request::Write { file, offset, buffer, length } => {
-            entry.set(Op::IORING_OP_WRITE, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+        Request::Write { file, offset, buffer, length, .. } => {
+            let op = if targets.fixed.is_some() { Op::IORING_OP_WRITE_FIXED } else { Op::IORING_OP_WRITE };
+            entry.set(op, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+            entry.set_buffer(targets.fixed.unwrap_or(0));
         }
         Request::SendMessage { socket, message, exact, more } => {
             let mut flags = libc::MSG_NOSIGNAL;
@@ -165,6 +171,27 @@ unsafe fn lower_file(entry: &mut Entry, request: &Request, targets: Targets) {
     }
 }
 
+/// Whether the kernel keeps what is linked to `request` from starting when that fails.
+///
+/// It does so only where an operation marks its request as failed. Those on names and those that change or sync a file
+/// without moving bytes do not (`renameat`, `unlinkat`, `mkdirat`, `fsync`, `fallocate`, `ftruncate`; up to Linux 6.18
+/// at least): behind a failed sync the rename that was to wait for it would go ahead. So whatever is not known to sever
+/// its link is never linked to a follower.
+pub(super) fn severs(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Nop
+            | Request::EventWait { .. }
+            | Request::Accept { .. }
+            | Request::Connect { .. }
+            | Request::Receive { .. }
+            | Request::Send { .. }
+            | Request::Open { .. }
+            | Request::Read { .. }
+            | Request::Write { .. }
+    )
+}
+
 /// What to do about a request that failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Again {
@@ -206,8 +233,8 @@ pub(super) fn awaited(request: &Request) -> i32 {
         Request::Accept { listener, .. } => listener.fd(),
         Request::Connect { socket, .. } => socket.fd(),
         Request::Receive { socket, .. } | Request::Send { socket, .. } => socket.fd(),
-        Request::ReceiveMessage { socket, .. } | Request::SendMessage { socket, .. } => socket.fd(),
         Request::ReceivePooled { socket, .. } => socket.fd(),
+        Request::ReceiveMessage { socket, .. } | Request::SendMessage { socket, .. } => socket.fd(),
         Request::Read { file, .. } | Request::Write { file, .. } => file.fd(),
         _ => -1,
     }

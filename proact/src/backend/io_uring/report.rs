@@ -15,7 +15,7 @@ struct Line {
     lack: &'static str,
 }
 
-const LINES: [Line; 10] = [
+const LINES: [Line; 11] = [
     Line {
         capability: Capabilities::KERNEL_CHAINS,
         name: "kernel chains",
@@ -86,6 +86,13 @@ const LINES: [Line; 10] = [
         gain: "the kernel takes a pool's buffer when bytes come, not before",
         lack: "registration is filtered",
     },
+    Line {
+        capability: Capabilities::REGISTERED_BUFFERS,
+        name: "registered buffers",
+        since: "5.19",
+        gain: "files are read into and written from pinned memory, whose pages need no looking up",
+        lack: "the operations are filtered; memory that is registered is used as any other",
+    },
 ];
 
 /// The operations that stand for a capability: each must be known to the kernel.
@@ -110,6 +117,8 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
     let mut found = Capabilities::KERNEL_CHAINS | Capabilities::KERNEL_WAIT_CHAINS | Capabilities::NANOSECOND_WAITS;
     if let Ok(probe) = ring.probe() {
         found.set(Capabilities::KERNEL_FILES, has_files(&probe));
+        let fixed = [Op::IORING_OP_READ_FIXED, Op::IORING_OP_WRITE_FIXED].into_iter().all(|op| probe.has(op));
+        found.set(Capabilities::REGISTERED_BUFFERS, fixed);
         found.set(Capabilities::KERNEL_TRUNCATE, probe.has(Op::IORING_OP_FTRUNCATE));
         found.set(Capabilities::ZERO_COPY_SEND, probe.has(Op::IORING_OP_SEND_ZC) && ring.reports_copies());
     }

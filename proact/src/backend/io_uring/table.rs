@@ -30,7 +30,7 @@ const ROLE_MESSAGE: u8 = role::BACKEND + 6;
 pub(super) const ROLE_SEVERED: u8 = role::BACKEND + 4;
 
 /// A receive from a pool: its ring is left when it ends.
-const ROLE_POOLED: u8 = role::BACKEND + 5;
+const ROLE_POOLED: u8 = role::BACKEND + 6;
 
 /// Where a slot's last request is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -427,6 +427,11 @@ impl Table {
         self.records.iter_mut().for_each(|record| record.cancelled = true);
     }
 
+    /// Lets the next poll pass a completion on.
+    pub(super) fn know(&mut self, completion: Completion) {
+        self.known.push(completion);
+    }
+
     /// Lets the next poll say that a cancel found nothing.
     pub(super) fn cancel_missed(&mut self, token: Token) {
         self.known.push(missed(token));
@@ -438,13 +443,13 @@ impl Table {
             return;
         }
         let record = &self.records[completion.token.slot() as usize];
-        if let (Request::ReceiveMessage { message, .. }, true) = (record.request, completion.result >= 0) {
-            // SAFETY: the message is the backend's still, since nobody was told; what came with it is owned by no one.
-            unsafe { RawMessage::descriptors((*message).control, (*message).control_length, drop) };
-        }
         if let (Some(index), Request::ReceivePooled { source, .. }) = (completion.buffer(), record.request) {
             // SAFETY: the pointer is valid, as no one was told of a completion; the buffer is the backend's.
             return unsafe { (*source).put(index) };
+        }
+        if let (Request::ReceiveMessage { message, .. }, true) = (record.request, completion.result >= 0) {
+            // SAFETY: the message is the backend's still, since nobody was told; what came with it is owned by no one.
+            unsafe { RawMessage::descriptors((*message).control, (*message).control_length, drop) };
         }
         let orphan = match record.request {
             Request::Accept { .. } | Request::Open { .. } if completion.result >= 0 => completion.result,

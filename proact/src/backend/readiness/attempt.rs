@@ -11,6 +11,7 @@ use crate::backend::workers::{borrow, outcome_of, retried};
 use crate::backend::{
     BufferSource, Completion, Descriptor, RawAddress, RawMessage, Request, TRANSFER_MAX, Token, flags,
 };
+use crate::fault;
 
 /// The descriptor that a request waits for, and the side of it, when it is one that waits for readiness.
 pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
@@ -103,6 +104,20 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
     }
 }
 
+/// Receives into a buffer of `source`, which is taken only for as long as there is something to put into it.
+fn receive_pooled(socket: Descriptor, source: &Arc<dyn BufferSource>, progress: &mut Progress) -> Result<i32, Errno> {
+    let Some(buffer) = source.take() else { return Err(Errno::NOBUFS) };
+    let (pointer, length) = (buffer.pointer.cast(), buffer.length as usize);
+    // SAFETY: the buffer is this call's, and `length` bytes long.
+    let result = retried(|| unsafe { libc::recv(socket.fd(), pointer, length, libc::MSG_DONTWAIT) });
+    match result {
+        Ok(_) => progress.buffer = Some(buffer.index),
+        // SAFETY: taken above, and named by no completion.
+        Err(_) => unsafe { source.put(buffer.index) },
+    }
+    result
+}
+
 /// An exact one may come short here: the engine asks for the rest.
 ///
 /// # Safety
@@ -121,24 +136,10 @@ unsafe fn receive_message(socket: Descriptor, message: *mut RawMessage) -> Resul
     result
 }
 
-/// Receives into a buffer of `source`, which is taken only for as long as there is something to put into it.
-fn receive_pooled(socket: Descriptor, source: &Arc<dyn BufferSource>, progress: &mut Progress) -> Result<i32, Errno> {
-    let Some(buffer) = source.take() else { return Err(Errno::NOBUFS) };
-    let (pointer, length) = (buffer.pointer.cast(), buffer.length as usize);
-    // SAFETY: the buffer is this call's, and `length` bytes long.
-    let result = retried(|| unsafe { libc::recv(socket.fd(), pointer, length, libc::MSG_DONTWAIT) });
-    match result {
-        Ok(_) => progress.buffer = Some(buffer.index),
-        // SAFETY: taken above, and named by no completion.
-        Err(_) => unsafe { source.put(buffer.index) },
-    }
-    result
-}
-
 fn wait_event(event: Descriptor) -> Result<i32, Errno> {
     debug_assert!(never_blocks(event), "an event without O_NONBLOCK would hold the poll thread");
     let event = borrow(&event)?;
-    rustix::io::retry_on_intr(|| rustix::io::read(event, &mut [0u8; 8])).map(|count| count as i32)
+    fault::retry_on_intr(|| rustix::io::read(event, &mut [0u8; 8])).map(|count| count as i32)
 }
 
 /// # Safety
@@ -170,7 +171,8 @@ unsafe fn connect(socket: Descriptor, address: *const RawAddress, progress: &mut
     // SAFETY: the caller's promise.
     let RawAddress { bytes, length } = unsafe { &*address };
     // SAFETY: `bytes` are valid for `length`, which the kernel checks against the largest address there is.
-    match outcome_of(unsafe { libc::connect(socket.fd(), bytes.as_ptr().cast(), *length) } as isize) {
+    let answer = outcome_of(unsafe { libc::connect(socket.fd(), bytes.as_ptr().cast(), *length) } as isize);
+    match fault::tried(|| answer) {
         // Under way; after EINTR too. EALREADY: an earlier, cancelled connect is, and this one joins it, as a blocking
         // connect would.
         Err(Errno::INPROGRESS | Errno::ALREADY | Errno::INTR) => {
@@ -189,7 +191,7 @@ fn connected(socket: Descriptor) -> Result<i32, Errno> {
     let socket = borrow(&socket)?;
     let mut watched = [PollFd::new(&socket, PollFlags::OUT)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    if rustix::io::retry_on_intr(|| rustix::event::poll(&mut watched, Some(&at_once)))? == 0 {
+    if fault::retry_on_intr(|| rustix::event::poll(&mut watched, Some(&at_once)))? == 0 {
         return Err(Errno::AGAIN);
     }
     let outcome = rustix::net::sockopt::socket_error(socket)?;
@@ -214,7 +216,7 @@ fn transfer(
 ) -> Result<i32, Errno> {
     let length = length.min(TRANSFER_MAX);
     let done = progress.bytes;
-    match retried(|| call(done, length - done)) {
+    match retried(|| call(done, fault::shorten(length - done))) {
         Err(Errno::AGAIN) => Err(Errno::AGAIN),
         Err(errno) if done == 0 => Err(errno),
         Ok(0) | Err(_) => Ok(done as i32),

@@ -10,10 +10,11 @@ use super::attempt::{Progress, attempt, side_of};
 use super::table::{Parked, Table};
 use super::wake::EventWake;
 use super::{Interest, Ready, WatchSet};
+use crate::backend::registered::Registered;
 use crate::backend::workers::{Workers, borrow, perform};
 use crate::backend::{
     Backend, BackendConfig, BackendCounters, Capabilities, CapabilityReport, Completion, Descriptor, DescriptorMode,
-    Request, Start, Token, Wait, Wake,
+    Request, Start, Token, Wait, Wake, registration,
 };
 use crate::status::{Operation, Status};
 use crate::time::{Clock, Time};
@@ -31,6 +32,7 @@ pub(crate) struct Readiness<S> {
     reported: Vec<Ready>,
     wake: Arc<EventWake>,
     workers: Workers,
+    registered: Registered,
     clock: Clock,
     enters: u64,
     attempts: u64,
@@ -46,6 +48,7 @@ impl<S: WatchSet> Readiness<S> {
             known: Vec::new(),
             reported: Vec::new(),
             workers: Workers::new(config, wake.clone()),
+            registered: Registered::default(),
             wake,
             clock: config.clock.clone(),
             enters: 0,
@@ -185,6 +188,18 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
         match *request {
             Request::Nop => self.know(token, 0),
             Request::Close { descriptor } => self.close(token, request, descriptor),
+            Request::RegisterBuffer { owner, proactor, start, .. } => {
+                let known = self.registered.has(start);
+                if !known {
+                    // SAFETY: a request's pointers are valid until its completion.
+                    self.registered.add(unsafe { &*owner }, proactor, start, None);
+                }
+                self.know(token, if known { -libc::EEXIST } else { registration::NOTED });
+            }
+            Request::UnregisterBuffer { start } => {
+                let known = self.registered.remove(start).is_some();
+                self.know(token, if known { 0 } else { -libc::ENOENT });
+            }
             _ => match side_of(request) {
                 // SAFETY: the caller's promise, passed on.
                 Some((descriptor, side)) => unsafe { self.start_waiting(token, request, descriptor, side) },

@@ -3,6 +3,7 @@
 mod cancel;
 mod chains;
 mod files;
+mod fixed;
 mod sockets;
 mod waits;
 
