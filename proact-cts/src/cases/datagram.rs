@@ -44,7 +44,7 @@ cases![
 #[track_caller]
 pub(super) fn refused<K: Kind>(cts: &mut Cts, kind: K) -> Status {
     let (op, _watch) = cts.watch(kind);
-    cts.submit(op).err().expect("a refusal").status
+    cts.submit(op).expect_err("a refusal").status
 }
 
 fn bound(cts: &mut Cts, address: &str) -> (Socket, Address) {

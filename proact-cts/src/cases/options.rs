@@ -31,6 +31,11 @@ cases![
     calls_on_a_closed_socket_say_so,
 ];
 
+#[cfg(not(target_vendor = "apple"))]
+const KEEP_IDLE: i32 = libc::TCP_KEEPIDLE;
+#[cfg(target_vendor = "apple")]
+const KEEP_IDLE: i32 = libc::TCP_KEEPALIVE;
+
 fn raw(socket: &Socket, level: i32, name: i32) -> i32 {
     socket.integer_option(level, name).unwrap()
 }
@@ -174,9 +179,10 @@ fn all() -> SocketOptions {
 fn has_all(socket: &Socket) {
     assert_eq!(raw(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY), 1);
     assert_eq!(raw(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1);
-    assert_eq!(raw(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE), 71);
+    assert_eq!(raw(socket, libc::IPPROTO_TCP, KEEP_IDLE), 71);
     assert_eq!(raw(socket, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL), 13);
     assert_eq!(raw(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT), 5);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     assert_eq!(raw(socket, libc::SOL_SOCKET, libc::SO_ZEROCOPY), 1);
     assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
     assert_eq!((socket.send_buffer().unwrap(), socket.receive_buffer().unwrap()), (40_000, 60_000), "Linux doubles");
@@ -194,6 +200,7 @@ fn every_option_of_a_stream_reaches_the_kernel(cts: &mut Cts) {
         (libc::SOL_SOCKET, libc::SO_REUSEADDR),
         (libc::SOL_SOCKET, libc::SO_REUSEPORT),
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+        #[cfg(any(target_os = "linux", target_os = "android"))]
         (libc::SOL_SOCKET, libc::SO_ZEROCOPY),
         (libc::IPPROTO_TCP, libc::TCP_NODELAY),
     ] {
@@ -238,7 +245,7 @@ fn options_can_be_changed_later(cts: &mut Cts) {
     }
     client.set_keep_alive_times(&KeepAlive { idle: Some(Duration::from_secs(9)), ..KeepAlive::default() }).unwrap();
     assert!(client.keep_alive().unwrap());
-    assert_eq!(raw(&client, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE), 9);
+    assert_eq!(raw(&client, libc::IPPROTO_TCP, KEEP_IDLE), 9);
     client.set_linger(Some(Duration::from_secs(3))).unwrap();
     assert_eq!(client.linger().unwrap(), Some(Duration::from_secs(3)));
     client.set_linger(None).unwrap();
