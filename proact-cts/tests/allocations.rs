@@ -194,7 +194,7 @@ fn vectored_sends_and_receives(cts: &mut Cts) {
 
 /// Two UDP sockets, and the second's address.
 fn udp(cts: &mut Cts) -> (Socket, Socket, Address) {
-    let mut bound = || {
+    let bound = || {
         let socket = cts.handle().datagram(Domain::Ipv4, &SocketOptions::default()).unwrap();
         socket.bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         socket

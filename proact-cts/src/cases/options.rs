@@ -182,7 +182,7 @@ fn has_all(socket: &Socket) {
     assert_eq!(raw(socket, libc::IPPROTO_TCP, KEEP_IDLE), 71);
     assert_eq!(raw(socket, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL), 13);
     assert_eq!(raw(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT), 5);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(target_os = "linux")]
     assert_eq!(raw(socket, libc::SOL_SOCKET, libc::SO_ZEROCOPY), 1);
     assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
     assert_eq!((socket.send_buffer().unwrap(), socket.receive_buffer().unwrap()), (40_000, 60_000), "Linux doubles");
@@ -200,7 +200,7 @@ fn every_option_of_a_stream_reaches_the_kernel(cts: &mut Cts) {
         (libc::SOL_SOCKET, libc::SO_REUSEADDR),
         (libc::SOL_SOCKET, libc::SO_REUSEPORT),
         (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
-        #[cfg(any(target_os = "linux", target_os = "android"))]
+        #[cfg(target_os = "linux")]
         (libc::SOL_SOCKET, libc::SO_ZEROCOPY),
         (libc::IPPROTO_TCP, libc::TCP_NODELAY),
     ] {

@@ -124,6 +124,11 @@ pub(super) fn set_keep_alive_times(socket: &socket2::SockRef<'_>, times: &KeepAl
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn allow_zero_copy(socket: &socket2::Socket) {
     use std::os::fd::AsRawFd;
+    #[cfg(target_os = "linux")]
+    use libc::SO_ZEROCOPY;
+    /// The number of all of Android's processors; its `libc` has no name for it.
+    #[cfg(target_os = "android")]
+    const SO_ZEROCOPY: libc::c_int = 60;
     let on: libc::c_int = 1;
     // A hint: kernels and families that do not know it go on without.
     // SAFETY: the value is an integer of the size that is said, and the descriptor the socket's.
@@ -131,7 +136,7 @@ fn allow_zero_copy(socket: &socket2::Socket) {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::SOL_SOCKET,
-            libc::SO_ZEROCOPY,
+            SO_ZEROCOPY,
             (&raw const on).cast(),
             size_of_val(&on) as libc::socklen_t,
         )
