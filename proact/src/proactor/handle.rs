@@ -146,7 +146,8 @@ impl Handle {
         File::import(self.shared.home, fd)
     }
 
-    /// Makes a stream socket that listens on `address`; port 0 lets the system choose, and [`Socket::local_address`] tells.
+    /// Makes a stream socket that listens on `address`; port 0 lets the system choose, and [`Socket::local_address`]
+    /// tells.
     ///
     /// # Errors
     /// `AlreadyExists` when the address is in use.

@@ -73,11 +73,11 @@ pub enum SocketState {
 
 /// A socket: a listener, one end of a connection, or a place for datagrams.
 ///
-/// Made by [`Handle::socket`](crate::proactor::Handle::socket), [`Handle::datagram`](crate::proactor::Handle::datagram),
-/// [`Handle::socket_pair`](crate::proactor::Handle::socket_pair),
-/// [`Handle::listen`](crate::proactor::Handle::listen), an [`Accept`](crate::operation::Accept), or of a descriptor
-/// that is there already by [`Handle::import_socket`](crate::proactor::Handle::import_socket). A clone is another
-/// handle to the same socket.
+/// Made by [`Handle::socket`](crate::proactor::Handle::socket),
+/// [`Handle::datagram`](crate::proactor::Handle::datagram),
+/// [`Handle::socket_pair`](crate::proactor::Handle::socket_pair), [`Handle::listen`](crate::proactor::Handle::listen),
+/// an [`Accept`](crate::operation::Accept), or of a descriptor that is there already by
+/// [`Handle::import_socket`](crate::proactor::Handle::import_socket). A clone is another handle to the same socket.
 ///
 /// Sends go out in the order in which they were submitted, and receives are filled in that order: the socket is a FIFO
 /// each way.
