@@ -100,6 +100,7 @@ impl RawMessage {
     /// # Safety
     ///
     /// As for [`RawMessage::header`], which has made the header; the kernel uses it no more.
+    #[allow(clippy::unnecessary_cast)] // the length's type differs from one system to the next
     pub(crate) unsafe fn received(message: *mut RawMessage) {
         // SAFETY: the caller's promise.
         unsafe {

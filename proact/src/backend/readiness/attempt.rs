@@ -186,7 +186,13 @@ fn connected(socket: Descriptor) -> Result<i32, Errno> {
     if fault::retry_on_intr(|| rustix::event::poll(&mut watched, Some(&at_once)))? == 0 {
         return Err(Errno::AGAIN);
     }
-    rustix::net::sockopt::socket_error(socket)?.map(|()| 0)
+    let outcome = rustix::net::sockopt::socket_error(socket)?;
+    if outcome.is_err() {
+        // The socket still takes itself for connecting, and would fail the next connect too, for the last one's sake.
+        // What this says of it is of no interest: the connect has failed.
+        let _ = rustix::net::connect_unspec(socket);
+    }
+    outcome.map(|()| 0)
 }
 
 /// One system call of a transfer. An exact one adds up what has moved, and is done when it is whole or cannot go on;
