@@ -16,6 +16,7 @@ pub mod memory;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
+pub mod op_pool;
 pub mod pooled;
 pub mod remote;
 pub mod scope;
@@ -24,6 +25,7 @@ pub mod sequence;
 pub mod socket;
 pub mod stream;
 pub mod timer;
+pub mod zero_copy;
 
 /// Every subject, with its cases.
 pub const GROUPS: &[(&str, &[Case])] = &[
@@ -47,6 +49,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("multishot", multishot::CASES),
     ("deadline", deadline::CASES),
     ("pooled", pooled::CASES),
+    ("op_pool", op_pool::CASES),
+    ("zero_copy", zero_copy::CASES),
     ("scope", scope::CASES),
     ("group", group::CASES),
 ];
