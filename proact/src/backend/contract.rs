@@ -35,8 +35,8 @@ bitflags::bitflags! {
         const ZERO_COPY_SEND = 1 << 8;
         /// The kernel takes buffers from a pool as bytes come (buffer rings, Linux 5.19).
         const BUFFER_RINGS = 1 << 9;
-        /// Files are read into, and written from, memory that is registered with the ring: the kernel need not look its
-        /// pages up (Linux 5.19).
+        /// Files are read into, and written from, memory that is registered with the ring: the kernel need not look
+        /// its pages up (Linux 5.19).
         const REGISTERED_BUFFERS = 1 << 10;
     }
 }
@@ -309,9 +309,9 @@ pub enum Request {
     ListDirectory { path: *const c_char, entries: *mut Vec<DirectoryEntry> },
     /// Close the descriptor. It is gone whatever the result says.
     Close { descriptor: Descriptor },
-    /// Get to know memory that many requests will use, and keep `owner`, which keeps it, until it is given up. Completes
-    /// with a number for `fixed`, or one of [`registration`]; with `-EEXIST` for memory that is known, `-ENOBUFS` when no
-    /// more can be.
+    /// Get to know memory that many requests will use, and keep `owner`, which keeps it, until it is given up.
+    /// Completes with a number for `fixed`, or one of [`registration`]; with `-EEXIST` for memory that is known,
+    /// `-ENOBUFS` when no more can be.
     RegisterBuffer { owner: *const Arc<dyn BufferOwner>, proactor: u32, start: *mut u8, length: usize },
     /// Give memory up that was registered, by where it begins. Completes with 0, or `-ENOENT` if it was not.
     UnregisterBuffer { start: *mut u8 },
@@ -345,8 +345,8 @@ pub struct RawBuffer {
 
 /// Where a backend gets buffers to receive into, one at a time: a pool, of which it is one user among others.
 ///
-/// A buffer that was taken is the backend's alone. It goes back by [`put`](BufferSource::put), or its number goes into a
-/// completion, and with that to whoever is told. A ring of buffers in the kernel is filled by taking them one by one,
+/// A buffer that was taken is the backend's alone. It goes back by [`put`](BufferSource::put), or its number goes into
+/// a completion, and with that to whoever is told. A ring of buffers in the kernel is filled by taking them one by one,
 /// so that a buffer which the kernel has is in no one else's list.
 ///
 /// # Safety
