@@ -5,23 +5,29 @@ use crate::harness::Case;
 pub mod cancel;
 pub mod chain;
 pub mod cost;
+pub mod datagram;
 pub mod deadline;
 pub mod error;
 pub mod event;
 pub mod file;
 pub mod group;
+#[cfg(target_os = "linux")]
+pub mod interrupted;
 pub mod lifetime;
 pub mod lowered;
 pub mod memory;
+pub mod message_io;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
 pub mod op_pool;
 pub mod pooled;
+pub mod property;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
 pub mod sequence;
+pub mod severed;
 pub mod socket;
 pub mod stream;
 pub mod timer;
@@ -35,6 +41,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("file", file::CASES),
     ("socket", socket::CASES),
     ("stream", stream::CASES),
+    ("datagram", datagram::CASES),
+    ("message_io", message_io::CASES),
     ("semaphore", semaphore::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
@@ -45,7 +53,11 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("cost", cost::CASES),
     ("error", error::CASES),
     ("memory", memory::CASES),
+    ("severed", severed::CASES),
     ("mixed", mixed::CASES),
+    ("property", property::CASES),
+    #[cfg(target_os = "linux")]
+    ("interrupted", interrupted::CASES),
     ("multishot", multishot::CASES),
     ("deadline", deadline::CASES),
     ("pooled", pooled::CASES),

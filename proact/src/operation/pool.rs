@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use crate::operation::Nop;
 
-    struct Count(Arc<()>);
+    struct Count(#[allow(dead_code)] Arc<()>); // counted, not read
 
     impl Finish<Nop> for Count {
         fn finish(&mut self, _: &mut Nop, _: Outcome<Nop>, _: &mut Context<'_>) {}

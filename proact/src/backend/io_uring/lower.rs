@@ -171,6 +171,27 @@ unsafe fn lower_file(entry: &mut Entry, request: &Request, targets: Targets) {
     }
 }
 
+/// Whether the kernel keeps what is linked to `request` from starting when that fails.
+///
+/// It does so only where an operation marks its request as failed. Those on names and those that change or sync a file
+/// without moving bytes do not (`renameat`, `unlinkat`, `mkdirat`, `fsync`, `fallocate`, `ftruncate`; up to Linux 6.18
+/// at least): behind a failed sync the rename that was to wait for it would go ahead. So whatever is not known to sever
+/// its link is never linked to a follower.
+pub(super) fn severs(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Nop
+            | Request::EventWait { .. }
+            | Request::Accept { .. }
+            | Request::Connect { .. }
+            | Request::Receive { .. }
+            | Request::Send { .. }
+            | Request::Open { .. }
+            | Request::Read { .. }
+            | Request::Write { .. }
+    )
+}
+
 /// What to do about a request that failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Again {
@@ -195,11 +216,9 @@ pub(super) fn again(request: &Request, errno: i32) -> Again {
         (libc::EAGAIN, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Read { .. }) => {
             Again::WhenReady(libc::POLLIN)
         }
-        (libc::EAGAIN, R::ReceivePooled { .. }) => Again::WhenReady(libc::POLLIN),
-        (libc::EINTR, R::ReceivePooled { .. }) => Again::Now,
-        (libc::EAGAIN, R::ReceiveMessage { .. }) => Again::WhenReady(libc::POLLIN),
+        (libc::EAGAIN, R::ReceivePooled { .. } | R::ReceiveMessage { .. }) => Again::WhenReady(libc::POLLIN),
+        (libc::EINTR, R::ReceivePooled { .. } | R::ReceiveMessage { .. } | R::SendMessage { .. }) => Again::Now,
         (libc::EAGAIN, R::Send { .. } | R::SendMessage { .. } | R::Write { .. }) => Again::WhenReady(libc::POLLOUT),
-        (libc::EINTR, R::SendMessage { .. } | R::ReceiveMessage { .. }) => Again::Now,
         (libc::EINTR, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Send { .. }) => Again::Now,
         (libc::EINTR, R::Open { .. } | R::Read { .. } | R::Write { .. } | R::Sync { .. }) => Again::Now,
         (libc::EINTR, R::StatFile { .. } | R::StatPath { .. } | R::Truncate { .. } | R::Allocate { .. }) => Again::Now,

@@ -31,7 +31,7 @@ use crate::time::{Clock, Time};
 use crate::uring::{self, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, Op, Ring, RingOptions};
 
 use fixed::FixedBuffers;
-use lower::{Targets, lower};
+use lower::{Targets, lower, severs};
 pub(crate) use report::report;
 use table::{ROLE_CANCEL, ROLE_SEVERED, Standing, Table, WAKE};
 use waker::EventWaker;
@@ -399,6 +399,8 @@ unsafe impl Backend for IoUring {
             || steps.is_empty()
             || steps.len() > self.ring.room() as usize
             || !steps.iter().all(|(_, request)| self.links(request))
+            // The last has nothing behind it that its failure would have to keep from starting.
+            || !steps[..steps.len() - 1].iter().all(|(_, request)| severs(request))
         {
             return false;
         }

@@ -19,12 +19,22 @@ fn chain_runs_whole_in_one_enter() {
     let mut buffer = [0u8; 5];
     let tokens = driver.chain([
         Request::Write { file, offset: 0, buffer: b"linked".as_ptr(), length: 6, fixed: None },
-        Request::Sync { file, data_only: true },
         Request::Read { file, offset: 1, buffer: buffer.as_mut_ptr(), length: 5, fixed: None },
+        Request::Sync { file, data_only: true },
     ]);
-    assert_eq!(tokens.map(|token| driver.finish(token)), [6, 0, 5]);
+    assert_eq!(tokens.map(|token| driver.finish(token)), [6, 5, 0]);
     assert_eq!(&buffer, b"inked");
     assert_eq!(driver.backend.counters().chains, 1);
+}
+
+#[test]
+fn nothing_is_linked_behind_what_does_not_sever_its_link() {
+    let Some(mut driver) = Driver::new() else { return };
+    let sync = Request::Sync { file: crate::backend::Descriptor::NONE, data_only: false };
+    let steps = [sync, Request::Nop].map(|request| (driver.token(), request));
+    // SAFETY: neither has pointers.
+    assert!(!unsafe { driver.backend.start_linked(&steps) }, "the nop would run behind a failed sync");
+    assert_eq!(driver.backend.counters().chains, 0);
 }
 
 #[test]
