@@ -12,6 +12,9 @@ use crate::atomic::{AtomicU32, Ordering};
 use crate::backend::{BufferSource, RawBuffer, Token};
 use crate::status::{Code, Operation, Result, Status};
 
+#[cfg(all(test, loom))]
+mod loom_tests;
+
 /// A pool over a [`Slab`]: buffers are taken as exclusive [`Lease`]s, and come back when those are dropped.
 ///
 /// Taking and giving back are one atomic exchange each, from any thread, and nothing blocks. A clone is another handle

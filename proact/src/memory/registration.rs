@@ -20,7 +20,7 @@ pub struct Registration {
     pub fixed: Option<Fixed>,
 }
 
-/// Memory that can be registered with proactors ([`Register`](crate::operation::Register)): a
+/// Memory that can be registered with proactors (by a [`Register`](crate::operation::Register) operation): a
 /// [`Region`](super::Region), or a buffer of another crate that embeds [`Registrations`].
 ///
 /// # Safety
