@@ -6,6 +6,15 @@ use std::sync::Arc;
 use crate::status::{Operation, Status};
 use crate::time::Time;
 
+mod files;
+mod waits;
+
+pub use files::{
+    Advice, AttributeMode, Changes, CopyArguments, CopyMethod, DirectAlignment, FileRequest, FileTime, IoSlice,
+    RangeMode, SLICES_MAX, Walk, WalkEntry,
+};
+pub use waits::{WaitRequest, poll_bits};
+
 bitflags::bitflags! {
     /// What a backend does better than the portable path. A capability is in force when it was detected **and** the
     /// builder allows it; masking one is how a single machine tests every degraded path.
@@ -25,6 +34,8 @@ bitflags::bitflags! {
         const NO_SUBMISSION_ARRAY = 1 << 5;
         /// Waits end to the nanosecond instead of the millisecond.
         const NANOSECOND_WAITS = 1 << 6;
+        /// Waits for a futex, and wakes of one, by the ring, without a helper thread (Linux 6.7).
+        const KERNEL_FUTEX = 1 << 7;
     }
 }
 
@@ -171,6 +182,9 @@ bitflags::bitflags! {
         const NO_FOLLOW = 64;
         /// Must be a directory. Excludes everything but READ and NO_FOLLOW.
         const DIRECTORY = 128;
+        /// Bypasses the page cache (`O_DIRECT`): memory, offsets and lengths must be multiples of what
+        /// [`Metadata::direct`] says. A file system that cannot refuses the open with InvalidArgument.
+        const DIRECT = 256;
     }
 }
 
@@ -208,6 +222,17 @@ pub struct Metadata {
     pub links: u64,
     /// Bytes that are allocated on disk.
     pub allocated: u64,
+    /// The user who owns it.
+    pub owner: u32,
+    /// Its group.
+    pub group: u32,
+    /// When it was last read, as far as the file system keeps count.
+    pub accessed: FileTime,
+    /// When the file or anything known of it last changed.
+    pub changed: FileTime,
+    /// What direct I/O on it must be aligned to. `None`: it has no direct I/O, or the system does not say (Linux tells
+    /// since 6.1, on the file systems that were taught to).
+    pub direct: Option<DirectAlignment>,
 }
 
 impl Metadata {
@@ -222,6 +247,11 @@ impl Metadata {
         inode: 0,
         links: 0,
         allocated: 0,
+        owner: 0,
+        group: 0,
+        accessed: FileTime { seconds: 0, nanoseconds: 0 },
+        changed: FileTime { seconds: 0, nanoseconds: 0 },
+        direct: None,
     };
 }
 
@@ -282,6 +312,10 @@ pub enum Request {
     ListDirectory { path: *const c_char, entries: *mut Vec<DirectoryEntry> },
     /// Close the descriptor. It is gone whatever the result says.
     Close { descriptor: Descriptor },
+    /// What may wait for a disk, beyond the requests above.
+    File(FileRequest),
+    /// What waits for someone else, beyond the requests above.
+    Wait(WaitRequest),
 }
 
 /// How one token ended.

@@ -26,6 +26,10 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     #[doc(hidden)]
     const BARE: bool = false;
 
+    /// It takes several requests of different meaning, and [`Kind::absorb`] says what each result meant.
+    #[doc(hidden)]
+    const STAGED: bool = false;
+
     /// Whether it may be submitted at `home`, before anything has happened.
     #[doc(hidden)]
     fn validate(&mut self, home: Home) -> Result<()> {
@@ -50,6 +54,13 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     fn request(&mut self, progress: usize) -> Request {
         let _ = progress;
         Request::Nop
+    }
+
+    /// What a result was worth: bytes of the transfer, or `None` when it only made the next request possible. Only of
+    /// kinds that are [`Kind::STAGED`], for results that are no errors.
+    #[doc(hidden)]
+    fn absorb(&mut self, value: i32) -> Option<usize> {
+        Some(value as usize)
     }
 
     /// The state that the engine's portable machinery works on. Only of the other classes.

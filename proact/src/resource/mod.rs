@@ -7,10 +7,25 @@
 mod address;
 mod descriptor;
 mod file;
+mod futex_word;
+mod pollable;
+mod process;
 mod socket;
+mod stream;
+mod watcher;
 
-pub use crate::backend::{DirectoryEntry, FileKind, Metadata, OpenFlags};
+pub use crate::backend::{
+    Advice, AttributeMode, CopyMethod, DirectAlignment, DirectoryEntry, FileKind, FileTime, Metadata, OpenFlags,
+    WalkEntry,
+};
 pub use address::Address;
-pub(crate) use descriptor::{Home, Lane, Resource};
+pub(crate) use descriptor::{Home, Lane, Resource, Second};
 pub use file::File;
+pub use futex_word::FutexWord;
+pub use pollable::Pollable;
+pub use process::{Exit, Process};
 pub use socket::{Domain, Shutdown, Socket, SocketOptions};
+pub(crate) use stream::PrivatePipe;
+pub use stream::Stream;
+pub use watcher::{Change, ChangeMask, Watch, Watcher};
+pub(crate) use watcher::{next_change, os_str};

@@ -2,6 +2,7 @@
 
 use std::ptr::NonNull;
 
+use super::files::{again_file, again_wait, awaited_stream, lower_more_files, lower_wait};
 use super::stat::{MASK, Statx};
 use crate::atomic::AtomicU64;
 use crate::backend::workers::perform::open_flags;
@@ -19,13 +20,13 @@ pub(super) struct Targets {
 
 /// A length as the kernel takes it.
 #[inline]
-fn clamp(length: usize) -> u32 {
+pub(super) fn clamp(length: usize) -> u32 {
     length.min(TRANSFER_MAX) as u32
 }
 
 /// An offset as the kernel takes it: all ones would mean the file's own position. One less is as invalid as it looks.
 #[inline]
-fn position(offset: u64) -> u64 {
+pub(super) fn position(offset: u64) -> u64 {
     offset.min(u64::MAX - 1)
 }
 
@@ -74,6 +75,8 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
             entry.set(Op::IORING_OP_WRITE, file.fd(), position(offset), buffer as u64, clamp(length), 0);
         }
         Request::Close { descriptor } => entry.set(Op::IORING_OP_CLOSE, descriptor.fd(), 0, 0, 0, 0),
+        Request::File(ref request) => lower_more_files(entry, request),
+        Request::Wait(ref request) => lower_wait(entry, request),
         // Kept apart so that what above is hot stays small.
         // SAFETY: the caller's promise, passed on.
         _ => unsafe { lower_file(entry, request, targets) },
@@ -145,6 +148,8 @@ pub(super) enum Again {
 pub(super) fn again(request: &Request, errno: i32) -> Again {
     use Request as R;
     match (errno, request) {
+        (_, R::File(request)) => again_file(request, errno),
+        (_, R::Wait(request)) => again_wait(request, errno),
         (libc::EINTR | libc::EINPROGRESS | libc::EALREADY, R::Connect { .. }) => Again::WhenReady(libc::POLLOUT),
         (libc::EAGAIN, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Read { .. }) => {
             Again::WhenReady(libc::POLLIN)
@@ -165,6 +170,7 @@ pub(super) fn awaited(request: &Request) -> i32 {
         Request::Connect { socket, .. } => socket.fd(),
         Request::Receive { socket, .. } | Request::Send { socket, .. } => socket.fd(),
         Request::Read { file, .. } | Request::Write { file, .. } => file.fd(),
+        Request::Wait(ref request) => awaited_stream(request),
         _ => -1,
     }
 }

@@ -4,6 +4,7 @@
 //! passed on as it came. What takes more (readiness of a non-blocking descriptor, a structure to convert, a cancel) is
 //! told by the token's role and settled in the [table].
 
+mod files;
 mod lower;
 mod report;
 mod stat;
@@ -18,10 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::atomic::AtomicU64;
-use crate::backend::workers::Workers;
+use crate::backend::workers::{Futexes, Workers, futex};
 use crate::backend::{
-    Backend, BackendConfig, BackendCounters, Capabilities, Completion, DescriptorMode, Request, Start, Token, Wait,
-    Wake, role,
+    Backend, BackendConfig, BackendCounters, Capabilities, Completion, DescriptorMode, FileRequest, Request, Start,
+    Token, Wait, WaitRequest, Wake, role,
 };
 use crate::status::{Code, Operation, Result, Status};
 use crate::time::{Clock, Time};
@@ -42,6 +43,7 @@ pub(crate) struct IoUring {
     ring: Ring,
     table: Table,
     workers: Workers,
+    futexes: Futexes,
     waker: Arc<EventWaker>,
     capabilities: Capabilities,
     clock: Clock,
@@ -67,6 +69,7 @@ impl IoUring {
             ring,
             table: Table::new(),
             workers: Workers::new(config, waker.clone()),
+            futexes: Futexes::new(config, waker.clone()),
             waker,
             capabilities,
             clock: config.clock.clone(),
@@ -104,6 +107,13 @@ impl IoUring {
             | Request::Rename { .. }
             | Request::Remove { .. }
             | Request::MakeDirectory { .. } => !self.capabilities.contains(Capabilities::KERNEL_FILES),
+            Request::File(request) => {
+                !self.capabilities.contains(Capabilities::KERNEL_FILES) || files::only_workers(request)
+            }
+            Request::Wait(WaitRequest::FutexWait { .. } | WaitRequest::FutexWake { .. }) => {
+                !self.capabilities.contains(Capabilities::KERNEL_FUTEX)
+            }
+            Request::Wait(_) => false,
         }
     }
 
@@ -271,7 +281,7 @@ unsafe impl Backend for IoUring {
     }
 
     fn missing(&self) -> Vec<(Operation, String)> {
-        Vec::new()
+        if self.capabilities.contains(Capabilities::KERNEL_FUTEX) { Vec::new() } else { futex::missing() }
     }
 
     fn grow(&mut self, slots: u32) {
@@ -282,6 +292,13 @@ unsafe impl Backend for IoUring {
     unsafe fn start(&mut self, token: Token, request: &Request) -> Start {
         if self.needs_worker(request) {
             self.table.delegate(token, request);
+            if let Request::Wait(request) = request {
+                // SAFETY: the caller's promise, passed on.
+                if let Some(result) = unsafe { self.futexes.start(token, request) } {
+                    self.table.know(token, result);
+                }
+                return Start::Accepted;
+            }
             // SAFETY: the caller's promise, passed on.
             unsafe { self.workers.submit(token, request) };
             return Start::Accepted;
@@ -310,14 +327,22 @@ unsafe impl Backend for IoUring {
 
     fn links(&self, request: &Request) -> bool {
         // A stat's answer is converted outside of the kernel, and a close must happen whatever came before it.
-        !matches!(request, Request::StatFile { .. } | Request::StatPath { .. } | Request::Close { .. })
-            && !self.needs_worker(request)
+        // What waits for others may end in ways that sever a link and are no failure.
+        let alone = matches!(
+            request,
+            Request::StatFile { .. }
+                | Request::StatPath { .. }
+                | Request::Close { .. }
+                | Request::Wait(_)
+                | Request::File(FileRequest::SpliceFile { .. })
+        );
+        !alone && !self.needs_worker(request)
     }
 
     fn cancel(&mut self, token: Token) -> bool {
         match self.table.standing(token) {
             Standing::Worker => {
-                if !self.workers.cancel(token) {
+                if !self.workers.cancel(token) && !self.futexes.cancel(token) {
                     self.table.cancel_missed(token);
                 }
                 true
@@ -355,6 +380,7 @@ unsafe impl Backend for IoUring {
             self.table.take_known(completions);
         }
         self.workers.collect(completions);
+        self.futexes.collect(completions);
         let (wait_for, timeout) = match wait {
             Wait::Until(deadline) if completions.len() == before => self.prepare_sleep(deadline)?,
             _ => (0, None),
@@ -375,6 +401,7 @@ unsafe impl Backend for IoUring {
             self.reap(completions);
         }
         self.workers.collect(completions);
+        self.futexes.collect(completions);
         Ok(())
     }
 
@@ -383,7 +410,7 @@ unsafe impl Backend for IoUring {
             enters: self.ring.enters(),
             entries: self.ring.accepted(),
             chains: self.chains,
-            workers: self.workers.alive(),
+            workers: self.workers.alive() + self.futexes.alive(),
             worker_jobs: self.workers.jobs(),
         }
     }

@@ -15,7 +15,7 @@ struct Line {
     lack: &'static str,
 }
 
-const LINES: [Line; 7] = [
+const LINES: [Line; 8] = [
     Line {
         capability: Capabilities::KERNEL_CHAINS,
         name: "kernel chains",
@@ -33,7 +33,7 @@ const LINES: [Line; 7] = [
     Line {
         capability: Capabilities::KERNEL_FILES,
         name: "kernel files",
-        since: "5.15",
+        since: "5.19",
         gain: "files and paths without worker threads",
         lack: "an operation on files or paths is missing or filtered; worker threads do it",
     },
@@ -65,6 +65,13 @@ const LINES: [Line; 7] = [
         gain: "waits end to the nanosecond",
         lack: "",
     },
+    Line {
+        capability: Capabilities::KERNEL_FUTEX,
+        name: "kernel futex",
+        since: "6.7",
+        gain: "waits for a futex without a helper thread, and wakes of one by the ring",
+        lack: "kernel older than 6.7, or filtered; a helper thread waits",
+    },
 ];
 
 /// The operations that stand for a capability: each must be known to the kernel.
@@ -79,6 +86,15 @@ fn has_files(probe: &Probe) -> bool {
         Op::IORING_OP_RENAMEAT,
         Op::IORING_OP_UNLINKAT,
         Op::IORING_OP_MKDIRAT,
+        Op::IORING_OP_READV,
+        Op::IORING_OP_WRITEV,
+        Op::IORING_OP_SYNC_FILE_RANGE,
+        Op::IORING_OP_FADVISE,
+        Op::IORING_OP_SPLICE,
+        Op::IORING_OP_LINKAT,
+        Op::IORING_OP_SYMLINKAT,
+        Op::IORING_OP_FGETXATTR,
+        Op::IORING_OP_FSETXATTR,
     ];
     ops.into_iter().all(|op| probe.has(op))
 }
@@ -89,6 +105,8 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
     let mut found = Capabilities::KERNEL_CHAINS | Capabilities::KERNEL_WAIT_CHAINS | Capabilities::NANOSECOND_WAITS;
     if let Ok(probe) = ring.probe() {
         found.set(Capabilities::KERNEL_FILES, has_files(&probe));
+        let futex = probe.has(Op::IORING_OP_FUTEX_WAIT) && probe.has(Op::IORING_OP_FUTEX_WAKE);
+        found.set(Capabilities::KERNEL_FUTEX, futex);
         found.set(Capabilities::KERNEL_TRUNCATE, probe.has(Op::IORING_OP_FTRUNCATE));
     }
     found.set(Capabilities::REGISTERED_RING, ring.is_registered());

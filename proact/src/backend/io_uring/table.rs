@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use super::lower::{Again, again, awaited};
 use super::stat::{StatPool, Statx, metadata_of};
-use crate::backend::{Completion, RawAddress, Request, Token, role};
+use crate::backend::{Completion, FileRequest, RawAddress, Request, Token, WaitRequest, role};
 
 /// The read of the wake descriptor.
 pub(super) const WAKE: Token = Token::new(0, 0).with_role(ROLE_WAKE);
@@ -171,6 +171,12 @@ impl Table {
         *record = Record { token, request: *request, place: Place::Worker, ..Record::EMPTY };
     }
 
+    /// Takes note of a result that needed no kernel.
+    pub(super) fn know(&mut self, token: Token, result: i32) {
+        self.records[token.slot() as usize].place = Place::Gone;
+        self.known.push(Completion { token, result, flags: 0 });
+    }
+
     /// Moves what is known without the kernel to `completions`.
     #[inline]
     pub(super) fn take_known(&mut self, completions: &mut Vec<Completion>) {
@@ -207,6 +213,10 @@ impl Table {
             // Ready: now the request itself. A readiness that cannot be awaited fails the request.
             ROLE_READINESS if result >= 0 => Again::Now,
             _ if result >= 0 => return Some(result),
+            // The word was another when the wait began: the answer, and no failure.
+            _ if result == -libc::EAGAIN && matches!(record.request, Request::Wait(WaitRequest::FutexWait { .. })) => {
+                return Some(1);
+            }
             _ => again(&record.request, -result),
         };
         match next {
@@ -311,6 +321,7 @@ impl Table {
         let record = &self.records[completion.token.slot() as usize];
         let orphan = match record.request {
             Request::Accept { .. } | Request::Open { .. } if completion.result >= 0 => completion.result,
+            Request::File(FileRequest::OpenAt { .. }) if completion.result >= 0 => completion.result,
             Request::Close { descriptor } if completion.result == -libc::ECANCELED => descriptor.fd(),
             _ => return,
         };

@@ -6,6 +6,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::Interest;
+use super::streams::{attempt_wait, side_of_wait};
 use crate::backend::workers::{borrow, outcome_of, retried};
 use crate::backend::{Descriptor, RawAddress, Request, TRANSFER_MAX};
 
@@ -17,6 +18,7 @@ pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
         Request::Receive { socket, .. } => Some((socket, Interest::READABLE)),
         Request::Connect { socket, .. } => Some((socket, Interest::WRITABLE)),
         Request::Send { socket, .. } => Some((socket, Interest::WRITABLE)),
+        Request::Wait(ref request) => side_of_wait(request),
         _ => None,
     }
 }
@@ -68,6 +70,8 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
                 unsafe { libc::send(socket.fd(), buffer.add(done).cast(), left, flags) }
             })
         }
+        // SAFETY: the caller's promise, passed on.
+        Request::Wait(ref request) => unsafe { attempt_wait(request) },
         _ => unreachable!("{request:?} does not wait for readiness"),
     };
     match result {
@@ -162,7 +166,7 @@ fn transfer(
 }
 
 /// Whether the descriptor has `O_NONBLOCK`, or is none at all.
-fn never_blocks(descriptor: Descriptor) -> bool {
+pub(super) fn never_blocks(descriptor: Descriptor) -> bool {
     let Ok(descriptor) = borrow(&descriptor) else { return true };
     match rustix::fs::fcntl_getfl(descriptor.as_fd()) {
         Ok(flags) => flags.contains(rustix::fs::OFlags::NONBLOCK),
