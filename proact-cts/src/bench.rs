@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use proact::backend::{Capabilities, OpenFlags};
-use proact::operation::{Accept, Complete, Connect, Context, Kind, Op, Open, Outcome};
+use proact::operation::{Accept, Complete, Connect, Context, Kind, Op, Open, Outcome, Terminal};
 use proact::proactor::{Builder, Proactor};
 use proact::resource::{Address, Domain, File, Socket, SocketOptions};
 use proact::status::{Code, Result, Status};
@@ -37,6 +37,11 @@ pub struct Cts {
 }
 
 impl Cts {
+    /// Another proactor of a case's configuration, for another thread.
+    pub fn beside(config: Configuration) -> Cts {
+        Cts::new(config, Arc::default())
+    }
+
     pub(crate) fn new(config: Configuration, stage: Arc<Mutex<String>>) -> Cts {
         let mut cts = Cts { config, proactor: None, folder: None, order: Arc::default(), stage };
         cts.rebuild(|builder| builder);
@@ -103,9 +108,9 @@ impl Cts {
     /// An operation that is watched.
     #[track_caller]
     pub fn watch<K: Kind>(&self, kind: K) -> (Box<Op<K, Tell<K>>>, Watch<K>) {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let tell = Tell { told: told.clone(), order: self.order.clone() };
-        (Op::new(kind, tell), Watch { told })
+        let (told, more) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+        let tell = Tell { told: told.clone(), more: more.clone(), order: self.order.clone() };
+        (Op::new(kind, tell), Watch { told, more })
     }
 
     /// Submits one operation and watches it.
@@ -213,6 +218,12 @@ pub struct Told<K: Kind> {
     pub result: Result<K::Output>,
     /// Whether the step ran in the kernel's chain.
     pub lowered: bool,
+    /// What became of it.
+    pub terminal: Terminal,
+    /// Whether the kernel says that it copied nothing.
+    pub zero_copy: bool,
+    /// Bytes that moved.
+    pub moved: usize,
     /// The operation's parameters, back.
     pub kind: K,
     /// Its place among all callbacks of the case.
@@ -233,19 +244,28 @@ impl<K: Kind> Told<K> {
 }
 
 type Calls<K> = Arc<Mutex<Vec<Told<K>>>>;
+type More<K> = Arc<Mutex<Vec<Result<<K as Kind>::Output>>>>;
 
 /// The state of a watched operation: it notes every callback.
 pub struct Tell<K: Kind> {
     told: Calls<K>,
+    more: More<K>,
     order: Arc<AtomicUsize>,
 }
 
 impl<K: Kind> Complete<K> for Tell<K> {
+    fn more(&mut self, _: &K, outcome: Outcome<K>, _: &mut Context<'_>) {
+        assert!(lock(&self.told).is_empty(), "an outcome after the last one");
+        lock(&self.more).push(outcome.result);
+    }
+
     fn done(op: Box<Op<K, Self>>, outcome: Outcome<K>, _: &mut Context<'_>) {
         let Op { kind, state, .. } = *op;
         let order = state.order.fetch_add(1, Ordering::Relaxed);
+        let (terminal, zero_copy, moved) = (outcome.terminal(), outcome.zero_copy, outcome.moved);
         let Outcome { result, lowered, .. } = outcome;
-        let told = Told { result, lowered, kind, order, thread: std::thread::current().id() };
+        let thread = std::thread::current().id();
+        let told = Told { result, lowered, terminal, zero_copy, moved, kind, order, thread };
         lock(&state.told).push(told);
     }
 }
@@ -253,13 +273,24 @@ impl<K: Kind> Complete<K> for Tell<K> {
 /// The case's side of a watched operation.
 pub struct Watch<K: Kind> {
     told: Calls<K>,
+    more: More<K>,
 }
 
-fn lock<K: Kind>(calls: &Calls<K>) -> MutexGuard<'_, Vec<Told<K>>> {
+fn lock<T>(calls: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
     calls.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<K: Kind> Watch<K> {
+    /// How many outcomes before the last were told and not taken yet.
+    pub fn outcomes(&self) -> usize {
+        lock(&self.more).len()
+    }
+
+    /// Takes the outcomes before the last that were told since the last call.
+    pub fn take_outcomes(&self) -> Vec<Result<K::Output>> {
+        std::mem::take(&mut lock(&self.more))
+    }
+
     /// Whether its callback has run.
     pub fn is_done(&self) -> bool {
         self.calls() > 0

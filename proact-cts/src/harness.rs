@@ -8,13 +8,14 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock};
 
-use libtest_mimic::{Completion, Failed, Trial};
+use libtest_mimic::{Completion, Trial};
 use proact::backend::Capabilities;
 
 use crate::bench::{Cts, patience};
 use crate::config::{self, Configuration};
+use crate::record::{self, Ran};
 
 /// One behaviour, to be shown on every configuration that it applies to.
 #[derive(Clone, Copy)]
@@ -25,6 +26,8 @@ pub struct Case {
     pub run: fn(&mut Cts),
     /// Which configurations it is about.
     pub only: Only,
+    /// What it cannot be shown without.
+    pub needs: Capabilities,
     /// Whether nothing else of this process may run beside it.
     pub alone: bool,
 }
@@ -44,6 +47,8 @@ pub enum Only {
     Ring,
     /// The portable backends.
     Readiness,
+    /// Every backend once, with nothing masked: what the case shows is the same whatever is masked, and takes its time.
+    Whole,
     /// One configuration is enough: the case does not touch the backend.
     Once,
 }
@@ -51,12 +56,18 @@ pub enum Only {
 impl Case {
     /// A case for every configuration.
     pub const fn new(name: &'static str, run: fn(&mut Cts)) -> Case {
-        Case { name, run, only: Only::All, alone: false }
+        Case { name, run, only: Only::All, needs: Capabilities::empty(), alone: false }
     }
 
     /// The same, for some configurations.
     pub const fn only(mut self, only: Only) -> Case {
         self.only = only;
+        self
+    }
+
+    /// The same, to be skipped, with the reason, where not all of these capabilities are in force.
+    pub const fn needs(mut self, capabilities: Capabilities) -> Case {
+        self.needs = capabilities;
         self
     }
 
@@ -92,6 +103,7 @@ impl Only {
             Only::PortableWaits => !waits,
             Only::Ring => configuration.is_ring(),
             Only::Readiness => !configuration.is_ring(),
+            Only::Whole => configuration.is_whole(),
             Only::Once => configuration.name == "poll",
         }
     }
@@ -101,49 +113,143 @@ impl Only {
 pub fn trials(groups: &[(&'static str, &'static [Case])]) -> Vec<Trial> {
     keep_panics();
     let mut trials = Vec::new();
-    for configuration in config::ALL {
+    let looks_at = |configuration: &&Configuration| match LEAK_WATCH.get() {
+        Some(watch) => watch.every || configuration.is_whole() || configuration.masked.is_all(),
+        None => true,
+    };
+    for configuration in config::all().iter().filter(looks_at) {
         let detected = configuration.detect();
         if let Err(why) = &detected {
             println!("configuration {} is not available here: {why}", configuration.name);
         }
-        for (group, cases) in groups {
-            for case in cases.iter().filter(|case| case.only.applies(&configuration, detected.clone().ok())) {
+        for &(group, cases) in groups {
+            for case in cases.iter().filter(|case| case.only.applies(configuration, detected.clone().ok())) {
                 let name = format!("{}::{group}::{}", configuration.name, case.name);
                 let detected = detected.clone();
-                trials.push(Trial::ignorable_test(name, move || run(*case, configuration, detected.err())));
+                let run = move || {
+                    let ran = run(*case, *configuration, detected);
+                    record::keep(configuration.name, group, case.name, &ran);
+                    match ran {
+                        Ran::Passed => Ok(Completion::Completed),
+                        Ran::Skipped(why) => Ok(Completion::ignored_with(why)),
+                        Ran::Failed(why) => Err(why.into()),
+                    }
+                };
+                trials.push(Trial::ignorable_test(name, run));
             }
         }
     }
+    trials.extend(required().filter(|name| !config::all().iter().any(|known| known.name == *name)).map(|name| {
+        let why = format!("{name} is required, and no configuration of this machine has that name");
+        Trial::test(format!("{name}::required"), move || Err(why.into()))
+    }));
     trials
 }
 
-fn run(case: Case, configuration: Configuration, missing: Option<String>) -> Result<Completion, Failed> {
-    if let Some(why) = missing {
-        let required = std::env::var("PROACT_CTS_REQUIRE").unwrap_or_default();
-        if required.split(',').any(|name| name == configuration.name) {
-            return Err(format!("{} is required and not available: {why}", configuration.name).into());
+/// The configurations that must work here.
+fn required() -> impl Iterator<Item = String> {
+    let names = std::env::var("PROACT_CTS_REQUIRE").unwrap_or_default();
+    names.split(',').filter(|name| !name.is_empty()).map(String::from).collect::<Vec<_>>().into_iter()
+}
+
+/// Runs one case on one configuration, of which `detected` says what it can do here, or why it cannot be had.
+pub fn run(case: Case, configuration: Configuration, detected: Result<Capabilities, String>) -> Ran {
+    let capabilities = match detected {
+        Ok(capabilities) => capabilities,
+        Err(why) if required().any(|name| name == configuration.name) => {
+            return Ran::Failed(format!("{} is required and not available: {why}", configuration.name));
         }
-        return Ok(Completion::ignored_with(why));
+        Err(why) => return Ran::Skipped(why),
+    };
+    if !capabilities.contains(case.needs) {
+        return Ran::Skipped(lacks(case.needs - capabilities, configuration.masked));
     }
     static ROOM: RwLock<()> = RwLock::new(());
     if case.alone {
         let _alone = ROOM.write().unwrap_or_else(PoisonError::into_inner);
-        supervise(case, configuration)
+        counted(case, configuration)
     } else {
         let _beside = ROOM.read().unwrap_or_else(PoisonError::into_inner);
-        supervise(case, configuration)
+        counted(case, configuration)
     }
 }
 
-/// Why a case ended before its end.
-enum Verdict {
-    Done,
-    Skipped(String),
-    Failed(String),
+/// What a process holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Holdings {
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Live allocations.
+    pub allocations: i64,
+    /// Their bytes, as far as the allocator knows: what it was asked for.
+    pub bytes: i64,
+}
+
+struct LeakWatch {
+    count: fn() -> Holdings,
+    /// Whether it looks at every configuration, or at those that own things in ways of their own.
+    every: bool,
+}
+
+static LEAK_WATCH: OnceLock<LeakWatch> = OnceLock::new();
+
+/// Has every case of this process counted with `count`, before and after: one that leaves something, each of several
+/// times, fails. Cases must then run one after the other.
+pub fn watch_leaks(count: fn() -> Holdings, every: bool) {
+    let _ = LEAK_WATCH.set(LeakWatch { count, every });
+}
+
+/// How often a case may leave something behind before that counts as a leak: what a process makes once and keeps is
+/// left once, and a vector that grows with the highest descriptor number a few times.
+const LEAKS_MAX: usize = 4;
+
+/// Runs a case and counts, if this process does.
+fn counted(case: Case, configuration: Configuration) -> Ran {
+    let Some(watch) = LEAK_WATCH.get() else { return supervise(case, configuration) };
+    let mut left = Vec::new();
+    loop {
+        let before = (watch.count)();
+        let ran = supervise(case, configuration);
+        if ran != Ran::Passed {
+            return ran;
+        }
+        let after = settled(watch.count, before);
+        let grown = (after.descriptors as i64 - before.descriptors as i64, after.allocations - before.allocations);
+        if grown.0 <= 0 && grown.1 <= 0 {
+            return Ran::Passed;
+        }
+        left.push(format!("{} descriptors, {} allocations of {} bytes", grown.0, grown.1, after.bytes - before.bytes));
+        if left.len() == LEAKS_MAX {
+            return Ran::Failed(format!("left after each of {LEAKS_MAX} runs: {}", left.join("; ")));
+        }
+    }
+}
+
+/// Counts once what ends by itself has ended: a joined thread may still be giving its memory back, and a ring's
+/// descriptor goes a moment after its last user.
+fn settled(count: fn() -> Holdings, before: Holdings) -> Holdings {
+    let mut after = count();
+    for _ in 0..20 {
+        if after.descriptors <= before.descriptors && after.allocations <= before.allocations {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        after = count();
+    }
+    after
+}
+
+/// Why a case that needs `missing` is skipped.
+fn lacks(missing: Capabilities, masked: Capabilities) -> String {
+    let names = |some: Capabilities| some.iter_names().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+    match missing - masked {
+        none if none.is_empty() => format!("needs {}, masked here", names(missing)),
+        some => format!("needs {}, which this system or backend lacks", names(some)),
+    }
 }
 
 /// Runs a case on a thread, and gives it up when that does not come back.
-fn supervise(case: Case, configuration: Configuration) -> Result<Completion, Failed> {
+fn supervise(case: Case, configuration: Configuration) -> Ran {
     let stage = Arc::new(Mutex::new(String::from("start")));
     let (sender, receiver) = channel();
     let told = stage.clone();
@@ -157,32 +263,29 @@ fn supervise(case: Case, configuration: Configuration) -> Result<Completion, Fai
         // Nobody listens any more when the case was given up.
         let _ = sender.send(verdict);
     };
-    let thread =
-        std::thread::Builder::new().name(String::from("case")).spawn(body).map_err(|error| error.to_string())?;
-    let verdict = match receiver.recv_timeout(patience() * 6) {
+    let thread = match std::thread::Builder::new().name(String::from("case")).spawn(body) {
+        Ok(thread) => thread,
+        Err(error) => return Ran::Failed(format!("no thread for the case: {error}")),
+    };
+    match receiver.recv_timeout(patience() * 6) {
         Ok(verdict) => {
             let _ = thread.join();
             verdict
         }
         Err(RecvTimeoutError::Timeout) => {
             let stage = stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            Verdict::Failed(format!("given up after {:?}; last seen: {stage}", patience() * 6))
+            Ran::Failed(format!("given up after {:?}; last seen: {stage}", patience() * 6))
         }
-        Err(RecvTimeoutError::Disconnected) => Verdict::Failed(String::from("the case's thread went away")),
-    };
-    match verdict {
-        Verdict::Done => Ok(Completion::Completed),
-        Verdict::Skipped(why) => Ok(Completion::ignored_with(why)),
-        Verdict::Failed(why) => Err(why.into()),
+        Err(RecvTimeoutError::Disconnected) => Ran::Failed(String::from("the case's thread went away")),
     }
 }
 
-fn judge(result: std::thread::Result<()>) -> Verdict {
+fn judge(result: std::thread::Result<()>) -> Ran {
     match result {
-        Ok(()) => Verdict::Done,
+        Ok(()) => Ran::Passed,
         Err(payload) => match payload.downcast::<Skip>() {
-            Ok(skip) => Verdict::Skipped(skip.0),
-            Err(payload) => Verdict::Failed(LAST_PANIC.take().unwrap_or_else(|| text_of(&*payload))),
+            Ok(skip) => Ran::Skipped(skip.0),
+            Err(payload) => Ran::Failed(LAST_PANIC.take().unwrap_or_else(|| text_of(&*payload))),
         },
     }
 }

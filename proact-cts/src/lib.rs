@@ -1,6 +1,8 @@
 //! Conformance suite of proact: every behaviour on every backend configuration.
 //!
 //! - [`config`]: the configurations, from everything the kernel has down to nothing but `poll`.
+//! - [`select`]: choosing cases on the command line.
+//! - [`record`]: what became of every case, and the table of it.
 //! - [`harness`]: a case, and how one is run: alone or beside others, with a deadline, with a reported skip.
 //! - [`bench`](mod@bench): what a case works with: a proactor, watched operations, patience.
 //! - `restriction`: this process under a kernel that refuses what it has.
@@ -8,7 +10,8 @@
 //!
 //! The suite is one program, `tests/conformance.rs`. Its file runs anywhere by itself: on another machine, in a virtual
 //! one, or under user-mode emulation. It takes the arguments of any Rust test program; a case is named
-//! `configuration::subject::behaviour`. What a machine cannot do is reported as ignored, with the reason.
+//! `configuration::subject::behaviour`, and a filter such as `epoll/socket` chooses (see [`select`]). What a machine
+//! cannot do is reported as ignored, with the reason.
 //! A second program, `tests/allocations.rs`, counts what is allocated between submit and callback.
 //!
 //! | variable | meaning |
@@ -19,7 +22,10 @@
 pub mod bench;
 pub mod cases;
 pub mod config;
+pub mod document;
 pub mod harness;
+pub mod record;
 #[cfg(target_os = "linux")]
 pub mod restriction;
+pub mod select;
 pub mod system;

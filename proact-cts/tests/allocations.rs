@@ -16,15 +16,16 @@ use proact::operation::{
 use proact::sync::Semaphore;
 use proact::time::Time;
 use proact_cts::bench::Cts;
-use proact_cts::{cases, harness};
+use proact_cts::{cases, harness, select};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() -> ExitCode {
-    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
-    libtest_mimic::run(&arguments, harness::trials(&[("allocations", CASES)])).exit_code()
+    let mut arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    let trials = select::select(&mut arguments, harness::trials(&[("allocations", CASES)]));
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 cases![

@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
+use proact_cts::{cases, harness, select};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    libtest_mimic::run(&arguments, proact_cts::harness::trials(proact_cts::cases::GROUPS)).exit_code()
+    let mut arguments = Arguments::from_args();
+    let trials = select::select(&mut arguments, harness::trials(cases::GROUPS));
+    libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -63,6 +63,11 @@ pub mod causal;
 mod atomic;
 #[cfg(feature = "std")]
 pub mod backend;
+#[cfg(all(feature = "std", feature = "fault-injection"))]
+#[doc(hidden)] // for this project's own tests
+pub mod fault;
+#[cfg(all(feature = "std", not(feature = "fault-injection")))]
+mod fault;
 #[cfg(feature = "std")]
 mod heap;
 #[cfg(feature = "std")]

@@ -5,14 +5,19 @@ use crate::harness::Case;
 pub mod cancel;
 pub mod chain;
 pub mod cost;
+pub mod deadline;
 pub mod error;
 pub mod event;
 pub mod file;
+pub mod group;
 pub mod lifetime;
 pub mod lowered;
 pub mod mixed;
+pub mod multishot;
 pub mod nop;
+pub mod pooled;
 pub mod remote;
+pub mod scope;
 pub mod semaphore;
 pub mod sequence;
 pub mod socket;
@@ -37,4 +42,9 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("cost", cost::CASES),
     ("error", error::CASES),
     ("mixed", mixed::CASES),
+    ("multishot", multishot::CASES),
+    ("deadline", deadline::CASES),
+    ("pooled", pooled::CASES),
+    ("scope", scope::CASES),
+    ("group", group::CASES),
 ];

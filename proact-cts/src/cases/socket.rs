@@ -168,6 +168,7 @@ fn options_reach_the_system(cts: &mut Cts) {
         keep_alive: true,
         send_buffer: Some(20_000),
         receive_buffer: Some(30_000),
+        ..SocketOptions::default()
     };
     let socket = cts.handle().socket(Domain::Ipv4, &options).unwrap();
     let check = |fd: std::os::fd::BorrowedFd<'_>| {
@@ -233,6 +234,7 @@ fn half_a_shutdown_ends_one_direction_only(cts: &mut Cts) {
     cts.until("the other direction", || receive.is_done());
     assert_eq!(receive.only().kind.buffer, b"back");
     // A pending receive is ended by a shutdown of its direction.
+    let (client, _server) = cts.pair();
     let pending = cts.start(Receive::some(client.clone(), vec![0; 4]));
     cts.look();
     client.shutdown(Shutdown::Receive).unwrap();

@@ -4,7 +4,7 @@ use crate::scan::{paths, tokens};
 use crate::{expect_none, files, rust_sources};
 
 /// The rooms of `proact/src`, from the top.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "proactor",
     "operation",
     "sync",
@@ -16,6 +16,7 @@ const ROOMS: [&str; 12] = [
     "time",
     "status",
     "heap",
+    "fault",
     "atomic",
 ];
 

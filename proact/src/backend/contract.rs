@@ -1,19 +1,21 @@
 //! The contract between the portable machinery and a backend.
 
+mod files;
+mod message;
+mod waits;
+
 use std::ffi::{OsString, c_char};
 use std::sync::Arc;
 
 use crate::status::{Operation, Status};
 use crate::time::Time;
 
-mod files;
-mod waits;
-
-pub use files::{
-    Advice, AttributeMode, Changes, CopyArguments, CopyMethod, DirectAlignment, FileRequest, FileTime, IoSlice,
-    RangeMode, SLICES_MAX, Walk, WalkEntry,
+pub use self::files::{
+    Advice, AttributeMode, Changes, CopyArguments, CopyMethod, DirectAlignment, FileRequest, FileTime, RangeMode, Walk,
+    WalkEntry,
 };
-pub use waits::{WaitRequest, poll_bits};
+pub use self::message::{IoSlice, RawMessage, SLICES_MAX};
+pub use self::waits::{WaitRequest, poll_bits};
 
 bitflags::bitflags! {
     /// What a backend does better than the portable path. A capability is in force when it was detected **and** the
@@ -34,8 +36,14 @@ bitflags::bitflags! {
         const NO_SUBMISSION_ARRAY = 1 << 5;
         /// Waits end to the nanosecond instead of the millisecond.
         const NANOSECOND_WAITS = 1 << 6;
+        /// The kernel itself goes on accepting, and receiving into buffers of a pool, after each outcome (Linux 6.0).
+        const KERNEL_MULTISHOT = 1 << 7;
+        /// Sends without copying, with the kernel's report of whether it did (Linux 6.2).
+        const ZERO_COPY_SEND = 1 << 8;
+        /// The kernel takes buffers from a pool as bytes come (buffer rings, Linux 5.19).
+        const BUFFER_RINGS = 1 << 9;
         /// Waits for a futex, and wakes of one, by the ring, without a helper thread (Linux 6.7).
-        const KERNEL_FUTEX = 1 << 7;
+        const KERNEL_FUTEX = 1 << 10;
     }
 }
 
@@ -274,15 +282,28 @@ pub enum Request {
     /// Wait until the event (eventfd) is set, and reset it. Completes with 0 or more.
     EventWait { event: Descriptor },
     /// Accept one connection. Completes with the new descriptor, close-on-exec and in [`Backend::descriptor_mode`].
-    Accept { listener: Descriptor, peer: *mut RawAddress },
+    /// `peer` may be null. `multishot`: the backend may go on and complete with each connection, see [`flags::MORE`];
+    /// `peer` is null then.
+    Accept { listener: Descriptor, peer: *mut RawAddress, multishot: bool },
     /// Connect. Completes with 0.
     Connect { socket: Descriptor, address: *const RawAddress },
     /// Receive. Completes with the count, 0 at the end of the stream. `exact` lets the kernel go on until `length` is
     /// whole (`MSG_WAITALL`); a backend that cannot may complete short: the engine goes on.
     Receive { socket: Descriptor, buffer: *mut u8, length: usize, exact: bool },
+    /// Receive into a buffer of the source's, taken when there is something to put into it. Completes with the count, 0
+    /// at the end of the stream, and the buffer ([`flags::BUFFER`]); with `-ENOBUFS` when the source has none.
+    /// `multishot`: the backend may go on, see [`flags::MORE`]. A backend that needs the
+    /// source for longer than the request keeps a count of its own.
+    ReceivePooled { socket: Descriptor, source: *const Arc<dyn BufferSource>, multishot: bool },
     /// Send; never raises SIGPIPE. Completes with the count; `exact` as for `Receive`. `more`: more follows at once
-    /// (`MSG_MORE`).
-    Send { socket: Descriptor, buffer: *const u8, length: usize, exact: bool, more: bool },
+    /// (`MSG_MORE`). `zero_copy`: without copying, where that can be done; see [`flags::MORE`].
+    Send { socket: Descriptor, buffer: *const u8, length: usize, exact: bool, more: bool, zero_copy: bool },
+    /// Send a message; never raises SIGPIPE. Completes with the count. `exact` and `more` as for `Send`.
+    SendMessage { socket: Descriptor, message: *mut RawMessage, exact: bool, more: bool },
+    /// Receive a message: bytes of a stream, or one datagram, and what came with it; descriptors among that are
+    /// close-on-exec. Completes with the count of bytes. `exact` as for `Receive`. After a failure no one looks at what
+    /// came with it.
+    ReceiveMessage { socket: Descriptor, message: *mut RawMessage, exact: bool },
     /// Open a path, NUL-terminated, relative to the working directory. Completes with the new descriptor,
     /// close-on-exec.
     Open { path: *const c_char, flags: OpenFlags, mode: u32 },
@@ -318,15 +339,92 @@ pub enum Request {
     Wait(WaitRequest),
 }
 
-/// How one token ended.
+/// A buffer that a backend took from a [`BufferSource`]. A plain value; whoever took it answers for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code)] // until a request names one
+pub struct RawBuffer {
+    /// Its number in its source, from 0.
+    pub index: u32,
+    /// Where its bytes begin.
+    pub pointer: *mut u8,
+    /// How many there are: the source's buffer size.
+    pub length: u32,
+}
+
+/// Where a backend gets buffers to receive into, one at a time: a pool, of which it is one user among others.
+///
+/// A buffer that was taken is the backend's alone. It goes back by [`put`](BufferSource::put), or its number goes into a
+/// completion, and with that to whoever is told. A ring of buffers in the kernel is filled by taking them one by one,
+/// so that a buffer which the kernel has is in no one else's list.
+///
+/// # Safety
+///
+/// No buffer is handed out twice before it was put back, not even by another call of another thread; its memory is
+/// valid, initialised, and no one else's, until then and as long as the source lives.
+#[allow(dead_code)] // until a request names one
+pub unsafe trait BufferSource: Send + Sync {
+    /// Names the source in this process: no other one has it, also later.
+    fn id(&self) -> u64;
+
+    /// Takes a buffer; `None` when there is none now. Never blocks.
+    fn take(&self) -> Option<RawBuffer>;
+
+    /// Gives a buffer back. Never blocks for long; any thread.
+    ///
+    /// # Safety
+    ///
+    /// The caller took the buffer, has not put it back, and no completion has named it as its last use.
+    unsafe fn put(&self, index: u32);
+
+    /// Bytes in each buffer.
+    fn buffer_size(&self) -> u32;
+
+    /// How many buffers there are in all; their numbers are below.
+    fn count(&self) -> u32;
+}
+
+/// How one token ended, or, with [`flags::MORE`], what it has come to so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
     /// Which one, in role [`role::OPERATION`] or [`role::CANCEL_MISSED`].
     pub token: Token,
     /// A count or descriptor, or a negated operating system error number.
     pub result: i32,
-    /// Reserved to the engine; a backend leaves it 0.
+    /// What there is to say beside the result: a set of [`flags`], 0 as a rule.
     pub flags: u32,
+}
+
+impl Completion {
+    /// A completion with nothing beside its result.
+    #[inline]
+    pub const fn new(token: Token, result: i32) -> Completion {
+        Completion { token, result, flags: 0 }
+    }
+
+    /// The number of the buffer that the bytes are in, of a request that took one from a pool.
+    #[inline]
+    pub const fn buffer(&self) -> Option<u32> {
+        if self.flags & flags::BUFFER == 0 { None } else { Some(self.flags >> flags::BUFFER_SHIFT) }
+    }
+}
+
+/// What a [`Completion`] says beside its result.
+pub mod flags {
+    /// Reserved to the engine: never set by a backend.
+    pub const BY_ENGINE: u32 = 1 << 0;
+    /// The token goes on: another completion will come for it. Of a multishot request each success says this. Of a send
+    /// it says that the bytes are on their way in order, so that the next send of the stream may go, but that the
+    /// kernel still reads the memory: the completion that follows tells the same result and gives the memory back.
+    pub const MORE: u32 = 1 << 1;
+    /// The kernel itself reports that a send copied nothing.
+    pub const ZERO_COPY: u32 = 1 << 2;
+    /// The bytes lie in a buffer taken from the request's pool, whose number stands above [`BUFFER_SHIFT`]. It is the
+    /// engine's now.
+    pub const BUFFER: u32 = 1 << 3;
+    /// The kernel keeps the rest of that buffer and will fill more of it (incremental buffers).
+    pub const BUFFER_MORE: u32 = 1 << 4;
+    /// Where a buffer's number begins: 24 bits.
+    pub const BUFFER_SHIFT: u32 = 8;
 }
 
 /// What became of [`Backend::start`].
@@ -385,10 +483,11 @@ pub struct BackendCounters {
 ///
 /// # Safety
 ///
-/// The engine frees the memory behind a request's pointers, and closes its descriptor, as soon as the token's
-/// completion has been returned from [`Backend::poll`]. An implementation promises that from then on neither it, nor a
+/// The engine frees the memory behind a request's pointers, and closes its descriptor, as soon as the token's last
+/// completion (one without [`flags::MORE`]) has been returned from [`Backend::poll`]. An implementation promises that
+/// from then on neither it, nor a
 /// thread of its own, nor the kernel on its behalf touches that memory or descriptor number; and that every accepted
-/// token gets exactly one completion in role [`role::OPERATION`].
+/// token gets exactly one such completion in role [`role::OPERATION`].
 pub unsafe trait Backend {
     /// The backend's name as users spell it: `io_uring`, `epoll`, `poll`.
     fn name(&self) -> &'static str;

@@ -6,6 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::registration::Fixed;
+
 /// Bytes that I/O may read: for sends and writes.
 ///
 /// # Safety
@@ -21,6 +23,27 @@ pub unsafe trait StableBytes: 'static {
     /// Whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+    /// Under which number the proactor of this id has registered the memory that the bytes lie in, if it has. It only
+    /// ever makes an operation cheaper: a number that is not good any more is not used.
+    fn registration(&self, proactor: u32) -> Option<Fixed> {
+        let _ = proactor;
+        None
+    }
+    /// What I/O may do with the bytes. What it may not is refused at submit with `FailedPrecondition`.
+    fn access(&self) -> Access {
+        Access::all()
+    }
+}
+
+bitflags::bitflags! {
+    /// What I/O may do with memory.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub struct Access: u32 {
+        /// I/O reads it: sends, writes to files. Of memory shared with others: this process may copy out of it.
+        const READ = 1;
+        /// I/O writes it: receives, reads of files. Of memory shared with others: this process may copy into it.
+        const WRITE = 2;
     }
 }
 
@@ -155,6 +178,12 @@ unsafe impl<B: StableBytes> StableBytes for Part<B> {
     }
     fn len(&self) -> usize {
         self.length
+    }
+    fn registration(&self, proactor: u32) -> Option<Fixed> {
+        self.buffer.registration(proactor)
+    }
+    fn access(&self) -> Access {
+        self.buffer.access()
     }
 }
 

@@ -10,7 +10,9 @@ use crate::sync::Event;
 pub trait Closable: Clone + std::fmt::Debug + 'static + private::AsResource {}
 
 mod private {
+    /// Keeps `Closable` to this crate.
     pub trait AsResource {
+        #[doc(hidden)]
         fn as_resource(&self) -> &crate::resource::Resource;
     }
 }

@@ -2,6 +2,8 @@
 
 use std::ptr::NonNull;
 
+use super::cancel::CancelState;
+use super::interval::IntervalState;
 use super::semaphore::{SignalState, WaitState};
 use super::sequence::SequenceState;
 use crate::backend::Request;
@@ -29,6 +31,11 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     /// It takes several requests of different meaning, and [`Kind::absorb`] says what each result meant.
     #[doc(hidden)]
     const STAGED: bool = false;
+
+    /// It may come to several outcomes, told by [`Complete::more`](super::Complete::more), before its last. Only of the
+    /// classes `Kernel` and `Timer`.
+    #[doc(hidden)]
+    const MULTISHOT: bool = false;
 
     /// Whether it may be submitted at `home`, before anything has happened.
     #[doc(hidden)]
@@ -73,6 +80,27 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     #[doc(hidden)]
     fn settle(&mut self, value: i64, home: Home) -> Result<Self::Output>;
 
+    /// Whether the success `value` of a multishot operation is its last.
+    #[doc(hidden)]
+    fn is_last(&self, value: i64) -> bool {
+        let _ = value;
+        false
+    }
+
+    /// [`Kind::settle`] for an outcome of a multishot operation that goes on. The operation is only looked at: the
+    /// backend may hold pointers into it.
+    #[doc(hidden)]
+    fn settle_more(&self, value: i64, home: Home) -> Result<Self::Output> {
+        let _ = (value, home);
+        unreachable!("{} has one outcome", Self::OPERATION)
+    }
+
+    /// Where its bytes go, when the backend is to take a buffer as they come.
+    #[doc(hidden)]
+    fn pool(&self) -> Option<&crate::memory::BufferPool> {
+        None
+    }
+
     /// Names what a failure was about: a path, an address.
     #[doc(hidden)]
     fn explain(&self, status: Status) -> Status {
@@ -100,6 +128,8 @@ pub enum Class {
     Sequence,
     /// The engine first, which ends what is pending on the resource, then the backend.
     Close,
+    /// The engine: it asks others to end.
+    Cancel,
 }
 
 /// How many bytes an operation moves, and whether less is a success.
@@ -140,10 +170,14 @@ pub enum Portable {
     None,
     /// When to fire.
     Timer(Time),
+    /// When to fire, again and again.
+    Interval(NonNull<IntervalState>),
     /// What to wait for.
     Wait(NonNull<WaitState>),
     /// What to signal.
     Signal(NonNull<SignalState>),
     /// What to run.
     Sequence(NonNull<SequenceState>),
+    /// Whom to end.
+    Cancel(NonNull<CancelState>),
 }

@@ -8,9 +8,12 @@ use std::ptr::{self, NonNull};
 
 use super::context::Context;
 use super::kind::{Class, Kind, Portable, Transfer};
+use super::scope::Scope;
 use crate::backend::{Request, Token};
+use crate::memory::BufferPool;
 use crate::resource::{Home, Resource};
-use crate::status::{Operation, Result, Status};
+use crate::status::{Code, Operation, Result, Status};
+use crate::time::Time;
 
 /// One operation with its parameters and the user's state: storage for one flight at a time, reusable for ever.
 ///
@@ -59,10 +62,14 @@ pub trait Complete<K: Kind>: Sized + 'static {
     /// The final outcome: the storage comes back, and may be submitted again.
     fn done(op: Box<Op<K, Self>>, outcome: Outcome<K>, cx: &mut Context<'_>);
 
-    /// One of several outcomes of a multishot operation, which goes on: its state is lent. No operation is multishot
-    /// yet, so this is not called.
-    fn more(&mut self, outcome: Outcome<K>, cx: &mut Context<'_>) {
-        let _ = (outcome, cx);
+    /// One of several outcomes of a multishot operation, which goes on: its state is lent, and its parameters may be
+    /// looked at. Exactly one call of [`Complete::done`] comes after the last of these. Other operations have no such
+    /// outcomes.
+    ///
+    /// What the outcome owns (an accepted connection, a filled buffer) is dropped unless this takes it: so it does by
+    /// default.
+    fn more(&mut self, kind: &K, outcome: Outcome<K>, cx: &mut Context<'_>) {
+        let _ = (kind, outcome, cx);
     }
 }
 
@@ -77,6 +84,46 @@ pub struct Outcome<K: Kind> {
     pub result: Result<K::Output>,
     /// Whether it ran as a step of a chain that was handed to the kernel whole.
     pub lowered: bool,
+    /// Bytes that moved, also when it failed or was cancelled after that.
+    pub moved: usize,
+    /// Whether the kernel reports that it sent the operation's own memory, without a copy.
+    pub zero_copy: bool,
+    /// Whether its end was asked for, by a cancel, a close, a scope or its deadline, before it came.
+    pub cancel_requested: bool,
+}
+
+/// What became of an operation, as far as its effects go.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Terminal {
+    /// It succeeded, perhaps although its end was asked for. What it yielded is there: a resource is adopted.
+    Completed,
+    /// It failed by itself.
+    Failed,
+    /// It was cancelled, and nothing of it happened.
+    Cancelled,
+    /// It was cancelled after some of it had happened: [`Outcome::moved`] bytes.
+    CancelledAfterEffect,
+}
+
+impl<K: Kind> Outcome<K> {
+    /// What became of it.
+    pub fn terminal(&self) -> Terminal {
+        match &self.result {
+            Ok(_) => Terminal::Completed,
+            Err(status) if status.is_cancelled() || (self.expired() && self.cancel_requested) => {
+                if self.moved > 0 {
+                    Terminal::CancelledAfterEffect
+                } else {
+                    Terminal::Cancelled
+                }
+            }
+            Err(_) => Terminal::Failed,
+        }
+    }
+
+    fn expired(&self) -> bool {
+        self.result.as_ref().is_err_and(|status| status.code() == Code::DeadlineExceeded)
+    }
 }
 
 impl<K: Kind> fmt::Debug for Outcome<K>
@@ -84,11 +131,43 @@ where
     K::Output: fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outcome").field("result", &self.result).field("lowered", &self.lowered).finish()
+        f.debug_struct("Outcome")
+            .field("result", &self.result)
+            .field("lowered", &self.lowered)
+            .field("moved", &self.moved)
+            .field("zero_copy", &self.zero_copy)
+            .field("cancel_requested", &self.cancel_requested)
+            .finish()
     }
 }
 
 impl<K: Kind, S: Complete<K>> Op<K, S> {
+    /// Ends the next flight with `DeadlineExceeded` if it has not ended by itself at `deadline`, on the proactor's
+    /// clock. The time counts from now, not from when a chain comes to the operation; its callback still comes in the
+    /// chain's order. Whatever may be cancelled may have a deadline, at the price of a timer.
+    ///
+    /// ```
+    /// # use proact::operation::{EventWait, Op};
+    /// # use std::time::Duration;
+    /// # let mut proactor = proact::proactor::Builder::new().build().unwrap();
+    /// let event = proactor.handle().event().unwrap();
+    /// let soon = proactor.now() + Duration::from_millis(1);
+    /// proactor.submit(Op::new(EventWait::new(event), ()).deadline(soon)).unwrap();
+    /// proactor.run().unwrap(); // does not hang
+    /// ```
+    #[must_use]
+    pub fn deadline(mut self: Box<Self>, deadline: Time) -> Box<Self> {
+        self.header.extras().deadline = Some(deadline);
+        self
+    }
+
+    /// Puts the next flight into `scope`, which can end all that is in it.
+    #[must_use]
+    pub fn within(mut self: Box<Self>, scope: &Scope) -> Box<Self> {
+        self.header.extras().scope = Some(scope.clone());
+        self
+    }
+
     /// Storage for one operation of `kind`, whose outcomes go to `state`.
     #[allow(clippy::new_ret_no_self)] // an operation only ever lives in its box
     #[track_caller]
@@ -141,9 +220,24 @@ pub(super) struct Header {
     /// The next operation of the batch starts only after this one has succeeded.
     pub(super) linked: bool,
     pub(super) lowering: super::chain::Lowering,
+    /// When it was submitted, where latencies are measured.
+    pub(super) submitted: Time,
+    /// What few operations have. The box stays with the storage, so that setting it again allocates nothing.
+    pub(super) extras: Option<Box<Extras>>,
+}
+
+/// What an operation may be given beside its kind, for one flight.
+#[derive(Default)]
+pub(super) struct Extras {
+    pub(super) deadline: Option<Time>,
+    pub(super) scope: Option<Scope>,
 }
 
 impl Header {
+    fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
     #[track_caller]
     pub(super) fn new(table: &'static Vtable) -> Header {
         Header {
@@ -154,6 +248,8 @@ impl Header {
             location: Location::caller(),
             linked: false,
             lowering: super::chain::Lowering::Auto,
+            submitted: Time::ORIGIN,
+            extras: None,
         }
     }
 }
@@ -178,7 +274,12 @@ pub(super) struct Vtable {
     pub(super) portable: unsafe fn(NonNull<Header>) -> Portable,
     /// [`Kind::absorb`], of kinds that are [`Kind::STAGED`].
     pub(super) absorb: Option<Absorb>,
+    /// [`Kind::MULTISHOT`].
+    pub(super) multishot: bool,
     pub(super) deliver: unsafe fn(NonNull<Header>, Ended, &mut Context<'_>),
+    pub(super) more: unsafe fn(NonNull<Header>, Ended, &mut Context<'_>),
+    pub(super) is_last: unsafe fn(NonNull<Header>, i64) -> bool,
+    pub(super) pool: unsafe fn(NonNull<Header>) -> Option<NonNull<BufferPool>>,
     pub(super) explain: unsafe fn(NonNull<Header>, Status) -> Status,
     pub(super) reset: unsafe fn(NonNull<Header>),
     pub(super) free: unsafe fn(NonNull<Header>),
@@ -188,6 +289,22 @@ pub(super) struct Vtable {
 pub(super) struct Ended {
     pub(super) result: Result<i64>,
     pub(super) lowered: bool,
+    pub(super) cancel_requested: bool,
+    pub(super) zero_copy: bool,
+    pub(super) moved: usize,
+}
+
+impl Ended {
+    /// The outcome, once the kind has made its output of the result.
+    pub(super) fn outcome<K: Kind>(&self, result: Result<K::Output>) -> Outcome<K> {
+        Outcome {
+            result,
+            lowered: self.lowered,
+            moved: self.moved,
+            zero_copy: self.zero_copy,
+            cancel_requested: self.cancel_requested,
+        }
+    }
 }
 
 /// The tables of one pair of types.
@@ -196,6 +313,7 @@ pub(super) struct Table<K, S>(std::marker::PhantomData<(K, S)>);
 impl<K: Kind, S: 'static> Table<K, S> {
     pub(super) const fn with(
         deliver: unsafe fn(NonNull<Header>, Ended, &mut Context<'_>),
+        more: unsafe fn(NonNull<Header>, Ended, &mut Context<'_>),
         reset: unsafe fn(NonNull<Header>),
     ) -> Vtable {
         Vtable {
@@ -209,7 +327,12 @@ impl<K: Kind, S: 'static> Table<K, S> {
             request: request::<K, S>,
             portable: portable::<K, S>,
             absorb: if K::STAGED { Some(absorb::<K, S>) } else { None },
+            multishot: K::MULTISHOT,
             deliver,
+            more,
+            is_last: is_last::<K, S>,
+            pool: pool::<K, S>,
+
             explain: explain::<K, S>,
             reset,
             free: free::<K, S>,
@@ -218,7 +341,7 @@ impl<K: Kind, S: 'static> Table<K, S> {
 }
 
 impl<K: Kind, S: Complete<K>> Table<K, S> {
-    const OWNED: Vtable = Table::<K, S>::with(deliver::<K, S>, |_| ());
+    const OWNED: Vtable = Table::<K, S>::with(deliver::<K, S>, more::<K, S>, |_| ());
 }
 
 /// The kind of an operation.
@@ -277,11 +400,33 @@ unsafe fn explain<K: Kind, S>(raw: NonNull<Header>, status: Status) -> Status {
     unsafe { look::<K, S>(raw) }.explain(status)
 }
 
+unsafe fn pool<K: Kind, S>(raw: NonNull<Header>) -> Option<NonNull<BufferPool>> {
+    // SAFETY: the caller's promise.
+    unsafe { look::<K, S>(raw) }.pool().map(NonNull::from)
+}
+
 unsafe fn deliver<K: Kind, S: Complete<K>>(raw: NonNull<Header>, ended: Ended, cx: &mut Context<'_>) {
     // SAFETY: the caller's promise: the operation has ended and its storage goes back to the program.
     let mut op = unsafe { Op::<K, S>::from_raw(raw) };
-    let result = ended.result.and_then(|value| op.kind.settle(value, cx.home()));
-    S::done(op, Outcome { result, lowered: ended.lowered }, cx);
+    let Ended { result, lowered, moved, zero_copy, cancel_requested } = ended;
+    let result = result.and_then(|value| op.kind.settle(value, cx.home()));
+    S::done(op, Outcome { result, lowered, moved, zero_copy, cancel_requested }, cx);
+}
+
+unsafe fn more<K: Kind, S: Complete<K>>(raw: NonNull<Header>, mut ended: Ended, cx: &mut Context<'_>) {
+    // SAFETY: the caller's promise. The operation is in flight: its kind is only looked at.
+    let kind = unsafe { look::<K, S>(raw) };
+    let result = std::mem::replace(&mut ended.result, Ok(0));
+    let outcome = ended.outcome(result.and_then(|value| kind.settle_more(value, cx.home())));
+    // SAFETY: no request points into the state, and the engine never touches it while the operation is in flight: this
+    // is the only reference. The callback cannot end the operation, whose slot stays occupied meanwhile.
+    let state = unsafe { &mut (*raw.cast::<Op<K, S>>().as_ptr()).state };
+    state.more(kind, outcome, cx);
+}
+
+unsafe fn is_last<K: Kind, S>(raw: NonNull<Header>, value: i64) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { look::<K, S>(raw) }.is_last(value)
 }
 
 unsafe fn free<K, S>(raw: NonNull<Header>) {

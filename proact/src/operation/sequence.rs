@@ -60,6 +60,29 @@ pub struct SequenceState {
     pub(super) failure: Option<crate::status::Status>,
     /// Steps that have not ended.
     pub(super) left: usize,
+    /// All steps run side by side: a [`Group`](super::Group).
+    pub(super) parallel: bool,
+}
+
+impl SequenceState {
+    pub(super) fn new(parallel: bool) -> SequenceState {
+        SequenceState {
+            steps: Vec::new(),
+            slots: Vec::new(),
+            on_step: None,
+            lowering: Lowering::Auto,
+            failure: None,
+            left: 0,
+            parallel,
+        }
+    }
+
+    /// Adds a step.
+    #[track_caller]
+    pub(super) fn push<K: Kind + Send>(&mut self, kind: K) {
+        self.steps.push(StepStorage::make(kind));
+        self.slots.push(u32::MAX);
+    }
 }
 
 // SAFETY: steps are made from `Send` kinds and plain step storage, the step function is `Send`, and the engine alone
@@ -70,24 +93,14 @@ impl Sequence {
     /// A sequence without steps, which succeeds at once.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Sequence {
-        Sequence {
-            state: SequenceState {
-                steps: Vec::new(),
-                slots: Vec::new(),
-                on_step: None,
-                lowering: Lowering::Auto,
-                failure: None,
-                left: 0,
-            },
-        }
+        Sequence { state: SequenceState::new(false) }
     }
 
     /// Adds a step.
     #[must_use]
     #[track_caller]
     pub fn step<K: Kind + Send>(mut self, kind: K) -> Sequence {
-        self.state.steps.push(StepStorage::make(kind));
-        self.state.slots.push(u32::MAX);
+        self.state.push(kind);
         self
     }
 
@@ -209,12 +222,12 @@ impl Step<'_> {
 }
 
 /// The state of an operation that is a step: it keeps the outcome.
-struct StepStorage<K: Kind> {
-    outcome: Option<Outcome<K>>,
+pub(super) struct StepStorage<K: Kind> {
+    pub(super) outcome: Option<Outcome<K>>,
 }
 
 impl<K: Kind> StepStorage<K> {
-    const TABLE: Vtable = Table::<K, StepStorage<K>>::with(keep::<K>, forget::<K>);
+    const TABLE: Vtable = Table::<K, StepStorage<K>>::with(keep::<K>, |_, _, _| (), forget::<K>);
 
     #[track_caller]
     fn make(kind: K) -> AnyOp {
@@ -228,8 +241,9 @@ impl<K: Kind> StepStorage<K> {
 unsafe fn keep<K: Kind>(raw: NonNull<Header>, ended: Ended, cx: &mut Context<'_>) {
     // SAFETY: the engine calls this for a step that has ended, of a sequence in flight, so nothing else refers to it.
     let op = unsafe { &mut *raw.cast::<Op<K, StepStorage<K>>>().as_ptr() };
-    let result = ended.result.and_then(|value| op.kind.settle(value, cx.home()));
-    op.state.outcome = Some(Outcome { result, lowered: ended.lowered });
+    let Ended { result, lowered, moved, zero_copy, cancel_requested } = ended;
+    let result = result.and_then(|value| op.kind.settle(value, cx.home()));
+    op.state.outcome = Some(Outcome { result, lowered, moved, zero_copy, cancel_requested });
 }
 
 /// The step's `reset`: what the last flight yielded is forgotten.
@@ -238,13 +252,13 @@ unsafe fn forget<K: Kind>(raw: NonNull<Header>) {
     unsafe { (*raw.cast::<Op<K, StepStorage<K>>>().as_ptr()).state.outcome = None };
 }
 
-fn storage<K: Kind>(steps: &[AnyOp], index: usize) -> Option<&Op<K, StepStorage<K>>> {
+pub(super) fn storage<K: Kind>(steps: &[AnyOp], index: usize) -> Option<&Op<K, StepStorage<K>>> {
     let raw = checked::<K>(steps, index)?;
     // SAFETY: the types match, and the borrow of `steps` is one of the step.
     Some(unsafe { &*raw.cast().as_ptr() })
 }
 
-fn storage_mut<K: Kind>(steps: &mut [AnyOp], index: usize) -> Option<&mut Op<K, StepStorage<K>>> {
+pub(super) fn storage_mut<K: Kind>(steps: &mut [AnyOp], index: usize) -> Option<&mut Op<K, StepStorage<K>>> {
     let raw = checked::<K>(steps, index)?;
     // SAFETY: the types match, and the exclusive borrow of `steps` is one of the step.
     Some(unsafe { &mut *raw.cast().as_ptr() })

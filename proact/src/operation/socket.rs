@@ -3,8 +3,8 @@
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use crate::backend::{Descriptor, RawAddress, Request, TRANSFER_MAX};
 use crate::memory::{StableBytes, StableBytesMut};
-use crate::resource::{Address, Home, Lane, Resource, Socket};
-use crate::status::{Operation, Result, Status};
+use crate::resource::{Address, Home, Lane, Resource, Socket, SocketType};
+use crate::status::{Code, Operation, Result, Status};
 
 /// Accepts one connection from a listener.
 #[derive(Clone, Debug)]
@@ -46,14 +46,131 @@ impl Kind for Accept {
 
     fn request(&mut self, _: usize) -> Request {
         self.peer = RawAddress::EMPTY;
-        Request::Accept { listener: self.listener.resource().raw(), peer: &raw mut self.peer }
+        Request::Accept { listener: self.listener.resource().raw(), peer: &raw mut self.peer, multishot: false }
     }
 
     fn settle(&mut self, value: i64, home: Home) -> Result<Accepted> {
         // The descriptor is adopted first: nothing that fails after this can lose it.
-        let socket = Socket::adopt(home, Descriptor(value));
+        let socket = self.listener.accepted(home, Descriptor(value));
         let peer = Address::from_raw(&self.peer)?;
         Ok(Accepted { socket, peer })
+    }
+}
+
+/// Accepts connections from a listener, one outcome each, until it is cancelled, the listener is closed, or an accept
+/// fails: a multishot operation.
+///
+/// On io_uring the kernel itself goes on accepting (Linux 5.19); elsewhere the proactor asks again after each. The
+/// peer's address is asked of the connection: [`Address::Unnamed`] when the peer has gone again already.
+#[derive(Clone, Debug)]
+pub struct AcceptMany {
+    listener: Socket,
+}
+
+impl AcceptMany {
+    /// Accepts from `listener`.
+    pub fn new(listener: Socket) -> AcceptMany {
+        AcceptMany { listener }
+    }
+}
+
+impl Sealed for AcceptMany {}
+
+impl Kind for AcceptMany {
+    type Output = Accepted;
+    const OPERATION: Operation = Operation::SocketAccept;
+    const CLASS: Class = Class::Kernel(Lane::Other);
+    const MULTISHOT: bool = true;
+
+    fn validate(&mut self, home: Home) -> Result<()> {
+        self.listener.resource().check(home, Self::OPERATION)
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        Some(self.listener.resource())
+    }
+
+    fn request(&mut self, _: usize) -> Request {
+        let listener = self.listener.resource().raw();
+        Request::Accept { listener, peer: std::ptr::null_mut(), multishot: true }
+    }
+
+    fn settle_more(&self, value: i64, home: Home) -> Result<Accepted> {
+        let socket = self.listener.accepted(home, Descriptor(value));
+        let peer = socket.peer_address().unwrap_or(Address::Unnamed);
+        Ok(Accepted { socket, peer })
+    }
+
+    fn settle(&mut self, value: i64, home: Home) -> Result<Accepted> {
+        self.settle_more(value, home)
+    }
+}
+
+/// Receives again and again into the operation's own buffer, one outcome each, until the end of the stream: a multishot
+/// operation. Yields how many bytes; the last outcome of a stream that ended is 0.
+///
+/// The buffer is the same every time: look at it in [`Complete::more`](super::Complete::more), where it is lent
+/// ([`ReceiveMany::buffer`]), and take what is needed. No backend receives while the callback runs. The kernel has no
+/// such operation for a buffer of one's own: the proactor asks again after each. For many connections, or buffers to
+/// keep, receive from a pool.
+#[derive(Clone, Debug)]
+pub struct ReceiveMany<B> {
+    /// The socket.
+    pub socket: Socket,
+    /// Where the bytes go.
+    pub buffer: B,
+}
+
+impl<B: StableBytesMut> ReceiveMany<B> {
+    /// Receives what comes, at most the buffer's length at a time.
+    pub fn new(socket: Socket, buffer: B) -> ReceiveMany<B> {
+        ReceiveMany { socket, buffer }
+    }
+}
+
+impl<B: StableBytesMut> Sealed for ReceiveMany<B> {}
+
+impl<B: StableBytesMut> Kind for ReceiveMany<B> {
+    type Output = usize;
+    const OPERATION: Operation = Operation::SocketReceive;
+    const CLASS: Class = Class::Kernel(Lane::Receive);
+    const MULTISHOT: bool = true;
+
+    fn validate(&mut self, home: Home) -> Result<()> {
+        if self.buffer.is_empty() {
+            return Err(Status::new(Code::InvalidArgument, Self::OPERATION).with_message("an empty buffer"));
+        }
+        self.socket.check_type(SocketType::Stream, Self::OPERATION)?;
+        self.socket.resource().check(home, Self::OPERATION)
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        Some(self.socket.resource())
+    }
+
+    fn transfer(&self) -> Transfer {
+        Transfer { length: self.buffer.len(), exact: false, flow: Flow::Received }
+    }
+
+    fn request(&mut self, _: usize) -> Request {
+        Request::Receive {
+            socket: self.socket.resource().raw(),
+            buffer: self.buffer.as_mut_ptr(),
+            length: self.buffer.len().min(TRANSFER_MAX),
+            exact: false,
+        }
+    }
+
+    fn is_last(&self, value: i64) -> bool {
+        value == 0
+    }
+
+    fn settle_more(&self, value: i64, _: Home) -> Result<usize> {
+        Ok(value as usize)
+    }
+
+    fn settle(&mut self, value: i64, _: Home) -> Result<usize> {
+        Ok(value as usize)
     }
 }
 
@@ -97,6 +214,7 @@ impl Kind for Connect {
     }
 
     fn settle(&mut self, _: i64, _: Home) -> Result<()> {
+        self.socket.note_connected();
         Ok(())
     }
 
@@ -137,6 +255,7 @@ impl<B: StableBytesMut> Kind for Receive<B> {
     const CLASS: Class = Class::Kernel(Lane::Receive);
 
     fn validate(&mut self, home: Home) -> Result<()> {
+        self.socket.check_type(SocketType::Stream, Self::OPERATION)?;
         self.socket.resource().check(home, Self::OPERATION)
     }
 
@@ -174,23 +293,38 @@ pub struct Send<B> {
     pub buffer: B,
     exact: bool,
     more: bool,
+    zero_copy: bool,
 }
 
 impl<B: StableBytes> Send<B> {
     /// Sends the whole buffer.
     pub fn exact(socket: Socket, buffer: B) -> Send<B> {
-        Send { socket, buffer, exact: true, more: false }
+        Send { socket, buffer, exact: true, more: false, zero_copy: false }
     }
 
     /// Sends at most the buffer's length: what the kernel takes at once.
     pub fn some(socket: Socket, buffer: B) -> Send<B> {
-        Send { socket, buffer, exact: false, more: false }
+        Send { socket, buffer, exact: false, more: false, zero_copy: false }
     }
 
     /// Says that more follows at once, so that the kernel may wait and fill its segments (`MSG_MORE`).
     #[must_use]
     pub fn more(mut self) -> Send<B> {
         self.more = true;
+        self
+    }
+}
+
+impl<B: StableBytes> Send<B> {
+    /// Sends from the buffer itself, without a copy, where the backend can (`ZERO_COPY_SEND`; a plain send elsewhere):
+    /// worth it from some 10 KiB up. [`Outcome::zero_copy`](super::Outcome::zero_copy) is the kernel's own report of
+    /// whether it did: over loopback, and on hardware that cannot, it copies.
+    ///
+    /// The outcome comes when the kernel has let go of the buffer, which for TCP is when the peer has acknowledged it.
+    /// Sends behind this one do not wait for that.
+    #[must_use]
+    pub fn zero_copy(mut self) -> Send<B> {
+        self.zero_copy = true;
         self
     }
 }
@@ -221,6 +355,7 @@ impl<B: StableBytes> Kind for Send<B> {
             length: (self.buffer.len() - progress).min(TRANSFER_MAX),
             exact: self.exact,
             more: self.more,
+            zero_copy: self.zero_copy,
         }
     }
 

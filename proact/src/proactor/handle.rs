@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use crate::backend::Capabilities;
 use crate::operation::engine::Shared;
-use crate::operation::{Batch, Context, OperationId, Refused};
-use crate::resource::{Address, Domain, Socket, SocketOptions};
+use crate::operation::{Batch, Context, OperationId, Refused, Scope};
+use crate::resource::{Address, Domain, Socket, SocketOptions, SocketType};
+#[cfg(unix)]
+use crate::resource::{File, Returned};
 use crate::status::Result;
 use crate::sync::Event;
 use crate::time::Clock;
@@ -70,6 +72,11 @@ impl Handle {
         self.shared.capabilities
     }
 
+    /// Makes a scope: operations that can be ended together.
+    pub fn scope(&self) -> Scope {
+        Scope::new(self.shared.home)
+    }
+
     /// Makes an event.
     pub fn event(&self) -> Result<Event> {
         Event::create(self.shared.home)
@@ -77,10 +84,73 @@ impl Handle {
 
     /// Makes a stream socket.
     pub fn socket(&self, domain: Domain, options: &SocketOptions) -> Result<Socket> {
-        Socket::create(self.shared.home, domain, options)
+        Socket::create(self.shared.home, domain, SocketType::Stream, options)
     }
 
-    /// Makes a listener on `address`; port 0 lets the system choose, and [`Socket::local_address`] tells.
+    /// Makes a datagram socket: UDP, or Unix datagram. Bind it to receive from anyone, connect it to speak with one.
+    ///
+    /// ```
+    /// use proact::operation::{Complete, Context, Op, Outcome, ReceiveFrom, SendTo};
+    /// use proact::resource::{Domain, SocketOptions};
+    ///
+    /// struct Arrived;
+    ///
+    /// impl Complete<ReceiveFrom<Vec<u8>>> for Arrived {
+    ///     fn done(op: Box<Op<ReceiveFrom<Vec<u8>>, Self>>, out: Outcome<ReceiveFrom<Vec<u8>>>, _: &mut Context<'_>) {
+    ///         let received = out.result.unwrap();
+    ///         assert_eq!((&op.kind.buffer[..received.length], received.truncated), (b"hello".as_slice(), false));
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> proact::status::Result {
+    /// let mut proactor = proact::proactor::Builder::new().build()?;
+    /// let handle = proactor.handle().clone();
+    /// let (here, there) = (handle.datagram(Domain::Ipv4, &SocketOptions::default())?, handle.datagram(Domain::Ipv4,
+    ///     &SocketOptions::default())?);
+    /// there.bind(&"127.0.0.1:0".parse()?)?;
+    /// let address = there.local_address()?;
+    /// let receive = Op::new(ReceiveFrom::new(there, vec![0; 1500]), Arrived);
+    /// let send = Op::new(SendTo::new(here, b"hello".as_slice(), address), ());
+    /// proactor.submit((receive, send)).unwrap();
+    /// proactor.run()
+    /// # }
+    /// ```
+    pub fn datagram(&self, domain: Domain, options: &SocketOptions) -> Result<Socket> {
+        Socket::create(self.shared.home, domain, SocketType::Datagram, options)
+    }
+
+    /// Makes two Unix sockets that are each other's peer, without names.
+    pub fn socket_pair(&self, kind: SocketType) -> Result<(Socket, Socket)> {
+        Socket::pair(self.shared.home, kind)
+    }
+
+    /// Takes in a socket that is there already: a stream or datagram socket over IPv4, IPv6 or Unix, connected,
+    /// listening or neither. From then on the proactor owns it; [`Socket::into_fd`] gives it out again.
+    ///
+    /// Its blocking mode is set as the backend needs it, which all descriptors of the same socket share, and it is
+    /// closed on exec from now on. What went on on it before is its own affair: bytes that another reader has buffered
+    /// are gone from it.
+    ///
+    /// # Errors
+    /// Gives the descriptor back as it was: `InvalidArgument` for anything that is no such socket.
+    #[cfg(unix)]
+    pub fn import_socket(&self, fd: std::os::fd::OwnedFd) -> Result<Socket, Returned<std::os::fd::OwnedFd>> {
+        Socket::import(self.shared.home, fd)
+    }
+
+    /// Takes in an open file, directory or device. [`File::into_fd`] gives it out again.
+    ///
+    /// It is closed on exec from now on. Its position is not used: all I/O names its offset.
+    ///
+    /// # Errors
+    /// Gives the descriptor back as it was: `InvalidArgument` for what has no offsets (pipes, sockets) and for
+    /// descriptors that only name a path.
+    #[cfg(unix)]
+    pub fn import_file(&self, fd: std::os::fd::OwnedFd) -> Result<File, Returned<std::os::fd::OwnedFd>> {
+        File::import(self.shared.home, fd)
+    }
+
+    /// Makes a stream socket that listens on `address`; port 0 lets the system choose, and [`Socket::local_address`] tells.
     ///
     /// # Errors
     /// `AlreadyExists` when the address is in use.

@@ -5,11 +5,9 @@ use std::os::fd::OwnedFd;
 
 use super::Handle;
 #[cfg(unix)]
-use crate::resource::{File, Pollable};
+use crate::resource::{Pollable, Returned};
 use crate::resource::{Process, Stream, Watcher};
 use crate::status::Result;
-#[cfg(unix)]
-use crate::status::Status;
 
 impl Handle {
     /// Makes a pipe: the end that is read, and the end that is written.
@@ -28,17 +26,8 @@ impl Handle {
     /// # Errors
     /// `InvalidArgument` for a file or a socket.
     #[cfg(unix)]
-    pub fn import_stream(&self, fd: OwnedFd) -> Result<Stream, (OwnedFd, Status)> {
+    pub fn import_stream(&self, fd: OwnedFd) -> Result<Stream, Returned<OwnedFd>> {
         Stream::import(self.home(), fd)
-    }
-
-    /// Takes an open regular file, directory or block device in. On failure it is handed back.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for anything else.
-    #[cfg(unix)]
-    pub fn import_file(&self, fd: OwnedFd) -> Result<File, (OwnedFd, Status)> {
-        File::import(self.home(), fd)
     }
 
     /// Takes a descriptor in of which only readiness is asked. Nothing of it is changed, its blocking mode neither.

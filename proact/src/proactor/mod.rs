@@ -8,7 +8,7 @@ mod statistics;
 mod survey;
 mod thread;
 
-pub use crate::operation::engine::Polled;
+pub use crate::operation::engine::{Latencies, Polled};
 pub use builder::{BACKEND_VARIABLE, Builder, Choice};
 pub use handle::Handle;
 pub use owner::Proactor;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Handle, Polled, Statistics};
+use super::{Handle, Latencies, Polled, Statistics};
 use crate::operation::engine::Engine;
 use crate::operation::{Batch, OperationId, Refused};
 use crate::status::Result;
@@ -100,6 +100,11 @@ impl Proactor {
     /// What was counted so far.
     pub fn statistics(&self) -> Statistics {
         Statistics::of(&self.engine)
+    }
+
+    /// How long operations took, where [`Builder::measure_latencies`](super::Builder::measure_latencies) asked for it.
+    pub fn latencies(&self) -> Option<&Latencies> {
+        self.engine.latencies.as_ref()
     }
 
     /// Refuses new operations, cancels all that are in flight, and runs their callbacks, for at most `deadline`.

@@ -50,6 +50,8 @@ pub struct Statistics {
     pub bytes_received: u64,
     /// Bytes sent to sockets.
     pub bytes_sent: u64,
+    /// Times a receive found its pool empty and waited for a buffer.
+    pub starved: u64,
     /// Worker threads alive now.
     pub workers: u64,
     /// Requests that worker threads carried out.
@@ -91,6 +93,7 @@ impl Statistics {
             bytes_written: counts.bytes[1],
             bytes_received: counts.bytes[2],
             bytes_sent: counts.bytes[3],
+            starved: counts.starved,
             workers: backend.workers,
             worker_jobs: backend.worker_jobs,
             longest_callback: Duration::from_nanos(counts.longest_callback_ns),

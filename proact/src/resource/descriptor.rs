@@ -40,6 +40,8 @@ pub struct Resource {
     /// Index of the home engine's record of operations on this resource. Only the home's poll thread touches it.
     record: AtomicU32,
     failure: OnceLock<Status>,
+    /// It is a stream with a peer: the first failure of a transfer is final.
+    keeps_failures: AtomicBool,
 }
 
 impl Resource {
@@ -55,6 +57,7 @@ impl Resource {
             closing: AtomicBool::new(false),
             record: AtomicU32::new(Resource::NO_RECORD),
             failure: OnceLock::new(),
+            keeps_failures: AtomicBool::new(false),
         }
     }
 
@@ -120,17 +123,31 @@ impl Resource {
         self.failure.get()
     }
 
+    /// From now on a transfer's failure is one of the resource.
+    pub(crate) fn keep_failures(&self) {
+        self.keeps_failures.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn keeps_failures(&self) -> bool {
+        self.keeps_failures.load(Ordering::Acquire)
+    }
+
+    /// Only of one that [keeps failures](Resource::keeps_failures).
     pub(crate) fn set_failure(&self, status: &Status) {
         let _ = self.failure.set(status.clone());
     }
 
+    /// Whether it is a resource of the proactor at `home`.
+    pub(crate) fn check_home(&self, home: Home, operation: Operation) -> Result<()> {
+        if self.home.proactor == home.proactor {
+            return Ok(());
+        }
+        Err(Status::new(Code::InvalidArgument, operation).with_message("the resource belongs to another proactor"))
+    }
+
     /// What submit checks: the right home, and not closing.
     pub(crate) fn check(&self, home: Home, operation: Operation) -> Result<()> {
-        if self.home.proactor != home.proactor {
-            return Err(
-                Status::new(Code::InvalidArgument, operation).with_message("the resource belongs to another proactor")
-            );
-        }
+        self.check_home(home, operation)?;
         if self.is_closing() {
             return Err(Status::new(Code::FailedPrecondition, operation).with_message("the resource is being closed"));
         }

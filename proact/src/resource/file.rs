@@ -11,14 +11,14 @@ use crate::status::{Code, Operation, Result, Status};
 /// A clone is another handle to the same open file. All I/O names its offset; there is no shared position.
 #[derive(Clone, Debug)]
 pub struct File {
-    resource: Arc<Resource>,
+    pub(super) resource: Arc<Resource>,
     /// It was opened for direct I/O.
-    direct: Option<Direct>,
+    pub(super) direct: Option<Direct>,
 }
 
 /// What is known of a file that was opened for direct I/O.
 #[derive(Clone, Copy, Debug)]
-struct Direct {
+pub(super) struct Direct {
     /// `None`: the system does not say.
     alignment: Option<DirectAlignment>,
 }
@@ -90,46 +90,6 @@ impl File {
             // SAFETY: the resource keeps the descriptor open while its lock is held, which is for the call of `f`.
             Ok(f(unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) }))
         })
-    }
-
-    /// Takes an open descriptor in, which must be a regular file, a directory or a block device. On failure it is
-    /// handed back.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for a socket, a pipe or another device: import those as what they are.
-    #[cfg(unix)]
-    pub(crate) fn import(
-        home: Home,
-        fd: std::os::fd::OwnedFd,
-    ) -> std::result::Result<File, (std::os::fd::OwnedFd, Status)> {
-        use rustix::fs::FileType;
-        use std::os::fd::IntoRawFd;
-        let kind = match rustix::fs::fstat(&fd) {
-            Ok(stat) => FileType::from_raw_mode(stat.st_mode),
-            Err(errno) => return Err((fd, Status::from_os_error(Operation::FileOpen, errno.raw_os_error()))),
-        };
-        if !matches!(kind, FileType::RegularFile | FileType::Directory | FileType::BlockDevice) {
-            let status = Status::new(Code::InvalidArgument, Operation::FileOpen);
-            return Err((fd, status.with_message("not a regular file, directory or block device")));
-        }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let direct = rustix::fs::fcntl_getfl(&fd).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::DIRECT));
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        let direct = false;
-        let descriptor = Descriptor(fd.into_raw_fd().into());
-        Ok(if direct { File::adopt_direct(home, descriptor) } else { File::adopt(home, descriptor) })
-    }
-
-    /// Another descriptor of the same open file, closed on exec, which the caller owns.
-    ///
-    /// # Errors
-    /// `FailedPrecondition` once the file is closed, `ResourceExhausted` at the limit of descriptors.
-    #[cfg(unix)]
-    pub fn duplicate_fd(&self) -> Result<std::os::fd::OwnedFd> {
-        use std::os::fd::FromRawFd;
-        let descriptor = self.resource.duplicate(Operation::None)?;
-        // SAFETY: just made, and owned by no one yet.
-        Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(descriptor.fd()) })
     }
 }
 

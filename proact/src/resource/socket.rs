@@ -1,21 +1,27 @@
-//! Stream sockets.
+//! Sockets: streams and datagrams over IPv4, IPv6 and Unix addresses.
+
+#[cfg(unix)]
+mod membership;
+mod options;
+#[cfg(unix)]
+mod tune;
 
 use std::sync::Arc;
 
 use super::{Address, Home, Resource};
 use crate::backend::Descriptor;
-#[cfg(not(unix))]
-use crate::status::Code;
-use crate::status::{Operation, Result, Status};
+use crate::status::{Code, Operation, Result, Status};
 
-/// Which family of stream socket.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub use self::options::{KeepAlive, SocketOptions};
+
+/// Which family of socket.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Domain {
-    /// TCP over IPv4.
+    /// TCP or UDP over IPv4.
     Ipv4,
-    /// TCP over IPv6 alone (no IPv4 through it).
+    /// TCP or UDP over IPv6; over IPv4 too only with [`SocketOptions::dual_stack`].
     Ipv6,
-    /// Unix stream.
+    /// Unix.
     Unix,
 }
 
@@ -30,21 +36,13 @@ impl Domain {
     }
 }
 
-/// How a socket is made. Those for TCP are ignored by Unix sockets.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct SocketOptions {
-    /// Lets a listener bind a port that closed connections still hold (`SO_REUSEADDR`).
-    pub reuse_address: bool,
-    /// Lets several listeners share one port (`SO_REUSEPORT`).
-    pub reuse_port: bool,
-    /// Sends small segments at once (`TCP_NODELAY`).
-    pub no_delay: bool,
-    /// Probes an idle peer (`SO_KEEPALIVE`).
-    pub keep_alive: bool,
-    /// The kernel's send buffer in bytes, if not its own choice (`SO_SNDBUF`; Linux doubles it).
-    pub send_buffer: Option<usize>,
-    /// The kernel's receive buffer in bytes, if not its own choice (`SO_RCVBUF`; Linux doubles it).
-    pub receive_buffer: Option<usize>,
+/// What a socket carries.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SocketType {
+    /// Bytes in order, without marks between them: TCP, or Unix stream.
+    Stream,
+    /// Messages, each whole or not at all: UDP, or Unix datagram.
+    Datagram,
 }
 
 /// Which direction to end.
@@ -58,74 +56,123 @@ pub enum Shutdown {
     Both,
 }
 
-/// A stream socket: a listener, or one end of a connection.
+/// What a socket is at the moment. For people and tests: another thread may have changed it already.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SocketState {
+    /// Neither listens nor has a peer.
+    Created,
+    /// Takes connections.
+    Listening,
+    /// Has a peer, or had one: one that is gone stays it until the socket is closed.
+    Connected,
+    /// A [`Close`](crate::operation::Close) waits for its operations to end.
+    Closing,
+    /// Closed.
+    Closed,
+}
+
+/// A socket: a listener, one end of a connection, or a place for datagrams.
 ///
-/// Made by [`Handle::socket`](crate::proactor::Handle::socket), [`Handle::listen`](crate::proactor::Handle::listen) or
-/// an [`Accept`](crate::operation::Accept). A clone is another handle to the same socket. Sends go out in the order in
-/// which they were submitted, and receives are filled in that order: the socket is a FIFO each way.
+/// Made by [`Handle::socket`](crate::proactor::Handle::socket), [`Handle::datagram`](crate::proactor::Handle::datagram),
+/// [`Handle::socket_pair`](crate::proactor::Handle::socket_pair),
+/// [`Handle::listen`](crate::proactor::Handle::listen), an [`Accept`](crate::operation::Accept), or of a descriptor
+/// that is there already by [`Handle::import_socket`](crate::proactor::Handle::import_socket). A clone is another
+/// handle to the same socket.
+///
+/// Sends go out in the order in which they were submitted, and receives are filled in that order: the socket is a FIFO
+/// each way.
+///
+/// # Failures
+///
+/// The first failure of a transfer on a connected stream is final and [stays](Socket::failure): later sends are refused
+/// with it, and receives yield what had arrived before, and then fail with it too. A cancelled receive, a failed
+/// connect or accept, and any failure of a datagram socket leave the socket usable; a send that was cancelled after a
+/// part of it had gone does not, since its peer would read a stream with a hole.
 #[derive(Clone, Debug)]
 pub struct Socket {
-    resource: Arc<Resource>,
+    pub(super) resource: Arc<Resource>,
+    pub(super) domain: Domain,
+    pub(super) kind: SocketType,
 }
 
 impl Socket {
-    pub(crate) fn adopt(home: Home, descriptor: Descriptor) -> Socket {
-        Socket { resource: Arc::new(Resource::adopt(home, descriptor)) }
+    pub(super) fn own(home: Home, descriptor: Descriptor, domain: Domain, kind: SocketType) -> Socket {
+        Socket { resource: Arc::new(Resource::adopt(home, descriptor)), domain, kind }
+    }
+
+    /// Takes ownership of a connection that `self` has accepted.
+    pub(crate) fn accepted(&self, home: Home, descriptor: Descriptor) -> Socket {
+        let socket = Socket::own(home, descriptor, self.domain, SocketType::Stream);
+        socket.note_connected();
+        socket
     }
 
     pub(crate) fn resource(&self) -> &Resource {
         &self.resource
     }
 
+    /// What an operation asks that is for sockets of one kind alone.
+    pub(crate) fn check_type(&self, kind: SocketType, operation: Operation) -> Result<()> {
+        let why = match (self.kind == kind, kind) {
+            (true, _) => return Ok(()),
+            (_, SocketType::Stream) => "the socket carries datagrams, not a stream",
+            (_, SocketType::Datagram) => "the socket carries a stream, not datagrams",
+        };
+        Err(Status::new(Code::InvalidArgument, operation).with_message(why))
+    }
+
+    /// The socket has a peer: from now on a stream's failures are final.
+    pub(crate) fn note_connected(&self) {
+        if self.kind == SocketType::Stream {
+            self.resource.keep_failures();
+        }
+    }
+
     /// Why transfers on the socket fail for good, if one has failed: the first failure, which stays. Sends are refused
-    /// with it; receives still try, since data that the peer sent before may be there.
+    /// with it; receives still try, since data that the peer sent before may be there, and fail with it where they
+    /// would end.
     pub fn failure(&self) -> Option<Status> {
         self.resource.failure().cloned()
+    }
+
+    /// Its family.
+    pub fn domain(&self) -> Domain {
+        self.domain
+    }
+
+    /// What it carries.
+    pub fn socket_type(&self) -> SocketType {
+        self.kind
     }
 }
 
 #[cfg(unix)]
 impl Socket {
-    pub(crate) fn create(home: Home, domain: Domain, options: &SocketOptions) -> Result<Socket> {
+    pub(crate) fn create(home: Home, domain: Domain, kind: SocketType, options: &SocketOptions) -> Result<Socket> {
         use std::os::fd::IntoRawFd;
         let failed = |error: std::io::Error| Status::from_io_error(Operation::SocketCreate, &error);
-        let (family, protocol) = match domain {
-            Domain::Ipv4 => (socket2::Domain::IPV4, Some(socket2::Protocol::TCP)),
-            Domain::Ipv6 => (socket2::Domain::IPV6, Some(socket2::Protocol::TCP)),
-            Domain::Unix => (socket2::Domain::UNIX, None),
-        };
-        let socket = socket2::Socket::new(family, socket2::Type::STREAM, protocol).map_err(failed)?;
+        let socket = socket2::Socket::new(family(domain), type_of(kind), None).map_err(failed)?;
         if home.mode == crate::backend::DescriptorMode::NonBlocking {
             socket.set_nonblocking(true).map_err(failed)?;
         }
-        let set = || -> std::io::Result<()> {
-            if domain == Domain::Ipv6 {
-                socket.set_only_v6(true)?;
-            }
-            if let Some(bytes) = options.send_buffer {
-                socket.set_send_buffer_size(bytes)?;
-            }
-            if let Some(bytes) = options.receive_buffer {
-                socket.set_recv_buffer_size(bytes)?;
-            }
-            if domain != Domain::Unix {
-                if options.reuse_address {
-                    socket.set_reuse_address(true)?;
-                }
-                if options.reuse_port {
-                    socket.set_reuse_port(true)?;
-                }
-                if options.no_delay {
-                    socket.set_tcp_nodelay(true)?;
-                }
-                if options.keep_alive {
-                    socket.set_keepalive(true)?;
-                }
-            }
-            Ok(())
+        options.apply(&socket, domain, kind).map_err(|error| Status::from_io_error(Operation::SocketOption, &error))?;
+        Ok(Socket::own(home, Descriptor(socket.into_raw_fd().into()), domain, kind))
+    }
+
+    pub(crate) fn pair(home: Home, kind: SocketType) -> Result<(Socket, Socket)> {
+        use std::os::fd::IntoRawFd;
+        let failed = |error: std::io::Error| Status::from_io_error(Operation::SocketCreate, &error);
+        let (one, two) = socket2::Socket::pair(socket2::Domain::UNIX, type_of(kind), None).map_err(failed)?;
+        if home.mode == crate::backend::DescriptorMode::NonBlocking {
+            one.set_nonblocking(true).map_err(failed)?;
+            two.set_nonblocking(true).map_err(failed)?;
+        }
+        let own = |socket: socket2::Socket| {
+            let socket = Socket::own(home, Descriptor(socket.into_raw_fd().into()), Domain::Unix, kind);
+            socket.note_connected();
+            socket
         };
-        set().map_err(|error| Status::from_io_error(Operation::SocketOption, &error))?;
-        Ok(Socket::adopt(home, Descriptor(socket.into_raw_fd().into())))
+        Ok((own(one), own(two)))
     }
 
     fn with_socket<R>(
@@ -143,14 +190,16 @@ impl Socket {
     /// Binds to a local address; port 0 lets the system choose.
     ///
     /// # Errors
-    /// `AlreadyExists` when the address is in use, `PermissionDenied` for a port below the system's limit.
+    /// `AlreadyExists` when the address is in use, `PermissionDenied` for a port below the system's limit,
+    /// `InvalidArgument` when the socket is bound already.
     pub fn bind(&self, address: &Address) -> Result<()> {
         let raw = address.to_socket2()?;
         self.with_socket(Operation::SocketBind, |socket| socket.bind(&raw))
             .map_err(|status| status.with_context(format!("{address}")))
     }
 
-    /// Starts to listen. `backlog` 0 means the system's largest.
+    /// Starts to listen. `backlog` 0 means the system's largest. A socket that is not bound gets a port that the system
+    /// chooses; one that listens already takes the new backlog.
     pub fn listen(&self, backlog: u32) -> Result<()> {
         let backlog = match backlog {
             0 => libc::SOMAXCONN,
@@ -159,24 +208,36 @@ impl Socket {
         self.with_socket(Operation::SocketListen, |socket| socket.listen(backlog))
     }
 
-    /// The local address.
+    /// The local address; of a socket that was never bound, the family's wildcard or [`Address::Unnamed`].
     pub fn local_address(&self) -> Result<Address> {
         let address = self.with_socket(Operation::SocketOption, |socket| socket.local_addr())?;
-        Ok(Address::from_socket2(&address))
+        Address::from_socket2(&address)
     }
 
     /// The peer's address. `FailedPrecondition` when there is none.
     pub fn peer_address(&self) -> Result<Address> {
         let address = self.with_socket(Operation::SocketOption, |socket| socket.peer_addr())?;
-        Ok(Address::from_socket2(&address))
+        Address::from_socket2(&address)
     }
 
-    /// Sends small segments at once, or gathers them (`TCP_NODELAY`).
-    pub fn set_no_delay(&self, on: bool) -> Result<()> {
-        self.with_socket(Operation::SocketOption, |socket| socket.set_tcp_nodelay(on))
+    /// What it is at the moment.
+    pub fn state(&self) -> SocketState {
+        // A closed resource has no descriptor to ask.
+        let listens = self.integer_option(libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
+        match listens {
+            Err(status) if status.os_error().is_none() => SocketState::Closed,
+            _ if self.resource.is_closing() => SocketState::Closing,
+            Ok(1) => SocketState::Listening,
+            _ if self.resource.keeps_failures() || self.peer_address().is_ok() => SocketState::Connected,
+            _ => SocketState::Created,
+        }
     }
 
-    /// Ends one direction, or both, at once. `FailedPrecondition` when the socket is not connected.
+    /// Ends one direction, or both, at once; also of a socket that [has failed](Socket::failure). Pending operations of
+    /// that direction end.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when the socket is not connected.
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         let how = match how {
             Shutdown::Receive => std::net::Shutdown::Read,
@@ -197,9 +258,30 @@ impl Socket {
     }
 }
 
+#[cfg(unix)]
+fn family(domain: Domain) -> socket2::Domain {
+    match domain {
+        Domain::Ipv4 => socket2::Domain::IPV4,
+        Domain::Ipv6 => socket2::Domain::IPV6,
+        Domain::Unix => socket2::Domain::UNIX,
+    }
+}
+
+#[cfg(unix)]
+fn type_of(kind: SocketType) -> socket2::Type {
+    match kind {
+        SocketType::Stream => socket2::Type::STREAM,
+        SocketType::Datagram => socket2::Type::DGRAM,
+    }
+}
+
 #[cfg(not(unix))]
 impl Socket {
-    pub(crate) fn create(_: Home, _: Domain, _: &SocketOptions) -> Result<Socket> {
+    pub(crate) fn create(_: Home, _: Domain, _: SocketType, _: &SocketOptions) -> Result<Socket> {
+        Err(unavailable(Operation::SocketCreate))
+    }
+
+    pub(crate) fn pair(_: Home, _: SocketType) -> Result<(Socket, Socket)> {
         Err(unavailable(Operation::SocketCreate))
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(unix)]
+use super::Returned;
 use super::{Home, Resource};
 use crate::backend::Descriptor;
 use crate::status::{Code, Operation, Result, Status};
@@ -51,10 +53,7 @@ impl Stream {
         Ok((adopt(reader), adopt(writer)))
     }
 
-    pub(crate) fn import(
-        home: Home,
-        fd: std::os::fd::OwnedFd,
-    ) -> std::result::Result<Stream, (std::os::fd::OwnedFd, Status)> {
+    pub(crate) fn import(home: Home, fd: std::os::fd::OwnedFd) -> Result<Stream, Returned<std::os::fd::OwnedFd>> {
         use rustix::fs::{FileType, OFlags};
         use std::os::fd::IntoRawFd;
         let checked = rustix::fs::fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
@@ -63,15 +62,16 @@ impl Stream {
             Ok(FileType::Fifo | FileType::CharacterDevice) => {}
             Ok(_) => {
                 let status = Status::new(Code::InvalidArgument, Operation::StreamCreate);
-                return Err((fd, status.with_message("not a pipe, terminal or other character device")));
+                let status = status.with_message("not a pipe, terminal or other character device");
+                return Err(Returned { resource: fd, status });
             }
-            Err(errno) => return Err((fd, failed(errno))),
+            Err(errno) => return Err(Returned { resource: fd, status: failed(errno) }),
         }
         if home.mode == crate::backend::DescriptorMode::NonBlocking {
             let flags = rustix::fs::fcntl_getfl(&fd);
             let set = flags.and_then(|flags| rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK));
             if let Err(errno) = set {
-                return Err((fd, failed(errno)));
+                return Err(Returned { resource: fd, status: failed(errno) });
             }
         }
         Ok(Stream::adopt(home, Descriptor(fd.into_raw_fd().into())))
@@ -85,11 +85,8 @@ impl Stream {
     }
 
     #[cfg(unix)]
-    pub(crate) fn import(
-        _: Home,
-        fd: std::os::fd::OwnedFd,
-    ) -> std::result::Result<Stream, (std::os::fd::OwnedFd, Status)> {
-        Err((fd, unavailable()))
+    pub(crate) fn import(_: Home, fd: std::os::fd::OwnedFd) -> Result<Stream, Returned<std::os::fd::OwnedFd>> {
+        Err(Returned { resource: fd, status: unavailable() })
     }
 }
 

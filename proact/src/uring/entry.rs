@@ -3,7 +3,9 @@
 use linux_raw_sys::io_uring as raw;
 pub(crate) use linux_raw_sys::io_uring::io_uring_op as Op;
 
-use super::sys::IOSQE_IO_LINK;
+pub(crate) use linux_raw_sys::io_uring::{IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE};
+
+use super::sys::{IOSQE_BUFFER_SELECT, IOSQE_IO_LINK};
 
 // `linux/futex.h`.
 const FUTEX2_SIZE_U32: i32 = 2;
@@ -58,6 +60,12 @@ impl Entry {
         self.0.__bindgen_anon_6.bindgen_union_field = [u32::MAX.into(), 0];
     }
 
+    /// Turns the filled entry into one that does nothing and completes with `-errno` (injected results since 6.10).
+    #[cold]
+    pub(crate) fn set_failing(&mut self, errno: i32) {
+        self.set(Op::IORING_OP_NOP, -1, 0, 0, -errno as u32, raw::IORING_NOP_INJECT_RESULT);
+    }
+
     /// Fills the entry with a cancel of the one request that carries `user_data`.
     pub(crate) fn set_cancel(&mut self, user_data: u64) {
         self.set(Op::IORING_OP_ASYNC_CANCEL, -1, 0, user_data, 0, 0);
@@ -67,6 +75,19 @@ impl Entry {
     pub(crate) fn set_cancel_all(&mut self) {
         let flags = raw::IORING_ASYNC_CANCEL_ALL | raw::IORING_ASYNC_CANCEL_ANY;
         self.set(Op::IORING_OP_ASYNC_CANCEL, -1, 0, 0, 0, flags);
+    }
+
+    /// Sets the modifiers of socket operations, which travel in the priority's place.
+    #[inline]
+    pub(crate) fn set_priority(&mut self, modifiers: u32) {
+        self.0.ioprio = modifiers as u16;
+    }
+
+    /// Lets the kernel choose the buffer from group `group`, when there are bytes to put into one.
+    #[inline]
+    pub(crate) fn select_buffer(&mut self, group: u16) {
+        self.0.flags |= IOSQE_BUFFER_SELECT;
+        self.0.__bindgen_anon_4.buf_group = group;
     }
 
     /// What the completion will carry.

@@ -5,7 +5,9 @@ use std::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
-/// A shared mapping of a part of the ring; unmapped on drop.
+use crate::fault;
+
+/// Memory mapped for the ring or its buffers; unmapped on drop.
 pub(super) struct Mapping {
     start: NonNull<u8>,
     length: usize,
@@ -16,11 +18,25 @@ impl Mapping {
     pub(super) fn new(ring: BorrowedFd<'_>, offset: u64, length: usize) -> Result<Mapping, i32> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::SHARED | MapFlags::POPULATE;
+        fault::check()?;
         // SAFETY: no address is asked for, so no existing mapping is replaced.
         let start = unsafe { mmap(std::ptr::null_mut(), length, protection, flags, ring, offset) }
             .map_err(|errno| errno.raw_os_error())?;
         let mapping = Mapping { start: NonNull::new(start.cast()).ok_or(libc::ENOMEM)?, length };
         // A child that touched the parent's ring would corrupt it. Best effort: the ring works without.
+        // SAFETY: the range is exactly the mapping made above.
+        let _ = unsafe { madvise(start, length, Advice::LinuxDontFork) };
+        Ok(mapping)
+    }
+
+    /// Maps `length` bytes of fresh memory for the kernel to be told of.
+    pub(super) fn anonymous(length: usize) -> Result<Mapping, i32> {
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::POPULATE);
+        // SAFETY: no address is asked for, so no existing mapping is replaced.
+        let start = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), length, protection, flags) }
+            .map_err(|errno| errno.raw_os_error())?;
+        let mapping = Mapping { start: NonNull::new(start.cast()).ok_or(libc::ENOMEM)?, length };
+        // As above.
         // SAFETY: the range is exactly the mapping made above.
         let _ = unsafe { madvise(start, length, Advice::LinuxDontFork) };
         Ok(mapping)

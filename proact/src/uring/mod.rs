@@ -5,6 +5,7 @@
 //!
 //! A ring belongs to the thread that made it (`IORING_SETUP_SINGLE_ISSUER`): [`Ring`] is neither `Send` nor `Sync`.
 
+mod buffers;
 mod entry;
 mod mapping;
 mod probe;
@@ -16,7 +17,11 @@ mod sys;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use entry::{Entry, Op};
+pub(crate) use buffers::BufferRing;
+pub(crate) use entry::{Entry, IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE, Op};
+pub(crate) use linux_raw_sys::io_uring::{
+    IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, IORING_NOTIF_USAGE_ZC_COPIED,
+};
 pub(crate) use probe::Probe;
 pub(crate) use refusal::unavailable;
 pub(crate) use ring::Ring;

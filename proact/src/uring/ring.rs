@@ -12,6 +12,11 @@ use super::probe::Probe;
 use super::setup::{self, RingOptions};
 use super::sys::{self, SharedU32};
 use crate::atomic::Ordering;
+use crate::fault;
+
+/// How often a new ring's first entry is waited for, and for how long each time.
+const ROUND_TRIP_TRIES: u32 = 100;
+const ROUND_TRIP_WAIT: Duration = Duration::from_millis(10);
 
 /// One completion as the kernel wrote it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +25,8 @@ pub(crate) struct Completed {
     pub(crate) user_data: u64,
     /// A count, or a negated error number.
     pub(crate) result: i32,
+    /// `IORING_CQE_F_*`.
+    pub(crate) flags: u32,
 }
 
 /// A ring, enabled and owned by the thread that made it.
@@ -46,6 +53,7 @@ pub(crate) struct Ring {
     enters: u64,
     accepted: u64,
     no_array: bool,
+    reports_copies: bool,
     registered: Option<u32>,
     // Unmapped before the descriptor is closed.
     _queues: Mapping,
@@ -98,6 +106,7 @@ impl Ring {
             enters: 0,
             accepted: 0,
             no_array,
+            reports_copies: params.features & raw::IORING_FEAT_REG_REG_RING != 0,
             registered,
             _queues: queues,
             _entries: entries,
@@ -115,11 +124,17 @@ impl Ring {
         entry.set_user_data(MARK);
         // SAFETY: the entry was just filled, and a NOP points nowhere.
         unsafe { self.commit() };
-        self.enter(1, Some(Duration::from_secs(1)))?;
         let mut back = None;
-        self.reap(|completed| back = Some(completed));
+        // A signal, or a lack of memory for the moment, ends a wait early: that says nothing of the ring.
+        for _ in 0..ROUND_TRIP_TRIES {
+            self.enter(1, Some(ROUND_TRIP_WAIT))?;
+            self.reap(|completed| back = Some(completed));
+            if back.is_some() {
+                break;
+            }
+        }
         (self.enters, self.accepted) = (0, 0);
-        if back == Some(Completed { user_data: MARK, result: 0 }) { Ok(()) } else { Err(libc::EIO) }
+        if back.is_some_and(|back| (back.user_data, back.result) == (MARK, 0)) { Ok(()) } else { Err(libc::EIO) }
     }
 
     /// Entries that can still be filled before the next [`Ring::enter`].
@@ -179,6 +194,12 @@ impl Ring {
         let flags = self.enter_flags | raw::IORING_ENTER_GETEVENTS;
         // SAFETY: points into the mapped queues; see `commit` for what the entries point to.
         unsafe { self.shared_sq_tail.as_ref() }.store(self.sq_tail, Ordering::Release);
+        if let Err(errno) = fault::entering() {
+            return tolerate(errno);
+        }
+        let cut = fault::shorten(submit as usize) as u32;
+        // The kernel does not wait when it has taken less than it was given.
+        let (submit, wait_for) = if cut < submit { (cut, 0) } else { (submit, wait_for) };
         let outcome = match timeout {
             Some(timeout) if wait_for > 0 && !timeout.is_zero() => self.enter_until(submit, wait_for, flags, timeout),
             _ => {
@@ -254,7 +275,8 @@ impl Ring {
             // and does not touch it again before the head has passed it.
             let completed = unsafe {
                 let completion = self.completions.add(index).as_ptr();
-                Completed { user_data: (*completion).user_data, result: (*completion).res }
+                let (result, flags) = ((*completion).res, (*completion).flags);
+                Completed { user_data: (*completion).user_data, result, flags }
             };
             head = head.wrapping_add(1);
             take(completed);
@@ -262,6 +284,16 @@ impl Ring {
         self.cq_head = head;
         // SAFETY: points into the mapped queues. Release: they were read before the kernel may overwrite them.
         unsafe { self.shared_cq_head.as_ref() }.store(head, Ordering::Release);
+    }
+
+    /// The ring's own descriptor, for registrations.
+    pub(super) fn raw_fd(&self) -> i32 {
+        self.fd.as_raw_fd()
+    }
+
+    /// Whether sends without a copy report what the kernel did (Linux 6.2, told by a feature of 6.3).
+    pub(crate) fn reports_copies(&self) -> bool {
+        self.reports_copies
     }
 
     /// Rewrites the rest of a chain that the kernel took only the beginning of.

@@ -11,6 +11,8 @@ use linux_raw_sys::io_uring as raw;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 use rustix::io_uring::{IoringEnterFlags, io_uring_enter};
 
+use crate::fault;
+
 /// Words in memory that the kernel shares. They are the machine's own atomics even where `crate::atomic` is loom's:
 /// loom's are wider than four bytes, and the kernel would not take part in the model anyway.
 pub(super) use core::sync::atomic::AtomicU32 as SharedU32;
@@ -31,11 +33,16 @@ const _: () = {
 /// The flag that links an entry to the next; `linux-raw-sys` has only its bit number.
 pub(super) const IOSQE_IO_LINK: u8 = 1 << (raw::io_uring_sqe_flags_bit::IOSQE_IO_LINK_BIT as u8);
 
+/// The flag that leaves the choice of the buffer to the kernel.
+pub(super) const IOSQE_BUFFER_SELECT: u8 = 1 << (raw::io_uring_sqe_flags_bit::IOSQE_BUFFER_SELECT_BIT as u8);
+
 /// `IO_URING_OP_SUPPORTED` of the probe, which `linux-raw-sys` does not carry.
 pub(super) const IO_URING_OP_SUPPORTED: u16 = 1;
 
 /// Makes a ring. The kernel fills in the rest of `params`.
+#[cfg_attr(feature = "fault-injection", track_caller)]
 pub(super) fn setup(entries: u32, params: &mut raw::io_uring_params) -> Result<OwnedFd, i32> {
+    fault::check()?;
     // SAFETY: `params` is exclusively ours, and of the size that the kernel reads and writes (checked above).
     let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, &raw mut *params) };
     if fd < 0 {
@@ -98,12 +105,14 @@ pub(super) unsafe fn enter_plain(fd: i32, to_submit: u32, min_complete: u32, fla
 /// # Safety
 ///
 /// `argument` points to `count` of the items that `opcode` reads or writes.
+#[cfg_attr(feature = "fault-injection", track_caller)]
 pub(super) unsafe fn register(
     fd: i32,
     opcode: raw::io_uring_register_op,
     argument: *mut u8,
     count: u32,
 ) -> Result<u32, i32> {
+    fault::check()?;
     // SAFETY: the caller answers for `argument`.
     let done = unsafe { libc::syscall(libc::SYS_io_uring_register, fd, opcode as u32, argument, count) };
     if done < 0 { Err(last_errno()) } else { Ok(done as u32) }

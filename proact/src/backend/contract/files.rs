@@ -4,22 +4,8 @@ use std::any::Any;
 use std::ffi::c_char;
 use std::path::PathBuf;
 
-use super::{Descriptor, FileKind, OpenFlags};
+use super::{Descriptor, FileKind, IoSlice, OpenFlags};
 use crate::status::Status;
-
-/// One piece of memory of a vectored transfer, laid out as the system's `iovec`.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct IoSlice {
-    /// Where it begins.
-    pub base: *mut u8,
-    /// How many bytes.
-    pub length: usize,
-}
-
-/// The most pieces that one vectored transfer hands to the kernel (Linux's `UIO_MAXIOV`). A longer one goes on from
-/// there.
-pub const SLICES_MAX: usize = 1024;
 
 /// What memory and offsets direct I/O on a file must be multiples of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,10 +145,10 @@ impl std::fmt::Debug for Walk {
 pub enum FileRequest {
     /// As `Open`, relative to an open directory.
     OpenAt { directory: Descriptor, path: *const c_char, flags: OpenFlags, mode: u32 },
-    /// Read at an offset into `count` pieces, at most [`SLICES_MAX`]. Completes with the count of bytes.
-    ReadVector { file: Descriptor, offset: u64, slices: *const IoSlice, count: u32 },
-    /// Write at an offset from `count` pieces, at most [`SLICES_MAX`]. Completes with the count of bytes.
-    WriteVector { file: Descriptor, offset: u64, slices: *const IoSlice, count: u32 },
+    /// Read at an offset into `count` pieces, at most [`SLICES_MAX`](super::SLICES_MAX). Completes with the count of bytes.
+    ReadVectored { file: Descriptor, offset: u64, slices: *const IoSlice, count: u32 },
+    /// Write at an offset from `count` pieces, at most [`SLICES_MAX`](super::SLICES_MAX). Completes with the count of bytes.
+    WriteVectored { file: Descriptor, offset: u64, slices: *const IoSlice, count: u32 },
     /// Write what is dirty in a range to the disk and wait; `length` 0: to the file's end. Not the file's metadata.
     SyncRange { file: Descriptor, offset: u64, length: u64 },
     /// Say what will be done with a range; `length` 0: to the file's end.

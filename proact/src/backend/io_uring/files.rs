@@ -32,11 +32,11 @@ pub(super) fn lower_more_files(entry: &mut Entry, request: &FileRequest) {
         FileRequest::OpenAt { directory, path, flags, mode } => {
             entry.set(Op::IORING_OP_OPENAT, directory.fd(), 0, path as u64, mode, open_flags(flags).bits());
         }
-        FileRequest::ReadVector { file, offset, slices, count } => {
+        FileRequest::ReadVectored { file, offset, slices, count } => {
             let count = count.min(SLICES_MAX as u32);
             entry.set(Op::IORING_OP_READV, file.fd(), position(offset), slices as u64, count, 0);
         }
-        FileRequest::WriteVector { file, offset, slices, count } => {
+        FileRequest::WriteVectored { file, offset, slices, count } => {
             let count = count.min(SLICES_MAX as u32);
             entry.set(Op::IORING_OP_WRITEV, file.fd(), position(offset), slices as u64, count, 0);
         }
@@ -105,7 +105,7 @@ pub(super) fn lower_wait(entry: &mut Entry, request: &WaitRequest) {
 pub(super) fn again_file(request: &FileRequest, errno: i32) -> Again {
     use FileRequest as R;
     match (errno, request) {
-        (libc::EINTR, R::OpenAt { .. } | R::ReadVector { .. } | R::WriteVector { .. } | R::SyncRange { .. }) => {
+        (libc::EINTR, R::OpenAt { .. } | R::ReadVectored { .. } | R::WriteVectored { .. } | R::SyncRange { .. }) => {
             Again::Now
         }
         (libc::EINTR, R::Advise { .. } | R::Range { .. } | R::GetAttribute { .. } | R::SpliceFile { .. }) => Again::Now,

@@ -6,8 +6,8 @@ use super::files::{again_file, again_wait, awaited_stream, lower_more_files, low
 use super::stat::{MASK, Statx};
 use crate::atomic::AtomicU64;
 use crate::backend::workers::perform::open_flags;
-use crate::backend::{Request, TRANSFER_MAX};
-use crate::uring::{Entry, Op};
+use crate::backend::{RawMessage, Request, TRANSFER_MAX};
+use crate::uring::{Entry, IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE, Op};
 
 /// Where the kernel writes what the request itself has no place for.
 #[derive(Clone, Copy)]
@@ -16,6 +16,12 @@ pub(super) struct Targets {
     pub(super) sink: NonNull<AtomicU64>,
     /// The answer of a stat; there for exactly those requests.
     pub(super) stat: Option<NonNull<Statx>>,
+    /// The group of buffers that a pooled receive takes from.
+    pub(super) group: u16,
+    /// Whether requests that ask for it may go on in the kernel after their first completion.
+    pub(super) multishot: bool,
+    /// Whether sends that ask for it leave without a copy.
+    pub(super) zero_copy: bool,
 }
 
 /// A length as the kernel takes it.
@@ -44,14 +50,22 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
         Request::EventWait { event } => {
             entry.set(Op::IORING_OP_READ, event.fd(), 0, targets.sink.as_ptr() as u64, 8, 0);
         }
-        Request::Accept { listener, peer } => {
-            // SAFETY: valid and ours until the completion. The kernel reads the length as room and writes the truth.
-            let (bytes, length) = unsafe {
-                (*peer).length = (*peer).bytes.len() as u32;
-                (&raw mut (*peer).bytes, &raw mut (*peer).length)
-            };
+        Request::Accept { listener, peer, multishot } => {
             let flags = libc::SOCK_CLOEXEC as u32;
-            entry.set(Op::IORING_OP_ACCEPT, listener.fd(), length as u64, bytes as u64, 0, flags);
+            if peer.is_null() {
+                entry.set(Op::IORING_OP_ACCEPT, listener.fd(), 0, 0, 0, flags);
+            } else {
+                // SAFETY: valid and ours until the completion. The kernel reads the length as room and writes the
+                // truth.
+                let (bytes, length) = unsafe {
+                    (*peer).length = (*peer).bytes.len() as u32;
+                    (&raw mut (*peer).bytes, &raw mut (*peer).length)
+                };
+                entry.set(Op::IORING_OP_ACCEPT, listener.fd(), length as u64, bytes as u64, 0, flags);
+            }
+            if multishot && targets.multishot {
+                entry.set_priority(IORING_ACCEPT_MULTISHOT);
+            }
         }
         Request::Connect { socket, address } => {
             // SAFETY: valid until the completion.
@@ -62,17 +76,43 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
             let flags = if exact { libc::MSG_WAITALL } else { 0 };
             entry.set(Op::IORING_OP_RECV, socket.fd(), 0, buffer as u64, clamp(length), flags as u32);
         }
-        Request::Send { socket, buffer, length, exact, more } => {
+        Request::ReceivePooled { socket, multishot, .. } => {
+            entry.set(Op::IORING_OP_RECV, socket.fd(), 0, 0, 0, 0);
+            entry.select_buffer(targets.group);
+            if multishot && targets.multishot {
+                entry.set_priority(IORING_RECV_MULTISHOT);
+            }
+        }
+        Request::Send { socket, buffer, length, exact, more, zero_copy } => {
             let mut flags = libc::MSG_NOSIGNAL;
             flags |= if exact { libc::MSG_WAITALL } else { 0 };
             flags |= if more { libc::MSG_MORE } else { 0 };
-            entry.set(Op::IORING_OP_SEND, socket.fd(), 0, buffer as u64, clamp(length), flags as u32);
+            if zero_copy && targets.zero_copy {
+                entry.set(Op::IORING_OP_SEND_ZC, socket.fd(), 0, buffer as u64, clamp(length), flags as u32);
+                entry.set_priority(IORING_SEND_ZC_REPORT_USAGE);
+            } else {
+                entry.set(Op::IORING_OP_SEND, socket.fd(), 0, buffer as u64, clamp(length), flags as u32);
+            }
         }
         Request::Read { file, offset, buffer, length } => {
             entry.set(Op::IORING_OP_READ, file.fd(), position(offset), buffer as u64, clamp(length), 0);
         }
         Request::Write { file, offset, buffer, length } => {
             entry.set(Op::IORING_OP_WRITE, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+        }
+        Request::SendMessage { socket, message, exact, more } => {
+            let mut flags = libc::MSG_NOSIGNAL;
+            flags |= if exact { libc::MSG_WAITALL } else { 0 };
+            flags |= if more { libc::MSG_MORE } else { 0 };
+            // SAFETY: valid and ours until the completion.
+            let header = unsafe { RawMessage::header(message, false) };
+            entry.set(Op::IORING_OP_SENDMSG, socket.fd(), 0, header as u64, 1, flags as u32);
+        }
+        Request::ReceiveMessage { socket, message, exact } => {
+            let flags = libc::MSG_CMSG_CLOEXEC | if exact { libc::MSG_WAITALL } else { 0 };
+            // SAFETY: valid and ours until the completion.
+            let header = unsafe { RawMessage::header(message, true) };
+            entry.set(Op::IORING_OP_RECVMSG, socket.fd(), 0, header as u64, 1, flags as u32);
         }
         Request::Close { descriptor } => entry.set(Op::IORING_OP_CLOSE, descriptor.fd(), 0, 0, 0, 0),
         Request::File(ref request) => lower_more_files(entry, request),
@@ -154,7 +194,11 @@ pub(super) fn again(request: &Request, errno: i32) -> Again {
         (libc::EAGAIN, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Read { .. }) => {
             Again::WhenReady(libc::POLLIN)
         }
-        (libc::EAGAIN, R::Send { .. } | R::Write { .. }) => Again::WhenReady(libc::POLLOUT),
+        (libc::EAGAIN, R::ReceivePooled { .. }) => Again::WhenReady(libc::POLLIN),
+        (libc::EINTR, R::ReceivePooled { .. }) => Again::Now,
+        (libc::EAGAIN, R::ReceiveMessage { .. }) => Again::WhenReady(libc::POLLIN),
+        (libc::EAGAIN, R::Send { .. } | R::SendMessage { .. } | R::Write { .. }) => Again::WhenReady(libc::POLLOUT),
+        (libc::EINTR, R::SendMessage { .. } | R::ReceiveMessage { .. }) => Again::Now,
         (libc::EINTR, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Send { .. }) => Again::Now,
         (libc::EINTR, R::Open { .. } | R::Read { .. } | R::Write { .. } | R::Sync { .. }) => Again::Now,
         (libc::EINTR, R::StatFile { .. } | R::StatPath { .. } | R::Truncate { .. } | R::Allocate { .. }) => Again::Now,
@@ -169,6 +213,8 @@ pub(super) fn awaited(request: &Request) -> i32 {
         Request::Accept { listener, .. } => listener.fd(),
         Request::Connect { socket, .. } => socket.fd(),
         Request::Receive { socket, .. } | Request::Send { socket, .. } => socket.fd(),
+        Request::ReceivePooled { socket, .. } => socket.fd(),
+        Request::ReceiveMessage { socket, .. } | Request::SendMessage { socket, .. } => socket.fd(),
         Request::Read { file, .. } | Request::Write { file, .. } => file.fd(),
         Request::Wait(ref request) => awaited_stream(request),
         _ => -1,

@@ -6,6 +6,7 @@
 
 mod files;
 mod lower;
+mod pools;
 mod report;
 mod stat;
 mod table;
@@ -24,14 +25,18 @@ use crate::backend::{
     Backend, BackendConfig, BackendCounters, Capabilities, Completion, DescriptorMode, FileRequest, Request, Start,
     Token, Wait, WaitRequest, Wake, role,
 };
+use crate::fault;
 use crate::status::{Code, Operation, Result, Status};
 use crate::time::{Clock, Time};
-use crate::uring::{self, Op, Ring, RingOptions};
+use crate::uring::{self, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, Op, Ring, RingOptions};
 
 use lower::{Targets, lower};
 pub(crate) use report::report;
 use table::{ROLE_CANCEL, ROLE_SEVERED, Standing, Table, WAKE};
 use waker::EventWaker;
+
+/// What a completion's flags may say that is more than an end: another is to come, a buffer was taken.
+const TELLING: u32 = IORING_CQE_F_MORE | IORING_CQE_F_NOTIF | IORING_CQE_F_BUFFER;
 
 /// How long a dropped backend waits for the kernel to give back what is still in flight.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
@@ -91,7 +96,10 @@ impl IoUring {
             | Request::Accept { .. }
             | Request::Connect { .. }
             | Request::Receive { .. }
+            | Request::ReceivePooled { .. }
             | Request::Send { .. }
+            | Request::SendMessage { .. }
+            | Request::ReceiveMessage { .. }
             | Request::Close { .. } => false,
             Request::Truncate { .. } => {
                 !self.capabilities.contains(Capabilities::KERNEL_TRUNCATE | Capabilities::KERNEL_FILES)
@@ -117,6 +125,14 @@ impl IoUring {
         }
     }
 
+    /// What every request is lowered with; few add to it.
+    #[inline]
+    fn targets(&self) -> Targets {
+        let multishot = self.capabilities.contains(Capabilities::KERNEL_MULTISHOT);
+        let zero_copy = self.capabilities.contains(Capabilities::ZERO_COPY_SEND);
+        Targets { sink: self.sink, stat: None, group: 0, multishot, zero_copy }
+    }
+
     /// Puts `request` into the next ring entry, if there is one.
     ///
     /// # Safety
@@ -124,10 +140,16 @@ impl IoUring {
     /// As for [`Backend::start`], for requests that do not need a worker.
     #[inline]
     unsafe fn push(&mut self, token: Token, request: &Request, linked: bool) -> bool {
+        if let Request::ReceivePooled { socket, .. } = request {
+            // SAFETY: the caller's promise, passed on.
+            return unsafe { self.push_pooled(token, request, socket.fd()) };
+        }
+        let targets = self.targets();
         let Some(entry) = self.ring.free() else { return false };
         let (user_data, stat) = self.table.admit(token, request, linked);
         // SAFETY: the caller answers for the request's pointers; the table keeps `stat` until the completion.
-        unsafe { lower(entry, request, Targets { sink: self.sink, stat }) };
+        unsafe { lower(entry, request, Targets { stat, ..targets }) };
+        fault(entry, request);
         entry.set_user_data(user_data);
         if linked {
             entry.link();
@@ -137,15 +159,44 @@ impl IoUring {
         true
     }
 
+    /// [`IoUring::push`] of a receive whose buffer is taken when there is something to put into it: by the kernel from
+    /// a ring, or here once the socket is readable.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Backend::start`].
+    #[cold]
+    unsafe fn push_pooled(&mut self, token: Token, request: &Request, socket: i32) -> bool {
+        let targets = self.targets();
+        if self.ring.room() == 0 {
+            return false;
+        }
+        let rings = self.capabilities.contains(Capabilities::BUFFER_RINGS);
+        let group = self.table.admit_pooled(token, request, rings.then_some(&self.ring));
+        let Some(entry) = self.ring.free() else { return false };
+        match group {
+            // SAFETY: the caller answers for the request's pointers.
+            Some(group) => unsafe { lower(entry, request, Targets { group, ..targets }) },
+            None => entry.set_poll(socket, libc::POLLIN),
+        }
+        entry.set_user_data(self.table.user_data(token));
+        // SAFETY: just filled. The buffers of the group stay until the request has ended.
+        unsafe { self.ring.commit() };
+        true
+    }
+
     /// Puts requests whose time has come again back into the ring, as far as there is room.
     fn resubmit(&mut self) {
+        let targets = self.targets();
         while self.table.has_retries() {
             let Some(entry) = self.ring.free() else { return };
             let Some(retry) = self.table.next_retry() else { return };
             match retry.events {
                 Some(events) => entry.set_poll(retry.descriptor, events),
                 // SAFETY: the request has not completed, so its pointers are still the backend's.
-                None => unsafe { lower(entry, &retry.request, Targets { sink: self.sink, stat: retry.stat }) },
+                None => unsafe {
+                    lower(entry, &retry.request, Targets { stat: retry.stat, group: retry.group, ..targets })
+                },
             }
             entry.set_user_data(retry.user_data);
             // SAFETY: just filled; see `push`.
@@ -229,10 +280,11 @@ impl IoUring {
         if !self.make_room()? {
             return Ok(false);
         }
+        let targets = self.targets();
         let Some(entry) = self.ring.free() else { return Ok(false) };
         let read = Request::EventWait { event: self.waker.descriptor() };
         // SAFETY: the request has no pointers, and `sink` is freed only after this read has ended.
-        unsafe { lower(entry, &read, Targets { sink: self.sink, stat: None }) };
+        unsafe { lower(entry, &read, targets) };
         entry.set_user_data(WAKE.to_bits());
         // SAFETY: just filled; the descriptor lives as long as `waker`.
         unsafe { self.ring.commit() };
@@ -248,10 +300,11 @@ impl IoUring {
         let mut ended = 0;
         ring.reap(|completed| {
             let token = Token::from_bits(completed.user_data);
-            if token.role() == role::OPERATION && completed.result >= 0 {
+            let plain = completed.result >= 0 && completed.flags & TELLING == 0;
+            if plain && token.role() == role::OPERATION {
                 ended += 1;
-                completions.push(Completion { token, result: completed.result, flags: 0 });
-            } else if let Some(completion) = table.settle(token, completed.result) {
+                completions.push(Completion::new(token, completed.result));
+            } else if let Some(completion) = table.settle(token, completed.result, completed.flags) {
                 completions.push(completion);
             }
         });
@@ -333,6 +386,7 @@ unsafe impl Backend for IoUring {
             Request::StatFile { .. }
                 | Request::StatPath { .. }
                 | Request::Close { .. }
+                | Request::ReceivePooled { .. }
                 | Request::Wait(_)
                 | Request::File(FileRequest::SpliceFile { .. })
         );
@@ -381,6 +435,7 @@ unsafe impl Backend for IoUring {
         }
         self.workers.collect(completions);
         self.futexes.collect(completions);
+        self.table.pools.tend(&self.ring);
         let (wait_for, timeout) = match wait {
             Wait::Until(deadline) if completions.len() == before => self.prepare_sleep(deadline)?,
             _ => (0, None),
@@ -448,9 +503,24 @@ impl Drop for IoUring {
             self.table.dispose(completion);
         }
         if self.table.in_flight == 0 && !self.table.wake_armed {
+            self.table.pools.clear(&self.ring);
             // SAFETY: made by `Box::leak` in `new`; no read into it is in the kernel any more.
             drop(unsafe { Box::from_raw(self.sink.as_ptr()) });
+        } else {
+            // The kernel may still fill a buffer of theirs.
+            std::mem::forget(std::mem::take(&mut self.table.pools));
         }
+    }
+}
+
+/// Has `entry` fail, when a test asked for it. A close is left alone: its descriptor must go.
+#[inline(always)]
+fn fault(entry: &mut uring::Entry, request: &Request) {
+    if matches!(request, Request::Close { .. }) {
+        return;
+    }
+    if let Some(errno) = fault::entry() {
+        entry.set_failing(errno);
     }
 }
 

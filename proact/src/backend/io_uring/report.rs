@@ -15,7 +15,7 @@ struct Line {
     lack: &'static str,
 }
 
-const LINES: [Line; 8] = [
+const LINES: [Line; 11] = [
     Line {
         capability: Capabilities::KERNEL_CHAINS,
         name: "kernel chains",
@@ -66,6 +66,27 @@ const LINES: [Line; 8] = [
         lack: "",
     },
     Line {
+        capability: Capabilities::KERNEL_MULTISHOT,
+        name: "kernel multishot",
+        since: "6.0",
+        gain: "one entry accepts, or receives into a pool, many times",
+        lack: "",
+    },
+    Line {
+        capability: Capabilities::ZERO_COPY_SEND,
+        name: "zero-copy send",
+        since: "6.2",
+        gain: "large sends leave from the program's own memory, and the kernel reports it",
+        lack: "kernel older than 6.3, by whose features one that reports is known, or filtered; sends copy",
+    },
+    Line {
+        capability: Capabilities::BUFFER_RINGS,
+        name: "buffer rings",
+        since: "5.19",
+        gain: "the kernel takes a pool's buffer when bytes come, not before",
+        lack: "registration is filtered",
+    },
+    Line {
         capability: Capabilities::KERNEL_FUTEX,
         name: "kernel futex",
         since: "6.7",
@@ -108,7 +129,10 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
         let futex = probe.has(Op::IORING_OP_FUTEX_WAIT) && probe.has(Op::IORING_OP_FUTEX_WAKE);
         found.set(Capabilities::KERNEL_FUTEX, futex);
         found.set(Capabilities::KERNEL_TRUNCATE, probe.has(Op::IORING_OP_FTRUNCATE));
+        found.set(Capabilities::ZERO_COPY_SEND, probe.has(Op::IORING_OP_SEND_ZC) && ring.reports_copies());
     }
+    // Known by what the ring itself needs: 6.1 has both.
+    found |= Capabilities::KERNEL_MULTISHOT | Capabilities::BUFFER_RINGS;
     found.set(Capabilities::REGISTERED_RING, ring.is_registered());
     found.set(Capabilities::NO_SUBMISSION_ARRAY, ring.is_without_array());
     found

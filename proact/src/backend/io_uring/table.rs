@@ -7,8 +7,15 @@ use std::collections::VecDeque;
 use std::ptr::NonNull;
 
 use super::lower::{Again, again, awaited};
+use super::pools::Pools;
 use super::stat::{StatPool, Statx, metadata_of};
-use crate::backend::{Completion, FileRequest, RawAddress, Request, Token, WaitRequest, role};
+use crate::backend::{
+    Completion, FileRequest, RawAddress, RawBuffer, RawMessage, Request, Token, WaitRequest, flags, role,
+};
+use crate::uring::{
+    IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, IORING_NOTIF_USAGE_ZC_COPIED,
+    Ring,
+};
 
 /// The read of the wake descriptor.
 pub(super) const WAKE: Token = Token::new(0, 0).with_role(ROLE_WAKE);
@@ -19,8 +26,13 @@ const ROLE_STAT: u8 = role::BACKEND + 1;
 const ROLE_READINESS: u8 = role::BACKEND + 2;
 /// A cancel of a request.
 pub(super) const ROLE_CANCEL: u8 = role::BACKEND + 3;
+/// A received message: its header is taken over before its completion goes on.
+const ROLE_MESSAGE: u8 = role::BACKEND + 5;
 /// What is left of a chain's step that was cut off before the kernel took it.
 pub(super) const ROLE_SEVERED: u8 = role::BACKEND + 4;
+
+/// A receive from a pool: its ring is left when it ends.
+const ROLE_POOLED: u8 = role::BACKEND + 6;
 
 /// Where a slot's last request is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +72,12 @@ struct Record {
     cancelled: bool,
     /// The readiness to await before the next try.
     events: Option<i16>,
+    /// The ring of buffers that a pooled receive takes from.
+    group: Option<u16>,
+    /// The buffer of a pooled receive that takes from no ring, while the kernel fills it.
+    buffer: Option<RawBuffer>,
+    /// What a send without a copy has come to, until the kernel gives its memory back.
+    sent: i32,
 }
 
 impl Record {
@@ -72,6 +90,9 @@ impl Record {
         linked: false,
         cancelled: false,
         events: None,
+        group: None,
+        buffer: None,
+        sent: 0,
     };
 
     /// Takes a copy of `request`, word by word: it has just been written that way, and wider reads, which a plain copy
@@ -89,15 +110,21 @@ impl Record {
         }
     }
 
-    fn is_stat(&self) -> bool {
-        matches!(self.request, Request::StatFile { .. } | Request::StatPath { .. })
+    /// The role that the request itself has in the ring.
+    #[inline]
+    fn role(&self) -> u8 {
+        match self.request {
+            Request::StatFile { .. } | Request::StatPath { .. } => ROLE_STAT,
+            Request::ReceiveMessage { .. } => ROLE_MESSAGE,
+            Request::ReceivePooled { .. } => ROLE_POOLED,
+            _ => role::OPERATION,
+        }
     }
 
     fn user_data(&self) -> u64 {
         let role = match self.place {
             Place::Readiness => ROLE_READINESS,
-            _ if self.is_stat() => ROLE_STAT,
-            _ => role::OPERATION,
+            _ => self.role(),
         };
         self.token.with_role(role).to_bits()
     }
@@ -109,6 +136,7 @@ pub(super) struct Retry {
     pub(super) request: Request,
     pub(super) stat: Option<NonNull<Statx>>,
     pub(super) events: Option<i16>,
+    pub(super) group: u16,
     pub(super) descriptor: i32,
 }
 
@@ -119,6 +147,7 @@ pub(super) struct Table {
     /// Completions that need no kernel, told by the next poll.
     known: Vec<Completion>,
     stats: StatPool,
+    pub(super) pools: Pools,
     /// Requests that the ring has, or will be given again.
     pub(super) in_flight: usize,
     /// The wake descriptor's read is in the ring.
@@ -132,6 +161,7 @@ impl Table {
             retries: VecDeque::new(),
             known: Vec::new(),
             stats: StatPool::default(),
+            pools: Pools::default(),
             in_flight: 0,
             wake_armed: false,
         }
@@ -158,11 +188,30 @@ impl Table {
         record.place = Place::Kernel;
         record.linked = linked;
         record.cancelled = false;
-        if !record.is_stat() {
-            return (token.to_bits(), None);
+        let role = record.role();
+        if role == ROLE_STAT {
+            record.stat = Some(self.stats.take());
         }
-        record.stat = Some(self.stats.take());
-        (record.user_data(), record.stat)
+        (token.with_role(role).to_bits(), record.stat)
+    }
+
+    /// Takes note of a pooled receive. `ring`: where the kernel takes buffers from rings. Answers the ring's group;
+    /// without one the request begins with a wait for readiness.
+    pub(super) fn admit_pooled(&mut self, token: Token, request: &Request, ring: Option<&Ring>) -> Option<u16> {
+        let Request::ReceivePooled { source, .. } = *request else { unreachable!("{request:?} is no pooled receive") };
+        // A kernel that refuses the ring (no memory for it, a filter) does not keep the bytes from being received.
+        // SAFETY: a request's pointers are valid until its completion.
+        let group = ring.and_then(|ring| self.pools.join(ring, unsafe { &*source }).ok());
+        self.in_flight += 1;
+        let place = if group.is_some() { Place::Kernel } else { Place::Readiness };
+        let record = &mut self.records[token.slot() as usize];
+        *record = Record { token, request: *request, place, group, ..Record::EMPTY };
+        group
+    }
+
+    /// What the entry of `token`'s request must carry.
+    pub(super) fn user_data(&self, token: Token) -> u64 {
+        self.records[token.slot() as usize].user_data()
     }
 
     /// Takes note of a request that goes to the workers.
@@ -188,7 +237,7 @@ impl Table {
     /// Decides about everything but an operation's success: what a failure means, and what the backend's own entries
     /// say. Returns the completion to pass on, if that is one.
     #[cold]
-    pub(super) fn settle(&mut self, token: Token, result: i32) -> Option<Completion> {
+    pub(super) fn settle(&mut self, token: Token, result: i32, said: u32) -> Option<Completion> {
         match token.role() {
             ROLE_WAKE => {
                 self.wake_armed = false;
@@ -198,10 +247,56 @@ impl Table {
             ROLE_CANCEL if result != -libc::ENOENT => None,
             ROLE_CANCEL => Some(missed(token)),
             _ => {
-                let result = self.judge(token, result)?;
-                Some(self.finish(token, result))
+                let buffer = self.filled(token, result, said);
+                let mut completion = match said & (IORING_CQE_F_MORE | IORING_CQE_F_NOTIF) {
+                    0 => {
+                        let result = self.judge(token, result)?;
+                        self.finish(token, result)
+                    }
+                    _ => self.settle_part(token, result, said)?,
+                };
+                completion.flags |= buffer;
+                Some(completion)
             }
         }
+    }
+
+    /// Which buffer of a ring the kernel has filled, as a completion's flags say it.
+    fn filled(&mut self, token: Token, result: i32, said: u32) -> u32 {
+        let Some(group) = self.records[token.slot() as usize].group else { return 0 };
+        if said & IORING_CQE_F_BUFFER == 0 {
+            return 0;
+        }
+        match self.pools.taken(group, (said >> IORING_CQE_BUFFER_SHIFT) as u16) {
+            Some(buffer) if result >= 0 => told(buffer),
+            Some(buffer) => {
+                self.pools.put(group, buffer);
+                0
+            }
+            None => 0,
+        }
+    }
+
+    /// One of several completions of a request: a multishot one that goes on, or a send whose memory the kernel has
+    /// still to give back, or has given back.
+    fn settle_part(&mut self, token: Token, result: i32, said: u32) -> Option<Completion> {
+        let record = &mut self.records[token.slot() as usize];
+        if said & IORING_CQE_F_NOTIF != 0 {
+            let sent = std::mem::replace(&mut record.sent, 0);
+            let sent = self.judge(token, sent)?;
+            let mut completion = self.finish(token, sent);
+            if result as u32 & IORING_NOTIF_USAGE_ZC_COPIED == 0 && sent > 0 {
+                completion.flags |= flags::ZERO_COPY;
+            }
+            return Some(completion);
+        }
+        if let Request::Send { .. } = record.request {
+            record.sent = result;
+            if result < 0 {
+                return None; // the end tells it
+            }
+        }
+        Some(Completion { token: token.with_role(role::OPERATION), result, flags: flags::MORE })
     }
 
     /// The result that ends the request, or `None` when it will be tried again.
@@ -225,7 +320,13 @@ impl Table {
             Again::Never => return Some(result),
             _ if record.cancelled || record.linked => return Some(-libc::ECANCELED),
             Again::Now => record.events = None,
-            Again::WhenReady(events) => record.events = Some(events),
+            Again::WhenReady(events) => {
+                record.events = Some(events);
+                if let Some(buffer) = record.buffer.take() {
+                    // Not held while nothing comes.
+                    put(&record.request, buffer);
+                }
+            }
         }
         record.place = Place::Waiting;
         self.retries.push_back(token.with_role(role::OPERATION));
@@ -248,11 +349,26 @@ impl Table {
             // SAFETY: from this pool, and the kernel's no more: its entry has completed.
             unsafe { self.stats.put(stat) };
         }
-        if let (true, Request::Accept { peer, .. }) = (result < 0, record.request) {
+        if let (true, Request::Accept { peer, multishot: false, .. }) = (result < 0, record.request) {
             // SAFETY: the backend's until the completion that is made here.
             unsafe { (*peer).length = RawAddress::EMPTY.length };
         }
-        Completion { token: token.with_role(role::OPERATION), result, flags: 0 }
+        if let (Request::ReceiveMessage { message, .. }, true) = (record.request, result >= 0) {
+            // SAFETY: the backend's until the completion that is made here, and the kernel's no more.
+            unsafe { RawMessage::received(message) };
+        }
+        let mut completion = Completion::new(token.with_role(role::OPERATION), result);
+        if let Some(group) = record.group.take() {
+            self.pools.leave(group);
+        }
+        if let Some(buffer) = record.buffer.take() {
+            if result >= 0 {
+                completion.flags = told(buffer);
+            } else {
+                put(&record.request, buffer);
+            }
+        }
+        completion
     }
 
     /// Whether requests wait to be put into the ring again.
@@ -271,12 +387,27 @@ impl Table {
                 self.known.push(completion);
                 continue;
             }
+            let mut request = record.request;
+            if let (Request::ReceivePooled { socket, source, .. }, None, None) = (request, record.group, record.events)
+            {
+                // Readable, and no ring for the kernel to take from.
+                // SAFETY: a request's pointers are valid until its completion.
+                let Some(buffer) = record.buffer.take().or_else(|| unsafe { &*source }.take()) else {
+                    let completion = self.finish(token, -libc::ENOBUFS);
+                    self.known.push(completion);
+                    continue;
+                };
+                record.buffer = Some(buffer);
+                let (buffer, length) = (buffer.pointer, buffer.length as usize);
+                request = Request::Receive { socket, buffer, length, exact: false };
+            }
             record.place = if record.events.is_some() { Place::Readiness } else { Place::Kernel };
             return Some(Retry {
                 user_data: record.user_data(),
-                request: record.request,
+                request,
                 stat: record.stat,
                 events: record.events,
+                group: record.group.unwrap_or(0),
                 descriptor: awaited(&record.request),
             });
         }
@@ -319,6 +450,14 @@ impl Table {
             return;
         }
         let record = &self.records[completion.token.slot() as usize];
+        if let (Some(index), Request::ReceivePooled { source, .. }) = (completion.buffer(), record.request) {
+            // SAFETY: the pointer is valid, as no one was told of a completion; the buffer is the backend's.
+            return unsafe { (*source).put(index) };
+        }
+        if let (Request::ReceiveMessage { message, .. }, true) = (record.request, completion.result >= 0) {
+            // SAFETY: the message is the backend's still, since nobody was told; what came with it is owned by no one.
+            unsafe { RawMessage::descriptors((*message).control, (*message).control_length, drop) };
+        }
         let orphan = match record.request {
             Request::Accept { .. } | Request::Open { .. } if completion.result >= 0 => completion.result,
             Request::File(FileRequest::OpenAt { .. }) if completion.result >= 0 => completion.result,
@@ -327,6 +466,20 @@ impl Table {
         };
         // SAFETY: made for this backend and handed to no one, or given up to it by the request.
         unsafe { rustix::io::close(orphan) };
+    }
+}
+
+/// How a completion's flags name a buffer.
+fn told(buffer: RawBuffer) -> u32 {
+    flags::BUFFER | buffer.index << flags::BUFFER_SHIFT
+}
+
+/// Gives back a buffer that was taken for `request` and holds nothing.
+fn put(request: &Request, buffer: RawBuffer) {
+    if let Request::ReceivePooled { source, .. } = *request {
+        // SAFETY: a request's pointers are valid until its completion, which has not been told; the buffer was taken
+        // from this source for it, and no completion names it.
+        unsafe { (*source).put(buffer.index) };
     }
 }
 

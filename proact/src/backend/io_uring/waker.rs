@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::backend::{Descriptor, Wake};
+use crate::fault::tried;
 use crate::status::{Operation, Result, Status};
 
 /// An eventfd that the ring reads. It outlives the ring where others still hold it: a late wake reaches no one.
@@ -15,7 +16,7 @@ pub(super) struct EventWaker {
 impl EventWaker {
     pub(super) fn new() -> Result<EventWaker> {
         // Blocking, so that the ring's read of it waits; a write waits only at 2^64 - 2 wakes that no one has read.
-        let event = eventfd(0, EventfdFlags::CLOEXEC)
+        let event = tried(|| eventfd(0, EventfdFlags::CLOEXEC))
             .map_err(|errno| Status::from_os_error(Operation::Build, errno.raw_os_error()))?;
         Ok(EventWaker { event })
     }

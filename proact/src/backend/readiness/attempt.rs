@@ -1,6 +1,7 @@
 //! One try of one request, without blocking.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -8,15 +9,20 @@ use rustix::io::Errno;
 use super::Interest;
 use super::streams::{attempt_wait, side_of_wait};
 use crate::backend::workers::{borrow, outcome_of, retried};
-use crate::backend::{Descriptor, RawAddress, Request, TRANSFER_MAX};
+use crate::backend::{
+    BufferSource, Completion, Descriptor, RawAddress, RawMessage, Request, TRANSFER_MAX, Token, flags,
+};
+use crate::fault;
 
 /// The descriptor that a request waits for, and the side of it, when it is one that waits for readiness.
 pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
     match *request {
         Request::EventWait { event } => Some((event, Interest::READABLE)),
         Request::Accept { listener, .. } => Some((listener, Interest::READABLE)),
-        Request::Receive { socket, .. } => Some((socket, Interest::READABLE)),
+        Request::Receive { socket, .. } | Request::ReceivePooled { socket, .. } => Some((socket, Interest::READABLE)),
+        Request::ReceiveMessage { socket, .. } => Some((socket, Interest::READABLE)),
         Request::Connect { socket, .. } => Some((socket, Interest::WRITABLE)),
+        Request::SendMessage { socket, .. } => Some((socket, Interest::WRITABLE)),
         Request::Send { socket, .. } => Some((socket, Interest::WRITABLE)),
         Request::Wait(ref request) => side_of_wait(request),
         _ => None,
@@ -30,12 +36,20 @@ pub(super) struct Progress {
     bytes: usize,
     /// The kernel is connecting: the next try asks how that went.
     connecting: bool,
+    /// The buffer that was taken from a pool and filled.
+    buffer: Option<u32>,
 }
 
 impl Progress {
     /// Bytes of an exact transfer that have moved, as a result.
     pub(super) fn moved(self) -> i32 {
         self.bytes as i32 // at most `TRANSFER_MAX`
+    }
+
+    /// The completion of a request that came to `result`.
+    pub(super) fn completion(self, token: Token, result: i32) -> Completion {
+        let flags = self.buffer.map_or(0, |index| flags::BUFFER | index << flags::BUFFER_SHIFT);
+        Completion { token, result, flags }
     }
 }
 
@@ -52,7 +66,7 @@ impl Progress {
 pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Option<i32> {
     let result = match *request {
         Request::EventWait { event } => wait_event(event),
-        Request::Accept { listener, peer } => {
+        Request::Accept { listener, peer, .. } => {
             debug_assert!(never_blocks(listener), "a listener without O_NONBLOCK would hold the poll thread");
             // SAFETY: the caller's promise, passed on.
             unsafe { accept(listener, peer) }
@@ -63,7 +77,9 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
             // SAFETY: the caller's promise; `done + left` does not exceed `length`.
             unsafe { libc::recv(socket.fd(), buffer.add(done).cast(), left, libc::MSG_DONTWAIT) }
         }),
-        Request::Send { socket, buffer, length, exact, more } => {
+        // SAFETY: the caller's promise, passed on.
+        Request::ReceivePooled { socket, source, .. } => unsafe { receive_pooled(socket, &*source, progress) },
+        Request::Send { socket, buffer, length, exact, more, .. } => {
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
             transfer(length, exact, progress, |done, left| {
                 // SAFETY: the caller's promise; `done + left` does not exceed `length`.
@@ -72,6 +88,17 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
         }
         // SAFETY: the caller's promise, passed on.
         Request::Wait(ref request) => unsafe { attempt_wait(request) },
+        Request::SendMessage { socket, message, more, .. } => {
+            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+            // SAFETY: the caller's promise, passed on.
+            let header = unsafe { RawMessage::header(message, false) };
+            // SAFETY: the header was just made, and what it points to is the caller's promise.
+            retried(|| unsafe { libc::sendmsg(socket.fd(), header, flags) })
+        }
+        Request::ReceiveMessage { socket, message, .. } => {
+            // SAFETY: the caller's promise, passed on.
+            unsafe { receive_message(socket, message) }
+        }
         _ => unreachable!("{request:?} does not wait for readiness"),
     };
     match result {
@@ -81,10 +108,42 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
     }
 }
 
+/// Receives into a buffer of `source`, which is taken only for as long as there is something to put into it.
+fn receive_pooled(socket: Descriptor, source: &Arc<dyn BufferSource>, progress: &mut Progress) -> Result<i32, Errno> {
+    let Some(buffer) = source.take() else { return Err(Errno::NOBUFS) };
+    let (pointer, length) = (buffer.pointer.cast(), buffer.length as usize);
+    // SAFETY: the buffer is this call's, and `length` bytes long.
+    let result = retried(|| unsafe { libc::recv(socket.fd(), pointer, length, libc::MSG_DONTWAIT) });
+    match result {
+        Ok(_) => progress.buffer = Some(buffer.index),
+        // SAFETY: taken above, and named by no completion.
+        Err(_) => unsafe { source.put(buffer.index) },
+    }
+    result
+}
+
+/// An exact one may come short here: the engine asks for the rest.
+///
+/// # Safety
+///
+/// `message` and what it points to are valid, and exclusively the backend's.
+unsafe fn receive_message(socket: Descriptor, message: *mut RawMessage) -> Result<i32, Errno> {
+    // SAFETY: the caller's promise, passed on.
+    let header = unsafe { RawMessage::header(message, true) };
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the header was just made, and what it points to is the caller's promise.
+    let result = retried(|| unsafe { libc::recvmsg(socket.fd(), header, flags) });
+    if result.is_ok() {
+        // SAFETY: the caller's promise; the kernel is done with it.
+        unsafe { RawMessage::received(message) };
+    }
+    result
+}
+
 fn wait_event(event: Descriptor) -> Result<i32, Errno> {
     debug_assert!(never_blocks(event), "an event without O_NONBLOCK would hold the poll thread");
     let event = borrow(&event)?;
-    rustix::io::retry_on_intr(|| rustix::io::read(event, &mut [0u8; 8])).map(|count| count as i32)
+    fault::retry_on_intr(|| rustix::io::read(event, &mut [0u8; 8])).map(|count| count as i32)
 }
 
 /// # Safety
@@ -116,7 +175,8 @@ unsafe fn connect(socket: Descriptor, address: *const RawAddress, progress: &mut
     // SAFETY: the caller's promise.
     let RawAddress { bytes, length } = unsafe { &*address };
     // SAFETY: `bytes` are valid for `length`, which the kernel checks against the largest address there is.
-    match outcome_of(unsafe { libc::connect(socket.fd(), bytes.as_ptr().cast(), *length) } as isize) {
+    let answer = outcome_of(unsafe { libc::connect(socket.fd(), bytes.as_ptr().cast(), *length) } as isize);
+    match fault::tried(|| answer) {
         // Under way; after EINTR too. EALREADY: an earlier, cancelled connect is, and this one joins it, as a blocking
         // connect would.
         Err(Errno::INPROGRESS | Errno::ALREADY | Errno::INTR) => {
@@ -135,7 +195,7 @@ fn connected(socket: Descriptor) -> Result<i32, Errno> {
     let socket = borrow(&socket)?;
     let mut watched = [PollFd::new(&socket, PollFlags::OUT)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    if rustix::io::retry_on_intr(|| rustix::event::poll(&mut watched, Some(&at_once)))? == 0 {
+    if fault::retry_on_intr(|| rustix::event::poll(&mut watched, Some(&at_once)))? == 0 {
         return Err(Errno::AGAIN);
     }
     rustix::net::sockopt::socket_error(socket)?.map(|()| 0)
@@ -154,7 +214,7 @@ fn transfer(
 ) -> Result<i32, Errno> {
     let length = length.min(TRANSFER_MAX);
     let done = progress.bytes;
-    match retried(|| call(done, length - done)) {
+    match retried(|| call(done, fault::shorten(length - done))) {
         Err(Errno::AGAIN) => Err(Errno::AGAIN),
         Err(errno) if done == 0 => Err(errno),
         Ok(0) | Err(_) => Ok(done as i32),

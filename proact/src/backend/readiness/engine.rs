@@ -76,7 +76,7 @@ impl<S: WatchSet> Readiness<S> {
             self.attempts += 1;
             // SAFETY: the caller's promise, passed on.
             if let Some(result) = unsafe { attempt(request, &mut progress) } {
-                return self.know(token, result);
+                return self.known.push(progress.completion(token, result));
             }
         }
         self.table.park(Parked { token, request: *request, progress, fd: descriptor.fd(), side });
@@ -145,8 +145,8 @@ impl<S: WatchSet> Readiness<S> {
                 // SAFETY: `start`'s caller keeps the memory valid and untouched by others until the completion, which
                 // a parked request has not had.
                 let Some(result) = (unsafe { attempt(&parked.request, &mut parked.progress) }) else { break };
-                let token = self.table.unpark(slot).token;
-                completions.push(Completion { token, result, flags: 0 });
+                let parked = self.table.unpark(slot);
+                completions.push(parked.progress.completion(parked.token, result));
             }
         }
     }

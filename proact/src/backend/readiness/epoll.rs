@@ -16,6 +16,7 @@ use super::wake::EventWake;
 use super::{Interest, Ready, WatchSet, milliseconds_up};
 use crate::backend::workers::outcome_of;
 use crate::backend::{BackendConfig, Capabilities, CapabilityReport, Wake};
+use crate::fault::{entering, tried};
 use crate::status::{Code, Operation, Status};
 
 /// The wake descriptor's event data: no descriptor number.
@@ -43,8 +44,9 @@ impl WatchSet for EpollSet {
 
     fn new(config: &BackendConfig, wake: BorrowedFd<'_>) -> Result<EpollSet, Status> {
         let broken = |errno: Errno| Status::from_os_error(Operation::Build, errno.raw_os_error()).with_context("epoll");
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(broken)?;
-        epoll::add(&epoll, wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN).map_err(broken)?;
+        let epoll = tried(|| epoll::create(epoll::CreateFlags::CLOEXEC)).map_err(broken)?;
+        let (data, flags) = (epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN);
+        tried(|| epoll::add(&epoll, wake, data, flags)).map_err(broken)?;
         let allowed = config.allowed.contains(Capabilities::NANOSECOND_WAITS);
         let nanoseconds = allowed && has_nanosecond_waits(&epoll);
         let capacity = config.entries.clamp(1, 1 << 16) as usize;
@@ -76,8 +78,8 @@ impl WatchSet for EpollSet {
         // The guess is wrong at most once, unless another thread closes the descriptor meanwhile.
         for _ in 0..2 {
             result = match add {
-                true => epoll::add(&self.epoll, source, data, flags),
-                false => epoll::modify(&self.epoll, source, data, flags),
+                true => tried(|| epoll::add(&self.epoll, source, data, flags)),
+                false => tried(|| epoll::modify(&self.epoll, source, data, flags)),
             };
             match result {
                 Err(Errno::EXIST) => add = false,
@@ -97,6 +99,7 @@ impl WatchSet for EpollSet {
     }
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> Result<bool, Errno> {
+        entering().map_err(Errno::from_raw_os_error)?;
         let count = match timeout {
             Some(timeout) if self.nanoseconds && !timeout.is_zero() => {
                 wait_nanoseconds(&self.epoll, &mut self.events, timeout)?

@@ -12,6 +12,7 @@ use super::wake::EventWake;
 use super::{Interest, Ready, WatchSet, milliseconds_up};
 use crate::backend::workers::outcome_of;
 use crate::backend::{BackendConfig, Capabilities, CapabilityReport, Wake};
+use crate::fault::entering;
 use crate::status::{Code, Operation, Status};
 
 /// Not in the array.
@@ -83,6 +84,7 @@ impl WatchSet for PollSet {
             true => timeout,
             false => Duration::from_millis(milliseconds_up(timeout) as u64),
         });
+        entering().map_err(Errno::from_raw_os_error)?;
         let mut left = wait(&mut self.watched, timeout)?;
         // From the back, for a removal moves the last one to the place of the one removed.
         for place in (1..self.watched.len()).rev() {

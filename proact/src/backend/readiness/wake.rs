@@ -6,6 +6,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::atomic::{AtomicBool, Ordering};
 use crate::backend::Wake;
+use crate::fault::tried;
 use crate::status::{Operation, Status};
 
 /// An event descriptor with a flag before it, so that many wakes before one wait cost one system call.
@@ -17,7 +18,7 @@ pub(super) struct EventWake {
 
 impl EventWake {
     pub(super) fn new() -> Result<EventWake, Status> {
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+        let event = tried(|| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK))
             .map_err(|errno| Status::from_os_error(Operation::EventCreate, errno.raw_os_error()))?;
         Ok(EventWake { event, pending: AtomicBool::new(false) })
     }

@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, IntoRawFd};
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, Statx, StatxFlags, Timespec, Timestamps, Uid};
-use rustix::io::{Errno, Result, retry_on_intr};
+use rustix::io::{Errno, Result};
 
 use super::perform::{borrow, kind_of, metadata_of, open_flags, path_of, retried};
 use super::walk::walk;
@@ -11,6 +11,7 @@ use crate::backend::{
     Advice, AttributeMode, Changes, CopyArguments, CopyMethod, DirectAlignment, FileRequest, FileTime, Metadata,
     RangeMode, SLICES_MAX, TRANSFER_MAX,
 };
+use crate::fault::retry_on_intr;
 
 /// # Safety
 ///
@@ -25,11 +26,11 @@ pub(super) unsafe fn perform_file(request: &FileRequest) -> Result<i32> {
             let mode = Mode::from_raw_mode(mode);
             Ok(retry_on_intr(|| rustix::fs::openat(directory, path, open_flags(flags), mode))?.into_raw_fd())
         }
-        FileRequest::ReadVector { file, offset, slices, count } => retried(|| {
+        FileRequest::ReadVectored { file, offset, slices, count } => retried(|| {
             // SAFETY: as said above; an `IoSlice` is an `iovec`.
             unsafe { libc::preadv64(file.fd(), slices.cast(), pieces(count), offset as libc::off64_t) }
         }),
-        FileRequest::WriteVector { file, offset, slices, count } => retried(|| {
+        FileRequest::WriteVectored { file, offset, slices, count } => retried(|| {
             // SAFETY: as said above; an `IoSlice` is an `iovec`.
             unsafe { libc::pwritev64(file.fd(), slices.cast(), pieces(count), offset as libc::off64_t) }
         }),

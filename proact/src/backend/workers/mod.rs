@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 
 use crate::atomic::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
 use crate::backend::{BackendConfig, Completion, FileRequest, Request, Token, Wake};
+use crate::fault;
 use slot_list::{SlotLinks, SlotList};
 
 /// A bounded pool of threads that carry out requests with blocking system calls.
@@ -161,6 +162,7 @@ impl Workers {
     }
 
     fn spawn(&mut self) -> std::io::Result<()> {
+        fault::check().map_err(std::io::Error::from_raw_os_error)?;
         let shared = self.shared.clone();
         let name = format!("{}-worker-{}", self.name, self.threads.len());
         self.threads.push(std::thread::Builder::new().name(name).spawn(move || shared.work())?);

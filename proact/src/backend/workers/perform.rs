@@ -12,10 +12,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, RawDir, RenameFlags, Stat, Timespec, Timestamps,
 };
-use rustix::io::{Errno, Result, retry_on_intr};
+use rustix::io::{Errno, Result};
 
 use super::files::{perform_file, stat};
 use crate::backend::{Descriptor, DirectoryEntry, FileKind, FileTime, Metadata, OpenFlags, Request, TRANSFER_MAX};
+use crate::fault::{self, retry_on_intr};
 
 /// `utimensat`'s "leave this time as it is" (the same number on all of Linux).
 const OMIT: Timespec = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
@@ -41,6 +42,9 @@ pub(crate) unsafe fn perform(request: &Request) -> i32 {
 ///
 /// As for [`perform`].
 unsafe fn dispatch(request: &Request) -> Result<i32> {
+    if !matches!(request, Request::Close { .. }) {
+        fault::tried(|| Ok(()))?;
+    }
     // SAFETY (of every unsafe block below): paths are NUL-terminated and pointers valid and exclusive, by this
     // function's own contract.
     match *request {
@@ -55,12 +59,16 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
         Request::Read { file, offset, buffer, length } => {
             let length = length.min(TRANSFER_MAX);
             // SAFETY: as said above; `length` does not exceed what the pointer is valid for.
-            retried(|| unsafe { libc::pread64(file.fd(), buffer.cast(), length, offset as libc::off64_t) })
+            retried(|| unsafe {
+                libc::pread64(file.fd(), buffer.cast(), fault::shorten(length), offset as libc::off64_t)
+            })
         }
         Request::Write { file, offset, buffer, length } => {
             let length = length.min(TRANSFER_MAX);
             // SAFETY: as for `Read`.
-            retried(|| unsafe { libc::pwrite64(file.fd(), buffer.cast(), length, offset as libc::off64_t) })
+            retried(|| unsafe {
+                libc::pwrite64(file.fd(), buffer.cast(), fault::shorten(length), offset as libc::off64_t)
+            })
         }
         Request::Sync { file, data_only } => {
             let file = borrow(&file)?;
@@ -125,13 +133,17 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
         Request::Close { descriptor } => {
             // Never retried: Linux has released the number even when it answers EINTR, and another thread may own it.
             // SAFETY: no memory is involved; the request gives the descriptor up, and whoever made it holds it alone.
-            outcome_of(unsafe { libc::close(descriptor.fd()) } as isize)
+            let closed = outcome_of(unsafe { libc::close(descriptor.fd()) } as isize);
+            fault::tried(|| closed)
         }
         Request::EventWait { .. }
         | Request::Accept { .. }
         | Request::Connect { .. }
         | Request::Receive { .. }
+        | Request::ReceivePooled { .. }
         | Request::Send { .. }
+        | Request::SendMessage { .. }
+        | Request::ReceiveMessage { .. }
         | Request::Wait(_) => {
             debug_assert!(false, "{request:?} would hold a worker for as long as a peer pleases");
             Err(Errno::OPNOTSUPP)
@@ -140,6 +152,7 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
 }
 
 /// Repeats a raw system call while a signal cuts it short, and turns its answer into a count or an errno.
+#[cfg_attr(feature = "fault-injection", track_caller)]
 pub(crate) fn retried(mut call: impl FnMut() -> isize) -> Result<i32> {
     retry_on_intr(|| outcome_of(call()))
 }

@@ -11,10 +11,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
-use rustix::io::{Errno, Result, retry_on_intr};
+use rustix::io::{Errno, Result};
 
 use super::perform::kind_of;
 use crate::backend::{DirectoryEntry, FileKind, Walk, WalkEntry};
+use crate::fault::retry_on_intr;
 use crate::status::{Operation, Status};
 
 /// Bytes of names that one call lists. A level keeps at most this many waiting.

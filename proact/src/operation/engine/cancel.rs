@@ -75,9 +75,13 @@ impl Engine {
                 self.end_cancelled(slot);
             }
             Phase::Semaphore => self.cancel_wait(slot),
+            Phase::Starved => {
+                self.leave_pool(slot);
+                self.end_cancelled(slot);
+            }
             Phase::Sequence => self.cancel_steps(slot),
-            // An end is on its way.
-            Phase::Closing | Phase::Ended => {}
+            // An end is on its way, or comes when the outcome before it has been told.
+            Phase::Closing | Phase::Ended | Phase::Rearm => {}
         }
     }
 

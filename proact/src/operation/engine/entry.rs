@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 use super::record::NIL;
 use crate::backend::Token;
 use crate::heap::HeapKey;
+use crate::memory::WaitKey;
 use crate::operation::op::Header;
 use crate::resource::Lane;
 use crate::status::Status;
@@ -26,15 +27,19 @@ pub(super) enum Phase {
     Semaphore,
     /// A sequence whose steps run.
     Sequence,
-    /// A close that waits for others to end.
+    /// A close, or a cancel of many, that waits for others to end.
     Closing,
+    /// Waits for a buffer of its pool.
+    Starved,
+    /// A multishot operation whose backend has told one outcome and is to be asked for the next.
+    Rearm,
     /// Its completion is on the engine's queue.
     Ended,
 }
 
 bitflags::bitflags! {
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub(super) struct Flags: u8 {
+    pub(super) struct Flags: u16 {
         /// Its end was asked for.
         const CANCEL = 1;
         /// Handed to the kernel as a step of a chain, and its completion not yet settled.
@@ -47,6 +52,14 @@ bitflags::bitflags! {
         const BY_KERNEL = 16;
         /// Lowered, and not the chain's first step: the kernel itself started it.
         const FOLLOWER = 32;
+        /// Its end was asked for by its deadline, and by nobody before.
+        const EXPIRED = 64;
+        /// It has a deadline or stands in a scope.
+        const EXTRAS = 128;
+        /// The kernel reports that it sent the operation's own memory.
+        const ZERO_COPY = 512;
+        /// A send whose bytes are on their way: it holds up its stream no more, but the kernel still reads its memory.
+        const SENT = 256;
     }
 }
 
@@ -67,6 +80,12 @@ pub(super) struct Entry {
     pub(super) record: u32,
     pub(super) lane_previous: u32,
     pub(super) lane_next: u32,
+    /// The next in its scope, and the one before.
+    pub(super) scope_next: u32,
+    pub(super) scope_previous: u32,
+    pub(super) deadline: Option<HeapKey>,
+    /// Its place among those that wait for a buffer.
+    pub(super) starved: Option<WaitKey>,
     /// A result that came too early.
     pub(super) held: i32,
     pub(super) lane: Lane,
@@ -88,6 +107,10 @@ impl Default for Entry {
             record: NIL,
             lane_previous: NIL,
             lane_next: NIL,
+            scope_next: NIL,
+            scope_previous: NIL,
+            deadline: None,
+            starved: None,
             held: 0,
             lane: Lane::Other,
             phase: Phase::Waiting,
@@ -108,7 +131,7 @@ impl Entry {
     /// Lets the operation go and is ready for the next.
     #[inline]
     pub(super) fn vacate(&mut self) {
-        debug_assert!(self.record == NIL && self.timer.is_none() && self.failure.is_none());
+        debug_assert!(self.record == NIL && self.timer.is_none() && self.deadline.is_none() && self.failure.is_none());
         self.op = None;
         self.progress = 0;
         self.previous = NIL;

@@ -12,7 +12,7 @@ use super::Engine;
 use super::entry::{Flags, Phase};
 use super::record::NIL;
 use super::settle::ECANCELED;
-use crate::backend::{Capabilities, Request, Token};
+use crate::backend::{Capabilities, Request, SLICES_MAX, Token};
 use crate::operation::chain::Lowering;
 use crate::operation::kind::{Class, Flow};
 use crate::resource::Lane;
@@ -131,6 +131,13 @@ impl Engine {
             if !self.backend().links(&request) || (follower && matches!(request, Request::Connect { .. })) {
                 return false;
             }
+            if let Request::SendMessage { message, .. } | Request::ReceiveMessage { message, .. } = request {
+                // As many slices as one call takes may not be all: the kernel would take them for the whole.
+                // SAFETY: the message lies in the operation, which is the engine's and stays where it is.
+                if next != NIL && unsafe { (*message).count } >= SLICES_MAX {
+                    return false;
+                }
+            }
             self.steps.push((token, request));
             at = next;
         }
@@ -139,6 +146,9 @@ impl Engine {
 
     fn qualifies(&self, slot: u32, last: bool) -> bool {
         let Class::Kernel(lane) = self.table(slot).class else { return false };
+        if self.table(slot).multishot {
+            return false;
+        }
         let transfer = self.transfer(slot);
         if transfer.flow != Flow::None && !transfer.exact && !last {
             return false; // short would be a success here, and no one else would notice

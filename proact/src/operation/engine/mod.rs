@@ -10,7 +10,9 @@
 
 mod cancel;
 mod entry;
+mod extras;
 mod gate;
+mod latency;
 mod lower;
 mod pass;
 mod record;
@@ -18,6 +20,7 @@ mod remote;
 mod sequences;
 mod settle;
 mod slots;
+mod starved;
 mod wait;
 
 use std::collections::VecDeque;
@@ -39,6 +42,7 @@ use crate::status::{Code, Operation, Result, Status};
 use crate::time::Time;
 
 pub(crate) use self::gate::Gate;
+pub use self::latency::Latencies;
 pub use self::pass::Polled;
 pub(crate) use self::remote::Shared;
 
@@ -51,6 +55,8 @@ pub(crate) struct Limits {
     pub(crate) remote: u32,
     /// Whether every callback is timed, at the price of a clock read each.
     pub(crate) time_callbacks: bool,
+    /// Whether the time from submit to delivery is kept of every operation.
+    pub(crate) latencies: bool,
 }
 
 /// What is counted beside the backend's own counters.
@@ -68,6 +74,7 @@ pub(crate) struct Counts {
     pub(crate) steps_by_kernel: u64,
     pub(crate) steps_by_poll: u64,
     pub(crate) bytes: [u64; 4],
+    pub(crate) starved: u64,
     pub(crate) longest_callback_ns: u64,
     pub(crate) longest_pass_ns: u64,
     pub(crate) leaked: u64,
@@ -96,18 +103,20 @@ pub(crate) struct Engine {
     cancels: VecDeque<Token>,
     /// Reused by lowering.
     steps: Vec<(Token, Request)>,
+    /// Multishot operations to be asked for their next outcome, while a callback tells of one.
+    rearms: Vec<u32>,
     now: Option<Time>,
     closing: bool,
     pub(crate) counts: Counts,
+    pub(crate) latencies: Option<Latencies>,
 }
 
-/// In [`Completion::flags`]: the engine itself ended it; its failure, if any, is in the entry.
-const BY_ENGINE: u32 = 1;
+/// The engine itself ended it; its failure, if any, is in the entry.
+const BY_ENGINE: u32 = crate::backend::flags::BY_ENGINE;
 
 impl Engine {
     pub(crate) fn new(shared: Arc<Shared>, backend: Box<dyn Backend>, limits: Limits) -> Engine {
         Engine {
-            shared,
             backend: Some(backend),
             limits,
             entries: Vec::new(),
@@ -123,9 +132,12 @@ impl Engine {
             backlog: VecDeque::new(),
             cancels: VecDeque::new(),
             steps: Vec::with_capacity(lower::STEPS_MAX + 1),
+            rearms: Vec::with_capacity(16),
             now: None,
             closing: false,
             counts: Counts::default(),
+            latencies: shared.measures.then(Latencies::new),
+            shared,
         }
     }
 
@@ -174,6 +186,9 @@ impl Engine {
             return Err(shut_down());
         }
         let count = validate(&self.shared, list, location)?;
+        if self.latencies.is_some() {
+            stamp(list, self.shared.clock.now());
+        }
         if count > self.limits.local - self.local_live {
             return Err(exhausted(self.limits.local));
         }
@@ -196,7 +211,7 @@ impl Engine {
         while let Some(raw) = at {
             // SAFETY: the batch belongs to the engine now, and none of it has been started.
             let header = unsafe { raw.as_ref() };
-            let (token, linked) = (header.token, header.linked);
+            let (token, linked, plain) = (header.token, header.linked, header.extras.is_none());
             at = header.next;
             let slot = token.slot();
             self.occupy(slot, raw, token);
@@ -204,6 +219,9 @@ impl Engine {
                 Class::Kernel(lane) if lane != Lane::Other => self.reserve_turn(slot, lane),
                 Class::Sequence => self.launch_steps(slot),
                 _ => {}
+            }
+            if !plain {
+                self.attach_extras(slot);
             }
             if slot & 1 == 1 && self.shared.slots.get(slot).cancel_requested() {
                 // Asked for while the batch was on its way. Its node may have been taken before the batch was.
@@ -253,19 +271,25 @@ impl Engine {
         }
         match table.class {
             Class::Kernel(_) => unreachable!("started above"),
-            Class::Timer => {
-                if let Portable::Timer(deadline) = self.portable(slot) {
-                    let key = self.timers.insert(deadline, slot);
-                    let entry = &mut self.entries[slot as usize];
-                    entry.timer = Some(key);
-                    entry.phase = Phase::Timer;
-                }
-            }
+            Class::Timer => match self.portable(slot) {
+                Portable::Timer(deadline) => self.set_timer(slot, deadline),
+                // SAFETY: the operation is in flight and nothing else refers to its state.
+                Portable::Interval(state) => self.set_timer(slot, unsafe { state.as_ref() }.next),
+                _ => {}
+            },
+            Class::Cancel => self.start_cancel(slot),
             Class::SemaphoreWait => self.start_wait(slot),
             Class::SemaphoreSignal => self.signal(slot),
             Class::Sequence => self.start_sequence(slot),
             Class::Close => self.start_close(slot),
         }
+    }
+
+    pub(super) fn set_timer(&mut self, slot: u32, deadline: Time) {
+        let key = self.timers.insert(deadline, slot);
+        let entry = &mut self.entries[slot as usize];
+        entry.timer = Some(key);
+        entry.phase = Phase::Timer;
     }
 
     fn start_kernel(&mut self, slot: u32, lane: Lane) {
@@ -355,14 +379,7 @@ impl Engine {
             let status = failure(raw, Code::FailedPrecondition, 0).with_message("the resource is being closed");
             return self.end(slot, Err(status));
         }
-        for lane in [Lane::Send, Lane::Receive, Lane::Other] {
-            let mut at = self.lane_head(resource, lane);
-            while at != NIL {
-                let next = self.entries[at as usize].lane_next;
-                self.cancel_slot(at);
-                at = next;
-            }
-        }
+        self.cancel_resource(resource);
         if self.wait_to_close(slot, resource) {
             self.entries[slot as usize].phase = Phase::Closing;
         } else {
@@ -458,6 +475,9 @@ impl Shared {
 
     fn admit(&self, list: &OpList, location: &'static Location<'static>) -> Result<()> {
         let count = validate(self, list, location)?;
+        if self.measures {
+            stamp(list, self.clock.now());
+        }
         let limit = || Status::new(Code::ResourceExhausted, Operation::Submit);
         let mut reserved = self
             .remote_slots
@@ -493,6 +513,9 @@ fn validate(shared: &Shared, list: &OpList, location: &'static Location<'static>
             let header = raw.as_mut();
             header.location = location;
             at = header.next;
+            if header.extras.is_some() {
+                extras::check(header, shared.home)?;
+            }
             header.table
         };
         count += 1;
@@ -514,6 +537,18 @@ fn available(shared: &Shared, operation: Operation) -> Result<()> {
     match shared.missing.iter().find(|(missing, _)| *missing == operation) {
         None => Ok(()),
         Some((_, reason)) => Err(Status::new(Code::Unavailable, operation).with_message(reason.clone())),
+    }
+}
+
+/// Notes when a batch was submitted.
+#[cold]
+fn stamp(list: &OpList, now: Time) {
+    let mut at = list.head();
+    while let Some(mut raw) = at {
+        // SAFETY: the list owns its operations.
+        let header = unsafe { raw.as_mut() };
+        header.submitted = now;
+        at = header.next;
     }
 }
 

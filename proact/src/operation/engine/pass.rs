@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::Engine;
 use super::entry::{Flags, Phase};
+use super::extras;
 use super::remote::Node;
-use crate::backend::{Token, Wait};
+use crate::backend::{Completion, Token, Wait, flags};
+use crate::operation::kind::Portable;
 use crate::status::{Result, Status};
 use crate::time::{Time, Timeout};
 
@@ -135,6 +137,9 @@ impl Engine {
                 if self.shared.slots.get(slot).cancel_requested() {
                     self.cancel_slot(slot);
                 }
+                if self.entries[slot as usize].phase == Phase::Starved {
+                    return self.feed(slot);
+                }
                 if self.table(slot).class == crate::operation::kind::Class::SemaphoreWait {
                     self.look_at_wait(slot);
                 }
@@ -144,6 +149,10 @@ impl Engine {
 
     /// Hands to the backend what it had no room for.
     fn retry(&mut self) {
+        // Left behind by callbacks that panicked.
+        while let Some(slot) = self.rearms.pop() {
+            self.rearm(slot);
+        }
         while let Some(&token) = self.cancels.front() {
             if self.is_to_be_cancelled(token) && !self.backend_mut().cancel(token) {
                 break;
@@ -198,9 +207,28 @@ impl Engine {
                 break;
             }
             self.timers.pop();
-            self.entries[slot as usize].timer = None;
-            self.end(slot, Ok(0));
+            if slot & extras::DEADLINE != 0 {
+                self.expire(slot & !extras::DEADLINE);
+            } else {
+                self.fire(slot, now);
+            }
         }
+    }
+
+    /// The time of the timer in `slot` has come.
+    fn fire(&mut self, slot: u32, now: Time) {
+        self.entries[slot as usize].timer = None;
+        let Portable::Interval(mut state) = self.portable(slot) else { return self.end(slot, Ok(0)) };
+        // SAFETY: the operation is in flight and nothing else refers to its state.
+        let state = unsafe { state.as_mut() };
+        let (expired, last) = state.expire(now);
+        let (expired, next) = (expired as i32, state.next);
+        if last {
+            return self.end(slot, Ok(expired));
+        }
+        let token = self.entries[slot as usize].token;
+        self.queue.push(Completion { token, result: expired, flags: flags::BY_ENGINE | flags::MORE });
+        self.set_timer(slot, next);
     }
 
     /// Settles and delivers what is on the queue.

@@ -173,6 +173,8 @@ pub(crate) struct Shared {
     pub(crate) clock: crate::time::Clock,
     pub(crate) backend_name: &'static str,
     pub(crate) capabilities: crate::backend::Capabilities,
+    /// Whether latencies are measured.
+    pub(super) measures: bool,
 }
 
 impl Shared {
@@ -180,6 +182,7 @@ impl Shared {
         home: Home,
         slots: u32,
         remote: u32,
+        measures: bool,
         backend: &dyn crate::backend::Backend,
         clock: crate::time::Clock,
     ) -> Shared {
@@ -196,6 +199,7 @@ impl Shared {
             clock,
             backend_name: backend.name(),
             capabilities: backend.capabilities(),
+            measures,
         }
     }
 

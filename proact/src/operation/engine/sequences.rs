@@ -44,6 +44,10 @@ pub(super) fn prepare(shared: &Shared, raw: NonNull<Header>, location: &'static 
             header.table
         };
         count += 1;
+        if table.multishot {
+            return Err(Status::new(Code::InvalidArgument, table.operation)
+                .with_message("an operation with many outcomes cannot be a step"));
+        }
         if table.class == Class::Sequence {
             count += prepare(shared, step, location)?;
         } else {
@@ -100,6 +104,9 @@ impl Engine {
         let Some(state) = self.sequence(slot) else { return };
         let (lowering, stepwise) = (state.lowering, state.on_step.is_some());
         let Some(&first) = state.slots.first() else { return self.end(slot, Ok(0)) };
+        if state.parallel {
+            return self.start_members(slot);
+        }
         if stepwise || state.slots.len() == 1 {
             return self.start(first);
         }
@@ -114,6 +121,18 @@ impl Engine {
         self.start_chain_with(first, lowering);
     }
 
+    /// Starts all members of a group. None ends in here: ends come from the queue.
+    fn start_members(&mut self, slot: u32) {
+        let count = self.sequence(slot).map_or(0, |state| state.slots.len());
+        for index in 0..count {
+            let Some(member) = self.sequence(slot).map(|state| state.slots[index]) else { return };
+            // One that was asked to end before the group had its turn ends now.
+            if self.entries[member as usize].phase == Phase::Waiting {
+                self.start(member);
+            }
+        }
+    }
+
     /// A step of the sequence in `slot` has ended, and its outcome is in it.
     pub(super) fn step_ended(&mut self, slot: u32, failed: Option<Status>) {
         let Some(state) = self.sequence(slot) else { return };
@@ -121,10 +140,16 @@ impl Engine {
         state.left -= 1;
         if state.on_step.is_none() {
             if let Some(status) = failed {
+                let first = state.failure.is_none();
                 if state.failure.as_ref().is_none_or(Status::is_cancelled) {
                     state.failure = Some(status);
                 }
+                if first && state.parallel && state.left > 0 {
+                    // What the others would yield is of no use to anyone any more.
+                    self.cancel_steps(slot);
+                }
             }
+            let Some(state) = self.sequence(slot) else { return };
             if state.left == 0 {
                 let failure = state.failure.take();
                 self.end_sequence(slot, failure);

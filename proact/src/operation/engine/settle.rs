@@ -4,11 +4,13 @@ use std::ptr::NonNull;
 
 use super::entry::{Flags, Phase};
 use super::record::{Left, NIL};
+use super::starved::ENOBUFS;
 use super::{BY_ENGINE, Engine};
-use crate::backend::{Completion, role};
+use crate::backend::{Completion, flags, role};
 use crate::operation::context::Context;
 use crate::operation::kind::{Class, Flow};
 use crate::operation::op::{Ended, Header, Vtable, failure};
+use crate::operation::pooled::{BUFFER_SHIFT, BUFFERED};
 use crate::resource::Lane;
 use crate::status::{Code, Result, Status};
 
@@ -21,7 +23,21 @@ struct Gone {
     table: &'static Vtable,
     next: u32,
     parent: u32,
-    lowered: bool,
+    flags: Flags,
+    moved: usize,
+}
+
+impl Gone {
+    #[inline(always)]
+    fn ended(&self, result: Result<i64>) -> Ended {
+        Ended {
+            result,
+            lowered: self.flags.contains(Flags::BY_KERNEL),
+            cancel_requested: self.flags.intersects(Flags::CANCEL),
+            zero_copy: self.flags.contains(Flags::ZERO_COPY),
+            moved: self.moved,
+        }
+    }
 }
 
 impl Engine {
@@ -38,7 +54,30 @@ impl Engine {
         if completion.token.role() == role::CANCEL_MISSED {
             return self.cancel_missed(slot);
         }
+        if completion.flags != 0 {
+            return self.dispatch_flagged(slot, completion);
+        }
+        if entry.phase != Phase::Kernel {
+            debug_assert!(false, "a completion for slot {slot} in phase {:?}", entry.phase);
+            return;
+        }
+        if entry.flags.contains(Flags::LOWERED) {
+            self.settle_lowered(slot, completion.result);
+        } else {
+            self.settle(slot, completion.result);
+        }
+    }
+
+    /// [`Engine::dispatch`] of a completion that says more than its result.
+    #[inline(never)]
+    fn dispatch_flagged(&mut self, slot: u32, completion: Completion) {
+        let more = completion.flags & flags::MORE != 0;
+        let multishot = self.table(slot).multishot;
+        let entry = &mut self.entries[slot as usize];
         if completion.flags & BY_ENGINE != 0 {
+            if more {
+                return self.deliver_more(slot, completion.result.into());
+            }
             debug_assert_eq!(entry.phase, Phase::Ended);
             let result = match entry.failure.take() {
                 Some(status) => Err(status),
@@ -50,11 +89,101 @@ impl Engine {
             debug_assert!(false, "a completion for slot {slot} in phase {:?}", entry.phase);
             return;
         }
-        if entry.flags.contains(Flags::LOWERED) {
-            self.settle_lowered(slot, completion.result);
-        } else {
-            self.settle(slot, completion.result);
+        if completion.flags & flags::ZERO_COPY != 0 {
+            entry.flags.insert(Flags::ZERO_COPY);
         }
+        if let Some(buffer) = completion.buffer() {
+            let value = i64::from(completion.result) | i64::from(buffer) << BUFFER_SHIFT | BUFFERED;
+            return self.settle_pooled(slot, completion.result, value, more);
+        }
+        if more && multishot {
+            self.count_bytes(slot, completion.result);
+            return self.deliver_more(slot, completion.result.into());
+        }
+        if more {
+            return self.sent(slot, completion.result);
+        }
+        if entry.flags.contains(Flags::LOWERED) {
+            return self.settle_lowered(slot, completion.result);
+        }
+        self.settle(slot, completion.result);
+    }
+
+    /// One outcome of a multishot operation, which has not ended by that.
+    fn deliver_more(&mut self, slot: u32, value: i64) {
+        let raw = self.raw(slot);
+        let table = self.table(slot);
+        let cancel_requested = self.entries[slot as usize].flags.contains(Flags::CANCEL);
+        let moved = if self.transfer(slot).flow == Flow::None { 0 } else { value as u32 as usize };
+        let ended = Ended { result: Ok(value), lowered: false, cancel_requested, zero_copy: false, moved };
+        // SAFETY: the operation is in flight, and its table is its own; it looks at the operation, and nothing here
+        // changes it meanwhile.
+        unsafe { (table.more)(raw, ended, &mut Context { engine: self }) };
+    }
+
+    /// Settles a receive into a buffer that the backend took: `value` names it.
+    fn settle_pooled(&mut self, slot: u32, result: i32, value: i64, more: bool) {
+        self.count_bytes(slot, result);
+        if more {
+            self.deliver_more(slot, value);
+        } else if self.table(slot).multishot {
+            self.settle_multishot(slot, value);
+        } else {
+            self.entries[slot as usize].progress = result as usize;
+            self.succeed(slot, value);
+        }
+    }
+
+    fn count_bytes(&mut self, slot: u32, result: i32) {
+        let flow = self.transfer(slot).flow;
+        if flow != Flow::None {
+            self.counts.bytes[flow as usize - 1] += result as u64;
+        }
+    }
+
+    /// The backend has told an outcome of a multishot operation and nothing of a next one.
+    fn settle_multishot(&mut self, slot: u32, value: i64) {
+        let raw = self.raw(slot);
+        // SAFETY: the operation is in flight, and its table is its own.
+        if unsafe { (self.table(slot).is_last)(raw, value) } {
+            return self.succeed(slot, value);
+        }
+        self.entries[slot as usize].phase = Phase::Rearm;
+        self.rearms.push(slot);
+        self.deliver_more(slot, value);
+        // Not reached when the callback panics: the next pass asks again then.
+        if self.rearms.pop().is_some() {
+            self.rearm(slot);
+        }
+    }
+
+    /// Asks for the next outcome of a multishot operation, unless it is to end.
+    pub(super) fn rearm(&mut self, slot: u32) {
+        debug_assert_eq!(self.entries[slot as usize].phase, Phase::Rearm);
+        if self.entries[slot as usize].flags.contains(Flags::CANCEL) {
+            return self.end_cancelled(slot);
+        }
+        self.issue(slot);
+    }
+
+    /// The bytes of a send are on their way, in order: whoever stands behind it in its stream may go. Its memory is
+    /// still read, and only the completion to come ends it. A short one keeps its place: the rest of it goes next.
+    fn sent(&mut self, slot: u32, result: i32) {
+        let whole = result >= 0 && {
+            let transfer = self.transfer(slot);
+            !transfer.exact || self.entries[slot as usize].progress + result as usize >= transfer.length
+        };
+        let entry = &mut self.entries[slot as usize];
+        // A lowered one goes by its chain's order, and those behind it in the stream with it.
+        if !whole || entry.flags.intersects(Flags::LOWERED | Flags::SENT) || entry.record == NIL {
+            return;
+        }
+        entry.flags.insert(Flags::SENT);
+        let Some(resource) = self.resource(slot) else { return };
+        self.leave_lane(slot);
+        // A close still waits for it.
+        // SAFETY: the operation holds its resource while it is in flight.
+        self.join(slot, unsafe { resource.as_ref() }, Lane::Other);
     }
 
     /// Settles a result of an operation that stands alone, or whose predecessors have all ended.
@@ -78,6 +207,9 @@ impl Engine {
     /// The backend says that an operation failed.
     #[cold]
     fn settle_error(&mut self, slot: u32, result: i32) {
+        if result == -ENOBUFS && self.starve(slot) {
+            return;
+        }
         if result != -ECANCELED {
             let status = failure(self.raw(slot), Code::from_os_error(-result), -result);
             return self.fail(slot, status);
@@ -94,6 +226,15 @@ impl Engine {
 
     /// The result may be a count of bytes: an exact transfer that came short goes on.
     fn settle_count(&mut self, slot: u32, result: i32) {
+        if result == 0 && self.transfer(slot).length > 0 {
+            if let Some(status) = self.kept_failure(slot) {
+                return self.fail(slot, status);
+            }
+        }
+        if self.table(slot).multishot {
+            self.count_bytes(slot, result);
+            return self.settle_multishot(slot, result.into());
+        }
         let transfer = self.transfer(slot);
         if transfer.flow == Flow::None {
             return self.succeed(slot, result.into());
@@ -133,6 +274,16 @@ impl Engine {
             return self.fail(slot, status);
         }
         self.issue(slot);
+    }
+
+    /// What a receive that comes to an end tells instead, when its stream has failed before.
+    #[cold]
+    fn kept_failure(&self, slot: u32) -> Option<Status> {
+        if self.transfer(slot).flow != Flow::Received {
+            return None;
+        }
+        // SAFETY: the operation still holds its resource.
+        unsafe { self.resource(slot)?.as_ref() }.failure().cloned()
     }
 
     #[cold]
@@ -196,7 +347,7 @@ impl Engine {
             self.proceed(gone.next);
         }
         self.counts.completed += 1;
-        let ended = Ended { result: Ok(value), lowered: gone.lowered };
+        let ended = gone.ended(Ok(value));
         // SAFETY: the operation has ended, its slot is free, and nothing refers to it: its storage goes back to the
         // program. A step's storage stays with its sequence, which is in flight.
         unsafe { (gone.table.deliver)(gone.raw, ended, &mut Context { engine: self }) };
@@ -208,6 +359,10 @@ impl Engine {
     /// [`Engine::finish`] of a failure.
     #[cold]
     fn fail(&mut self, slot: u32, status: Status) {
+        let status = match self.kept_failure(slot) {
+            Some(kept) if !status.is_cancelled() => kept,
+            _ => status,
+        };
         // Noted before the next in the stream's queue has its turn, which asks for it.
         self.note_failure(slot, &status);
         self.leave_lane(slot);
@@ -218,9 +373,15 @@ impl Engine {
         self.counts.completed += 1;
         // SAFETY: the table is the operation's own, and the operation the engine's until it is delivered.
         let explain = |status| unsafe { (gone.table.explain)(gone.raw, status) };
-        let status = if status.is_cancelled() { status } else { explain(status) };
+        let status = match status.is_cancelled() {
+            true if gone.flags & (Flags::EXPIRED | Flags::DOOMED) == Flags::EXPIRED => {
+                failure(gone.raw, Code::DeadlineExceeded, 0).with_message("its deadline has passed")
+            }
+            true => status,
+            false => explain(status),
+        };
         let failed = if gone.parent == NIL { None } else { Some(status.clone()) };
-        let ended = Ended { result: Err(status), lowered: gone.lowered };
+        let ended = gone.ended(Err(status));
         // SAFETY: as in `succeed`.
         unsafe { (gone.table.deliver)(gone.raw, ended, &mut Context { engine: self }) };
         if gone.parent != NIL {
@@ -235,15 +396,32 @@ impl Engine {
         let raw = entry.op.expect("an occupied slot");
         // SAFETY: the operation is the engine's until it is delivered.
         let table = unsafe { raw.as_ref() }.table;
-        let lowered = entry.flags.contains(Flags::BY_KERNEL);
-        let gone = Gone { raw, table, next: entry.next, parent: entry.parent, lowered };
+        let (flags, moved) = (entry.flags, entry.progress);
+        let gone = Gone { raw, table, next: entry.next, parent: entry.parent, flags, moved };
         let token = entry.token;
+        if flags.contains(Flags::EXTRAS) {
+            self.detach_extras(slot);
+        }
+        if self.latencies.is_some() {
+            self.measure(&gone);
+        }
         if table.class == Class::Sequence {
             self.release_steps(slot);
         }
         self.entries[slot as usize].vacate();
         self.vacate(slot, token.generation());
         gone
+    }
+
+    /// Takes note of how long an operation took. Steps have no submit of their own.
+    #[cold]
+    fn measure(&mut self, gone: &Gone) {
+        // SAFETY: the operation has ended and is the engine's until it is delivered.
+        let submitted = unsafe { gone.raw.as_ref() }.submitted;
+        let now = self.pass_time();
+        if let (Some(latencies), NIL) = (&mut self.latencies, gone.parent) {
+            latencies.record(now.since(submitted));
+        }
     }
 
     #[inline(always)]
@@ -260,7 +438,8 @@ impl Engine {
         }
     }
 
-    /// A transfer that failed leaves its stream with a hole: later sends must not go.
+    /// A transfer that failed leaves its stream with a hole: later sends must not go. Datagrams have no such stream, and
+    /// a socket without a peer may still get one.
     fn note_failure(&mut self, slot: u32, status: &Status) {
         let Class::Kernel(lane) = self.table(slot).class else { return };
         let flow = self.transfer(slot).flow;
@@ -270,10 +449,13 @@ impl Engine {
         }
         let end_of_stream = status.code() == Code::OutOfRange && flow == Flow::Received;
         if let (Some(resource), false) = (self.resource(slot), end_of_stream) {
-            let torn =
-                torn.then(|| failure(self.raw(slot), Code::Aborted, 0).with_message("a send was cancelled midway"));
             // SAFETY: the operation still holds its resource.
-            unsafe { resource.as_ref() }.set_failure(torn.as_ref().unwrap_or(status));
+            let resource = unsafe { resource.as_ref() };
+            if resource.keeps_failures() {
+                let torn =
+                    torn.then(|| failure(self.raw(slot), Code::Aborted, 0).with_message("a send was cancelled midway"));
+                resource.set_failure(torn.as_ref().unwrap_or(status));
+            }
         }
     }
 

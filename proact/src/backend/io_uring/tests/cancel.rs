@@ -72,7 +72,8 @@ fn cancelled_head_takes_its_follower_along() {
     let event = event(EventfdFlags::empty());
     let (near, _far) = UnixStream::pair().unwrap();
     let buffer = b"x".as_ptr();
-    let send = Request::Send { socket: descriptor(&near), buffer, length: 1, exact: true, more: false };
+    let send =
+        Request::Send { socket: descriptor(&near), buffer, length: 1, exact: true, more: false, zero_copy: false };
     let [wait, sent] = driver.chain([Request::EventWait { event: descriptor(&event) }, send]);
     driver.settle();
     // A follower is not to be found before it runs.

@@ -7,7 +7,7 @@ use super::*;
 
 fn send(socket: &UnixStream, bytes: &'static [u8]) -> Request {
     let (buffer, length) = (bytes.as_ptr(), bytes.len());
-    Request::Send { socket: descriptor(socket), buffer, length, exact: true, more: false }
+    Request::Send { socket: descriptor(socket), buffer, length, exact: true, more: false, zero_copy: false }
 }
 
 #[test]

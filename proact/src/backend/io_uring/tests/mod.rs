@@ -67,7 +67,7 @@ impl Driver {
     fn refused(&mut self, request: Request, errno: i32, linked: bool) -> Token {
         let token = self.token();
         self.backend.table.admit(token, &request, linked);
-        if let Some(completion) = self.backend.table.settle(token, -errno) {
+        if let Some(completion) = self.backend.table.settle(token, -errno, 0) {
             self.came.insert(completion.token.to_bits(), completion.result);
         }
         token

@@ -25,7 +25,8 @@ fn connect_and_talk(non_blocking: bool) {
     socket.set_nonblocking(non_blocking).unwrap();
 
     let mut peer = RawAddress::EMPTY;
-    let accept = driver.start(Request::Accept { listener: descriptor(&listener), peer: &raw mut peer });
+    let accept =
+        driver.start(Request::Accept { listener: descriptor(&listener), peer: &raw mut peer, multishot: false });
     driver.settle();
     assert!(!driver.has(accept));
     let address = raw_address(listener.local_addr().unwrap());
@@ -75,7 +76,8 @@ fn connect_and_talk(non_blocking: bool) {
     let mut sent = 0;
     while sent < total {
         let (buffer, length) = (large[sent..].as_ptr(), total - sent);
-        let send = Request::Send { socket: descriptor(&socket), buffer, length, exact: true, more: false };
+        let send =
+            Request::Send { socket: descriptor(&socket), buffer, length, exact: true, more: false, zero_copy: false };
         let count = driver.run(send);
         assert!(count > 0, "{count}");
         assert!(non_blocking || count as usize == total, "{count}");
@@ -133,7 +135,8 @@ fn send_to_a_closed_peer_raises_no_signal() {
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
     }
     let buffer = b"x".as_ptr();
-    let send = Request::Send { socket: descriptor(&near), buffer, length: 1, exact: true, more: false };
+    let send =
+        Request::Send { socket: descriptor(&near), buffer, length: 1, exact: true, more: false, zero_copy: false };
     assert_eq!(driver.run(send), -libc::EPIPE);
     assert!(!is_pending());
     // SAFETY: one readable byte.
@@ -145,6 +148,6 @@ fn send_to_a_closed_peer_raises_no_signal() {
 fn failed_accept_leaves_no_address() {
     let Some(mut driver) = Driver::new() else { return };
     let mut peer = RawAddress::EMPTY;
-    let result = driver.run(Request::Accept { listener: Descriptor::NONE, peer: &raw mut peer });
+    let result = driver.run(Request::Accept { listener: Descriptor::NONE, peer: &raw mut peer, multishot: false });
     assert_eq!((result, peer.length), (-libc::EBADF, 0));
 }

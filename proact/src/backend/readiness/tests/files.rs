@@ -181,7 +181,8 @@ fn no_thread_before_the_first_file_and_never_more_than_allowed(rig: &mut Rig<imp
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let mut peer = RawAddress::EMPTY;
-    let accept = rig.start(Request::Accept { listener: super::descriptor(&listener), peer: &mut peer });
+    let accept =
+        rig.start(Request::Accept { listener: super::descriptor(&listener), peer: &mut peer, multishot: false });
     rig.perform(Request::Nop);
     assert_eq!(rig.backend.counters().workers, 0);
 

@@ -161,7 +161,14 @@ pub(super) fn receive_exact(socket: &impl AsFd, buffer: &mut [u8]) -> Request {
 }
 
 pub(super) fn send(socket: &impl AsFd, bytes: &[u8], exact: bool) -> Request {
-    Request::Send { socket: descriptor(socket), buffer: bytes.as_ptr(), length: bytes.len(), exact, more: false }
+    Request::Send {
+        socket: descriptor(socket),
+        buffer: bytes.as_ptr(),
+        length: bytes.len(),
+        exact,
+        more: false,
+        zero_copy: false,
+    }
 }
 
 /// Sends until the socket takes no more.

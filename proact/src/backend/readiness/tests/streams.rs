@@ -58,7 +58,7 @@ fn adopt(result: i32) -> TcpStream {
 }
 
 fn accept(listener: &TcpListener, peer: &mut RawAddress) -> Request {
-    Request::Accept { listener: descriptor(listener), peer }
+    Request::Accept { listener: descriptor(listener), peer, multishot: false }
 }
 
 fn accept_connect_send_and_receive_make_a_connection(rig: &mut Rig<impl WatchSet>) {

@@ -221,8 +221,8 @@ fn bad_descriptor_fails_at_once(rig: &mut Rig<impl WatchSet>) {
     let (buffer, length) = (buffer.as_mut_ptr(), 2);
     for request in [
         Request::Receive { socket: none, buffer, length, exact: true },
-        Request::Send { socket: none, buffer, length, exact: true, more: true },
-        Request::Accept { listener: none, peer: std::ptr::null_mut() },
+        Request::Send { socket: none, buffer, length, exact: true, more: true, zero_copy: false },
+        Request::Accept { listener: none, peer: std::ptr::null_mut(), multishot: false },
         Request::Connect { socket: none, address: &crate::backend::RawAddress::EMPTY },
         Request::EventWait { event: none },
         Request::Close { descriptor: none },

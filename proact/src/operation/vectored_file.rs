@@ -108,21 +108,21 @@ macro_rules! vector_kind {
 /// As for [`Read`](super::Read).
 ///
 /// ```
-/// # use proact::operation::{Complete, Context, Op, Open, Outcome, ReadVector};
+/// # use proact::operation::{Complete, Context, Op, Open, Outcome, ReadVectored};
 /// # use proact::resource::{File, OpenFlags};
 /// struct Shown;
-/// impl Complete<ReadVector<Vec<u8>>> for Shown {
-///     fn done(op: Box<Op<ReadVector<Vec<u8>>, Self>>, outcome: Outcome<ReadVector<Vec<u8>>>, _: &mut Context<'_>) {
+/// impl Complete<ReadVectored<Vec<u8>>> for Shown {
+///     fn done(op: Box<Op<ReadVectored<Vec<u8>>, Self>>, outcome: Outcome<ReadVectored<Vec<u8>>>, _: &mut Context<'_>) {
 ///         let read = outcome.result.unwrap();
 ///         println!("{read} bytes: {:?}", op.kind.buffers);
 ///     }
 /// }
-/// fn header_and_body(file: File) -> Box<Op<ReadVector<Vec<u8>>, Shown>> {
-///     Op::new(ReadVector::exact(file, 0, vec![vec![0; 16], vec![0; 4096]]), Shown)
+/// fn header_and_body(file: File) -> Box<Op<ReadVectored<Vec<u8>>, Shown>> {
+///     Op::new(ReadVectored::exact(file, 0, vec![vec![0; 16], vec![0; 4096]]), Shown)
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct ReadVector<B> {
+pub struct ReadVectored<B> {
     /// The file.
     pub file: File,
     /// Where in the file.
@@ -133,21 +133,21 @@ pub struct ReadVector<B> {
     slices: Slices,
 }
 
-impl<B: StableBytesMut> ReadVector<B> {
+impl<B: StableBytesMut> ReadVectored<B> {
     /// Fills all buffers; an end of file before that is `OutOfRange`.
-    pub fn exact(file: File, offset: u64, buffers: Vec<B>) -> ReadVector<B> {
+    pub fn exact(file: File, offset: u64, buffers: Vec<B>) -> ReadVectored<B> {
         let mut slices = Slices::default();
         slices.reserve(buffers.len());
-        ReadVector { file, offset, buffers, exact: true, slices }
+        ReadVectored { file, offset, buffers, exact: true, slices }
     }
 
     /// Reads what one system call gives, 0 at or past the end.
-    pub fn some(file: File, offset: u64, buffers: Vec<B>) -> ReadVector<B> {
-        ReadVector { exact: false, ..ReadVector::exact(file, offset, buffers) }
+    pub fn some(file: File, offset: u64, buffers: Vec<B>) -> ReadVectored<B> {
+        ReadVectored { exact: false, ..ReadVectored::exact(file, offset, buffers) }
     }
 }
 
-vector_kind!(ReadVector, StableBytesMut, Operation::FileRead, Flow::Read, |buffer| buffer.as_mut_ptr());
+vector_kind!(ReadVectored, StableBytesMut, Operation::FileRead, Flow::Read, |buffer| buffer.as_mut_ptr());
 
 /// Writes several buffers to a file at an offset, one behind the other. Yields how many bytes in all.
 ///
@@ -158,14 +158,14 @@ vector_kind!(ReadVector, StableBytesMut, Operation::FileRead, Flow::Read, |buffe
 /// As for [`Write`](super::Write).
 ///
 /// ```
-/// # use proact::operation::{Op, WriteVector};
+/// # use proact::operation::{Op, WriteVectored};
 /// # use proact::resource::File;
-/// fn header_and_body(file: File, header: Vec<u8>, body: Vec<u8>) -> Box<Op<WriteVector<Vec<u8>>, ()>> {
-///     Op::new(WriteVector::exact(file, 0, vec![header, body]), ())
+/// fn header_and_body(file: File, header: Vec<u8>, body: Vec<u8>) -> Box<Op<WriteVectored<Vec<u8>>, ()>> {
+///     Op::new(WriteVectored::exact(file, 0, vec![header, body]), ())
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct WriteVector<B> {
+pub struct WriteVectored<B> {
     /// The file.
     pub file: File,
     /// Where in the file; ignored by one opened for appending.
@@ -176,18 +176,18 @@ pub struct WriteVector<B> {
     slices: Slices,
 }
 
-impl<B: StableBytes> WriteVector<B> {
+impl<B: StableBytes> WriteVectored<B> {
     /// Writes all buffers whole.
-    pub fn exact(file: File, offset: u64, buffers: Vec<B>) -> WriteVector<B> {
+    pub fn exact(file: File, offset: u64, buffers: Vec<B>) -> WriteVectored<B> {
         let mut slices = Slices::default();
         slices.reserve(buffers.len());
-        WriteVector { file, offset, buffers, exact: true, slices }
+        WriteVectored { file, offset, buffers, exact: true, slices }
     }
 
     /// Writes what one system call takes.
-    pub fn some(file: File, offset: u64, buffers: Vec<B>) -> WriteVector<B> {
-        WriteVector { exact: false, ..WriteVector::exact(file, offset, buffers) }
+    pub fn some(file: File, offset: u64, buffers: Vec<B>) -> WriteVectored<B> {
+        WriteVectored { exact: false, ..WriteVectored::exact(file, offset, buffers) }
     }
 }
 
-vector_kind!(WriteVector, StableBytes, Operation::FileWrite, Flow::Written, |buffer| buffer.as_ptr().cast_mut());
+vector_kind!(WriteVectored, StableBytes, Operation::FileWrite, Flow::Written, |buffer| buffer.as_ptr().cast_mut());

@@ -1,0 +1,158 @@
+//! Buffers lent to the kernel: one ring of them for each pool that requests receive into.
+//!
+//! The pool's own list stays the only owner of idle buffers. A ring is filled by taking from it, as far as
+//! [`FILL`] reaches, and only while requests use the ring: when the last has ended, the kernel is told to forget the
+//! ring and the buffers go back. So a pool that two proactors share is not kept empty by the one that does nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::backend::{BufferSource, RawBuffer};
+use crate::uring::{BufferRing, Ring};
+
+/// The most buffers that a ring is filled up to: they serve that many completions between two passes. It never takes
+/// more than half of a pool, so that others who share it are not starved by what lies ready here.
+const FILL: u32 = 128;
+
+/// The ring of one pool.
+struct Lent {
+    source: Arc<dyn BufferSource>,
+    ring: BufferRing,
+    /// What each number in the ring stands for; `None`: not with the kernel.
+    buffers: Vec<Option<RawBuffer>>,
+    free: Vec<u16>,
+    /// Requests in flight that take from it.
+    users: u32,
+}
+
+/// All rings of a backend.
+#[derive(Default)]
+pub(super) struct Pools {
+    lent: Vec<Option<Lent>>,
+    by_source: HashMap<u64, u16>,
+    /// Some ring has no user, and is given up before the next sleep.
+    idle: bool,
+}
+
+impl Pools {
+    /// The group to take from for `source`, with one user more and as many buffers as there are to be had. The error is
+    /// the kernel's error number.
+    pub(super) fn join(&mut self, ring: &Ring, source: &Arc<dyn BufferSource>) -> Result<u16, i32> {
+        let group = match self.by_source.get(&source.id()) {
+            Some(&group) => group,
+            None => self.lend(ring, source)?,
+        };
+        if let Some(Some(lent)) = self.lent.get_mut(usize::from(group)) {
+            lent.users += 1;
+            lent.fill();
+        }
+        Ok(group)
+    }
+
+    fn lend(&mut self, ring: &Ring, source: &Arc<dyn BufferSource>) -> Result<u16, i32> {
+        let group = match self.lent.iter().position(Option::is_none) {
+            Some(group) => group,
+            None => {
+                self.lent.push(None);
+                self.lent.len() - 1
+            }
+        };
+        // The last number means "no group" to some of the kernel's interfaces.
+        let group = u16::try_from(group).ok().filter(|&group| group < u16::MAX).ok_or(libc::ENOSPC)?;
+        let count = (source.count() / 2).clamp(1, FILL);
+        let kernel = BufferRing::register(ring, group, count.next_power_of_two())?;
+        self.lent[usize::from(group)] = Some(Lent {
+            source: source.clone(),
+            ring: kernel,
+            buffers: vec![None; count as usize],
+            free: (0..count as u16).rev().collect(),
+            users: 0,
+        });
+        self.by_source.insert(source.id(), group);
+        Ok(group)
+    }
+
+    /// A request that took from `group` has ended.
+    pub(super) fn leave(&mut self, group: u16) {
+        if let Some(Some(lent)) = self.lent.get_mut(usize::from(group)) {
+            lent.users -= 1;
+            self.idle |= lent.users == 0;
+        }
+    }
+
+    /// The kernel has filled the buffer that it knows as `id`.
+    pub(super) fn taken(&mut self, group: u16, id: u16) -> Option<RawBuffer> {
+        let lent = self.lent.get_mut(usize::from(group))?.as_mut()?;
+        let buffer = lent.buffers.get_mut(usize::from(id))?.take()?;
+        lent.free.push(id);
+        Some(buffer)
+    }
+
+    /// Gives a buffer back that holds nothing for anyone.
+    pub(super) fn put(&self, group: u16, buffer: RawBuffer) {
+        if let Some(Some(lent)) = self.lent.get(usize::from(group)) {
+            // SAFETY: taken from this source, and no completion has named it.
+            unsafe { lent.source.put(buffer.index) };
+        }
+    }
+
+    /// Fills the rings up again and gives up those that no one uses. Once a pass, before the kernel is entered.
+    #[inline]
+    pub(super) fn tend(&mut self, ring: &Ring) {
+        if !self.lent.is_empty() {
+            self.tend_all(ring);
+        }
+    }
+
+    #[cold]
+    fn tend_all(&mut self, ring: &Ring) {
+        for place in &mut self.lent {
+            match place {
+                Some(lent) if lent.users > 0 => lent.fill(),
+                Some(lent) if self.idle => {
+                    self.by_source.remove(&lent.source.id());
+                    if let Some(lent) = place.take() {
+                        lent.give_up(ring);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.idle = false;
+    }
+
+    /// Gives everything up. No request that takes from a ring is in flight any more.
+    pub(super) fn clear(&mut self, ring: &Ring) {
+        for lent in self.lent.drain(..).flatten() {
+            lent.give_up(ring);
+        }
+        self.by_source.clear();
+    }
+}
+
+impl Lent {
+    /// Lends what the source has to give.
+    fn fill(&mut self) {
+        let before = self.free.len();
+        while let Some(&id) = self.free.last() {
+            let Some(buffer) = self.source.take() else { break };
+            self.free.pop();
+            self.buffers[usize::from(id)] = Some(buffer);
+            // SAFETY: taken from the source, so no one else's until it is put back, which is after a completion has
+            // named it or the ring was given up; each number is in the ring once, and there are as many as entries.
+            unsafe { self.ring.offer(buffer.pointer, buffer.length, id) };
+        }
+        if self.free.len() != before {
+            self.ring.publish();
+        }
+    }
+
+    fn give_up(self, ring: &Ring) {
+        self.ring.unregister(ring);
+        for buffer in self.buffers.into_iter().flatten() {
+            // SAFETY: taken from this source; the kernel has forgotten the ring and no request is left that could have
+            // taken it.
+            unsafe { self.source.put(buffer.index) };
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Pools of buffers, which any thread takes from and gives back to.
+
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::{Arc, OnceLock};
+
+use super::free_list::{COUNT_MAX, FreeList, Given};
+use super::lease::Lease;
+use super::slab::Slab;
+use super::waiters::{Starved, WaitKey, Waiters};
+use crate::atomic::{AtomicU32, Ordering};
+use crate::backend::{BufferSource, RawBuffer, Token};
+use crate::status::{Code, Operation, Result, Status};
+
+/// A pool over a [`Slab`]: buffers are taken as exclusive [`Lease`]s, and come back when those are dropped.
+///
+/// Taking and giving back are one atomic exchange each, from any thread, and nothing blocks. A clone is another handle
+/// to the same pool. The memory lives until the last handle **and** the last lease are gone, in whatever order.
+///
+/// The list of idle buffers is the only one there is: what the kernel, or an operation, receives into was taken from it
+/// like any other buffer, so that no buffer has two owners and [`available`](BufferPool::available) tells the truth.
+///
+/// ```
+/// use proact::memory::{Allocation, BufferPool, Slab};
+/// use proact::status::Code;
+///
+/// let pool = BufferPool::new(Slab::allocate(4096, 2, &Allocation::new())?)?;
+/// let mut first = pool.acquire()?;
+/// first[..5].copy_from_slice(b"hello");
+/// let second = pool.acquire()?;
+/// assert_eq!(pool.acquire().unwrap_err().code(), Code::ResourceExhausted);
+/// drop(second);
+/// assert_eq!((pool.available(), pool.capacity()), (1, 2));
+/// # Ok::<(), proact::status::Status>(())
+/// ```
+pub struct BufferPool {
+    shared: NonNull<Shared>,
+}
+
+/// What handles and leases have in common. Freed by the last of them: handles are counted here, and leases by the free
+/// list, which is whole when there is none. So a lease costs no count of references.
+pub(super) struct Shared {
+    list: FreeList,
+    waiters: Waiters,
+    handles: AtomicU32,
+    #[allow(dead_code)] // what a backend tells pools apart by
+    id: u64,
+    slab: Slab,
+    /// Of buffers in several parts: how many hold one besides the first. Made with the first such buffer.
+    holders: OnceLock<Box<[AtomicU32]>>,
+}
+
+// SAFETY: a handle only reaches what is shared, which is made for any thread.
+unsafe impl Send for BufferPool {}
+// SAFETY: as above.
+unsafe impl Sync for BufferPool {}
+
+impl BufferPool {
+    /// The most buffers that a pool can have.
+    pub const CAPACITY_MAX: u32 = COUNT_MAX;
+
+    /// A pool of all buffers of `slab`, whose region it takes as a whole.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for more than [`BufferPool::CAPACITY_MAX`] buffers, or buffers of 4 GiB or more;
+    /// `FailedPrecondition` if the region is foreign (see [`SharedPool`](super::SharedPool)), or has spans or another
+    /// pool.
+    #[track_caller]
+    pub fn new(slab: Slab) -> Result<BufferPool> {
+        if slab.buffer_count() > COUNT_MAX || u32::try_from(slab.buffer_size()).is_err() {
+            let why = "more buffers, or longer ones, than a pool can have";
+            return Err(Status::new(Code::InvalidArgument, Operation::PoolCreate).with_message(why));
+        }
+        slab.region().claim().map_err(|status| status.with_operation(Operation::PoolCreate))?;
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        let shared = Box::new(Shared {
+            list: FreeList::new(slab.buffer_count()),
+            waiters: Waiters::new(),
+            handles: AtomicU32::new(1),
+            id: NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            slab,
+            holders: OnceLock::new(),
+        });
+        Ok(BufferPool { shared: NonNull::from(Box::leak(shared)) })
+    }
+
+    #[inline]
+    fn shared(&self) -> &Shared {
+        // SAFETY: a handle is counted, and what is shared outlives all handles.
+        unsafe { self.shared.as_ref() }
+    }
+
+    /// Takes a buffer, for whoever holds the lease alone. Its content is what the last one left in it; at first zeros,
+    /// or what the wrapped owner held.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` when none is there now.
+    #[inline]
+    pub fn acquire(&self) -> Result<Lease> {
+        match self.shared().list.take() {
+            // SAFETY: just taken, by this alone.
+            Some(index) => Ok(unsafe { self.adopt(index, self.buffer_size()) }),
+            None => Err(exhausted()),
+        }
+    }
+
+    /// Buffers that are there to be taken now. Other threads may change that before the answer is looked at.
+    pub fn available(&self) -> u32 {
+        self.shared().list.available()
+    }
+
+    /// How many buffers there are, taken or not.
+    pub fn capacity(&self) -> u32 {
+        self.shared().list.capacity()
+    }
+
+    /// Bytes in each buffer.
+    #[inline]
+    pub fn buffer_size(&self) -> u32 {
+        // Checked when the pool was made.
+        self.shared().slab.buffer_size() as u32
+    }
+
+    /// What it was made over.
+    pub fn slab(&self) -> &Slab {
+        &self.shared().slab
+    }
+
+    /// Whether both are handles to the same pool.
+    pub fn is_same(&self, other: &BufferPool) -> bool {
+        self.shared == other.shared
+    }
+
+    /// The lease of a buffer that was [taken](BufferSource::take), of which `length` bytes are of interest.
+    ///
+    /// # Safety
+    ///
+    /// The buffer was taken from this pool, and neither put back nor adopted since; nobody else uses it.
+    #[inline]
+    pub(crate) unsafe fn adopt(&self, index: u32, length: u32) -> Lease {
+        let size = self.buffer_size();
+        debug_assert!(index < self.capacity() && length <= size);
+        // SAFETY: the caller has the buffer to itself, and gives it to the lease.
+        unsafe { Lease::new(self.shared, index, 0, length, size, false) }
+    }
+
+    /// The lease of `length` bytes at `offset` of a buffer that was [taken](BufferSource::take) and is handed out in
+    /// parts. The buffer is back in the pool when the leases of all its parts are gone and the source of the parts has
+    /// no use for it any more: `last` says that this part is the last, and a [`put`](BufferSource::put) that none came.
+    ///
+    /// # Safety
+    ///
+    /// The buffer was taken from this pool, and neither put back nor adopted as a whole since; the part overlaps no
+    /// other, and nobody else uses it; after the last part there is no other and no put.
+    pub(crate) unsafe fn adopt_part(&self, index: u32, offset: u32, length: u32, last: bool) -> Lease {
+        let shared = self.shared();
+        debug_assert!(index < self.capacity() && u64::from(offset) + u64::from(length) <= self.buffer_size().into());
+        let holders = shared.holders.get_or_init(|| (0..self.capacity()).map(|_| AtomicU32::new(0)).collect());
+        if !last {
+            // One more besides the source of the parts, which the last part takes the place of.
+            holders[index as usize].fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: the caller has the part to itself, and gives it to the lease.
+        unsafe { Lease::new(self.shared, index, offset, length, length, true) }
+    }
+
+    /// Waits for a buffer: `sink` is told of one that came back, under `token`. `None`: there is one now, and nobody is
+    /// told.
+    ///
+    /// Being told is no promise: whoever is told tries to acquire, and waits again if another was faster.
+    pub(crate) fn await_buffer(&self, token: Token, sink: Arc<dyn Starved>) -> Option<WaitKey> {
+        let shared = self.shared();
+        shared.waiters.wait(&shared.list, token, sink)
+    }
+
+    /// Ends a wait. Also to be called for one that has been told and then takes no buffer: the next in line is told
+    /// instead.
+    pub(crate) fn forget(&self, key: WaitKey) {
+        let shared = self.shared();
+        shared.waiters.forget(&shared.list, key);
+    }
+}
+
+#[cold]
+fn exhausted() -> Status {
+    Status::new(Code::ResourceExhausted, Operation::BufferAcquire).with_message("every buffer is in use")
+}
+
+impl Shared {
+    #[inline]
+    pub(super) fn slab(&self) -> &Slab {
+        &self.slab
+    }
+
+    /// Another handle, unless there is none left to be cloned.
+    fn upgrade(shared: NonNull<Shared>) -> Option<BufferPool> {
+        // SAFETY: the caller has a buffer of the pool, so that it is there.
+        let handles = unsafe { &shared.as_ref().handles };
+        let more = |handles: u32| (handles > 0).then_some(handles + 1);
+        handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(BufferPool { shared })
+    }
+
+    /// Puts a buffer back, and frees the pool if it was the last of one without handles.
+    ///
+    /// # Safety
+    ///
+    /// The buffer was taken from the pool, and the caller, who uses it no more, is the only one to put it back.
+    #[inline]
+    pub(super) unsafe fn put(shared: NonNull<Shared>, index: u32) {
+        // Held over the exchange only where someone waits: for them there must be a pool behind it. Without a handle
+        // there is no one who could wait.
+        let mut handle = None;
+        let starved = || {
+            if handle.is_none() {
+                handle = Shared::upgrade(shared);
+            }
+        };
+        // SAFETY: a buffer is out, so the pool is there until the exchange.
+        match unsafe { shared.as_ref() }.list.give(index, starved) {
+            Given::Back => {}
+            Given::ToWaiter => {
+                if let Some(pool) = &handle {
+                    pool.shared().waiters.tell(&pool.shared().list);
+                }
+            }
+            // SAFETY: no handle and no buffer is out: nobody else can reach it.
+            Given::Whole => unsafe { Shared::free(shared) },
+        }
+    }
+
+    /// Ends the hold of one part's lease, or of the source of the parts, on a buffer.
+    ///
+    /// # Safety
+    ///
+    /// The caller has such a hold, and with it the part, and uses it no more.
+    #[cold]
+    pub(super) unsafe fn release_part(shared: NonNull<Shared>, index: u32) {
+        // SAFETY: a buffer is out, so the pool is there until it is put back.
+        if let Some(holders) = unsafe { shared.as_ref() }.holders.get() {
+            let holders = &holders[index as usize];
+            // Release and Acquire: the last one puts back what all others have finished with.
+            if holders.fetch_sub(1, Ordering::AcqRel) != 0 {
+                return;
+            }
+            holders.store(0, Ordering::Relaxed);
+        }
+        // SAFETY: nobody else has a hold on it.
+        unsafe { Shared::put(shared, index) };
+    }
+
+    /// # Safety
+    ///
+    /// No handle and no buffer is out.
+    #[cold]
+    unsafe fn free(shared: NonNull<Shared>) {
+        // SAFETY: it came from a box, and nobody else can reach it.
+        let shared = unsafe { Box::from_raw(shared.as_ptr()) };
+        shared.slab.region().unclaim();
+    }
+}
+
+// SAFETY: the free list hands each number out once until it is given back, and the buffers of a slab are disjoint,
+// valid and initialised while the region lives, which the pool holds. The region is the pool's alone.
+unsafe impl BufferSource for BufferPool {
+    fn id(&self) -> u64 {
+        self.shared().id
+    }
+
+    fn take(&self) -> Option<RawBuffer> {
+        let shared = self.shared();
+        let index = shared.list.take()?;
+        let pointer = shared.slab.region().as_ptr().wrapping_add(shared.slab.offset(index));
+        Some(RawBuffer { index, pointer, length: self.buffer_size() })
+    }
+
+    unsafe fn put(&self, index: u32) {
+        // SAFETY: the caller's promise: it took the buffer, and has at least the source's hold on it.
+        unsafe { Shared::release_part(self.shared, index) };
+    }
+
+    fn buffer_size(&self) -> u32 {
+        BufferPool::buffer_size(self)
+    }
+
+    fn count(&self) -> u32 {
+        self.capacity()
+    }
+}
+
+impl Clone for BufferPool {
+    fn clone(&self) -> BufferPool {
+        let before = self.shared().handles.fetch_add(1, Ordering::Relaxed);
+        assert!(before < u32::MAX / 2, "too many handles of a pool");
+        BufferPool { shared: self.shared }
+    }
+}
+
+impl Drop for BufferPool {
+    fn drop(&mut self) {
+        // Release and Acquire: the last handle sees what the others did.
+        if self.shared().handles.fetch_sub(1, Ordering::AcqRel) == 1 && self.shared().list.close() {
+            // SAFETY: this was the last handle, and all buffers are there.
+            unsafe { Shared::free(self.shared) };
+        }
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BufferPool({} of {:?})", self.available(), self.shared().slab)
+    }
+}

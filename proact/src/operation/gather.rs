@@ -1,0 +1,269 @@
+//! Several buffers as one message: what the kernel gathers from, and scatters to.
+
+use crate::backend::{IoSlice, RawMessage, SLICES_MAX};
+use crate::memory::{StableBytes, StableBytesMut};
+use crate::status::{Code, Operation, Result, Status};
+
+/// One buffer, or a vector of them: what a message is gathered from. Empty ones are allowed.
+///
+/// ```
+/// fn is_message<B: proact::operation::Buffers>(_: B) {}
+/// is_message(vec![1u8, 2, 3]);
+/// is_message(vec![vec![1u8], vec![2, 3]]);
+/// ```
+pub trait Buffers: private::Each + 'static {}
+
+/// One buffer, or a vector of them, to receive into: each is filled before the next.
+pub trait BuffersMut: Buffers + private::EachMut {}
+
+mod private {
+    pub trait Each {
+        fn each(&self, f: &mut dyn FnMut(*const u8, usize));
+    }
+
+    pub trait EachMut {
+        fn each_mut(&mut self, f: &mut dyn FnMut(*mut u8, usize));
+    }
+}
+
+impl<B: StableBytes> private::Each for B {
+    fn each(&self, f: &mut dyn FnMut(*const u8, usize)) {
+        f(self.as_ptr(), self.len());
+    }
+}
+
+impl<B: StableBytesMut> private::EachMut for B {
+    fn each_mut(&mut self, f: &mut dyn FnMut(*mut u8, usize)) {
+        let length = self.len();
+        f(self.as_mut_ptr(), length);
+    }
+}
+
+impl<B: StableBytes> private::Each for Vec<B> {
+    fn each(&self, f: &mut dyn FnMut(*const u8, usize)) {
+        self.iter().for_each(|buffer| f(buffer.as_ptr(), buffer.len()));
+    }
+}
+
+impl<B: StableBytesMut> private::EachMut for Vec<B> {
+    fn each_mut(&mut self, f: &mut dyn FnMut(*mut u8, usize)) {
+        self.iter_mut().for_each(|buffer| {
+            let length = buffer.len();
+            f(buffer.as_mut_ptr(), length);
+        });
+    }
+}
+
+impl<B: private::Each + 'static> Buffers for B {}
+impl<B: Buffers + private::EachMut> BuffersMut for B {}
+
+/// A message as the backend is given it, with what it points to.
+///
+/// The list of slices is made when the operation is submitted, into a vector that keeps its room; from then on a part
+/// of it is shown, which begins where what is done ends, and nothing is allocated.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Message {
+    raw: Raw,
+    slices: Vec<IoSlice>,
+    /// Bytes in all slices.
+    length: usize,
+    /// The first slice that is shown, how many bytes lie before it, and how many of its own are left out.
+    at: usize,
+    before: usize,
+    shift: usize,
+    /// Control messages: what is sent, or room for what comes. In words, so that they are aligned.
+    control: Vec<u64>,
+    control_length: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Raw(RawMessage);
+
+impl Default for Raw {
+    fn default() -> Raw {
+        Raw(RawMessage::EMPTY)
+    }
+}
+
+// SAFETY: its pointers are made anew by each submit and request, of buffers that the operation owns beside it, and only
+// the backend follows them, while the operation is in flight.
+unsafe impl Send for Message {}
+// SAFETY: as above; nothing can be reached through a shared reference to it.
+unsafe impl Sync for Message {}
+
+impl Message {
+    /// With room for slices of so many buffers, and for so many bytes of control messages.
+    pub(super) fn new(buffers: usize, control: usize) -> Message {
+        let (slices, control) = (Vec::with_capacity(buffers), vec![0; control.div_ceil(8)]);
+        Message { slices, control, ..Message::default() }
+    }
+
+    /// For the buffers that are to be sent.
+    pub(super) fn gather<B: Buffers>(&mut self, buffers: &B) {
+        self.begin();
+        // Only ever read: see `RawMessage::slices`.
+        buffers.each(&mut |base, length| self.push(base.cast_mut(), length));
+    }
+
+    /// For the buffers that are to be filled.
+    pub(super) fn scatter<B: BuffersMut>(&mut self, buffers: &mut B) {
+        self.begin();
+        buffers.each_mut(&mut |base, length| self.push(base, length));
+    }
+
+    fn begin(&mut self) {
+        self.slices.clear();
+        (self.length, self.at, self.before, self.shift) = (0, 0, 0, 0);
+        self.raw.0 = RawMessage::EMPTY;
+        self.control_length = 0;
+    }
+
+    fn push(&mut self, base: *mut u8, length: usize) {
+        self.slices.push(IoSlice { base, length });
+        self.length += length;
+    }
+
+    /// Bytes in all buffers.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Refuses more buffers than one message can have.
+    pub(super) fn check_whole(&self, operation: Operation) -> Result<()> {
+        if self.slices.len() <= SLICES_MAX {
+            return Ok(());
+        }
+        Err(Status::new(Code::InvalidArgument, operation)
+            .with_message(format!("{} buffers: one message has at most {SLICES_MAX}", self.slices.len())))
+    }
+
+    /// The message with what is left after `progress` bytes, for a request.
+    pub(super) fn after(&mut self, progress: usize) -> &mut RawMessage {
+        if let Some(shown) = self.slices.get_mut(self.at) {
+            // Whole again before another is cut, or the same one elsewhere.
+            shown.base = shown.base.wrapping_sub(self.shift);
+            shown.length += self.shift;
+        }
+        if progress < self.before {
+            (self.at, self.before) = (0, 0);
+        }
+        self.shift = 0;
+        while let Some(slice) = self.slices.get_mut(self.at) {
+            let skip = progress - self.before;
+            if skip < slice.length || (skip == 0 && progress == 0) {
+                slice.base = slice.base.wrapping_add(skip);
+                slice.length -= skip;
+                self.shift = skip;
+                break;
+            }
+            self.before += slice.length;
+            self.at += 1;
+        }
+        let rest = &self.slices[self.at..];
+        self.raw.0 = RawMessage { slices: rest.as_ptr(), count: rest.len().min(SLICES_MAX), ..RawMessage::EMPTY };
+        &mut self.raw.0
+    }
+
+    /// What the backend has made of it.
+    pub(super) fn raw(&self) -> &RawMessage {
+        &self.raw.0
+    }
+
+    /// The same, for a request.
+    pub(super) fn raw_mut(&mut self) -> &mut RawMessage {
+        &mut self.raw.0
+    }
+
+    /// More came than there was room for.
+    pub(super) fn is_truncated(&self) -> bool {
+        #[cfg(unix)]
+        return self.raw.0.flags & libc::MSG_TRUNC != 0;
+        #[cfg(not(unix))]
+        false
+    }
+
+    /// Gives the message that was last made by [`Message::after`] its control messages, or the room for them.
+    pub(super) fn attach_control(&mut self, length: usize) {
+        debug_assert!(length <= self.control.len() * 8);
+        self.raw.0.control = self.control.as_mut_ptr().cast();
+        self.raw.0.control_length = length;
+    }
+
+    /// Bytes of control messages to be sent.
+    #[cfg(unix)]
+    pub(super) fn control_length(&self) -> usize {
+        self.control_length
+    }
+
+    /// Writes the one control message that is to be sent.
+    #[cfg(unix)]
+    pub(super) fn set_control(&mut self, level: i32, kind: i32, payload: &[u8]) {
+        // SAFETY: these only compute.
+        let (space, length) = unsafe { (libc::CMSG_SPACE(payload.len() as u32), libc::CMSG_LEN(payload.len() as u32)) };
+        self.control.clear();
+        self.control.resize((space as usize).div_ceil(8), 0);
+        self.control_length = space as usize;
+        let header = self.control.as_mut_ptr().cast::<libc::cmsghdr>();
+        // SAFETY: the room has `space` bytes, aligned for a header, which is what the header and its payload need.
+        unsafe {
+            (*header).cmsg_level = level;
+            (*header).cmsg_type = kind;
+            (*header).cmsg_len = length as _;
+            std::ptr::copy_nonoverlapping(payload.as_ptr(), libc::CMSG_DATA(header), payload.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(message: &mut Message, progress: usize) -> Vec<usize> {
+        let (slices, count) = (message.after(progress).slices, message.raw().count);
+        // SAFETY: just made, of the message's own vector.
+        unsafe { std::slice::from_raw_parts(slices, count) }.iter().map(|slice| slice.length).collect()
+    }
+
+    #[test]
+    fn what_is_left_begins_within_the_slice_that_was_cut() {
+        let buffers = vec![vec![0u8; 3], vec![], vec![0; 5], vec![0; 2]];
+        let mut message = Message::new(4, 0);
+        message.gather(&buffers);
+        assert_eq!(message.length(), 10);
+        for (progress, left) in [
+            (0, vec![3, 0, 5, 2]),
+            (1, vec![2, 0, 5, 2]),
+            (2, vec![1, 0, 5, 2]),
+            (3, vec![5, 2]),
+            (7, vec![1, 2]),
+            (8, vec![2]),
+            (10, vec![]),
+            (4, vec![4, 2]),
+            (0, vec![3, 0, 5, 2]),
+        ] {
+            assert_eq!(shown(&mut message, progress), left, "after {progress}");
+        }
+        let slices = message.after(4).slices;
+        // SAFETY: just made, of the message's own vector, which is not at its end.
+        assert_eq!(unsafe { (*slices).base }, buffers[2].as_ptr().cast_mut().wrapping_add(1));
+    }
+
+    #[test]
+    fn a_message_of_nothing_is_one() {
+        let mut message = Message::new(0, 0);
+        message.gather(&Vec::<Vec<u8>>::new());
+        assert_eq!((message.length(), shown(&mut message, 0)), (0, vec![]));
+        message.gather(&Vec::<u8>::new());
+        assert_eq!((message.length(), shown(&mut message, 0)), (0, vec![0]));
+    }
+
+    #[test]
+    fn more_slices_than_one_call_takes_are_shown_in_turn() {
+        let buffers = vec![vec![0u8; 2]; SLICES_MAX + 10];
+        let mut message = Message::new(buffers.len(), 0);
+        message.gather(&buffers);
+        assert_eq!(shown(&mut message, 0).len(), SLICES_MAX);
+        assert_eq!(shown(&mut message, 2 * SLICES_MAX).len(), 10);
+        assert_eq!(message.check_whole(Operation::SocketSendTo).unwrap_err().code(), Code::InvalidArgument);
+    }
+}
