@@ -116,7 +116,7 @@ fn every_public_call_has_a_row_that_something_holds() {
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in &sources {
         let room = file.path["proact/src/".len()..].split(['/', '.']).next().unwrap_or("");
-        if ROOMS.contains(&room) && !(room == "backend" && !file.path.ends_with("contract.rs")) {
+        if ROOMS.contains(&room) && (room != "backend" || file.path.ends_with("contract.rs")) {
             for (name, calls) in methods(&file.text) {
                 all.entry(name).or_default().extend(calls);
             }

@@ -186,6 +186,8 @@ pub(super) fn severs(request: &Request) -> bool {
             | Request::Connect { .. }
             | Request::Receive { .. }
             | Request::Send { .. }
+            | Request::SendMessage { .. }
+            | Request::ReceiveMessage { .. }
             | Request::Open { .. }
             | Request::Read { .. }
             | Request::Write { .. }
