@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libtest_mimic::Arguments;
+use proact::memory::{self, Allocation, BufferPool, Slab};
 use proact::operation::{
     Chain, Complete, Context, EventWait, Kind, Lowering, Nop, Op, Outcome, Read, Receive, ReceiveFrom, ReceiveVectored,
-    SemaphoreSignal, SemaphoreWait, Send, SendTo, SendVectored, Sequence, Stat, Sync, Timer, Write,
+    Register, SemaphoreSignal, SemaphoreWait, Send, SendTo, SendVectored, Sequence, Stat, Sync, Timer, Write,
 };
 use proact::resource::{Address, Domain, Socket, SocketOptions};
 use proact::sync::Semaphore;
@@ -42,6 +43,7 @@ cases![
     segments_of_datagrams,
     queued_transfers_of_one_stream,
     file_reads_writes_and_syncs,
+    reads_into_registered_leases_and_writes_of_spans,
     semaphore_waits_and_signals,
     waits_on_several_semaphores,
     chains_of_a_wait_and_a_send,
@@ -255,6 +257,24 @@ fn file_reads_writes_and_syncs(cts: &mut Cts) {
             cts.submit(sync.take()).unwrap();
             cts.until("the sync", || sync.is_back());
         }
+    });
+}
+
+fn reads_into_registered_leases_and_writes_of_spans(cts: &mut Cts) {
+    let pool = BufferPool::new(Slab::allocate(4096, 2, &Allocation::new()).unwrap()).unwrap();
+    cts.get(Register::new(pool.slab().region().clone()));
+    let region = memory::Region::wrap(vec![3; 8192]);
+    let file = cts.file("f", &[0; 4096]);
+    let write = Berth::of(Write::exact(file.clone(), 0, region.span(0..4096).unwrap()));
+    let read = Berth::of(Read::exact(file, 0, pool.acquire().unwrap()));
+    steady(cts, |cts, number| {
+        write.with(|write| write.buffer = region.span(number as usize % 4096..4096).unwrap());
+        cts.submit(write.take()).unwrap();
+        cts.until("the write", || write.is_back());
+        // The other buffer of the pool.
+        read.with(|read| read.buffer = pool.acquire().unwrap());
+        cts.submit(read.take()).unwrap();
+        cts.until("the read", || read.is_back());
     });
 }
 

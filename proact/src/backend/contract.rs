@@ -1,6 +1,8 @@
 //! The contract between the portable machinery and a backend.
 
+mod files;
 mod message;
+mod waits;
 
 use std::ffi::{OsString, c_char};
 use std::sync::Arc;
@@ -8,7 +10,12 @@ use std::sync::Arc;
 use crate::status::{Operation, Status};
 use crate::time::Time;
 
+pub use self::files::{
+    Advice, AttributeMode, Changes, CopyArguments, CopyMethod, DirectAlignment, FileRequest, FileTime, RangeMode, Walk,
+    WalkEntry,
+};
 pub use self::message::{IoSlice, RawMessage, SLICES_MAX};
+pub use self::waits::{WaitRequest, poll_bits};
 
 bitflags::bitflags! {
     /// What a backend does better than the portable path. A capability is in force when it was detected **and** the
@@ -35,9 +42,13 @@ bitflags::bitflags! {
         const ZERO_COPY_SEND = 1 << 8;
         /// The kernel takes buffers from a pool as bytes come (buffer rings, Linux 5.19).
         const BUFFER_RINGS = 1 << 9;
+        /// The kernel fills one buffer of a pool with one receive after another (Linux 6.12).
+        const INCREMENTAL_BUFFERS = 1 << 11;
         /// Files are read into, and written from, memory that is registered with the ring: the kernel need not look its
         /// pages up (Linux 5.19).
         const REGISTERED_BUFFERS = 1 << 10;
+        /// Waits for a futex, and wakes of one, by the ring, without a helper thread (Linux 6.7).
+        const KERNEL_FUTEX = 1 << 12;
     }
 }
 
@@ -184,6 +195,9 @@ bitflags::bitflags! {
         const NO_FOLLOW = 64;
         /// Must be a directory. Excludes everything but READ and NO_FOLLOW.
         const DIRECTORY = 128;
+        /// Bypasses the page cache (`O_DIRECT`): memory, offsets and lengths must be multiples of what
+        /// [`Metadata::direct`] says. A file system that cannot refuses the open with InvalidArgument.
+        const DIRECT = 256;
     }
 }
 
@@ -221,6 +235,17 @@ pub struct Metadata {
     pub links: u64,
     /// Bytes that are allocated on disk.
     pub allocated: u64,
+    /// The user who owns it.
+    pub owner: u32,
+    /// Its group.
+    pub group: u32,
+    /// When it was last read, as far as the file system keeps count.
+    pub accessed: FileTime,
+    /// When the file or anything known of it last changed.
+    pub changed: FileTime,
+    /// What direct I/O on it must be aligned to. `None`: it has no direct I/O, or the system does not say (Linux tells
+    /// since 6.1, on the file systems that were taught to).
+    pub direct: Option<DirectAlignment>,
 }
 
 impl Metadata {
@@ -235,6 +260,11 @@ impl Metadata {
         inode: 0,
         links: 0,
         allocated: 0,
+        owner: 0,
+        group: 0,
+        accessed: FileTime { seconds: 0, nanoseconds: 0 },
+        changed: FileTime { seconds: 0, nanoseconds: 0 },
+        direct: None,
     };
 }
 
@@ -270,6 +300,18 @@ pub enum Request {
     /// `multishot`: the backend may go on, see [`flags::MORE`]. A backend that needs the
     /// source for longer than the request keeps a count of its own.
     ReceivePooled { socket: Descriptor, source: *const Arc<dyn BufferSource>, multishot: bool },
+    /// Receive datagrams into buffers of the source's, each as Linux's multishot `recvmsg` lays it out: a header of
+    /// [`DATAGRAM_HEADER`] bytes (four words in the machine's order: the address's length, that of the control
+    /// messages, the datagram's, `MSG_` flags), [`DATAGRAM_ADDRESS_ROOM`] bytes for the sender's address,
+    /// `control_room` bytes for control messages, and the datagram. Completes as `ReceivePooled`, with the count of
+    /// all that, and never says "end". `message` is a `msghdr` of these rooms and no buffer, for a kernel that goes on
+    /// by itself.
+    ReceiveMessagePooled {
+        socket: Descriptor,
+        source: *const Arc<dyn BufferSource>,
+        message: *const std::ffi::c_void,
+        control_room: u32,
+    },
     /// Send; never raises SIGPIPE. Completes with the count; `exact` as for `Receive`. `more`: more follows at once
     /// (`MSG_MORE`). `zero_copy`: without copying, where that can be done; see [`flags::MORE`].
     Send { socket: Descriptor, buffer: *const u8, length: usize, exact: bool, more: bool, zero_copy: bool },
@@ -309,12 +351,16 @@ pub enum Request {
     ListDirectory { path: *const c_char, entries: *mut Vec<DirectoryEntry> },
     /// Close the descriptor. It is gone whatever the result says.
     Close { descriptor: Descriptor },
-    /// Get to know memory that many requests will use, and keep `owner`, which keeps it, until it is given up. Completes
-    /// with a number for `fixed`, or one of [`registration`]; with `-EEXIST` for memory that is known, `-ENOBUFS` when no
-    /// more can be.
+    /// Get to know memory that many requests will use, and keep `owner`, which keeps it, until it is given up.
+    /// Completes with a number for `fixed`, or one of [`registration`]; with `-EEXIST` for memory that is known,
+    /// `-ENOBUFS` when no more can be.
     RegisterBuffer { owner: *const Arc<dyn BufferOwner>, proactor: u32, start: *mut u8, length: usize },
     /// Give memory up that was registered, by where it begins. Completes with 0, or `-ENOENT` if it was not.
     UnregisterBuffer { start: *mut u8 },
+    /// What may wait for a disk, beyond the requests above.
+    File(FileRequest),
+    /// What waits for someone else, beyond the requests above.
+    Wait(WaitRequest),
 }
 
 /// Results of a [`Request::RegisterBuffer`] that name no number.
@@ -331,6 +377,11 @@ pub trait BufferOwner: Send + Sync {
     fn unregistered(&self, proactor: u32);
 }
 
+/// Bytes before the sender's address in a datagram received into a pool: see [`Request::ReceiveMessagePooled`].
+pub const DATAGRAM_HEADER: usize = 16;
+/// Room for the sender's address there.
+pub const DATAGRAM_ADDRESS_ROOM: usize = 128;
+
 /// A buffer that a backend took from a [`BufferSource`]. A plain value; whoever took it answers for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code)] // until a request names one
@@ -345,9 +396,9 @@ pub struct RawBuffer {
 
 /// Where a backend gets buffers to receive into, one at a time: a pool, of which it is one user among others.
 ///
-/// A buffer that was taken is the backend's alone. It goes back by [`put`](BufferSource::put), or its number goes into a
-/// completion, and with that to whoever is told. A ring of buffers in the kernel is filled by taking them one by one,
-/// so that a buffer which the kernel has is in no one else's list.
+/// A buffer that was taken is the backend's alone. It goes back by [`put`](BufferSource::put), or its number goes into
+/// a completion, and with that to whoever is told. A ring of buffers in the kernel is filled by taking them one by
+/// one, so that a buffer which the kernel has is in no one else's list.
 ///
 /// # Safety
 ///
@@ -373,6 +424,11 @@ pub unsafe trait BufferSource: Send + Sync {
 
     /// How many buffers there are in all; their numbers are below.
     fn count(&self) -> u32;
+
+    /// Whether a kernel that can may fill a buffer in parts, one after another: [`flags::BUFFER_MORE`].
+    fn incremental(&self) -> bool {
+        false
+    }
 }
 
 /// How one token ended, or, with [`flags::MORE`], what it has come to so far.

@@ -11,6 +11,8 @@ mod contract;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod io_uring;
 #[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) mod pooled;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod readiness;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod registered;
@@ -22,4 +24,7 @@ pub(crate) use contract::*;
 #[cfg(feature = "unstable-backend")]
 pub use contract::*;
 #[cfg(not(feature = "unstable-backend"))]
-pub use contract::{Capabilities, CapabilityReport, DirectoryEntry, FileKind, Metadata, OpenFlags};
+pub use contract::{
+    Advice, AttributeMode, Capabilities, CapabilityReport, CopyMethod, DirectAlignment, DirectoryEntry, FileKind,
+    FileTime, Metadata, OpenFlags, WalkEntry,
+};

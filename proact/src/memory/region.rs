@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::buffer::{Access, StableBytesMut};
+#[cfg(any(target_os = "linux", target_os = "android"))]
 use super::foreign::Device;
 use super::mapping::{Allocation, Mapping, Placement};
 use super::registration::{Registrable, Registrations};
@@ -71,6 +72,7 @@ struct Inner {
 enum Backing {
     Mapping(#[allow(dead_code)] Mapping),
     Owner(#[allow(dead_code)] Box<dyn StableBytesMut + Send>),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     Device(Device),
 }
 
@@ -366,8 +368,10 @@ impl Region {
     /// Runs a copy between the two halves of a device's cache protocol, where there is one.
     fn with_device(&self, access: Access, copy: impl FnOnce()) -> Result {
         match &self.inner.backing {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
             Backing::Device(device) => device.synced(access, copy),
-            _ => {
+            Backing::Mapping(_) | Backing::Owner(_) => {
+                let _ = access;
                 copy();
                 Ok(())
             }

@@ -20,13 +20,13 @@ pub struct Registration {
     pub fixed: Option<Fixed>,
 }
 
-/// Memory that can be registered with proactors ([`Register`](crate::operation::Register)): a [`Region`](super::Region),
-/// or a buffer of another crate that embeds [`Registrations`].
+/// Memory that can be registered with proactors (by a [`Register`](crate::operation::Register) operation): a
+/// [`Region`](super::Region), or a buffer of another crate that embeds [`Registrations`].
 ///
 /// # Safety
 ///
-/// `as_mut_ptr` and `len` give the same answers as long as the value lives, and so long the bytes between are mapped for
-/// reading and writing. They are not written by anyone but operations that own bytes of them.
+/// `as_mut_ptr` and `len` give the same answers as long as the value lives, and so long the bytes between are mapped
+/// for reading and writing. They are not written by anyone but operations that own bytes of them.
 pub unsafe trait Registrable: Send + Sync + 'static {
     /// Where the memory begins.
     fn as_mut_ptr(&self) -> *mut u8;

@@ -29,7 +29,7 @@ pub enum Registered {
 ///
 /// | backend | path |
 /// |---|---|
-/// | io_uring | pinned by the kernel, without a worker (Linux 5.19; capability `REGISTERED_BUFFERS`); a GiB takes one of 1024 places |
+/// | io_uring | pinned by the kernel (Linux 5.19; capability `REGISTERED_BUFFERS`); each GiB takes one of 1024 places |
 /// | epoll, poll | noted |
 ///
 /// # Errors

@@ -31,8 +31,8 @@ impl Ring {
         Ok(())
     }
 
-    /// Puts `length` bytes at `start`, at most [`PLACE_MAX`], into the place `index` of the table; a null pointer and no
-    /// bytes empty it.
+    /// Puts `length` bytes at `start`, at most [`PLACE_MAX`], into the place `index` of the table; a null pointer and
+    /// no bytes empty it.
     ///
     /// # Safety
     ///

@@ -1,8 +1,8 @@
 //! Registered memory: what the kernel has pinned, and under which numbers.
 //!
-//! A region longer than one place takes has several, one behind another, and is known by the first. A request names that
-//! number as a hint: whether the number is still that memory's, and which place its bytes lie in, is looked up here when
-//! the request goes into the ring.
+//! A region longer than one place takes has several, one behind another, and is known by the first. A request names
+//! that number as a hint: whether the number is still that memory's, and which place its bytes lie in, is looked up
+//! here when the request goes into the ring.
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use crate::backend::{Completion, flags, role};
 use crate::operation::context::Context;
 use crate::operation::kind::{Class, Flow};
 use crate::operation::op::{Ended, Header, Vtable, failure};
-use crate::operation::pooled::{BUFFER_SHIFT, BUFFERED};
+use crate::operation::pooled::{BUFFER_SHIFT, BUFFERED, IN_PARTS};
 use crate::resource::Lane;
 use crate::status::{Code, Result, Status};
 
@@ -93,7 +93,10 @@ impl Engine {
             entry.flags.insert(Flags::ZERO_COPY);
         }
         if let Some(buffer) = completion.buffer() {
-            let value = i64::from(completion.result) | i64::from(buffer) << BUFFER_SHIFT | BUFFERED;
+            let mut value = i64::from(completion.result) | i64::from(buffer) << BUFFER_SHIFT | BUFFERED;
+            if completion.flags & flags::BUFFER_MORE != 0 {
+                value |= IN_PARTS;
+            }
             return self.settle_pooled(slot, completion.result, value, more);
         }
         if more && multishot {
@@ -239,15 +242,23 @@ impl Engine {
         if transfer.flow == Flow::None {
             return self.succeed(slot, result.into());
         }
-        self.counts.bytes[transfer.flow as usize - 1] += result as u64;
+        let moved = match self.table(slot).absorb {
+            None => result as usize,
+            // SAFETY: the operation is the engine's, and the backend is done with this request of it.
+            Some(absorb) => match unsafe { absorb(self.raw(slot), result) } {
+                Some(moved) => moved,
+                None => return self.next_stage(slot),
+            },
+        };
+        self.counts.bytes[transfer.flow as usize - 1] += moved as u64;
         let entry = &mut self.entries[slot as usize];
-        entry.progress += result as usize;
+        entry.progress += moved;
         let progress = entry.progress;
         debug_assert!(progress <= transfer.length);
         if !transfer.exact || progress >= transfer.length {
             return self.succeed(slot, progress as i64);
         }
-        if result == 0 {
+        if moved == 0 {
             let status = self.ended_early(slot, progress, transfer.length);
             return self.fail(slot, status);
         }
@@ -256,6 +267,15 @@ impl Engine {
             return self.fail(slot, status);
         }
         entry.flags.remove(Flags::BY_KERNEL);
+        self.issue(slot);
+    }
+
+    /// A request of several has done its part, and the next may follow.
+    fn next_stage(&mut self, slot: u32) {
+        if self.entries[slot as usize].flags.intersects(Flags::CANCEL | Flags::DOOMED) {
+            let status = self.cancelled(slot);
+            return self.fail(slot, status);
+        }
         self.issue(slot);
     }
 
@@ -421,8 +441,8 @@ impl Engine {
         }
     }
 
-    /// A transfer that failed leaves its stream with a hole: later sends must not go. Datagrams have no such stream, and
-    /// a socket without a peer may still get one.
+    /// A transfer that failed leaves its stream with a hole: later sends must not go. Datagrams have no such stream,
+    /// and a socket without a peer may still get one.
     fn note_failure(&mut self, slot: u32, status: &Status) {
         let Class::Kernel(lane) = self.table(slot).class else { return };
         let flow = self.transfer(slot).flow;
