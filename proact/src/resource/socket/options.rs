@@ -123,9 +123,9 @@ pub(super) fn set_keep_alive_times(socket: &socket2::SockRef<'_>, times: &KeepAl
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn allow_zero_copy(socket: &socket2::Socket) {
-    use std::os::fd::AsRawFd;
     #[cfg(target_os = "linux")]
     use libc::SO_ZEROCOPY;
+    use std::os::fd::AsRawFd;
     /// The number of all of Android's processors; its `libc` has no name for it.
     #[cfg(target_os = "android")]
     const SO_ZEROCOPY: libc::c_int = 60;
