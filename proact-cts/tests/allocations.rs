@@ -11,9 +11,10 @@ use std::time::Duration;
 use libtest_mimic::Arguments;
 use proact::memory::{self, Allocation, BufferPool, Slab};
 use proact::operation::{
-    Chain, Complete, Context, EventWait, Kind, Lowering, Nop, Op, Outcome, Read, Receive, Register, SemaphoreSignal,
-    SemaphoreWait, Send, Sequence, Stat, Sync, Timer, Write,
+    Chain, Complete, Context, EventWait, Kind, Lowering, Nop, Op, Outcome, Read, Receive, ReceiveFrom, ReceiveVectored,
+    Register, SemaphoreSignal, SemaphoreWait, Send, SendTo, SendVectored, Sequence, Stat, Sync, Timer, Write,
 };
+use proact::resource::{Address, Domain, Socket, SocketOptions};
 use proact::sync::Semaphore;
 use proact::time::Time;
 use proact_cts::bench::Cts;
@@ -37,6 +38,9 @@ cases![
     cancelled_timers,
     events,
     sends_and_receives,
+    vectored_sends_and_receives,
+    datagrams,
+    segments_of_datagrams,
     queued_transfers_of_one_stream,
     file_reads_writes_and_syncs,
     reads_into_registered_leases_and_writes_of_spans,
@@ -176,6 +180,51 @@ fn sends_and_receives(cts: &mut Cts) {
             cts.submit(send.take()).unwrap();
         }
         cts.until("both transfers", || send.is_back() && receive.is_back());
+    });
+}
+
+fn vectored_sends_and_receives(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    // More than one call takes, so that they go on from within.
+    let send = Berth::of(SendVectored::exact(client, vec![vec![1; 3]; 1500]));
+    let receive = Berth::of(ReceiveVectored::exact(server, vec![vec![0; 9]; 500]));
+    steady(cts, |cts, _| {
+        cts.submit((receive.take(), send.take())).unwrap();
+        cts.until("both transfers", || send.is_back() && receive.is_back());
+    });
+}
+
+/// Two UDP sockets, and the second's address.
+fn udp(cts: &mut Cts) -> (Socket, Socket, Address) {
+    let bound = || {
+        let socket = cts.handle().datagram(Domain::Ipv4, &SocketOptions::default()).unwrap();
+        socket.bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        socket
+    };
+    let (one, two) = (bound(), bound());
+    let address = two.local_address().unwrap();
+    (one, two, address)
+}
+
+fn datagrams(cts: &mut Cts) {
+    let (one, two, address) = udp(cts);
+    let send = Berth::of(SendTo::new(one, vec![vec![1; 100], vec![2; 20]], address));
+    let receive = Berth::of(ReceiveFrom::new(two, vec![vec![0; 60]; 3]));
+    steady(cts, |cts, _| {
+        cts.submit(receive.take()).unwrap();
+        cts.look(); // parked, before anything comes
+        cts.submit(send.take()).unwrap();
+        cts.until("a datagram", || send.is_back() && receive.is_back());
+    });
+}
+
+fn segments_of_datagrams(cts: &mut Cts) {
+    let (one, two, address) = udp(cts);
+    let send = Berth::of(SendTo::new(one, vec![1; 200], address).segments(100));
+    let receives: [_; 2] = std::array::from_fn(|_| Berth::of(ReceiveFrom::new(two.clone(), vec![0; 200])));
+    steady(cts, |cts, _| {
+        cts.submit((receives[0].take(), receives[1].take(), send.take())).unwrap();
+        cts.until("two datagrams", || send.is_back() && receives.iter().all(Berth::is_back));
     });
 }
 

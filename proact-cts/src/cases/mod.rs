@@ -9,8 +9,11 @@ pub mod datagram;
 pub mod deadline;
 pub mod error;
 pub mod event;
+pub mod exchange;
+pub mod failure;
 pub mod file;
 pub mod group;
+pub mod import;
 #[cfg(target_os = "linux")]
 pub mod interrupted;
 pub mod lifetime;
@@ -21,6 +24,7 @@ pub mod mixed;
 pub mod multishot;
 pub mod nop;
 pub mod op_pool;
+pub mod options;
 pub mod pooled;
 pub mod property;
 pub mod remote;
@@ -44,6 +48,10 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("socket", socket::CASES),
     ("stream", stream::CASES),
     ("datagram", datagram::CASES),
+    ("failure", failure::CASES),
+    ("exchange", exchange::CASES),
+    ("options", options::CASES),
+    ("import", import::CASES),
     ("message_io", message_io::CASES),
     ("semaphore", semaphore::CASES),
     ("chain", chain::CASES),

@@ -21,7 +21,7 @@ const ROOMS: [&str; 13] = [
 ];
 
 /// Modules of `backend` that every backend may use.
-const SHARED_BY_BACKENDS: [&str; 3] = ["contract", "registered", "workers"];
+const SHARED_BY_BACKENDS: [&str; 4] = ["contract", "pooled", "registered", "workers"];
 
 /// What each crate may use of the workspace. `None`: all of it.
 const CRATES: [(&str, Option<&[&str]>); 6] = [

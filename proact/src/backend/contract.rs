@@ -35,8 +35,10 @@ bitflags::bitflags! {
         const ZERO_COPY_SEND = 1 << 8;
         /// The kernel takes buffers from a pool as bytes come (buffer rings, Linux 5.19).
         const BUFFER_RINGS = 1 << 9;
-        /// Files are read into, and written from, memory that is registered with the ring: the kernel need not look
-        /// its pages up (Linux 5.19).
+        /// The kernel fills one buffer of a pool with one receive after another (Linux 6.12).
+        const INCREMENTAL_BUFFERS = 1 << 11;
+        /// Files are read into, and written from, memory that is registered with the ring: the kernel need not look its
+        /// pages up (Linux 5.19).
         const REGISTERED_BUFFERS = 1 << 10;
     }
 }
@@ -270,6 +272,18 @@ pub enum Request {
     /// `multishot`: the backend may go on, see [`flags::MORE`]. A backend that needs the
     /// source for longer than the request keeps a count of its own.
     ReceivePooled { socket: Descriptor, source: *const Arc<dyn BufferSource>, multishot: bool },
+    /// Receive datagrams into buffers of the source's, each as Linux's multishot `recvmsg` lays it out: a header of
+    /// [`DATAGRAM_HEADER`] bytes (four words in the machine's order: the address's length, that of the control
+    /// messages, the datagram's, `MSG_` flags), [`DATAGRAM_ADDRESS_ROOM`] bytes for the sender's address,
+    /// `control_room` bytes for control messages, and the datagram. Completes as `ReceivePooled`, with the count of
+    /// all that, and never says "end". `message` is a `msghdr` of these rooms and no buffer, for a kernel that goes on
+    /// by itself.
+    ReceiveMessagePooled {
+        socket: Descriptor,
+        source: *const Arc<dyn BufferSource>,
+        message: *const std::ffi::c_void,
+        control_room: u32,
+    },
     /// Send; never raises SIGPIPE. Completes with the count; `exact` as for `Receive`. `more`: more follows at once
     /// (`MSG_MORE`). `zero_copy`: without copying, where that can be done; see [`flags::MORE`].
     Send { socket: Descriptor, buffer: *const u8, length: usize, exact: bool, more: bool, zero_copy: bool },
@@ -331,6 +345,11 @@ pub trait BufferOwner: Send + Sync {
     fn unregistered(&self, proactor: u32);
 }
 
+/// Bytes before the sender's address in a datagram received into a pool: see [`Request::ReceiveMessagePooled`].
+pub const DATAGRAM_HEADER: usize = 16;
+/// Room for the sender's address there.
+pub const DATAGRAM_ADDRESS_ROOM: usize = 128;
+
 /// A buffer that a backend took from a [`BufferSource`]. A plain value; whoever took it answers for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code)] // until a request names one
@@ -346,8 +365,8 @@ pub struct RawBuffer {
 /// Where a backend gets buffers to receive into, one at a time: a pool, of which it is one user among others.
 ///
 /// A buffer that was taken is the backend's alone. It goes back by [`put`](BufferSource::put), or its number goes into
-/// a completion, and with that to whoever is told. A ring of buffers in the kernel is filled by taking them one by one,
-/// so that a buffer which the kernel has is in no one else's list.
+/// a completion, and with that to whoever is told. A ring of buffers in the kernel is filled by taking them one by
+/// one, so that a buffer which the kernel has is in no one else's list.
 ///
 /// # Safety
 ///
@@ -373,6 +392,11 @@ pub unsafe trait BufferSource: Send + Sync {
 
     /// How many buffers there are in all; their numbers are below.
     fn count(&self) -> u32;
+
+    /// Whether a kernel that can may fill a buffer in parts, one after another: [`flags::BUFFER_MORE`].
+    fn incremental(&self) -> bool {
+        false
+    }
 }
 
 /// How one token ended, or, with [`flags::MORE`], what it has come to so far.

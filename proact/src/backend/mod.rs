@@ -11,6 +11,8 @@ mod contract;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod io_uring;
 #[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) mod pooled;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod readiness;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod registered;

@@ -52,7 +52,7 @@ pub use kind::Kind;
 pub use nop::Nop;
 pub use op::{AnyOp, Complete, Op, Outcome, Terminal};
 pub use pool::{Finish, OpPool, Pooled};
-pub use pooled::{ReceivePooled, ReceivePooledMany};
+pub use pooled::{PooledDatagram, ReceiveFromPooledMany, ReceivePooled, ReceivePooledMany};
 pub use register::{Register, Registered, Unregister};
 pub use scope::Scope;
 pub use semaphore::{Reached, SemaphoreSignal, SemaphoreWait, WaitMode};

@@ -8,11 +8,11 @@ use super::context::Context;
 use super::kind::Kind;
 use super::op::{Complete, Op, Outcome};
 
-/// How the state of a pooled operation is told of its outcomes. Called on the poll thread, inside `poll`, under no lock,
-/// and subject to all that is said of [`Complete`].
+/// How the state of a pooled operation is told of its outcomes. Called on the poll thread, inside `poll`, under no
+/// lock, and subject to all that is said of [`Complete`].
 ///
-/// After [`Finish::finish`] has returned, the kind and the state are dropped and the storage goes back to its pool; also
-/// when it panics.
+/// After [`Finish::finish`] has returned, the kind and the state are dropped and the storage goes back to its pool;
+/// also when it panics.
 pub trait Finish<K: Kind>: Sized + 'static {
     /// The final outcome. What the kind holds (a buffer) may be taken out.
     fn finish(&mut self, kind: &mut K, outcome: Outcome<K>, cx: &mut Context<'_>);
@@ -89,8 +89,8 @@ impl<K: Kind, S: Finish<K>> OpPool<K, S> {
         OpPool { shared: Arc::new(Shared { idle: Mutex::new(idle) }) }
     }
 
-    /// An operation of `kind`, in storage of the pool, or in new storage when none is idle. Dropping it unused frees its
-    /// storage.
+    /// An operation of `kind`, in storage of the pool, or in new storage when none is idle. Dropping it unused frees
+    /// its storage.
     #[track_caller]
     pub fn take(&self, kind: K, state: S) -> Box<Op<K, Pooled<K, S>>> {
         let storage = self.shared.lock().pop();

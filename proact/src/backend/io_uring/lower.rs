@@ -84,6 +84,11 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
                 entry.set_priority(IORING_RECV_MULTISHOT);
             }
         }
+        Request::ReceiveMessagePooled { socket, message, .. } => {
+            entry.set(Op::IORING_OP_RECVMSG, socket.fd(), 0, message as u64, 1, 0);
+            entry.select_buffer(targets.group);
+            entry.set_priority(IORING_RECV_MULTISHOT);
+        }
         Request::Send { socket, buffer, length, exact, more, zero_copy } => {
             let mut flags = libc::MSG_NOSIGNAL;
             flags |= if exact { libc::MSG_WAITALL } else { 0 };
@@ -186,6 +191,8 @@ pub(super) fn severs(request: &Request) -> bool {
             | Request::Connect { .. }
             | Request::Receive { .. }
             | Request::Send { .. }
+            | Request::SendMessage { .. }
+            | Request::ReceiveMessage { .. }
             | Request::Open { .. }
             | Request::Read { .. }
             | Request::Write { .. }
@@ -216,8 +223,11 @@ pub(super) fn again(request: &Request, errno: i32) -> Again {
         (libc::EAGAIN, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Read { .. }) => {
             Again::WhenReady(libc::POLLIN)
         }
-        (libc::EAGAIN, R::ReceivePooled { .. } | R::ReceiveMessage { .. }) => Again::WhenReady(libc::POLLIN),
-        (libc::EINTR, R::ReceivePooled { .. } | R::ReceiveMessage { .. } | R::SendMessage { .. }) => Again::Now,
+        (libc::EAGAIN, R::ReceivePooled { .. } | R::ReceiveMessagePooled { .. } | R::ReceiveMessage { .. }) => {
+            Again::WhenReady(libc::POLLIN)
+        }
+        (libc::EINTR, R::ReceivePooled { .. } | R::ReceiveMessagePooled { .. }) => Again::Now,
+        (libc::EINTR, R::ReceiveMessage { .. } | R::SendMessage { .. }) => Again::Now,
         (libc::EAGAIN, R::Send { .. } | R::SendMessage { .. } | R::Write { .. }) => Again::WhenReady(libc::POLLOUT),
         (libc::EINTR, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Send { .. }) => Again::Now,
         (libc::EINTR, R::Open { .. } | R::Read { .. } | R::Write { .. } | R::Sync { .. }) => Again::Now,
@@ -233,7 +243,7 @@ pub(super) fn awaited(request: &Request) -> i32 {
         Request::Accept { listener, .. } => listener.fd(),
         Request::Connect { socket, .. } => socket.fd(),
         Request::Receive { socket, .. } | Request::Send { socket, .. } => socket.fd(),
-        Request::ReceivePooled { socket, .. } => socket.fd(),
+        Request::ReceivePooled { socket, .. } | Request::ReceiveMessagePooled { socket, .. } => socket.fd(),
         Request::ReceiveMessage { socket, .. } | Request::SendMessage { socket, .. } => socket.fd(),
         Request::Read { file, .. } | Request::Write { file, .. } => file.fd(),
         _ => -1,

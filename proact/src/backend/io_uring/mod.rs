@@ -101,6 +101,7 @@ impl IoUring {
             | Request::Connect { .. }
             | Request::Receive { .. }
             | Request::ReceivePooled { .. }
+            | Request::ReceiveMessagePooled { .. }
             | Request::Send { .. }
             | Request::SendMessage { .. }
             | Request::ReceiveMessage { .. }
@@ -172,7 +173,7 @@ impl IoUring {
     /// As for [`Backend::start`], for requests that do not need a worker.
     #[inline]
     unsafe fn push(&mut self, token: Token, request: &Request, linked: bool) -> bool {
-        if let Request::ReceivePooled { socket, .. } = request {
+        if let Request::ReceivePooled { socket, .. } | Request::ReceiveMessagePooled { socket, .. } = request {
             // SAFETY: the caller's promise, passed on.
             return unsafe { self.push_pooled(token, request, socket.fd()) };
         }
@@ -205,8 +206,13 @@ impl IoUring {
         if self.ring.room() == 0 {
             return false;
         }
-        let rings = self.capabilities.contains(Capabilities::BUFFER_RINGS);
-        let group = self.table.admit_pooled(token, request, rings.then_some(&self.ring));
+        let mut rings = self.capabilities.contains(Capabilities::BUFFER_RINGS);
+        if let Request::ReceiveMessagePooled { .. } = request {
+            // Only its multishot form puts the sender into the buffer.
+            rings &= targets.multishot;
+        }
+        let incremental = self.capabilities.contains(Capabilities::INCREMENTAL_BUFFERS);
+        let group = self.table.admit_pooled(token, request, rings.then_some(&self.ring), incremental);
         let Some(entry) = self.ring.free() else { return false };
         match group {
             // SAFETY: the caller answers for the request's pointers.
@@ -415,8 +421,13 @@ unsafe impl Backend for IoUring {
 
     fn links(&self, request: &Request) -> bool {
         // A stat's answer is converted outside of the kernel, and a close must happen whatever came before it.
-        let alone =
-            matches!(request, Request::StatFile { .. } | Request::StatPath { .. } | Request::ReceivePooled { .. });
+        let alone = matches!(
+            request,
+            Request::StatFile { .. }
+                | Request::StatPath { .. }
+                | Request::ReceivePooled { .. }
+                | Request::ReceiveMessagePooled { .. }
+        );
         !alone && !matches!(request, Request::Close { .. }) && !self.needs_worker(request)
     }
 

@@ -15,7 +15,7 @@ struct Line {
     lack: &'static str,
 }
 
-const LINES: [Line; 11] = [
+const LINES: [Line; 12] = [
     Line {
         capability: Capabilities::KERNEL_CHAINS,
         name: "kernel chains",
@@ -87,6 +87,13 @@ const LINES: [Line; 11] = [
         lack: "registration is filtered",
     },
     Line {
+        capability: Capabilities::INCREMENTAL_BUFFERS,
+        name: "incremental buffers",
+        since: "6.12",
+        gain: "one large buffer of a pool takes one small receive after another",
+        lack: "kernel older than 6.12; each receive takes a buffer of its own",
+    },
+    Line {
         capability: Capabilities::REGISTERED_BUFFERS,
         name: "registered buffers",
         since: "5.19",
@@ -124,6 +131,7 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
     }
     // Known by what the ring itself needs: 6.1 has both.
     found |= Capabilities::KERNEL_MULTISHOT | Capabilities::BUFFER_RINGS;
+    found.set(Capabilities::INCREMENTAL_BUFFERS, ring.fills_buffers_in_parts());
     found.set(Capabilities::REGISTERED_RING, ring.is_registered());
     found.set(Capabilities::NO_SUBMISSION_ARRAY, ring.is_without_array());
     found

@@ -142,6 +142,7 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
         | Request::Connect { .. }
         | Request::Receive { .. }
         | Request::ReceivePooled { .. }
+        | Request::ReceiveMessagePooled { .. }
         | Request::Send { .. }
         | Request::SendMessage { .. }
         | Request::ReceiveMessage { .. } => {

@@ -4,6 +4,7 @@ mod cancel;
 mod chains;
 mod files;
 mod fixed;
+mod messages;
 mod sockets;
 mod waits;
 
