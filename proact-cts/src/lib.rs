@@ -19,7 +19,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `PROACT_CTS_PATIENCE` | seconds that a case waits for one thing (10) |
-//! | `PROACT_CTS_SEED`, `PROACT_CTS_SEEDS` | the seed, or how many, that random cases run |
+//! | `PROACT_CTS_SEED`, `PROACT_CTS_SEEDS`, `PROACT_CTS_SEED_BASE` | the seed, how many, or from which on, of random cases |
 //! | `PROACT_CTS_REQUIRE` | configurations, separated by commas, that must work here: a failure instead of a skip |
 
 pub mod bench;

@@ -1,6 +1,7 @@
 //! Chance that can be had again: every failure of a random case names its seed.
 //!
-//! `PROACT_CTS_SEED` runs one seed alone, `PROACT_CTS_SEEDS` that many instead of a case's own number.
+//! `PROACT_CTS_SEED` runs one seed alone, `PROACT_CTS_SEEDS` that many instead of a case's own number, and
+//! `PROACT_CTS_SEED_BASE` is where they begin.
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
@@ -32,6 +33,9 @@ pub fn seeds(count: u64) -> Vec<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("PROACT_CTS_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("PROACT_CTS_SEEDS").unwrap_or(count)).collect(),
+        None => {
+            let base = number("PROACT_CTS_SEED_BASE").unwrap_or(0);
+            (base..base + number("PROACT_CTS_SEEDS").unwrap_or(count)).collect()
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
 
 use proact::operation::{
     Complete, Context, EventWait, Interval, ListDirectory, Nop, Op, Outcome, Read, Receive, Send, Timer, Write,
 };
+use proact::proactor::Handle;
 use proact::time::{Time, Timeout};
 
 use crate::bench::{Cts, patience};
@@ -21,6 +23,7 @@ cases![
     a_stream_loses_no_byte.alone(),
     a_proactor_is_made_and_shut_down.alone(),
     a_wake_from_another_thread_is_not_lost.alone(),
+    a_wake_from_a_signal_handler_ends_the_sleep.alone(),
     a_thousand_periods_end_within_one.only(Only::Extremes).alone(),
     a_wait_for_a_near_timer_does_not_spin,
 ];
@@ -205,4 +208,46 @@ fn a_wait_for_a_near_timer_does_not_spin(cts: &mut Cts) {
     assert!(after.enters - before.enters <= 60, "{} system calls for 20 timers", after.enters - before.enters);
     event.set().unwrap();
     cts.until("the wait", || wait.is_done());
+}
+
+/// What the handler below wakes. A case that runs alone sets it, and takes it back when no signal is on its way.
+static WOKEN_BY_SIGNAL: AtomicPtr<Handle> = AtomicPtr::new(std::ptr::null_mut());
+
+extern "C" fn wake_from_a_handler(_: libc::c_int) {
+    let handle = WOKEN_BY_SIGNAL.load(Ordering::Acquire);
+    if !handle.is_null() {
+        // SAFETY: set by the case below to a handle that lives until the pointer is null again, which it waits for.
+        unsafe { &*handle }.wake();
+    }
+}
+
+fn a_wake_from_a_signal_handler_ends_the_sleep(cts: &mut Cts) {
+    const SIGNAL: libc::c_int = libc::SIGVTALRM;
+    // SAFETY: zeroed is an empty mask and no flags. The handler is what `Handle::wake` says it may be called from.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = wake_from_a_handler as extern "C" fn(libc::c_int) as usize;
+        assert_eq!(libc::sigaction(SIGNAL, &raw const action, std::ptr::null_mut()), 0);
+    }
+    let mut handle = cts.handle().clone();
+    WOKEN_BY_SIGNAL.store(&raw mut handle, Ordering::Release);
+    // SAFETY: without arguments.
+    let poll_thread = unsafe { libc::gettid() };
+    for round in 0..100 {
+        let signaller = std::thread::spawn(move || {
+            // In every other round the handler interrupts the sleep itself, and else it runs beside it.
+            // SAFETY: no pointers; both threads live.
+            unsafe {
+                let thread = if round % 2 == 0 { poll_thread } else { libc::gettid() };
+                assert_eq!(libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, SIGNAL), 0);
+            }
+        });
+        let deadline = cts.now() + patience();
+        while !cts.poll(deadline).unwrap().woken {
+            assert!(cts.now() < deadline, "a wake was lost in round {round}");
+        }
+        signaller.join().unwrap();
+    }
+    // A signal to this thread is handled before this thread goes on, and one to a thread that ended has been.
+    WOKEN_BY_SIGNAL.store(std::ptr::null_mut(), Ordering::Release);
 }
