@@ -32,6 +32,8 @@ pub mod scope;
 pub mod semaphore;
 pub mod sequence;
 pub mod severed;
+#[cfg(target_os = "linux")]
+pub mod shared_pool;
 pub mod socket;
 pub mod stream;
 pub mod timer;
@@ -61,6 +63,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("cost", cost::CASES),
     ("error", error::CASES),
     ("memory", memory::CASES),
+    #[cfg(target_os = "linux")]
+    ("shared_pool", shared_pool::CASES),
     ("severed", severed::CASES),
     ("mixed", mixed::CASES),
     ("property", property::CASES),
