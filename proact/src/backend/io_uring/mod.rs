@@ -58,6 +58,8 @@ pub(crate) struct IoUring {
     waker: Arc<EventWaker>,
     capabilities: Capabilities,
     clock: Clock,
+    /// What every request is lowered with; few add to it.
+    targets: Targets,
     chains: u64,
     /// Where reads of event descriptors put the count, which no one looks at: all of them share these eight bytes.
     /// Made from a box, and freed only when the kernel has no such read any more.
@@ -76,6 +78,7 @@ impl IoUring {
         let ring = Ring::new(&options).map_err(|errno| uring::unavailable(errno))?;
         let capabilities = report::detected(&ring) & config.allowed;
         let waker = Arc::new(EventWaker::new()?);
+        let sink = NonNull::from(Box::leak(Box::new(AtomicU64::new(0))));
         Ok(IoUring {
             ring,
             table: Table::new(),
@@ -86,7 +89,15 @@ impl IoUring {
             capabilities,
             clock: config.clock.clone(),
             chains: 0,
-            sink: NonNull::from(Box::leak(Box::new(AtomicU64::new(0)))),
+            sink,
+            targets: Targets {
+                sink,
+                stat: None,
+                group: 0,
+                multishot: capabilities.contains(Capabilities::KERNEL_MULTISHOT),
+                zero_copy: capabilities.contains(Capabilities::ZERO_COPY_SEND),
+                fixed: None,
+            },
         })
     }
 
@@ -168,14 +179,6 @@ impl IoUring {
         Err(Status::from_os_error(Operation::BufferUnregister, libc::EBUSY))
     }
 
-    /// What every request is lowered with; few add to it.
-    #[inline]
-    fn targets(&self) -> Targets {
-        let multishot = self.capabilities.contains(Capabilities::KERNEL_MULTISHOT);
-        let zero_copy = self.capabilities.contains(Capabilities::ZERO_COPY_SEND);
-        Targets { sink: self.sink, stat: None, group: 0, multishot, zero_copy, fixed: None }
-    }
-
     /// Puts `request` into the next ring entry, if there is one.
     ///
     /// # Safety
@@ -183,13 +186,26 @@ impl IoUring {
     /// As for [`Backend::start`], for requests that do not need a worker.
     #[inline]
     unsafe fn push(&mut self, token: Token, request: &Request, linked: bool) -> bool {
+        if let Request::Nop = request {
+            let Some(entry) = self.ring.free() else { return false };
+            self.table.admit_nop(token, linked);
+            entry.set(Op::IORING_OP_NOP, -1, 0, 0, 0, 0);
+            fault(entry, request);
+            entry.set_user_data(token.to_bits());
+            if linked {
+                entry.link();
+            }
+            // SAFETY: just filled; a NOP points nowhere.
+            unsafe { self.ring.commit() };
+            return true;
+        }
         if let Request::ReceivePooled { socket, .. } | Request::ReceiveMessagePooled { socket, .. } = request {
             // SAFETY: the caller's promise, passed on.
             return unsafe { self.push_pooled(token, request, socket.fd()) };
         }
         // A step of a chain finds its place when the kernel comes to it, which may be after the memory was given up.
         let fixed = if linked { None } else { self.buffers.place_of(request) };
-        let targets = Targets { fixed, ..self.targets() };
+        let targets = Targets { fixed, ..self.targets };
         let Some(entry) = self.ring.free() else { return false };
         let (user_data, stat) = self.table.admit(token, request, linked);
         // SAFETY: the caller answers for the request's pointers; the table keeps `stat` until the completion.
@@ -212,7 +228,7 @@ impl IoUring {
     /// As for [`Backend::start`].
     #[cold]
     unsafe fn push_pooled(&mut self, token: Token, request: &Request, socket: i32) -> bool {
-        let targets = self.targets();
+        let targets = self.targets;
         if self.ring.room() == 0 {
             return false;
         }
@@ -237,7 +253,7 @@ impl IoUring {
 
     /// Puts requests whose time has come again back into the ring, as far as there is room.
     fn resubmit(&mut self) {
-        let targets = self.targets();
+        let targets = self.targets;
         while self.table.has_retries() {
             let Some(entry) = self.ring.free() else { return };
             let Some(retry) = self.table.next_retry() else { return };
@@ -331,7 +347,7 @@ impl IoUring {
         if !self.make_room()? {
             return Ok(false);
         }
-        let targets = self.targets();
+        let targets = self.targets;
         let Some(entry) = self.ring.free() else { return Ok(false) };
         let read = Request::EventWait { event: self.waker.descriptor() };
         // SAFETY: the request has no pointers, and `sink` is freed only after this read has ended.

@@ -194,6 +194,18 @@ impl Table {
         (token.with_role(role).to_bits(), record.stat)
     }
 
+    /// [`Table::admit`] of a NOP, which has nothing to keep.
+    #[inline]
+    pub(super) fn admit_nop(&mut self, token: Token, linked: bool) {
+        self.in_flight += 1;
+        let record = &mut self.records[token.slot() as usize];
+        record.token = token;
+        record.request = Request::Nop;
+        record.place = Place::Kernel;
+        record.linked = linked;
+        record.cancelled = false;
+    }
+
     /// Takes note of a pooled receive. `ring`: where the kernel takes buffers from rings. Answers the ring's group;
     /// without one the request begins with a wait for readiness.
     pub(super) fn admit_pooled(

@@ -361,7 +361,9 @@ impl Engine {
     pub(super) fn try_issue(&mut self, slot: u32) -> bool {
         let entry = &self.entries[slot as usize];
         let token = entry.token;
-        let request = self.request(slot, entry.progress);
+        let progress = entry.progress;
+        // A kind without parameters need not be asked: see [`Kind::BARE`](crate::operation::kind::Kind::BARE).
+        let request = if self.table(slot).bare { Request::Nop } else { self.request(slot, progress) };
         // SAFETY: what the request points to belongs to the operation, which stays where it is and untouched until its
         // completion has been settled; the slot has one request at a time.
         let start = unsafe { self.backend_mut().start(token, &request) };
