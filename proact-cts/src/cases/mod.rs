@@ -2,20 +2,27 @@
 
 use crate::harness::Case;
 
+pub mod attributes;
 pub mod cancel;
 pub mod chain;
 pub mod cost;
 pub mod deadline;
+pub mod directory;
 pub mod error;
 pub mod event;
 pub mod file;
+pub mod futex;
 pub mod group;
 pub mod lifetime;
 pub mod lowered;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
+pub mod pipe;
+pub mod pollable;
 pub mod pooled;
+pub mod process;
+pub mod range;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
@@ -23,6 +30,7 @@ pub mod sequence;
 pub mod socket;
 pub mod stream;
 pub mod timer;
+pub mod watch;
 
 /// Every subject, with its cases.
 pub const GROUPS: &[(&str, &[Case])] = &[
@@ -30,6 +38,14 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("timer", timer::CASES),
     ("event", event::CASES),
     ("file", file::CASES),
+    ("range", range::CASES),
+    ("attributes", attributes::CASES),
+    ("directory", directory::CASES),
+    ("pipe", pipe::CASES),
+    ("watch", watch::CASES),
+    ("pollable", pollable::CASES),
+    ("process", process::CASES),
+    ("futex", futex::CASES),
     ("socket", socket::CASES),
     ("stream", stream::CASES),
     ("semaphore", semaphore::CASES),

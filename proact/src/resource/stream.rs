@@ -27,7 +27,10 @@ impl Stream {
     }
 
     fn adopt(home: Home, descriptor: Descriptor) -> Stream {
-        Stream { resource: Arc::new(Resource::adopt(home, descriptor)) }
+        let resource = Resource::adopt(home, descriptor);
+        // What fails once fails for good: a write with a hole behind it is no stream.
+        resource.keep_failures();
+        Stream { resource: Arc::new(resource) }
     }
 
     /// Why transfers on the stream fail for good, if one has failed: the first failure, which stays. Writes are refused

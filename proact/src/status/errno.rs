@@ -24,6 +24,9 @@ pub(super) fn code_of(os_error: i32) -> Code {
         (libc::ENODEV, Code::NotFound),              // no such device
         (libc::ENXIO, Code::NotFound),               // device gone
         (libc::ESRCH, Code::NotFound),               // no such process
+        (libc::ECHILD, Code::NotFound),              // no such child, or its end was taken
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        (libc::ENODATA, Code::NotFound), // no such extended attribute
         (libc::EEXIST, Code::AlreadyExists),         // name taken
         (libc::EADDRINUSE, Code::AlreadyExists),     // port or path bound by another
         (libc::EPERM, Code::PermissionDenied),       // policy: seccomp, capability, sticky bit
