@@ -85,8 +85,8 @@ file_kind!(
 /// Kernel-native on io_uring (Linux 5.6), by a worker thread elsewhere.
 ///
 /// # Errors
-/// `Unavailable` on a file system that cannot do this one, `InvalidArgument` for a length of 0, `ResourceExhausted` when
-/// the disk is full.
+/// `Unavailable` on a file system that cannot do this one, `InvalidArgument` for a length of 0, `ResourceExhausted`
+/// when the disk is full.
 ///
 /// ```
 /// # use proact::operation::{ChangeRange, Op};

@@ -12,9 +12,9 @@ const REQUEST_MAX: usize = 1 << 20;
 /// Sends a range of a file over a socket. Yields how many bytes: all of them.
 ///
 /// The kernel moves the bytes through a pipe of the operation's own, without a copy in this process: from the file into
-/// the pipe (`splice`), on a worker of the kernel (io_uring) or a worker thread (epoll, poll), since that may wait for a
-/// disk; from the pipe to the socket, by a worker of the kernel, or on the poll thread whenever the socket has room. So
-/// neither a slow disk nor a slow peer holds the poll thread.
+/// the pipe (`splice`), on a worker of the kernel (io_uring) or a worker thread (epoll, poll), since that may wait for
+/// a disk; from the pipe to the socket, by a worker of the kernel, or on the poll thread whenever the socket has room.
+/// So neither a slow disk nor a slow peer holds the poll thread.
 ///
 /// It takes its turn among the socket's sends. The file may be closed meanwhile, and is read to the end all the same. A
 /// file that changes while it is sent may be sent half old and half new, as the pipe holds its pages and not their

@@ -32,7 +32,8 @@ bitflags::bitflags! {
         const SELF_MOVED = 0x800;
         /// Told only: its file system was unmounted.
         const UNMOUNTED = 0x2000;
-        /// Told only: changes came faster than they were taken, and some are lost. What is watched must be looked at anew.
+        /// Told only: changes came faster than they were taken, and some are lost. What is watched must be looked at
+        /// anew.
         const OVERFLOWED = 0x4000;
         /// Told only: the watch is gone, removed or with what it watched.
         const ENDED = 0x8000;

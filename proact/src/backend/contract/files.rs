@@ -145,9 +145,11 @@ impl std::fmt::Debug for Walk {
 pub enum FileRequest {
     /// As `Open`, relative to an open directory.
     OpenAt { directory: Descriptor, path: *const c_char, flags: OpenFlags, mode: u32 },
-    /// Read at an offset into `count` pieces, at most [`SLICES_MAX`](super::SLICES_MAX). Completes with the count of bytes.
+    /// Read at an offset into `count` pieces, at most [`SLICES_MAX`](super::SLICES_MAX). Completes with the count of
+    /// bytes.
     ReadVectored { file: Descriptor, offset: u64, slices: *const IoSlice, count: u32 },
-    /// Write at an offset from `count` pieces, at most [`SLICES_MAX`](super::SLICES_MAX). Completes with the count of bytes.
+    /// Write at an offset from `count` pieces, at most [`SLICES_MAX`](super::SLICES_MAX). Completes with the count of
+    /// bytes.
     WriteVectored { file: Descriptor, offset: u64, slices: *const IoSlice, count: u32 },
     /// Write what is dirty in a range to the disk and wait; `length` 0: to the file's end. Not the file's metadata.
     SyncRange { file: Descriptor, offset: u64, length: u64 },

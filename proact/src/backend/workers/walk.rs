@@ -83,8 +83,8 @@ fn failure(errno: Errno, path: &std::path::Path) -> Status {
 }
 
 impl Level {
-    /// Opens a directory below. Relative to this one and never through a link: a tree that changes meanwhile cannot lead
-    /// the walk out of it.
+    /// Opens a directory below. Relative to this one and never through a link: a tree that changes meanwhile cannot
+    /// lead the walk out of it.
     fn enter(&self, name: &OsStr, path: &std::path::Path) -> Result<Level> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = retry_on_intr(|| rustix::fs::openat(&self.directory, name, flags, Mode::empty()))?;
