@@ -147,6 +147,11 @@ impl Cts {
         folder.path().join(name)
     }
 
+    /// Lets go of the case's own folder, with all that is in it; the next path is in a new one.
+    pub fn clear_folder(&mut self) {
+        self.folder = None;
+    }
+
     /// A new file in the case's own folder, with this content, open for reading and writing.
     #[track_caller]
     pub fn file(&mut self, name: &str, content: &[u8]) -> File {

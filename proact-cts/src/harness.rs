@@ -49,6 +49,8 @@ pub enum Only {
     Readiness,
     /// Every backend once, with nothing masked: what the case shows is the same whatever is masked, and takes its time.
     Whole,
+    /// Every backend whole, and with everything masked: what lies between is made of the same paths.
+    Extremes,
     /// One configuration is enough: the case does not touch the backend.
     Once,
 }
@@ -104,6 +106,7 @@ impl Only {
             Only::Ring => configuration.is_ring(),
             Only::Readiness => !configuration.is_ring(),
             Only::Whole => configuration.is_whole(),
+            Only::Extremes => configuration.is_whole() || configuration.masked.is_all(),
             Only::Once => configuration.name == "poll",
         }
     }

@@ -1,10 +1,12 @@
 //! Conformance suite of proact: every behaviour on every backend configuration.
 //!
 //! - [`config`]: the configurations, from everything the kernel has down to nothing but `poll`.
+//! - [`random`]: chance, by seed.
 //! - [`select`]: choosing cases on the command line.
 //! - [`record`]: what became of every case, and the table of it.
 //! - [`harness`]: a case, and how one is run: alone or beside others, with a deadline, with a reported skip.
 //! - [`bench`](mod@bench): what a case works with: a proactor, watched operations, patience.
+//! - `storm`: this process under ten thousand signals a second.
 //! - `restriction`: this process under a kernel that refuses what it has.
 //! - [`cases`](mod@cases): the cases, one file a subject. A new one is a function and a line in its file's list.
 //!
@@ -17,6 +19,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `PROACT_CTS_PATIENCE` | seconds that a case waits for one thing (10) |
+//! | `PROACT_CTS_SEED`, `PROACT_CTS_SEEDS`, `PROACT_CTS_SEED_BASE` | the seed, how many, or from which on, of random cases |
 //! | `PROACT_CTS_REQUIRE` | configurations, separated by commas, that must work here: a failure instead of a skip |
 
 pub mod bench;
@@ -24,8 +27,11 @@ pub mod cases;
 pub mod config;
 pub mod document;
 pub mod harness;
+pub mod random;
 pub mod record;
 #[cfg(target_os = "linux")]
 pub mod restriction;
 pub mod select;
+#[cfg(target_os = "linux")]
+pub mod storm;
 pub mod system;

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use libtest_mimic::Arguments;
 use proact::fault::{self, Fault, Site, What};
 use proact_cts::bench::Cts;
+use proact_cts::harness::Only;
 use proact_cts::{cases, harness, select, system};
 use program::Ended;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -29,9 +30,9 @@ fn main() -> ExitCode {
 
 cases![
     the_program_without_a_fault_succeeds_and_leaves_nothing,
-    whatever_call_fails_every_operation_ends_once_and_nothing_leaks,
-    short_transfers_lose_no_byte,
-    a_wait_that_signals_cut_short_loses_nothing,
+    whatever_call_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
+    short_transfers_lose_no_byte.only(Only::Extremes),
+    a_wait_that_signals_cut_short_loses_nothing.only(Only::Extremes),
 ];
 
 /// How often a fault may leave something behind before that counts as a leak: what a process makes once and keeps is

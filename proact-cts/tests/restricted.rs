@@ -7,7 +7,8 @@ use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use proact::operation::{Complete, Context, Nop, Op, Outcome, Timer};
+use proact::memory::{Allocation, Region};
+use proact::operation::{Complete, Context, Nop, Op, Outcome, Register, Registered, Timer};
 use proact::proactor::{BackendReport, Builder, Choice, Proactor, survey};
 use proact::status::{Code, Result, Status};
 use proact::time::Timeout;
@@ -144,4 +145,36 @@ fn without_locked_memory_a_ring_works_or_the_limit_is_named() {
             Err(_) => epoll_stands_in(libc::ENOMEM, "RLIMIT_MEMLOCK is 0 bytes"),
         }
     });
+}
+
+/// Memory that may not be locked is not pinned, and used as any other; what was registered says so.
+#[test]
+fn memory_beyond_the_limit_is_registered_without_being_pinned() {
+    if let Err(why) = io_uring().usable {
+        if std::env::var_os(CHILD).is_none() {
+            println!("skipped: no ring here even without the restriction: {why}");
+            return;
+        }
+    }
+    under(Restriction::NoLockedMemory, "memory_beyond_the_limit_is_registered_without_being_pinned", &[], || {
+        let mut proactor = match Builder::new().backend(Choice::IoUring).build() {
+            Ok(proactor) => proactor,
+            Err(status) => return names_the_cause(&status, libc::ENOMEM, "RLIMIT_MEMLOCK is 0 bytes"),
+        };
+        let region = Region::allocate(1 << 16, &Allocation::new()).expect("memory");
+        let (tell, told) = channel();
+        proactor.submit(Op::new(Register::new(region.clone()), Pinned(tell))).expect("submitted");
+        proactor.run().expect("passes");
+        assert_eq!(told.recv().expect("an outcome").expect("a success"), Registered::LockLimit);
+        assert!(region.registrations().all().iter().all(|registration| registration.fixed.is_none()));
+        assert_eq!(region.registrations().all().len(), 1);
+    });
+}
+
+struct Pinned(Sender<Result<Registered>>);
+
+impl Complete<Register> for Pinned {
+    fn done(op: Box<Op<Register, Self>>, outcome: Outcome<Register>, _: &mut Context<'_>) {
+        op.state.0.send(outcome.result).expect("the test listens");
+    }
 }

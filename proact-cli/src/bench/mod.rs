@@ -8,6 +8,7 @@ mod allocations;
 mod compare;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod floor;
+mod memory;
 mod nop;
 mod row;
 
@@ -32,6 +33,9 @@ const MEASURES: &[Measure] = &[
     Measure { name: "nop/1", unit: "ns", run: |choice| nop::run(choice, 1) },
     Measure { name: "nop/16", unit: "ns", run: |choice| nop::run(choice, 16) },
     Measure { name: "nop/128", unit: "ns", run: |choice| nop::run(choice, 128) },
+    Measure { name: "buffer", unit: "ns", run: memory::pairs },
+    Measure { name: "read/4k", unit: "ns", run: |choice| memory::reads(choice, false) },
+    Measure { name: "fixed/4k", unit: "ns", run: |choice| memory::reads(choice, true) },
 ];
 
 /// Measures what was asked for and prints each row as soon as it is known.
@@ -96,7 +100,7 @@ mod tests {
     #[test]
     fn a_filter_selects_by_a_part_of_the_name_and_its_absence_selects_all() {
         let names = |filter| MEASURES.iter().map(|m| m.name).filter(|name| selected(name, filter)).collect::<Vec<_>>();
-        assert_eq!(names(None), ["nop/1", "nop/16", "nop/128"]);
+        assert_eq!(names(None), ["nop/1", "nop/16", "nop/128", "buffer", "read/4k", "fixed/4k"]);
         assert_eq!(names(Some("p/12")), ["nop/128"]);
         assert!(names(Some("absent")).is_empty());
     }

@@ -19,28 +19,12 @@ use proact::time::Timeout;
 
 use crate::bench::Cts;
 use crate::cases;
+use crate::random::{Random, seeds};
 
 cases![
     whatever_comes_every_operation_ends_once_in_order_and_streams_stay_whole,
     whatever_comes_a_shutdown_ends_every_operation_once,
 ];
-
-/// SplitMix64: every failure is found again from its seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit as u64) as usize
-    }
-
-    fn one_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-}
 
 /// The outcomes of one chain's operations, in the order of their callbacks: which step, and how it ended.
 type Log = Rc<RefCell<Vec<(usize, Code)>>>;
@@ -149,7 +133,7 @@ impl<'a> World<'a> {
         let events = (0..2).map(|_| cts.handle().event().unwrap()).collect();
         let semaphores = (0..3).map(|_| (Semaphore::new(0), 0)).collect();
         let (ids, logs, closed, dead) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        World { cts, serial, random: Random(seed), streams, closed, semaphores, dead, events, ids, logs }
+        World { cts, serial, random: Random::new(seed), streams, closed, semaphores, dead, events, ids, logs }
     }
 
     fn wait(&mut self) -> SemaphoreWait {
@@ -329,19 +313,9 @@ impl<'a> World<'a> {
     }
 }
 
-fn seeds() -> Vec<u64> {
-    match std::env::var("PROACT_CTS_SEED").ok().and_then(|text| text.parse().ok()) {
-        Some(seed) => vec![seed],
-        None => {
-            let count = std::env::var("PROACT_CTS_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
-            (0..count).collect()
-        }
-    }
-}
-
 fn whatever_comes_every_operation_ends_once_in_order_and_streams_stay_whole(cts: &mut Cts) {
     let mut serial = 0;
-    for seed in seeds() {
+    for seed in seeds(20) {
         // A small ring is full more often.
         cts.rebuild(|builder| if seed % 2 == 0 { builder.entries(4) } else { builder });
         cts.say(&format!("seed {seed}"));
@@ -362,7 +336,7 @@ fn whatever_comes_every_operation_ends_once_in_order_and_streams_stay_whole(cts:
 
 fn whatever_comes_a_shutdown_ends_every_operation_once(cts: &mut Cts) {
     let mut serial = 0;
-    for seed in seeds() {
+    for seed in seeds(20) {
         cts.rebuild(|builder| builder);
         let mut world = World::new(cts, seed + 1_000_000, &mut serial);
         for _ in 0..100 {

@@ -6,31 +6,44 @@ pub mod attributes;
 pub mod cancel;
 pub mod chain;
 pub mod cost;
+pub mod datagram;
 pub mod deadline;
 pub mod directory;
 pub mod error;
 pub mod event;
+pub mod exchange;
+pub mod failure;
 pub mod file;
 pub mod futex;
 pub mod group;
+pub mod import;
+#[cfg(target_os = "linux")]
+pub mod interrupted;
 pub mod lifetime;
 pub mod lowered;
+pub mod memory;
+pub mod message_io;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
+pub mod op_pool;
+pub mod options;
 pub mod pipe;
 pub mod pollable;
 pub mod pooled;
 pub mod process;
+pub mod property;
 pub mod range;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
 pub mod sequence;
+pub mod severed;
 pub mod socket;
 pub mod stream;
 pub mod timer;
 pub mod watch;
+pub mod zero_copy;
 
 /// Every subject, with its cases.
 pub const GROUPS: &[(&str, &[Case])] = &[
@@ -48,6 +61,12 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("futex", futex::CASES),
     ("socket", socket::CASES),
     ("stream", stream::CASES),
+    ("datagram", datagram::CASES),
+    ("failure", failure::CASES),
+    ("exchange", exchange::CASES),
+    ("options", options::CASES),
+    ("import", import::CASES),
+    ("message_io", message_io::CASES),
     ("semaphore", semaphore::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
@@ -57,10 +76,17 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("remote", remote::CASES),
     ("cost", cost::CASES),
     ("error", error::CASES),
+    ("memory", memory::CASES),
+    ("severed", severed::CASES),
     ("mixed", mixed::CASES),
+    ("property", property::CASES),
+    #[cfg(target_os = "linux")]
+    ("interrupted", interrupted::CASES),
     ("multishot", multishot::CASES),
     ("deadline", deadline::CASES),
     ("pooled", pooled::CASES),
+    ("op_pool", op_pool::CASES),
+    ("zero_copy", zero_copy::CASES),
     ("scope", scope::CASES),
     ("group", group::CASES),
 ];

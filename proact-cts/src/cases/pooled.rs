@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use proact::backend::Capabilities;
 use proact::memory::{BufferPool, Lease, Slab};
-use proact::operation::{Close, Complete, Context, Op, Outcome, Receive, ReceivePooled, ReceivePooledMany, Send};
-use proact::resource::Socket;
+use proact::operation::{
+    Close, Complete, Context, Op, Outcome, Receive, ReceiveFromPooledMany, ReceivePooled, ReceivePooledMany, Send,
+    SendTo,
+};
+use proact::resource::{Address, Domain, Socket, SocketOptions};
 use proact::status::Code;
 
 use crate::bench::{Cts, eventually};
@@ -31,6 +35,14 @@ cases![
     what_is_acquired_is_never_received_into,
     dropped_outcomes_give_their_buffers_back,
     a_large_pool_is_filled_right_to_its_last_buffer,
+    datagrams_come_with_their_senders_one_to_a_buffer,
+    a_datagram_that_is_too_long_is_cut_and_says_so,
+    an_empty_datagram_is_no_end,
+    datagrams_wait_for_a_buffer_and_are_not_torn,
+    buffers_too_small_for_a_datagrams_head_are_refused,
+    a_stream_has_no_datagrams,
+    one_large_buffer_serves_many_small_receives_where_the_kernel_can,
+    parts_of_a_buffer_are_disjoint_and_come_back_as_one,
 ];
 
 fn pool(size: usize, count: u32) -> BufferPool {
@@ -406,5 +418,165 @@ fn a_large_pool_is_filled_right_to_its_last_buffer(cts: &mut Cts) {
     drop(leases);
     cts.get(Close::new(near));
     cts.drain();
+    all_back(cts, &pool);
+}
+
+/// A bound UDP socket and its address.
+fn datagrams(cts: &mut Cts) -> (Socket, Address) {
+    let socket = cts.handle().datagram(Domain::Ipv4, &SocketOptions::default()).unwrap();
+    socket.bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_address().unwrap();
+    (socket, address)
+}
+
+fn datagrams_come_with_their_senders_one_to_a_buffer(cts: &mut Cts) {
+    let (receiver, address) = datagrams(cts);
+    let senders: Vec<_> = (0..3).map(|_| datagrams(cts)).collect();
+    let pool = pool(ReceiveFromPooledMany::OVERHEAD + 500, 8);
+    let receives = cts.start(ReceiveFromPooledMany::new(receiver, &pool));
+    for round in 0..10u8 {
+        for (index, (sender, from)) in senders.iter().enumerate() {
+            let bytes = vec![round; 1 + usize::from(round) * 50 + index];
+            cts.get(SendTo::new(sender.clone(), bytes.clone(), address.clone()));
+            cts.until("the datagram", || receives.outcomes() == 1);
+            let datagram = receives.take_outcomes().remove(0).unwrap();
+            assert_eq!((&datagram.bytes[..], &datagram.sender), (&bytes[..], from));
+            assert!(!datagram.truncated && datagram.segment.is_none());
+        }
+    }
+    assert!(!receives.is_done());
+    assert_eq!(cts.take().shutdown(crate::bench::patience()), 0);
+    assert_eq!(receives.only().status().code(), Code::Cancelled);
+    assert_eq!(pool.available(), pool.capacity());
+}
+
+fn a_datagram_that_is_too_long_is_cut_and_says_so(cts: &mut Cts) {
+    let (receiver, address) = datagrams(cts);
+    let (sender, _) = datagrams(cts);
+    let pool = pool(ReceiveFromPooledMany::OVERHEAD + 10, 4);
+    let receives = cts.start(ReceiveFromPooledMany::new(receiver, &pool));
+    for length in [9, 10, 11, 1000] {
+        cts.get(SendTo::new(sender.clone(), vec![7; length], address.clone()));
+        cts.until("the datagram", || receives.outcomes() == 1);
+        let datagram = receives.take_outcomes().remove(0).unwrap();
+        assert_eq!((datagram.bytes.len(), datagram.truncated), (length.min(10), length > 10));
+    }
+}
+
+fn an_empty_datagram_is_no_end(cts: &mut Cts) {
+    let (receiver, address) = datagrams(cts);
+    let (sender, from) = datagrams(cts);
+    let pool = pool(400, 4);
+    let receives = cts.start(ReceiveFromPooledMany::new(receiver.clone(), &pool));
+    for length in [0, 3, 0] {
+        cts.get(SendTo::new(sender.clone(), vec![1; length], address.clone()));
+        cts.until("the datagram", || receives.outcomes() == 1);
+        let datagram = receives.take_outcomes().remove(0).unwrap();
+        assert_eq!((datagram.bytes.len(), datagram.sender), (length, from.clone()));
+    }
+    // Also where its sender is not asked for.
+    cts.get(proact::operation::CancelAll::new(&receiver));
+    cts.until("the end", || receives.is_done());
+    let receives = cts.start(ReceivePooledMany::new(receiver, &pool));
+    for length in [0, 5] {
+        cts.get(SendTo::new(sender.clone(), vec![1; length], address.clone()));
+        cts.until("the datagram", || receives.outcomes() == 1);
+        let lease = receives.take_outcomes().remove(0).unwrap();
+        assert_eq!(lease.map(|lease| lease.len()), (length > 0).then_some(length));
+    }
+    assert!(!receives.is_done());
+}
+
+fn datagrams_wait_for_a_buffer_and_are_not_torn(cts: &mut Cts) {
+    let (receiver, address) = datagrams(cts);
+    let (sender, _) = datagrams(cts);
+    let pool = pool(400, 2);
+    let lease = pool.acquire().unwrap();
+    let receives = cts.start(ReceiveFromPooledMany::new(receiver, &pool));
+    for round in 0..20u8 {
+        cts.get(SendTo::new(sender.clone(), vec![round; 100], address.clone()));
+    }
+    for round in 0..20u8 {
+        cts.until("a datagram", || receives.outcomes() > 0);
+        let datagrams = receives.take_outcomes();
+        assert_eq!(datagrams.len(), 1, "one buffer is left");
+        assert_eq!(datagrams[0].as_ref().unwrap().bytes[..], [round; 100]);
+    }
+    drop(lease);
+}
+
+fn buffers_too_small_for_a_datagrams_head_are_refused(cts: &mut Cts) {
+    let (receiver, _) = datagrams(cts);
+    let pool = pool(ReceiveFromPooledMany::OVERHEAD, 4);
+    let refused = cts.submit(Op::new(ReceiveFromPooledMany::new(receiver, &pool), ())).unwrap_err();
+    assert_eq!(refused.status.code(), Code::InvalidArgument);
+}
+
+fn a_stream_has_no_datagrams(cts: &mut Cts) {
+    let (near, _far) = cts.pair();
+    let refused = cts.submit(Op::new(ReceiveFromPooledMany::new(near, &pool(400, 4)), ())).unwrap_err();
+    assert_eq!(refused.status.code(), Code::InvalidArgument);
+}
+
+fn incremental(size: usize, count: u32) -> BufferPool {
+    BufferPool::incremental(Slab::allocate(size, count, &Default::default()).unwrap()).unwrap()
+}
+
+fn one_large_buffer_serves_many_small_receives_where_the_kernel_can(cts: &mut Cts) {
+    let (near, far) = cts.pair();
+    let pool = incremental(4096, 4);
+    let mut leases = Vec::new();
+    let (op, receives) = cts.watch(ReceivePooledMany::new(far, &pool));
+    let id = cts.submit(op).unwrap();
+    let needed = Capabilities::INCREMENTAL_BUFFERS | Capabilities::BUFFER_RINGS;
+    let natively = cts.handle().capabilities().contains(needed);
+    let rounds = if natively { 30u8 } else { 4 };
+    for round in 0..rounds {
+        cts.get(Send::exact(near.clone(), vec![round; 100]));
+        cts.until("the message", || receives.outcomes() == 1);
+        leases.push(receives.take_outcomes().remove(0).unwrap().unwrap());
+    }
+    for (round, lease) in leases.iter().enumerate() {
+        assert_eq!(lease[..], [round as u8; 100]);
+    }
+    let mut indices: Vec<_> = leases.iter().map(Lease::index).collect();
+    indices.dedup();
+    // Thirty messages of a hundred bytes fit into one buffer of 4096; without the kernel's help each takes one.
+    assert_eq!(indices.len(), if natively { 1 } else { 4 });
+    drop(leases);
+    cts.cancel(id).unwrap();
+    cts.until("the end", || receives.is_done());
+    all_back(cts, &pool);
+}
+
+fn parts_of_a_buffer_are_disjoint_and_come_back_as_one(cts: &mut Cts) {
+    let (near, far) = cts.pair();
+    let pool = incremental(1000, 4);
+    let bytes = pattern(100_000);
+    let receives = cts.start(ReceivePooledMany::new(far, &pool));
+    let (mut sent, mut received, mut kept) = (0, Vec::new(), Vec::new());
+    while sent < bytes.len() {
+        let length = (1 + sent % 333).min(bytes.len() - sent);
+        cts.get(Send::exact(near.clone(), bytes[sent..sent + length].to_vec()));
+        sent += length;
+        cts.until("the bytes", || {
+            for lease in receives.take_outcomes() {
+                let lease = lease.unwrap().unwrap();
+                received.extend_from_slice(&lease);
+                kept.push((received.len() - lease.len(), lease));
+                if kept.len() > 2 {
+                    // What is held longest has not changed by what came later.
+                    let (at, lease) = kept.remove(0);
+                    assert!(lease[..] == bytes[at..at + lease.len()]);
+                }
+            }
+            received.len() == sent
+        });
+    }
+    assert!(received == bytes);
+    kept.clear();
+    cts.get(Close::new(near));
+    cts.until("the end of the stream", || receives.is_done());
+    assert!(receives.only().result.unwrap().is_none());
     all_back(cts, &pool);
 }

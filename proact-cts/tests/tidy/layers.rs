@@ -21,7 +21,7 @@ const ROOMS: [&str; 13] = [
 ];
 
 /// Modules of `backend` that every backend may use.
-const SHARED_BY_BACKENDS: [&str; 2] = ["contract", "workers"];
+const SHARED_BY_BACKENDS: [&str; 4] = ["contract", "pooled", "registered", "workers"];
 
 /// What each crate may use of the workspace. `None`: all of it.
 const CRATES: [(&str, Option<&[&str]>); 6] = [
@@ -97,7 +97,10 @@ fn faults(path: &str, source: &str, backends: &[String]) -> Vec<String> {
 fn within_backend(home: &[String], used: &[String], backends: &[String]) -> Option<String> {
     let (from, to) = (home.get(1)?, used.get(1)?);
     let is_module = backends.contains(to);
-    let may = !is_module || from == to || to == "contract" || (to == "workers" && from != "contract");
+    let may = !is_module
+        || from == to
+        || to == "contract"
+        || (SHARED_BY_BACKENDS.contains(&to.as_str()) && from != "contract");
     let shared = SHARED_BY_BACKENDS.contains(&from.as_str());
     (!may).then(|| {
         let what = if shared { "is shared by the backends and knows none" } else { "is another backend than" };

@@ -42,8 +42,13 @@ bitflags::bitflags! {
         const ZERO_COPY_SEND = 1 << 8;
         /// The kernel takes buffers from a pool as bytes come (buffer rings, Linux 5.19).
         const BUFFER_RINGS = 1 << 9;
+        /// The kernel fills one buffer of a pool with one receive after another (Linux 6.12).
+        const INCREMENTAL_BUFFERS = 1 << 11;
+        /// Files are read into, and written from, memory that is registered with the ring: the kernel need not look its
+        /// pages up (Linux 5.19).
+        const REGISTERED_BUFFERS = 1 << 10;
         /// Waits for a futex, and wakes of one, by the ring, without a helper thread (Linux 6.7).
-        const KERNEL_FUTEX = 1 << 10;
+        const KERNEL_FUTEX = 1 << 12;
     }
 }
 
@@ -295,6 +300,18 @@ pub enum Request {
     /// `multishot`: the backend may go on, see [`flags::MORE`]. A backend that needs the
     /// source for longer than the request keeps a count of its own.
     ReceivePooled { socket: Descriptor, source: *const Arc<dyn BufferSource>, multishot: bool },
+    /// Receive datagrams into buffers of the source's, each as Linux's multishot `recvmsg` lays it out: a header of
+    /// [`DATAGRAM_HEADER`] bytes (four words in the machine's order: the address's length, that of the control
+    /// messages, the datagram's, `MSG_` flags), [`DATAGRAM_ADDRESS_ROOM`] bytes for the sender's address,
+    /// `control_room` bytes for control messages, and the datagram. Completes as `ReceivePooled`, with the count of
+    /// all that, and never says "end". `message` is a `msghdr` of these rooms and no buffer, for a kernel that goes on
+    /// by itself.
+    ReceiveMessagePooled {
+        socket: Descriptor,
+        source: *const Arc<dyn BufferSource>,
+        message: *const std::ffi::c_void,
+        control_room: u32,
+    },
     /// Send; never raises SIGPIPE. Completes with the count; `exact` as for `Receive`. `more`: more follows at once
     /// (`MSG_MORE`). `zero_copy`: without copying, where that can be done; see [`flags::MORE`].
     Send { socket: Descriptor, buffer: *const u8, length: usize, exact: bool, more: bool, zero_copy: bool },
@@ -307,10 +324,11 @@ pub enum Request {
     /// Open a path, NUL-terminated, relative to the working directory. Completes with the new descriptor,
     /// close-on-exec.
     Open { path: *const c_char, flags: OpenFlags, mode: u32 },
-    /// Read at an offset. Completes with the count, 0 at or past the end.
-    Read { file: Descriptor, offset: u64, buffer: *mut u8, length: usize },
-    /// Write at an offset. Completes with the count.
-    Write { file: Descriptor, offset: u64, buffer: *const u8, length: usize },
+    /// Read at an offset. Completes with the count, 0 at or past the end. `fixed`: the number that a
+    /// [`RegisterBuffer`](Request::RegisterBuffer) of the memory completed with; it may have been given up since.
+    Read { file: Descriptor, offset: u64, buffer: *mut u8, length: usize, fixed: Option<u16> },
+    /// Write at an offset. Completes with the count. `fixed` as for `Read`.
+    Write { file: Descriptor, offset: u64, buffer: *const u8, length: usize, fixed: Option<u16> },
     /// Make what was written durable; with `data_only`, not the times. Completes with 0.
     Sync { file: Descriptor, data_only: bool },
     /// What is known of an open file.
@@ -333,11 +351,36 @@ pub enum Request {
     ListDirectory { path: *const c_char, entries: *mut Vec<DirectoryEntry> },
     /// Close the descriptor. It is gone whatever the result says.
     Close { descriptor: Descriptor },
+    /// Get to know memory that many requests will use, and keep `owner`, which keeps it, until it is given up.
+    /// Completes with a number for `fixed`, or one of [`registration`]; with `-EEXIST` for memory that is known,
+    /// `-ENOBUFS` when no more can be.
+    RegisterBuffer { owner: *const Arc<dyn BufferOwner>, proactor: u32, start: *mut u8, length: usize },
+    /// Give memory up that was registered, by where it begins. Completes with 0, or `-ENOENT` if it was not.
+    UnregisterBuffer { start: *mut u8 },
     /// What may wait for a disk, beyond the requests above.
     File(FileRequest),
     /// What waits for someone else, beyond the requests above.
     Wait(WaitRequest),
 }
+
+/// Results of a [`Request::RegisterBuffer`] that name no number.
+pub mod registration {
+    /// Nothing becomes cheaper here: the owner is kept, and that is all.
+    pub const NOTED: i32 = i32::MAX;
+    /// The kernel could have pinned it, but the process may not lock as much memory.
+    pub const LOCK_LIMIT: i32 = i32::MAX - 1;
+}
+
+/// What registered memory belongs to. A backend keeps it for as long as it knows the memory.
+pub trait BufferOwner: Send + Sync {
+    /// The backend of `proactor` has gone, and what it knew with it.
+    fn unregistered(&self, proactor: u32);
+}
+
+/// Bytes before the sender's address in a datagram received into a pool: see [`Request::ReceiveMessagePooled`].
+pub const DATAGRAM_HEADER: usize = 16;
+/// Room for the sender's address there.
+pub const DATAGRAM_ADDRESS_ROOM: usize = 128;
 
 /// A buffer that a backend took from a [`BufferSource`]. A plain value; whoever took it answers for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -353,9 +396,9 @@ pub struct RawBuffer {
 
 /// Where a backend gets buffers to receive into, one at a time: a pool, of which it is one user among others.
 ///
-/// A buffer that was taken is the backend's alone. It goes back by [`put`](BufferSource::put), or its number goes into a
-/// completion, and with that to whoever is told. A ring of buffers in the kernel is filled by taking them one by one,
-/// so that a buffer which the kernel has is in no one else's list.
+/// A buffer that was taken is the backend's alone. It goes back by [`put`](BufferSource::put), or its number goes into
+/// a completion, and with that to whoever is told. A ring of buffers in the kernel is filled by taking them one by
+/// one, so that a buffer which the kernel has is in no one else's list.
 ///
 /// # Safety
 ///
@@ -381,6 +424,11 @@ pub unsafe trait BufferSource: Send + Sync {
 
     /// How many buffers there are in all; their numbers are below.
     fn count(&self) -> u32;
+
+    /// Whether a kernel that can may fill a buffer in parts, one after another: [`flags::BUFFER_MORE`].
+    fn incremental(&self) -> bool {
+        false
+    }
 }
 
 /// How one token ended, or, with [`flags::MORE`], what it has come to so far.

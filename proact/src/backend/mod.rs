@@ -11,7 +11,11 @@ mod contract;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod io_uring;
 #[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) mod pooled;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod readiness;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) mod registered;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod workers;
 

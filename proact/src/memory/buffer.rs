@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::registration::Fixed;
+use crate::status::{Code, Operation, Result, Status};
 
 /// Bytes that I/O may read: for sends and writes.
 ///
@@ -44,6 +45,25 @@ bitflags::bitflags! {
         const READ = 1;
         /// I/O writes it: receives, reads of files. Of memory shared with others: this process may copy into it.
         const WRITE = 2;
+    }
+}
+
+/// Everything: the memory of whoever says nothing else.
+impl Default for Access {
+    fn default() -> Access {
+        Access::all()
+    }
+}
+
+impl Access {
+    /// That memory of this access allows what an operation would do with it.
+    pub(crate) fn check(self, wanted: Access, operation: Operation) -> Result {
+        if self.contains(wanted) {
+            return Ok(());
+        }
+        let why =
+            if wanted == Access::READ { "the memory is not for reading" } else { "the memory is not for writing" };
+        Err(Status::new(Code::FailedPrecondition, operation).with_message(why))
     }
 }
 

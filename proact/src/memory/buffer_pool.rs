@@ -12,6 +12,9 @@ use crate::atomic::{AtomicU32, Ordering};
 use crate::backend::{BufferSource, RawBuffer, Token};
 use crate::status::{Code, Operation, Result, Status};
 
+#[cfg(all(test, loom))]
+mod loom_tests;
+
 /// A pool over a [`Slab`]: buffers are taken as exclusive [`Lease`]s, and come back when those are dropped.
 ///
 /// Taking and giving back are one atomic exchange each, from any thread, and nothing blocks. A clone is another handle
@@ -43,11 +46,13 @@ pub(super) struct Shared {
     list: FreeList,
     waiters: Waiters,
     handles: AtomicU32,
-    #[allow(dead_code)] // what a backend tells pools apart by
     id: u64,
+    incremental: bool,
     slab: Slab,
     /// Of buffers in several parts: how many hold one besides the first. Made with the first such buffer.
     holders: OnceLock<Box<[AtomicU32]>>,
+    /// How far such a buffer has been handed out.
+    filled: OnceLock<Box<[AtomicU32]>>,
 }
 
 // SAFETY: a handle only reaches what is shared, which is made for any thread.
@@ -67,6 +72,23 @@ impl BufferPool {
     /// pool.
     #[track_caller]
     pub fn new(slab: Slab) -> Result<BufferPool> {
+        BufferPool::make(slab, false)
+    }
+
+    /// A pool whose buffers may be filled in parts: where the kernel can (Linux 6.12, io_uring), one receive into a
+    /// pool takes what it needs of a buffer, and the next goes on behind it. So few large buffers serve many small
+    /// messages. A buffer is back in the pool when all its parts are; elsewhere each receive takes a buffer of its
+    /// own.
+    ///
+    /// # Errors
+    /// As for [`BufferPool::new`].
+    #[track_caller]
+    pub fn incremental(slab: Slab) -> Result<BufferPool> {
+        BufferPool::make(slab, true)
+    }
+
+    #[track_caller]
+    fn make(slab: Slab, incremental: bool) -> Result<BufferPool> {
         if slab.buffer_count() > COUNT_MAX || u32::try_from(slab.buffer_size()).is_err() {
             let why = "more buffers, or longer ones, than a pool can have";
             return Err(Status::new(Code::InvalidArgument, Operation::PoolCreate).with_message(why));
@@ -78,8 +100,10 @@ impl BufferPool {
             waiters: Waiters::new(),
             handles: AtomicU32::new(1),
             id: NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            incremental,
             slab,
             holders: OnceLock::new(),
+            filled: OnceLock::new(),
         });
         Ok(BufferPool { shared: NonNull::from(Box::leak(shared)) })
     }
@@ -119,6 +143,11 @@ impl BufferPool {
     pub fn buffer_size(&self) -> u32 {
         // Checked when the pool was made.
         self.shared().slab.buffer_size() as u32
+    }
+
+    /// Whether its buffers may be filled in parts.
+    pub(crate) fn fills_in_parts(&self) -> bool {
+        self.shared().incremental
     }
 
     /// What it was made over.
@@ -162,6 +191,20 @@ impl BufferPool {
         }
         // SAFETY: the caller has the part to itself, and gives it to the lease.
         unsafe { Lease::new(self.shared, index, offset, length, length, true) }
+    }
+
+    /// The lease of the next `length` bytes of a buffer that a backend fills in parts, and names in the order in which
+    /// it does.
+    ///
+    /// # Safety
+    ///
+    /// As for [`BufferPool::adopt_part`], where each part follows the one before.
+    pub(crate) unsafe fn adopt_next(&self, index: u32, length: u32, last: bool) -> Lease {
+        let filled = self.shared().filled.get_or_init(|| (0..self.capacity()).map(|_| AtomicU32::new(0)).collect());
+        // Only whoever fills the buffer comes here, and hands it on by way of the list.
+        let offset = filled[index as usize].fetch_add(length, Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { self.adopt_part(index, offset, length, last) }
     }
 
     /// Waits for a buffer: `sink` is told of one that came back, under `token`. `None`: there is one now, and nobody is
@@ -245,6 +288,10 @@ impl Shared {
             }
             holders.store(0, Ordering::Relaxed);
         }
+        // SAFETY: as above.
+        if let Some(filled) = unsafe { shared.as_ref() }.filled.get() {
+            filled[index as usize].store(0, Ordering::Relaxed);
+        }
         // SAFETY: nobody else has a hold on it.
         unsafe { Shared::put(shared, index) };
     }
@@ -285,6 +332,10 @@ unsafe impl BufferSource for BufferPool {
 
     fn count(&self) -> u32 {
         self.capacity()
+    }
+
+    fn incremental(&self) -> bool {
+        self.shared().incremental
     }
 }
 

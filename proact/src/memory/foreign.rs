@@ -2,11 +2,10 @@
 
 use std::ptr::NonNull;
 
-use super::buffer::Access;
-use super::mapping::Mapping;
-use crate::status::Result;
 #[cfg(unix)]
-use crate::status::{Code, Operation, Status};
+use super::buffer::Access;
+#[cfg(unix)]
+use crate::status::{Code, Operation, Result, Status};
 
 /// Words of memory that others share: the machine's own atomics, even where `crate::atomic` is loom's, whose are of
 /// another size and know nothing of other processes.
@@ -65,29 +64,22 @@ fn split(at: NonNull<u8>, length: usize) -> (usize, usize) {
 }
 
 /// A mapped dmabuf, and the descriptor that its device is told by.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) struct Device {
     #[allow(dead_code)] // kept for its drop
-    pub(super) mapping: Mapping,
-    #[cfg(unix)]
+    pub(super) mapping: super::mapping::Mapping,
     pub(super) fd: std::os::fd::OwnedFd,
 }
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
 impl Device {
     /// Runs `copy` while the processor may touch the buffer.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn synced(&self, access: Access, copy: impl FnOnce()) -> Result {
         use std::os::fd::AsFd;
         let flags = if access.contains(Access::WRITE) { sync::WRITE } else { sync::READ };
         sync::tell(self.fd.as_fd(), flags | sync::START)?;
         copy();
         sync::tell(self.fd.as_fd(), flags | sync::END)
-    }
-
-    /// No such thing elsewhere.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(super) fn synced(&self, _: Access, copy: impl FnOnce()) -> Result {
-        copy();
-        Ok(())
     }
 }
 

@@ -83,6 +83,19 @@ impl Lease {
         assert!(length <= self.capacity(), "{length} of {} bytes", self.capacity);
         self.length = length as u32;
     }
+
+    /// Leaves out the first `count` bytes from here on: a header that has been read.
+    ///
+    /// # Panics
+    ///
+    /// If it shows fewer.
+    pub fn advance(&mut self, count: usize) {
+        assert!(count <= self.length as usize, "{count} of {} bytes", self.length);
+        // SAFETY: within the buffer, checked above.
+        self.start = unsafe { self.start.add(count) };
+        self.length -= count as u32;
+        self.capacity -= count as u32;
+    }
 }
 
 impl Drop for Lease {

@@ -32,7 +32,7 @@ pub use lease::Lease;
 pub use mapping::Allocation;
 pub use numa::NodePools;
 pub use region::{Region, Sharing, Source};
-pub use registration::{Fixed, Registration, Registrations};
+pub use registration::{Fixed, Registrable, Registration, Registrations};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use shared::{Geometry, SharedLease, SharedPool};
 pub use slab::Slab;

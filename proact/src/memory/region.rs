@@ -6,9 +6,10 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::buffer::{Access, StableBytesMut};
+#[cfg(any(target_os = "linux", target_os = "android"))]
 use super::foreign::Device;
 use super::mapping::{Allocation, Mapping, Placement};
-use super::registration::Registrations;
+use super::registration::{Registrable, Registrations};
 use super::span::Span;
 use crate::atomic::{AtomicU32, Ordering};
 use crate::status::{Code, Operation, Result, Status};
@@ -71,6 +72,7 @@ struct Inner {
 enum Backing {
     Mapping(#[allow(dead_code)] Mapping),
     Owner(#[allow(dead_code)] Box<dyn StableBytesMut + Send>),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     Device(Device),
 }
 
@@ -182,6 +184,18 @@ impl Region {
             inner.placement = placement;
         }
         self
+    }
+
+    /// The same region for less than it was: operations that would do more with it are refused at submit.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` if there is another handle, or anything else that may be using it.
+    pub fn restricted(mut self, access: Access) -> Result<Region> {
+        match Arc::get_mut(&mut self.inner) {
+            Some(inner) => inner.access &= access,
+            None => return Err(refused("others use the region")),
+        }
+        Ok(self)
     }
 
     /// Bytes in it.
@@ -354,12 +368,36 @@ impl Region {
     /// Runs a copy between the two halves of a device's cache protocol, where there is one.
     fn with_device(&self, access: Access, copy: impl FnOnce()) -> Result {
         match &self.inner.backing {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
             Backing::Device(device) => device.synced(access, copy),
-            _ => {
+            Backing::Mapping(_) | Backing::Owner(_) => {
+                let _ = access;
                 copy();
                 Ok(())
             }
         }
+    }
+}
+
+// SAFETY: the memory stays where it is and mapped as long as the region lives; foreign memory is not lent.
+unsafe impl Registrable for Inner {
+    fn as_mut_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+    fn len(&self) -> usize {
+        self.length
+    }
+    fn registrations(&self) -> &Registrations {
+        &self.registrations
+    }
+    fn is_lent(&self) -> bool {
+        matches!(self.source, Source::Allocated | Source::Wrapped)
+    }
+}
+
+impl From<Region> for Arc<dyn Registrable> {
+    fn from(region: Region) -> Arc<dyn Registrable> {
+        region.inner
     }
 }
 

@@ -20,6 +20,30 @@ pub struct Registration {
     pub fixed: Option<Fixed>,
 }
 
+/// Memory that can be registered with proactors (by a [`Register`](crate::operation::Register) operation): a
+/// [`Region`](super::Region), or a buffer of another crate that embeds [`Registrations`].
+///
+/// # Safety
+///
+/// `as_mut_ptr` and `len` give the same answers as long as the value lives, and so long the bytes between are mapped
+/// for reading and writing. They are not written by anyone but operations that own bytes of them.
+pub unsafe trait Registrable: Send + Sync + 'static {
+    /// Where the memory begins.
+    fn as_mut_ptr(&self) -> *mut u8;
+    /// Bytes in it.
+    fn len(&self) -> usize;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Who knows it.
+    fn registrations(&self) -> &Registrations;
+    /// Whether operations may own bytes of it; otherwise there is nothing to register it for.
+    fn is_lent(&self) -> bool {
+        true
+    }
+}
+
 /// The proactors that a piece of memory is registered with: a small table that is read without a lock.
 ///
 /// It is part of every [`Region`](super::Region), and plain state that needs no backend: a buffer type of another crate

@@ -3,6 +3,7 @@
 use super::gather::{Buffers, BuffersMut, Message};
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use crate::backend::{RawAddress, Request};
+use crate::memory::Access;
 use crate::resource::{Address, Domain, Home, Lane, Resource, Socket, SocketType};
 use crate::status::{Code, Operation, Result, Status};
 
@@ -90,6 +91,7 @@ impl<B: Buffers> Kind for SendTo<B> {
             None => RawAddress::EMPTY,
         };
         self.message.gather(&self.buffer);
+        self.message.check_access(Access::READ, Self::OPERATION)?;
         self.message.check_whole(Self::OPERATION)?;
         if self.segment.is_some_and(|bytes| bytes == 0 || self.socket.domain() == Domain::Unix) {
             let status = Status::new(Code::InvalidArgument, Self::OPERATION);
@@ -201,6 +203,7 @@ fn prepare<B: BuffersMut>(
 ) -> Result<()> {
     socket.check_type(SocketType::Datagram, operation)?;
     message.scatter(buffer);
+    message.check_access(Access::WRITE, operation)?;
     message.check_whole(operation)?;
     socket.resource().check(home, operation)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use super::path::PathArgument;
 use crate::backend::{Descriptor, FileRequest, Metadata, OpenFlags, Request, TRANSFER_MAX};
-use crate::memory::{StableBytes, StableBytesMut};
+use crate::memory::{Access, StableBytes, StableBytesMut};
 use crate::resource::{File, Home, Lane, Resource};
 use crate::status::{Code, Operation, Result, Status};
 
@@ -119,17 +119,18 @@ pub struct Read<B> {
     /// Where the bytes go: its whole length is asked for.
     pub buffer: B,
     exact: bool,
+    fixed: Option<u16>,
 }
 
 impl<B: StableBytesMut> Read<B> {
     /// Fills the whole buffer; an end of file before that is `OutOfRange`.
     pub fn exact(file: File, offset: u64, buffer: B) -> Read<B> {
-        Read { file, offset, buffer, exact: true }
+        Read { file, offset, buffer, exact: true, fixed: None }
     }
 
     /// Reads at most the buffer's length: what one system call gives, 0 at or past the end.
     pub fn some(file: File, offset: u64, buffer: B) -> Read<B> {
-        Read { file, offset, buffer, exact: false }
+        Read { file, offset, buffer, exact: false, fixed: None }
     }
 }
 
@@ -141,6 +142,8 @@ impl<B: StableBytesMut> Kind for Read<B> {
     const CLASS: Class = Class::Kernel(Lane::Other);
 
     fn validate(&mut self, home: Home) -> Result<()> {
+        self.buffer.access().check(Access::WRITE, Self::OPERATION)?;
+        self.fixed = self.buffer.registration(home.proactor).map(|fixed| fixed.index);
         check_range(Self::OPERATION, self.offset, self.buffer.len())?;
         let piece = (self.buffer.as_ptr() as usize, self.buffer.len());
         self.file.check_direct(Self::OPERATION, self.offset, std::iter::once(piece))?;
@@ -164,6 +167,7 @@ impl<B: StableBytesMut> Kind for Read<B> {
             offset: self.offset + progress as u64,
             buffer: self.buffer.as_mut_ptr().wrapping_add(progress),
             length: (self.buffer.len() - progress).min(TRANSFER_MAX),
+            fixed: self.fixed,
         }
     }
 
@@ -188,17 +192,18 @@ pub struct Write<B> {
     /// The bytes.
     pub buffer: B,
     exact: bool,
+    fixed: Option<u16>,
 }
 
 impl<B: StableBytes> Write<B> {
     /// Writes the whole buffer.
     pub fn exact(file: File, offset: u64, buffer: B) -> Write<B> {
-        Write { file, offset, buffer, exact: true }
+        Write { file, offset, buffer, exact: true, fixed: None }
     }
 
     /// Writes at most the buffer's length: what one system call takes.
     pub fn some(file: File, offset: u64, buffer: B) -> Write<B> {
-        Write { file, offset, buffer, exact: false }
+        Write { file, offset, buffer, exact: false, fixed: None }
     }
 }
 
@@ -210,6 +215,8 @@ impl<B: StableBytes> Kind for Write<B> {
     const CLASS: Class = Class::Kernel(Lane::Other);
 
     fn validate(&mut self, home: Home) -> Result<()> {
+        self.buffer.access().check(Access::READ, Self::OPERATION)?;
+        self.fixed = self.buffer.registration(home.proactor).map(|fixed| fixed.index);
         check_range(Self::OPERATION, self.offset, self.buffer.len())?;
         let piece = (self.buffer.as_ptr() as usize, self.buffer.len());
         self.file.check_direct(Self::OPERATION, self.offset, std::iter::once(piece))?;
@@ -233,6 +240,7 @@ impl<B: StableBytes> Kind for Write<B> {
             offset: self.offset + progress as u64,
             buffer: self.buffer.as_ptr().wrapping_add(progress),
             length: (self.buffer.len() - progress).min(TRANSFER_MAX),
+            fixed: self.fixed,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Several buffers as one message: what the kernel gathers from, and scatters to.
 
 use crate::backend::{IoSlice, RawMessage, SLICES_MAX};
-use crate::memory::{StableBytes, StableBytesMut};
+use crate::memory::{Access, StableBytes, StableBytesMut};
 use crate::status::{Code, Operation, Result, Status};
 
 /// One buffer, or a vector of them: what a message is gathered from. Empty ones are allowed.
@@ -17,7 +17,11 @@ pub trait Buffers: private::Each + 'static {}
 pub trait BuffersMut: Buffers + private::EachMut {}
 
 mod private {
+    use crate::memory::Access;
+
     pub trait Each {
+        /// What I/O may do with all of them.
+        fn access(&self) -> Access;
         fn each(&self, f: &mut dyn FnMut(*const u8, usize));
     }
 
@@ -27,6 +31,9 @@ mod private {
 }
 
 impl<B: StableBytes> private::Each for B {
+    fn access(&self) -> Access {
+        StableBytes::access(self)
+    }
     fn each(&self, f: &mut dyn FnMut(*const u8, usize)) {
         f(self.as_ptr(), self.len());
     }
@@ -40,6 +47,9 @@ impl<B: StableBytesMut> private::EachMut for B {
 }
 
 impl<B: StableBytes> private::Each for Vec<B> {
+    fn access(&self) -> Access {
+        self.iter().fold(Access::all(), |access, buffer| access & buffer.access())
+    }
     fn each(&self, f: &mut dyn FnMut(*const u8, usize)) {
         self.iter().for_each(|buffer| f(buffer.as_ptr(), buffer.len()));
     }
@@ -67,6 +77,8 @@ pub(super) struct Message {
     slices: Vec<IoSlice>,
     /// Bytes in all slices.
     length: usize,
+    /// What I/O may do with all buffers.
+    access: Access,
     /// The first slice that is shown, how many bytes lie before it, and how many of its own are left out.
     at: usize,
     before: usize,
@@ -101,6 +113,7 @@ impl Message {
     /// For the buffers that are to be sent.
     pub(super) fn gather<B: Buffers>(&mut self, buffers: &B) {
         self.begin();
+        self.access = private::Each::access(buffers);
         // Only ever read: see `RawMessage::slices`.
         buffers.each(&mut |base, length| self.push(base.cast_mut(), length));
     }
@@ -108,6 +121,7 @@ impl Message {
     /// For the buffers that are to be filled.
     pub(super) fn scatter<B: BuffersMut>(&mut self, buffers: &mut B) {
         self.begin();
+        self.access = private::Each::access(buffers);
         buffers.each_mut(&mut |base, length| self.push(base, length));
     }
 
@@ -126,6 +140,11 @@ impl Message {
     /// Bytes in all buffers.
     pub(super) fn length(&self) -> usize {
         self.length
+    }
+
+    /// Refuses memory that I/O may not read, or may not write.
+    pub(super) fn check_access(&self, wanted: Access, operation: Operation) -> Result<()> {
+        self.access.check(wanted, operation)
     }
 
     /// Refuses more buffers than one message can have.

@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 use std::fmt;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::Location;
 use std::ptr::{self, NonNull};
 
@@ -175,6 +175,14 @@ impl<K: Kind, S: Complete<K>> Op<K, S> {
         Box::new(Op { header: Header::new(&Table::<K, S>::OWNED), kind, state })
     }
 
+    /// [`Op::new`] in storage that is there already.
+    #[track_caller]
+    pub(super) fn new_in(mut storage: Box<MaybeUninit<Op<K, S>>>, kind: K, state: S) -> Box<Op<K, S>> {
+        storage.write(Op { header: Header::new(&Table::<K, S>::OWNED), kind, state });
+        // SAFETY: just written.
+        unsafe { storage.assume_init() }
+    }
+
     pub(super) fn into_raw(self: Box<Self>) -> NonNull<Header> {
         // SAFETY: `Box::into_raw` never answers null. The header is the first field of a `repr(C)` struct, so its
         // address is the operation's, with the provenance of the whole allocation.
@@ -201,6 +209,17 @@ impl<K: fmt::Debug, S: fmt::Debug> fmt::Debug for Op<K, S> {
 }
 
 impl<K, S> Op<K, S> {
+    /// Drops what the storage holds, and keeps the storage.
+    pub(super) fn vacate(op: Box<Op<K, S>>) -> Box<MaybeUninit<Op<K, S>>> {
+        let raw = Box::into_raw(op);
+        // Made a box again first, so that a state which panics when it is dropped leaks nothing.
+        // SAFETY: the same allocation, whose content may be anything from here on.
+        let mut storage = unsafe { Box::from_raw(raw.cast::<MaybeUninit<Op<K, S>>>()) };
+        // SAFETY: it still holds the operation, which nobody will look at again.
+        unsafe { storage.assume_init_drop() };
+        storage
+    }
+
     #[track_caller]
     pub(super) fn with_table(table: &'static Vtable, kind: K, state: S) -> Op<K, S> {
         Op { header: Header::new(table), kind, state }

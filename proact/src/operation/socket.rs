@@ -2,7 +2,7 @@
 
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use crate::backend::{Descriptor, RawAddress, Request, TRANSFER_MAX};
-use crate::memory::{StableBytes, StableBytesMut};
+use crate::memory::{Access, StableBytes, StableBytesMut};
 use crate::resource::{Address, Home, Lane, Resource, Socket, SocketType};
 use crate::status::{Code, Operation, Result, Status};
 
@@ -140,6 +140,7 @@ impl<B: StableBytesMut> Kind for ReceiveMany<B> {
         if self.buffer.is_empty() {
             return Err(Status::new(Code::InvalidArgument, Self::OPERATION).with_message("an empty buffer"));
         }
+        self.buffer.access().check(Access::WRITE, Self::OPERATION)?;
         self.socket.check_type(SocketType::Stream, Self::OPERATION)?;
         self.socket.resource().check(home, Self::OPERATION)
     }
@@ -255,6 +256,7 @@ impl<B: StableBytesMut> Kind for Receive<B> {
     const CLASS: Class = Class::Kernel(Lane::Receive);
 
     fn validate(&mut self, home: Home) -> Result<()> {
+        self.buffer.access().check(Access::WRITE, Self::OPERATION)?;
         self.socket.check_type(SocketType::Stream, Self::OPERATION)?;
         self.socket.resource().check(home, Self::OPERATION)
     }
@@ -337,6 +339,7 @@ impl<B: StableBytes> Kind for Send<B> {
     const CLASS: Class = Class::Kernel(Lane::Send);
 
     fn validate(&mut self, home: Home) -> Result<()> {
+        self.buffer.access().check(Access::READ, Self::OPERATION)?;
         self.socket.resource().check(home, Self::OPERATION)
     }
 

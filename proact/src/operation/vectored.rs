@@ -3,7 +3,7 @@
 use super::gather::Message;
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use crate::backend::Request;
-use crate::memory::{StableBytes, StableBytesMut};
+use crate::memory::{Access, StableBytes, StableBytesMut};
 use crate::resource::{Home, Lane, Resource, Socket};
 use crate::status::{Operation, Result};
 
@@ -53,6 +53,7 @@ impl<B: StableBytes> Kind for SendVectored<B> {
     fn validate(&mut self, home: Home) -> Result<()> {
         self.socket.check_type(crate::resource::SocketType::Stream, Self::OPERATION)?;
         self.message.gather(&self.buffers);
+        self.message.check_access(Access::READ, Self::OPERATION)?;
         self.socket.resource().check(home, Self::OPERATION)
     }
 
@@ -113,6 +114,7 @@ impl<B: StableBytesMut> Kind for ReceiveVectored<B> {
     fn validate(&mut self, home: Home) -> Result<()> {
         self.socket.check_type(crate::resource::SocketType::Stream, Self::OPERATION)?;
         self.message.scatter(&mut self.buffers);
+        self.message.check_access(Access::WRITE, Self::OPERATION)?;
         self.socket.resource().check(home, Self::OPERATION)
     }
 

@@ -105,8 +105,8 @@ impl Handle {
     /// # fn main() -> proact::status::Result {
     /// let mut proactor = proact::proactor::Builder::new().build()?;
     /// let handle = proactor.handle().clone();
-    /// let (here, there) = (handle.datagram(Domain::Ipv4, &SocketOptions::default())?, handle.datagram(Domain::Ipv4,
-    ///     &SocketOptions::default())?);
+    /// let here = handle.datagram(Domain::Ipv4, &SocketOptions::default())?;
+    /// let there = handle.datagram(Domain::Ipv4, &SocketOptions::default())?;
     /// there.bind(&"127.0.0.1:0".parse()?)?;
     /// let address = there.local_address()?;
     /// let receive = Op::new(ReceiveFrom::new(there, vec![0; 1500]), Arrived);
@@ -150,7 +150,8 @@ impl Handle {
         File::import(self.shared.home, fd)
     }
 
-    /// Makes a stream socket that listens on `address`; port 0 lets the system choose, and [`Socket::local_address`] tells.
+    /// Makes a stream socket that listens on `address`; port 0 lets the system choose, and [`Socket::local_address`]
+    /// tells.
     ///
     /// # Errors
     /// `AlreadyExists` when the address is in use.

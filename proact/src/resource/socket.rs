@@ -73,11 +73,11 @@ pub enum SocketState {
 
 /// A socket: a listener, one end of a connection, or a place for datagrams.
 ///
-/// Made by [`Handle::socket`](crate::proactor::Handle::socket), [`Handle::datagram`](crate::proactor::Handle::datagram),
-/// [`Handle::socket_pair`](crate::proactor::Handle::socket_pair),
-/// [`Handle::listen`](crate::proactor::Handle::listen), an [`Accept`](crate::operation::Accept), or of a descriptor
-/// that is there already by [`Handle::import_socket`](crate::proactor::Handle::import_socket). A clone is another
-/// handle to the same socket.
+/// Made by a [`Handle`](crate::proactor::Handle) ([`socket`](crate::proactor::Handle::socket),
+/// [`datagram`](crate::proactor::Handle::datagram), [`socket_pair`](crate::proactor::Handle::socket_pair),
+/// [`listen`](crate::proactor::Handle::listen), or [`import_socket`](crate::proactor::Handle::import_socket) of a
+/// descriptor that is there already), or by an [`Accept`](crate::operation::Accept). A clone is another handle to the
+/// same socket.
 ///
 /// Sends go out in the order in which they were submitted, and receives are filled in that order: the socket is a FIFO
 /// each way.
@@ -244,7 +244,15 @@ impl Socket {
             Shutdown::Send => std::net::Shutdown::Write,
             Shutdown::Both => std::net::Shutdown::Both,
         };
-        self.with_socket(Operation::SocketShutdown, |socket| socket.shutdown(how))
+        // Linux lets a Unix stream without a peer be shut down, and refuses it of every other socket.
+        let unix = self.domain == Domain::Unix && self.kind == SocketType::Stream;
+        let must_have_peer = unix && self.integer_option(libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0;
+        self.with_socket(Operation::SocketShutdown, |socket| {
+            if must_have_peer {
+                socket.peer_addr()?;
+            }
+            socket.shutdown(how)
+        })
     }
 
     /// Runs `f` with the socket's descriptor, which cannot be closed meanwhile. Fails with `FailedPrecondition` once

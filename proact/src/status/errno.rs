@@ -9,68 +9,74 @@ pub(super) fn code_of(os_error: i32) -> Code {
     }
     // Two names share a number on some systems (EAGAIN and EWOULDBLOCK), so this is a chain and not a match.
     const TABLE: &[(i32, Code)] = &[
-        (libc::ECANCELED, Code::Cancelled),          // asynchronous cancel; a severed link
-        (libc::EINTR, Code::Cancelled),              // a blocking call cut short by a signal
-        (libc::EINVAL, Code::InvalidArgument),       // arguments that can never work
-        (libc::EBADF, Code::InvalidArgument),        // not a descriptor, or opened for the other direction
-        (libc::EFAULT, Code::InvalidArgument),       // memory that is not there
-        (libc::ENAMETOOLONG, Code::InvalidArgument), // path or component over the system's limit
-        (libc::EDESTADDRREQ, Code::InvalidArgument), // datagram send without a destination
-        (libc::EPROTOTYPE, Code::InvalidArgument),   // wrong protocol for the socket's type
-        (libc::EAFNOSUPPORT, Code::Unavailable),     // IPv6 switched off
-        (libc::EPROTONOSUPPORT, Code::Unavailable),  // protocol not built into the kernel
-        (libc::ETIMEDOUT, Code::DeadlineExceeded),   // TCP gave up
-        (libc::ENOENT, Code::NotFound),              // no such file; no such pending request
-        (libc::ENODEV, Code::NotFound),              // no such device
-        (libc::ENXIO, Code::NotFound),               // device gone
-        (libc::ESRCH, Code::NotFound),               // no such process
-        (libc::ECHILD, Code::NotFound),              // no such child, or its end was taken
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        (libc::ENODATA, Code::NotFound), // no such extended attribute
-        (libc::EEXIST, Code::AlreadyExists),         // name taken
-        (libc::EADDRINUSE, Code::AlreadyExists),     // port or path bound by another
-        (libc::EPERM, Code::PermissionDenied),       // policy: seccomp, capability, sticky bit
-        (libc::EACCES, Code::PermissionDenied),      // file mode
-        (libc::EROFS, Code::PermissionDenied),       // read-only file system
-        (libc::ENOMEM, Code::ResourceExhausted),     // memory, or locked-memory limit
-        (libc::EMFILE, Code::ResourceExhausted),     // this process's descriptors
-        (libc::ENFILE, Code::ResourceExhausted),     // the system's descriptors
-        (libc::ENOSPC, Code::ResourceExhausted),     // disk full
-        (libc::EDQUOT, Code::ResourceExhausted),     // quota
-        (libc::ENOBUFS, Code::ResourceExhausted),    // network buffers; an empty buffer ring
-        (libc::EFBIG, Code::OutOfRange),             // file-size limit
-        (libc::EOVERFLOW, Code::OutOfRange),         // offset that the type cannot hold
-        (libc::ERANGE, Code::OutOfRange),            // result too large
-        (libc::ESPIPE, Code::FailedPrecondition),    // position on something without one
-        (libc::EISDIR, Code::FailedPrecondition),    // a directory where a file is needed
-        (libc::ENOTDIR, Code::FailedPrecondition),   // a file where a directory is needed
-        (libc::ENOTEMPTY, Code::FailedPrecondition), // directory still has entries
-        (libc::ELOOP, Code::FailedPrecondition),     // too many symbolic links, or one that must not be followed
-        (libc::EXDEV, Code::FailedPrecondition),     // rename across file systems
-        (libc::EBUSY, Code::FailedPrecondition),     // in use
-        (libc::ETXTBSY, Code::FailedPrecondition),   // program is running
-        (libc::ENOTCONN, Code::FailedPrecondition),  // socket not connected yet
-        (libc::EISCONN, Code::FailedPrecondition),   // socket connected already
-        (libc::EALREADY, Code::FailedPrecondition),  // connect in progress; cancel under way
-        (libc::ENOTSOCK, Code::FailedPrecondition),  // not a socket
-        (libc::EDEADLK, Code::Aborted),              // lock order
-        (libc::EAGAIN, Code::Unavailable),           // would block
-        (libc::EWOULDBLOCK, Code::Unavailable),      // would block
-        (libc::ECONNREFUSED, Code::Unavailable),     // nobody listens
-        (libc::ECONNRESET, Code::Unavailable),       // peer reset
-        (libc::ECONNABORTED, Code::Unavailable),     // connection gone before accept
-        (libc::EPIPE, Code::Unavailable),            // peer closed
-        (libc::EHOSTUNREACH, Code::Unavailable),     // no route
-        (libc::EHOSTDOWN, Code::Unavailable),        // host does not answer
-        (libc::ENETUNREACH, Code::Unavailable),      // no route
-        (libc::ENETDOWN, Code::Unavailable),         // interface down
-        (libc::ENETRESET, Code::Unavailable),        // keep-alive gave up
-        (libc::EADDRNOTAVAIL, Code::Unavailable),    // no such local address; no ephemeral port left
-        (libc::EOPNOTSUPP, Code::Unavailable),       // this file system or protocol cannot
-        (libc::ENOSYS, Code::Unavailable),           // this kernel cannot, or seccomp says so
-        (libc::EIO, Code::DataLoss),                 // the device failed
-        (libc::EILSEQ, Code::DataLoss),              // malformed bytes
+        (libc::ECANCELED, Code::Cancelled),            // asynchronous cancel; a severed link
+        (libc::EINTR, Code::Cancelled),                // a blocking call cut short by a signal
+        (libc::EINVAL, Code::InvalidArgument),         // arguments that can never work
+        (libc::EBADF, Code::InvalidArgument),          // not a descriptor, or opened for the other direction
+        (libc::EFAULT, Code::InvalidArgument),         // memory that is not there
+        (libc::ENAMETOOLONG, Code::InvalidArgument),   // path or component over the system's limit
+        (libc::EDESTADDRREQ, Code::InvalidArgument),   // datagram send without a destination
+        (libc::EMSGSIZE, Code::InvalidArgument),       // longer than any datagram; too many slices
+        (libc::EPROTOTYPE, Code::InvalidArgument),     // wrong protocol for the socket's type
+        (libc::EAFNOSUPPORT, Code::Unavailable),       // IPv6 switched off
+        (libc::ENOPROTOOPT, Code::Unavailable),        // an option that the socket does not have
+        (libc::EPROTONOSUPPORT, Code::Unavailable),    // protocol not built into the kernel
+        (libc::ETIMEDOUT, Code::DeadlineExceeded),     // TCP gave up
+        (libc::ENOENT, Code::NotFound),                // no such file; no such pending request
+        (libc::ENODEV, Code::NotFound),                // no such device
+        (libc::ENXIO, Code::NotFound),                 // device gone
+        (libc::ESRCH, Code::NotFound),                 // no such process
+        (libc::ECHILD, Code::NotFound),                // no such child, or its end was taken
+        (libc::EEXIST, Code::AlreadyExists),           // name taken
+        (libc::EADDRINUSE, Code::AlreadyExists),       // port or path bound by another
+        (libc::EPERM, Code::PermissionDenied),         // policy: seccomp, capability, sticky bit
+        (libc::EACCES, Code::PermissionDenied),        // file mode
+        (libc::EROFS, Code::PermissionDenied),         // read-only file system
+        (libc::ENOMEM, Code::ResourceExhausted),       // memory, or locked-memory limit
+        (libc::EMFILE, Code::ResourceExhausted),       // this process's descriptors
+        (libc::ENFILE, Code::ResourceExhausted),       // the system's descriptors
+        (libc::ENOSPC, Code::ResourceExhausted),       // disk full
+        (libc::EDQUOT, Code::ResourceExhausted),       // quota
+        (libc::ETOOMANYREFS, Code::ResourceExhausted), // descriptors on their way in messages
+        (libc::ENOBUFS, Code::ResourceExhausted),      // network buffers; an empty buffer ring
+        (libc::EFBIG, Code::OutOfRange),               // file-size limit
+        (libc::EOVERFLOW, Code::OutOfRange),           // offset that the type cannot hold
+        (libc::ERANGE, Code::OutOfRange),              // result too large
+        (libc::ESPIPE, Code::FailedPrecondition),      // position on something without one
+        (libc::EISDIR, Code::FailedPrecondition),      // a directory where a file is needed
+        (libc::ENOTDIR, Code::FailedPrecondition),     // a file where a directory is needed
+        (libc::ENOTEMPTY, Code::FailedPrecondition),   // directory still has entries
+        (libc::ELOOP, Code::FailedPrecondition),       // too many symbolic links, or one that must not be followed
+        (libc::EXDEV, Code::FailedPrecondition),       // rename across file systems
+        (libc::EBUSY, Code::FailedPrecondition),       // in use
+        (libc::ETXTBSY, Code::FailedPrecondition),     // program is running
+        (libc::ENOTCONN, Code::FailedPrecondition),    // socket not connected yet
+        (libc::EISCONN, Code::FailedPrecondition),     // socket connected already
+        (libc::EALREADY, Code::FailedPrecondition),    // connect in progress; cancel under way
+        (libc::ENOTSOCK, Code::FailedPrecondition),    // not a socket
+        (libc::EDEADLK, Code::Aborted),                // lock order
+        (libc::EAGAIN, Code::Unavailable),             // would block
+        (libc::EWOULDBLOCK, Code::Unavailable),        // would block
+        (libc::ECONNREFUSED, Code::Unavailable),       // nobody listens
+        (libc::ECONNRESET, Code::Unavailable),         // peer reset
+        (libc::ECONNABORTED, Code::Unavailable),       // connection gone before accept
+        (libc::EPIPE, Code::Unavailable),              // peer closed
+        (libc::EHOSTUNREACH, Code::Unavailable),       // no route
+        (libc::EHOSTDOWN, Code::Unavailable),          // host does not answer
+        (libc::ENETUNREACH, Code::Unavailable),        // no route
+        (libc::ENETDOWN, Code::Unavailable),           // interface down
+        (libc::ENETRESET, Code::Unavailable),          // keep-alive gave up
+        (libc::EADDRNOTAVAIL, Code::Unavailable),      // no such local address; no ephemeral port left
+        (libc::EOPNOTSUPP, Code::Unavailable),         // this file system or protocol cannot
+        (libc::ENOSYS, Code::Unavailable),             // this kernel cannot, or seccomp says so
+        (libc::EIO, Code::DataLoss),                   // the device failed
+        (libc::EILSEQ, Code::DataLoss),                // malformed bytes
     ];
+    // Not everywhere: no such extended attribute.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if os_error == libc::ENODATA {
+        return Code::NotFound;
+    }
     for (number, code) in TABLE {
         if *number == os_error {
             return *code;

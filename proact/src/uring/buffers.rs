@@ -15,6 +15,9 @@ type Tail = core::sync::atomic::AtomicU16;
 
 const TAIL_OFFSET: u32 = 14;
 
+/// `IOU_PBUF_RING_INC`, a bit of the registration's flags.
+const IOU_PBUF_RING_INC: u16 = raw::io_uring_register_pbuf_ring_flags::IOU_PBUF_RING_INC as u16;
+
 // The kernel reads these by offset.
 const _: () = {
     assert!(size_of::<raw::io_uring_buf>() == 16);
@@ -38,7 +41,8 @@ impl BufferRing {
     pub(crate) const MOST: u32 = 1 << 15;
 
     /// Registers an empty ring of `count` entries, a power of two up to [`BufferRing::MOST`], as group `group`.
-    pub(crate) fn register(ring: &Ring, group: u16, count: u32) -> Result<BufferRing, i32> {
+    /// `incremental`: the kernel fills a buffer in parts, and says of each whether it keeps the rest (Linux 6.12).
+    pub(crate) fn register(ring: &Ring, group: u16, count: u32, incremental: bool) -> Result<BufferRing, i32> {
         debug_assert!(count.is_power_of_two() && count <= BufferRing::MOST);
         let memory = Mapping::anonymous(count as usize * size_of::<raw::io_uring_buf>())?;
         // SAFETY: plain integers, for which zero means nothing.
@@ -46,6 +50,7 @@ impl BufferRing {
         register.ring_addr = memory.at::<u8>(0, 1).as_ptr() as u64;
         register.ring_entries = count;
         register.bgid = group;
+        register.flags = if incremental { IOU_PBUF_RING_INC } else { 0 };
         // SAFETY: one structure, as this opcode reads; the memory it names is unmapped only after the kernel has
         // forgotten it.
         unsafe { sys::register(ring.raw_fd(), Register::IORING_REGISTER_PBUF_RING, (&raw mut register).cast(), 1) }?;

@@ -90,6 +90,12 @@ impl Entry {
         self.0.__bindgen_anon_4.buf_group = group;
     }
 
+    /// Names the registered buffer that the memory lies in.
+    #[inline]
+    pub(crate) fn set_buffer(&mut self, index: u16) {
+        self.0.__bindgen_anon_4.buf_index = index;
+    }
+
     /// What the completion will carry.
     #[inline]
     pub(crate) fn set_user_data(&mut self, user_data: u64) {

@@ -54,6 +54,7 @@ pub(crate) struct Ring {
     accepted: u64,
     no_array: bool,
     reports_copies: bool,
+    fills_buffers_in_parts: bool,
     registered: Option<u32>,
     // Unmapped before the descriptor is closed.
     _queues: Mapping,
@@ -107,6 +108,7 @@ impl Ring {
             accepted: 0,
             no_array,
             reports_copies: params.features & raw::IORING_FEAT_REG_REG_RING != 0,
+            fills_buffers_in_parts: params.features & raw::IORING_FEAT_MIN_TIMEOUT != 0,
             registered,
             _queues: queues,
             _entries: entries,
@@ -294,6 +296,11 @@ impl Ring {
     /// Whether sends without a copy report what the kernel did (Linux 6.2, told by a feature of 6.3).
     pub(crate) fn reports_copies(&self) -> bool {
         self.reports_copies
+    }
+
+    /// Whether it knows incremental buffers (Linux 6.12, told by a feature of the same version).
+    pub(crate) fn fills_buffers_in_parts(&self) -> bool {
+        self.fills_buffers_in_parts
     }
 
     /// Rewrites the rest of a chain that the kernel took only the beginning of.

@@ -81,11 +81,26 @@ impl RawMessage {
         }
     }
 
+    /// Writes a header that names rooms for an address and control messages, and no buffer, and says where it is: for
+    /// a receive that lays all of these out in a buffer which the kernel chooses.
+    pub(crate) fn rooms(&mut self, address: usize, control: usize) -> *const std::ffi::c_void {
+        // SAFETY: a header is integers and pointers, which may all be zero; it fits in the room (see `header`).
+        unsafe {
+            let mut header: libc::msghdr = std::mem::zeroed();
+            header.msg_namelen = address as libc::socklen_t;
+            header.msg_controllen = control as _;
+            let place = (&raw mut self.room).cast::<libc::msghdr>();
+            place.write(header);
+            place.cast_const().cast()
+        }
+    }
+
     /// Takes over what the kernel has written into the header of a message that was received.
     ///
     /// # Safety
     ///
     /// As for [`RawMessage::header`], which has made the header; the kernel uses it no more.
+    #[allow(clippy::unnecessary_cast)] // the length's type differs from one system to the next
     pub(crate) unsafe fn received(message: *mut RawMessage) {
         // SAFETY: the caller's promise.
         unsafe {

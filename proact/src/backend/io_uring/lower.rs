@@ -22,6 +22,8 @@ pub(super) struct Targets {
     pub(super) multishot: bool,
     /// Whether sends that ask for it leave without a copy.
     pub(super) zero_copy: bool,
+    /// Where in the table of registered buffers the memory of a read or write is.
+    pub(super) fixed: Option<u16>,
 }
 
 /// A length as the kernel takes it.
@@ -83,6 +85,11 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
                 entry.set_priority(IORING_RECV_MULTISHOT);
             }
         }
+        Request::ReceiveMessagePooled { socket, message, .. } => {
+            entry.set(Op::IORING_OP_RECVMSG, socket.fd(), 0, message as u64, 1, 0);
+            entry.select_buffer(targets.group);
+            entry.set_priority(IORING_RECV_MULTISHOT);
+        }
         Request::Send { socket, buffer, length, exact, more, zero_copy } => {
             let mut flags = libc::MSG_NOSIGNAL;
             flags |= if exact { libc::MSG_WAITALL } else { 0 };
@@ -94,11 +101,15 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
                 entry.set(Op::IORING_OP_SEND, socket.fd(), 0, buffer as u64, clamp(length), flags as u32);
             }
         }
-        Request::Read { file, offset, buffer, length } => {
-            entry.set(Op::IORING_OP_READ, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+        Request::Read { file, offset, buffer, length, .. } => {
+            let op = if targets.fixed.is_some() { Op::IORING_OP_READ_FIXED } else { Op::IORING_OP_READ };
+            entry.set(op, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+            entry.set_buffer(targets.fixed.unwrap_or(0));
         }
-        Request::Write { file, offset, buffer, length } => {
-            entry.set(Op::IORING_OP_WRITE, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+        Request::Write { file, offset, buffer, length, .. } => {
+            let op = if targets.fixed.is_some() { Op::IORING_OP_WRITE_FIXED } else { Op::IORING_OP_WRITE };
+            entry.set(op, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+            entry.set_buffer(targets.fixed.unwrap_or(0));
         }
         Request::SendMessage { socket, message, exact, more } => {
             let mut flags = libc::MSG_NOSIGNAL;
@@ -168,6 +179,29 @@ unsafe fn lower_file(entry: &mut Entry, request: &Request, targets: Targets) {
     }
 }
 
+/// Whether the kernel keeps what is linked to `request` from starting when that fails.
+///
+/// It does so only where an operation marks its request as failed. Those on names and those that change or sync a file
+/// without moving bytes do not (`renameat`, `unlinkat`, `mkdirat`, `fsync`, `fallocate`, `ftruncate`; up to Linux 6.18
+/// at least): behind a failed sync the rename that was to wait for it would go ahead. So whatever is not known to sever
+/// its link is never linked to a follower.
+pub(super) fn severs(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Nop
+            | Request::EventWait { .. }
+            | Request::Accept { .. }
+            | Request::Connect { .. }
+            | Request::Receive { .. }
+            | Request::Send { .. }
+            | Request::SendMessage { .. }
+            | Request::ReceiveMessage { .. }
+            | Request::Open { .. }
+            | Request::Read { .. }
+            | Request::Write { .. }
+    )
+}
+
 /// What to do about a request that failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Again {
@@ -194,11 +228,12 @@ pub(super) fn again(request: &Request, errno: i32) -> Again {
         (libc::EAGAIN, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Read { .. }) => {
             Again::WhenReady(libc::POLLIN)
         }
-        (libc::EAGAIN, R::ReceivePooled { .. }) => Again::WhenReady(libc::POLLIN),
-        (libc::EINTR, R::ReceivePooled { .. }) => Again::Now,
-        (libc::EAGAIN, R::ReceiveMessage { .. }) => Again::WhenReady(libc::POLLIN),
+        (libc::EAGAIN, R::ReceivePooled { .. } | R::ReceiveMessagePooled { .. } | R::ReceiveMessage { .. }) => {
+            Again::WhenReady(libc::POLLIN)
+        }
+        (libc::EINTR, R::ReceivePooled { .. } | R::ReceiveMessagePooled { .. }) => Again::Now,
+        (libc::EINTR, R::ReceiveMessage { .. } | R::SendMessage { .. }) => Again::Now,
         (libc::EAGAIN, R::Send { .. } | R::SendMessage { .. } | R::Write { .. }) => Again::WhenReady(libc::POLLOUT),
-        (libc::EINTR, R::SendMessage { .. } | R::ReceiveMessage { .. }) => Again::Now,
         (libc::EINTR, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Send { .. }) => Again::Now,
         (libc::EINTR, R::Open { .. } | R::Read { .. } | R::Write { .. } | R::Sync { .. }) => Again::Now,
         (libc::EINTR, R::StatFile { .. } | R::StatPath { .. } | R::Truncate { .. } | R::Allocate { .. }) => Again::Now,
@@ -213,7 +248,7 @@ pub(super) fn awaited(request: &Request) -> i32 {
         Request::Accept { listener, .. } => listener.fd(),
         Request::Connect { socket, .. } => socket.fd(),
         Request::Receive { socket, .. } | Request::Send { socket, .. } => socket.fd(),
-        Request::ReceivePooled { socket, .. } => socket.fd(),
+        Request::ReceivePooled { socket, .. } | Request::ReceiveMessagePooled { socket, .. } => socket.fd(),
         Request::ReceiveMessage { socket, .. } | Request::SendMessage { socket, .. } => socket.fd(),
         Request::Read { file, .. } | Request::Write { file, .. } => file.fd(),
         Request::Wait(ref request) => awaited_stream(request),

@@ -5,6 +5,7 @@
 //! told by the token's role and settled in the [table].
 
 mod files;
+mod fixed;
 mod lower;
 mod pools;
 mod report;
@@ -30,7 +31,8 @@ use crate::status::{Code, Operation, Result, Status};
 use crate::time::{Clock, Time};
 use crate::uring::{self, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, Op, Ring, RingOptions};
 
-use lower::{Targets, lower};
+use fixed::FixedBuffers;
+use lower::{Targets, lower, severs};
 pub(crate) use report::report;
 use table::{ROLE_CANCEL, ROLE_SEVERED, Standing, Table, WAKE};
 use waker::EventWaker;
@@ -43,11 +45,15 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 /// How long it waits before it asks once more.
 const DRAIN_PAUSE: Duration = Duration::from_millis(10);
 
+/// How often a queue is handed over that the kernel takes only parts of, for lack of memory.
+const FLUSHES_MAX: u32 = 100;
+
 /// The io_uring backend.
 pub(crate) struct IoUring {
     ring: Ring,
     table: Table,
     workers: Workers,
+    buffers: FixedBuffers,
     futexes: Futexes,
     waker: Arc<EventWaker>,
     capabilities: Capabilities,
@@ -74,6 +80,7 @@ impl IoUring {
             ring,
             table: Table::new(),
             workers: Workers::new(config, waker.clone()),
+            buffers: FixedBuffers::default(),
             futexes: Futexes::new(config, waker.clone()),
             waker,
             capabilities,
@@ -97,6 +104,7 @@ impl IoUring {
             | Request::Connect { .. }
             | Request::Receive { .. }
             | Request::ReceivePooled { .. }
+            | Request::ReceiveMessagePooled { .. }
             | Request::Send { .. }
             | Request::SendMessage { .. }
             | Request::ReceiveMessage { .. }
@@ -104,6 +112,8 @@ impl IoUring {
             Request::Truncate { .. } => {
                 !self.capabilities.contains(Capabilities::KERNEL_TRUNCATE | Capabilities::KERNEL_FILES)
             }
+            // Registering is for this thread, but out of the way of what is hot.
+            Request::RegisterBuffer { .. } | Request::UnregisterBuffer { .. } => true,
             Request::SetAttributes { .. } | Request::ListDirectory { .. } => true,
             Request::Open { .. }
             | Request::Read { .. }
@@ -125,12 +135,45 @@ impl IoUring {
         }
     }
 
+    /// Registers memory or gives it up, here and now; the next poll tells.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Backend::start`].
+    #[cold]
+    unsafe fn register(&mut self, token: Token, request: &Request) {
+        let result = match *request {
+            Request::RegisterBuffer { owner, proactor, start, length } => {
+                let pin = self.capabilities.contains(Capabilities::REGISTERED_BUFFERS);
+                // SAFETY: a request's pointers are valid until its completion, and the owner keeps the memory.
+                unsafe { self.buffers.register(&self.ring, pin, &*owner, proactor, (start, length)) }
+            }
+            Request::UnregisterBuffer { start } => match self.flush() {
+                Ok(()) => self.buffers.unregister(&self.ring, start),
+                Err(status) => -status.os_error().unwrap_or(libc::EIO),
+            },
+            _ => unreachable!("{request:?} registers nothing"),
+        };
+        self.table.know(token, result);
+    }
+
+    /// Hands over all that is in the ring: what the kernel has taken keeps the registered memory that it names.
+    fn flush(&mut self) -> Result<()> {
+        for _ in 0..FLUSHES_MAX {
+            if self.ring.pending() == 0 {
+                return Ok(());
+            }
+            self.enter(0, None)?;
+        }
+        Err(Status::from_os_error(Operation::BufferUnregister, libc::EBUSY))
+    }
+
     /// What every request is lowered with; few add to it.
     #[inline]
     fn targets(&self) -> Targets {
         let multishot = self.capabilities.contains(Capabilities::KERNEL_MULTISHOT);
         let zero_copy = self.capabilities.contains(Capabilities::ZERO_COPY_SEND);
-        Targets { sink: self.sink, stat: None, group: 0, multishot, zero_copy }
+        Targets { sink: self.sink, stat: None, group: 0, multishot, zero_copy, fixed: None }
     }
 
     /// Puts `request` into the next ring entry, if there is one.
@@ -140,11 +183,13 @@ impl IoUring {
     /// As for [`Backend::start`], for requests that do not need a worker.
     #[inline]
     unsafe fn push(&mut self, token: Token, request: &Request, linked: bool) -> bool {
-        if let Request::ReceivePooled { socket, .. } = request {
+        if let Request::ReceivePooled { socket, .. } | Request::ReceiveMessagePooled { socket, .. } = request {
             // SAFETY: the caller's promise, passed on.
             return unsafe { self.push_pooled(token, request, socket.fd()) };
         }
-        let targets = self.targets();
+        // A step of a chain finds its place when the kernel comes to it, which may be after the memory was given up.
+        let fixed = if linked { None } else { self.buffers.place_of(request) };
+        let targets = Targets { fixed, ..self.targets() };
         let Some(entry) = self.ring.free() else { return false };
         let (user_data, stat) = self.table.admit(token, request, linked);
         // SAFETY: the caller answers for the request's pointers; the table keeps `stat` until the completion.
@@ -171,8 +216,13 @@ impl IoUring {
         if self.ring.room() == 0 {
             return false;
         }
-        let rings = self.capabilities.contains(Capabilities::BUFFER_RINGS);
-        let group = self.table.admit_pooled(token, request, rings.then_some(&self.ring));
+        let mut rings = self.capabilities.contains(Capabilities::BUFFER_RINGS);
+        if let Request::ReceiveMessagePooled { .. } = request {
+            // Only its multishot form puts the sender into the buffer.
+            rings &= targets.multishot;
+        }
+        let incremental = self.capabilities.contains(Capabilities::INCREMENTAL_BUFFERS);
+        let group = self.table.admit_pooled(token, request, rings.then_some(&self.ring), incremental);
         let Some(entry) = self.ring.free() else { return false };
         match group {
             // SAFETY: the caller answers for the request's pointers.
@@ -191,11 +241,12 @@ impl IoUring {
         while self.table.has_retries() {
             let Some(entry) = self.ring.free() else { return };
             let Some(retry) = self.table.next_retry() else { return };
+            let fixed = self.buffers.place_of(&retry.request);
             match retry.events {
                 Some(events) => entry.set_poll(retry.descriptor, events),
                 // SAFETY: the request has not completed, so its pointers are still the backend's.
                 None => unsafe {
-                    lower(entry, &retry.request, Targets { stat: retry.stat, group: retry.group, ..targets })
+                    lower(entry, &retry.request, Targets { stat: retry.stat, group: retry.group, fixed, ..targets })
                 },
             }
             entry.set_user_data(retry.user_data);
@@ -344,6 +395,11 @@ unsafe impl Backend for IoUring {
     #[inline]
     unsafe fn start(&mut self, token: Token, request: &Request) -> Start {
         if self.needs_worker(request) {
+            if let Request::RegisterBuffer { .. } | Request::UnregisterBuffer { .. } = request {
+                // SAFETY: the caller's promise, passed on.
+                unsafe { self.register(token, request) };
+                return Start::Accepted;
+            }
             self.table.delegate(token, request);
             if let Request::Wait(request) = request {
                 // SAFETY: the caller's promise, passed on.
@@ -366,6 +422,8 @@ unsafe impl Backend for IoUring {
             || steps.is_empty()
             || steps.len() > self.ring.room() as usize
             || !steps.iter().all(|(_, request)| self.links(request))
+            // The last has nothing behind it that its failure would have to keep from starting.
+            || !steps[..steps.len() - 1].iter().all(|(_, request)| severs(request))
         {
             return false;
         }
@@ -387,6 +445,7 @@ unsafe impl Backend for IoUring {
                 | Request::StatPath { .. }
                 | Request::Close { .. }
                 | Request::ReceivePooled { .. }
+                | Request::ReceiveMessagePooled { .. }
                 | Request::Wait(_)
                 | Request::File(FileRequest::SpliceFile { .. })
         );

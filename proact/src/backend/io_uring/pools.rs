@@ -35,12 +35,13 @@ pub(super) struct Pools {
 }
 
 impl Pools {
-    /// The group to take from for `source`, with one user more and as many buffers as there are to be had. The error is
-    /// the kernel's error number.
-    pub(super) fn join(&mut self, ring: &Ring, source: &Arc<dyn BufferSource>) -> Result<u16, i32> {
+    /// The group to take from for `source`, with one user more and as many buffers as there are to be had.
+    /// `incremental`: the kernel can fill buffers in parts, which it does where the source says so. The error is the
+    /// kernel's error number.
+    pub(super) fn join(&mut self, ring: &Ring, source: &Arc<dyn BufferSource>, incremental: bool) -> Result<u16, i32> {
         let group = match self.by_source.get(&source.id()) {
             Some(&group) => group,
-            None => self.lend(ring, source)?,
+            None => self.lend(ring, source, incremental && source.incremental())?,
         };
         if let Some(Some(lent)) = self.lent.get_mut(usize::from(group)) {
             lent.users += 1;
@@ -49,7 +50,7 @@ impl Pools {
         Ok(group)
     }
 
-    fn lend(&mut self, ring: &Ring, source: &Arc<dyn BufferSource>) -> Result<u16, i32> {
+    fn lend(&mut self, ring: &Ring, source: &Arc<dyn BufferSource>, incremental: bool) -> Result<u16, i32> {
         let group = match self.lent.iter().position(Option::is_none) {
             Some(group) => group,
             None => {
@@ -60,7 +61,7 @@ impl Pools {
         // The last number means "no group" to some of the kernel's interfaces.
         let group = u16::try_from(group).ok().filter(|&group| group < u16::MAX).ok_or(libc::ENOSPC)?;
         let count = (source.count() / 2).clamp(1, FILL);
-        let kernel = BufferRing::register(ring, group, count.next_power_of_two())?;
+        let kernel = BufferRing::register(ring, group, count.next_power_of_two(), incremental)?;
         self.lent[usize::from(group)] = Some(Lent {
             source: source.clone(),
             ring: kernel,
@@ -81,8 +82,12 @@ impl Pools {
     }
 
     /// The kernel has filled the buffer that it knows as `id`.
-    pub(super) fn taken(&mut self, group: u16, id: u16) -> Option<RawBuffer> {
+    /// `more`: it keeps the rest of it.
+    pub(super) fn taken(&mut self, group: u16, id: u16, more: bool) -> Option<RawBuffer> {
         let lent = self.lent.get_mut(usize::from(group))?.as_mut()?;
+        if more {
+            return *lent.buffers.get(usize::from(id))?;
+        }
         let buffer = lent.buffers.get_mut(usize::from(id))?.take()?;
         lent.free.push(id);
         Some(buffer)

@@ -15,7 +15,7 @@ struct Line {
     lack: &'static str,
 }
 
-const LINES: [Line; 11] = [
+const LINES: [Line; 13] = [
     Line {
         capability: Capabilities::KERNEL_CHAINS,
         name: "kernel chains",
@@ -87,6 +87,20 @@ const LINES: [Line; 11] = [
         lack: "registration is filtered",
     },
     Line {
+        capability: Capabilities::INCREMENTAL_BUFFERS,
+        name: "incremental buffers",
+        since: "6.12",
+        gain: "one large buffer of a pool takes one small receive after another",
+        lack: "kernel older than 6.12; each receive takes a buffer of its own",
+    },
+    Line {
+        capability: Capabilities::REGISTERED_BUFFERS,
+        name: "registered buffers",
+        since: "5.19",
+        gain: "files are read into and written from pinned memory, whose pages need no looking up",
+        lack: "the operations are filtered; memory that is registered is used as any other",
+    },
+    Line {
         capability: Capabilities::KERNEL_FUTEX,
         name: "kernel futex",
         since: "6.7",
@@ -126,6 +140,8 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
     let mut found = Capabilities::KERNEL_CHAINS | Capabilities::KERNEL_WAIT_CHAINS | Capabilities::NANOSECOND_WAITS;
     if let Ok(probe) = ring.probe() {
         found.set(Capabilities::KERNEL_FILES, has_files(&probe));
+        let fixed = [Op::IORING_OP_READ_FIXED, Op::IORING_OP_WRITE_FIXED].into_iter().all(|op| probe.has(op));
+        found.set(Capabilities::REGISTERED_BUFFERS, fixed);
         let futex = probe.has(Op::IORING_OP_FUTEX_WAIT) && probe.has(Op::IORING_OP_FUTEX_WAKE);
         found.set(Capabilities::KERNEL_FUTEX, futex);
         found.set(Capabilities::KERNEL_TRUNCATE, probe.has(Op::IORING_OP_FTRUNCATE));
@@ -133,6 +149,7 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
     }
     // Known by what the ring itself needs: 6.1 has both.
     found |= Capabilities::KERNEL_MULTISHOT | Capabilities::BUFFER_RINGS;
+    found.set(Capabilities::INCREMENTAL_BUFFERS, ring.fills_buffers_in_parts());
     found.set(Capabilities::REGISTERED_RING, ring.is_registered());
     found.set(Capabilities::NO_SUBMISSION_ARRAY, ring.is_without_array());
     found

@@ -6,15 +6,17 @@
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 
+use rustix::io::Errno;
+
 use super::lower::{Again, again, awaited};
 use super::pools::Pools;
 use super::stat::{StatPool, Statx, metadata_of};
 use crate::backend::{
-    Completion, FileRequest, RawAddress, RawBuffer, RawMessage, Request, Token, WaitRequest, flags, role,
+    Completion, FileRequest, RawAddress, RawBuffer, RawMessage, Request, Token, WaitRequest, flags, pooled, role,
 };
 use crate::uring::{
-    IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, IORING_NOTIF_USAGE_ZC_COPIED,
-    Ring,
+    IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUF_MORE, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF,
+    IORING_NOTIF_USAGE_ZC_COPIED, Ring,
 };
 
 /// The read of the wake descriptor.
@@ -27,7 +29,7 @@ const ROLE_READINESS: u8 = role::BACKEND + 2;
 /// A cancel of a request.
 pub(super) const ROLE_CANCEL: u8 = role::BACKEND + 3;
 /// A received message: its header is taken over before its completion goes on.
-const ROLE_MESSAGE: u8 = role::BACKEND + 5;
+const ROLE_MESSAGE: u8 = role::BACKEND + 6;
 /// What is left of a chain's step that was cut off before the kernel took it.
 pub(super) const ROLE_SEVERED: u8 = role::BACKEND + 4;
 
@@ -74,8 +76,6 @@ struct Record {
     events: Option<i16>,
     /// The ring of buffers that a pooled receive takes from.
     group: Option<u16>,
-    /// The buffer of a pooled receive that takes from no ring, while the kernel fills it.
-    buffer: Option<RawBuffer>,
     /// What a send without a copy has come to, until the kernel gives its memory back.
     sent: i32,
 }
@@ -91,7 +91,6 @@ impl Record {
         cancelled: false,
         events: None,
         group: None,
-        buffer: None,
         sent: 0,
     };
 
@@ -116,7 +115,7 @@ impl Record {
         match self.request {
             Request::StatFile { .. } | Request::StatPath { .. } => ROLE_STAT,
             Request::ReceiveMessage { .. } => ROLE_MESSAGE,
-            Request::ReceivePooled { .. } => ROLE_POOLED,
+            Request::ReceivePooled { .. } | Request::ReceiveMessagePooled { .. } => ROLE_POOLED,
             _ => role::OPERATION,
         }
     }
@@ -197,11 +196,19 @@ impl Table {
 
     /// Takes note of a pooled receive. `ring`: where the kernel takes buffers from rings. Answers the ring's group;
     /// without one the request begins with a wait for readiness.
-    pub(super) fn admit_pooled(&mut self, token: Token, request: &Request, ring: Option<&Ring>) -> Option<u16> {
-        let Request::ReceivePooled { source, .. } = *request else { unreachable!("{request:?} is no pooled receive") };
+    pub(super) fn admit_pooled(
+        &mut self,
+        token: Token,
+        request: &Request,
+        ring: Option<&Ring>,
+        incremental: bool,
+    ) -> Option<u16> {
+        let (Request::ReceivePooled { source, .. } | Request::ReceiveMessagePooled { source, .. }) = *request else {
+            unreachable!("{request:?} is no pooled receive")
+        };
         // A kernel that refuses the ring (no memory for it, a filter) does not keep the bytes from being received.
         // SAFETY: a request's pointers are valid until its completion.
-        let group = ring.and_then(|ring| self.pools.join(ring, unsafe { &*source }).ok());
+        let group = ring.and_then(|ring| self.pools.join(ring, unsafe { &*source }, incremental).ok());
         self.in_flight += 1;
         let place = if group.is_some() { Place::Kernel } else { Place::Readiness };
         let record = &mut self.records[token.slot() as usize];
@@ -267,7 +274,10 @@ impl Table {
         if said & IORING_CQE_F_BUFFER == 0 {
             return 0;
         }
-        match self.pools.taken(group, (said >> IORING_CQE_BUFFER_SHIFT) as u16) {
+        let more = said & IORING_CQE_F_BUF_MORE != 0;
+        match self.pools.taken(group, (said >> IORING_CQE_BUFFER_SHIFT) as u16, more) {
+            Some(_) if more && result < 0 => 0,
+            Some(buffer) if more => told(buffer) | flags::BUFFER_MORE,
             Some(buffer) if result >= 0 => told(buffer),
             Some(buffer) => {
                 self.pools.put(group, buffer);
@@ -320,13 +330,7 @@ impl Table {
             Again::Never => return Some(result),
             _ if record.cancelled || record.linked => return Some(-libc::ECANCELED),
             Again::Now => record.events = None,
-            Again::WhenReady(events) => {
-                record.events = Some(events);
-                if let Some(buffer) = record.buffer.take() {
-                    // Not held while nothing comes.
-                    put(&record.request, buffer);
-                }
-            }
+            Again::WhenReady(events) => record.events = Some(events),
         }
         record.place = Place::Waiting;
         self.retries.push_back(token.with_role(role::OPERATION));
@@ -357,16 +361,9 @@ impl Table {
             // SAFETY: the backend's until the completion that is made here, and the kernel's no more.
             unsafe { RawMessage::received(message) };
         }
-        let mut completion = Completion::new(token.with_role(role::OPERATION), result);
+        let completion = Completion::new(token.with_role(role::OPERATION), result);
         if let Some(group) = record.group.take() {
             self.pools.leave(group);
-        }
-        if let Some(buffer) = record.buffer.take() {
-            if result >= 0 {
-                completion.flags = told(buffer);
-            } else {
-                put(&record.request, buffer);
-            }
         }
         completion
     }
@@ -387,24 +384,24 @@ impl Table {
                 self.known.push(completion);
                 continue;
             }
-            let mut request = record.request;
-            if let (Request::ReceivePooled { socket, source, .. }, None, None) = (request, record.group, record.events)
-            {
+            if takes_from_pool(&record.request) && record.group.is_none() && record.events.is_none() {
                 // Readable, and no ring for the kernel to take from.
                 // SAFETY: a request's pointers are valid until its completion.
-                let Some(buffer) = record.buffer.take().or_else(|| unsafe { &*source }.take()) else {
-                    let completion = self.finish(token, -libc::ENOBUFS);
-                    self.known.push(completion);
-                    continue;
-                };
-                record.buffer = Some(buffer);
-                let (buffer, length) = (buffer.pointer, buffer.length as usize);
-                request = Request::Receive { socket, buffer, length, exact: false };
+                match unsafe { pooled::receive(&record.request) } {
+                    Err(Errno::AGAIN) => record.events = Some(libc::POLLIN),
+                    outcome => {
+                        let result = outcome.as_ref().map_or_else(|errno| -errno.raw_os_error(), |(count, _)| *count);
+                        let mut completion = self.finish(token, result);
+                        completion.flags |= outcome.map_or(0, |(_, buffer)| told(buffer));
+                        self.known.push(completion);
+                        continue;
+                    }
+                }
             }
             record.place = if record.events.is_some() { Place::Readiness } else { Place::Kernel };
             return Some(Retry {
                 user_data: record.user_data(),
-                request,
+                request: record.request,
                 stat: record.stat,
                 events: record.events,
                 group: record.group.unwrap_or(0),
@@ -450,9 +447,16 @@ impl Table {
             return;
         }
         let record = &self.records[completion.token.slot() as usize];
-        if let (Some(index), Request::ReceivePooled { source, .. }) = (completion.buffer(), record.request) {
-            // SAFETY: the pointer is valid, as no one was told of a completion; the buffer is the backend's.
-            return unsafe { (*source).put(index) };
+        let source = match record.request {
+            Request::ReceivePooled { source, .. } | Request::ReceiveMessagePooled { source, .. } => Some(source),
+            _ => None,
+        };
+        if let (Some(index), Some(source)) = (completion.buffer(), source) {
+            if completion.flags & flags::BUFFER_MORE == 0 {
+                // SAFETY: the pointer is valid, as no one was told of a completion; the buffer is the backend's.
+                unsafe { (*source).put(index) };
+            }
+            return;
         }
         if let (Request::ReceiveMessage { message, .. }, true) = (record.request, completion.result >= 0) {
             // SAFETY: the message is the backend's still, since nobody was told; what came with it is owned by no one.
@@ -474,13 +478,9 @@ fn told(buffer: RawBuffer) -> u32 {
     flags::BUFFER | buffer.index << flags::BUFFER_SHIFT
 }
 
-/// Gives back a buffer that was taken for `request` and holds nothing.
-fn put(request: &Request, buffer: RawBuffer) {
-    if let Request::ReceivePooled { source, .. } = *request {
-        // SAFETY: a request's pointers are valid until its completion, which has not been told; the buffer was taken
-        // from this source for it, and no completion names it.
-        unsafe { (*source).put(buffer.index) };
-    }
+/// Whether the request's buffer is taken from a pool when there is something to put into it.
+fn takes_from_pool(request: &Request) -> bool {
+    matches!(request, Request::ReceivePooled { .. } | Request::ReceiveMessagePooled { .. })
 }
 
 fn missed(token: Token) -> Completion {

@@ -1,17 +1,15 @@
 //! One try of one request, without blocking.
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::Interest;
 use super::streams::{attempt_wait, side_of_wait};
+use crate::backend::pooled;
 use crate::backend::workers::{borrow, outcome_of, retried};
-use crate::backend::{
-    BufferSource, Completion, Descriptor, RawAddress, RawMessage, Request, TRANSFER_MAX, Token, flags,
-};
+use crate::backend::{Completion, Descriptor, RawAddress, RawMessage, Request, TRANSFER_MAX, Token, flags};
 use crate::fault;
 
 /// The descriptor that a request waits for, and the side of it, when it is one that waits for readiness.
@@ -19,7 +17,10 @@ pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
     match *request {
         Request::EventWait { event } => Some((event, Interest::READABLE)),
         Request::Accept { listener, .. } => Some((listener, Interest::READABLE)),
-        Request::Receive { socket, .. } | Request::ReceivePooled { socket, .. } => Some((socket, Interest::READABLE)),
+        Request::Receive { socket, .. } => Some((socket, Interest::READABLE)),
+        Request::ReceivePooled { socket, .. } | Request::ReceiveMessagePooled { socket, .. } => {
+            Some((socket, Interest::READABLE))
+        }
         Request::ReceiveMessage { socket, .. } => Some((socket, Interest::READABLE)),
         Request::Connect { socket, .. } => Some((socket, Interest::WRITABLE)),
         Request::SendMessage { socket, .. } => Some((socket, Interest::WRITABLE)),
@@ -77,8 +78,13 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
             // SAFETY: the caller's promise; `done + left` does not exceed `length`.
             unsafe { libc::recv(socket.fd(), buffer.add(done).cast(), left, libc::MSG_DONTWAIT) }
         }),
-        // SAFETY: the caller's promise, passed on.
-        Request::ReceivePooled { socket, source, .. } => unsafe { receive_pooled(socket, &*source, progress) },
+        Request::ReceivePooled { .. } | Request::ReceiveMessagePooled { .. } => {
+            // SAFETY: the caller's promise, passed on.
+            unsafe { pooled::receive(request) }.map(|(count, buffer)| {
+                progress.buffer = Some(buffer.index);
+                count
+            })
+        }
         Request::Send { socket, buffer, length, exact, more, .. } => {
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
             transfer(length, exact, progress, |done, left| {
@@ -106,20 +112,6 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
         Err(Errno::AGAIN) => None,
         Err(errno) => Some(-errno.raw_os_error()),
     }
-}
-
-/// Receives into a buffer of `source`, which is taken only for as long as there is something to put into it.
-fn receive_pooled(socket: Descriptor, source: &Arc<dyn BufferSource>, progress: &mut Progress) -> Result<i32, Errno> {
-    let Some(buffer) = source.take() else { return Err(Errno::NOBUFS) };
-    let (pointer, length) = (buffer.pointer.cast(), buffer.length as usize);
-    // SAFETY: the buffer is this call's, and `length` bytes long.
-    let result = retried(|| unsafe { libc::recv(socket.fd(), pointer, length, libc::MSG_DONTWAIT) });
-    match result {
-        Ok(_) => progress.buffer = Some(buffer.index),
-        // SAFETY: taken above, and named by no completion.
-        Err(_) => unsafe { source.put(buffer.index) },
-    }
-    result
 }
 
 /// An exact one may come short here: the engine asks for the rest.
@@ -198,7 +190,13 @@ fn connected(socket: Descriptor) -> Result<i32, Errno> {
     if fault::retry_on_intr(|| rustix::event::poll(&mut watched, Some(&at_once)))? == 0 {
         return Err(Errno::AGAIN);
     }
-    rustix::net::sockopt::socket_error(socket)?.map(|()| 0)
+    let outcome = rustix::net::sockopt::socket_error(socket)?;
+    if outcome.is_err() {
+        // The socket still takes itself for connecting, and would fail the next connect too, for the last one's sake.
+        // What this says of it is of no interest: the connect has failed.
+        let _ = rustix::net::connect_unspec(socket);
+    }
+    outcome.map(|()| 0)
 }
 
 /// One system call of a transfer. An exact one adds up what has moved, and is done when it is whole or cannot go on;

@@ -10,10 +10,11 @@ use super::attempt::{Progress, attempt, side_of};
 use super::table::{Parked, Table};
 use super::wake::EventWake;
 use super::{Interest, Ready, WatchSet};
+use crate::backend::registered::Registered;
 use crate::backend::workers::{Futexes, Workers, borrow, futex, perform};
 use crate::backend::{
     Backend, BackendConfig, BackendCounters, Capabilities, CapabilityReport, Completion, Descriptor, DescriptorMode,
-    Request, Start, Token, Wait, WaitRequest, Wake,
+    Request, Start, Token, Wait, WaitRequest, Wake, registration,
 };
 use crate::status::{Operation, Status};
 use crate::time::{Clock, Time};
@@ -31,6 +32,7 @@ pub(crate) struct Readiness<S> {
     reported: Vec<Ready>,
     wake: Arc<EventWake>,
     workers: Workers,
+    registered: Registered,
     futexes: Futexes,
     clock: Clock,
     enters: u64,
@@ -47,6 +49,7 @@ impl<S: WatchSet> Readiness<S> {
             known: Vec::new(),
             reported: Vec::new(),
             workers: Workers::new(config, wake.clone()),
+            registered: Registered::default(),
             futexes: Futexes::new(config, wake.clone()),
             wake,
             clock: config.clock.clone(),
@@ -187,6 +190,18 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
         match *request {
             Request::Nop => self.know(token, 0),
             Request::Close { descriptor } => self.close(token, request, descriptor),
+            Request::RegisterBuffer { owner, proactor, start, .. } => {
+                let known = self.registered.has(start);
+                if !known {
+                    // SAFETY: a request's pointers are valid until its completion.
+                    self.registered.add(unsafe { &*owner }, proactor, start, None);
+                }
+                self.know(token, if known { -libc::EEXIST } else { registration::NOTED });
+            }
+            Request::UnregisterBuffer { start } => {
+                let known = self.registered.remove(start).is_some();
+                self.know(token, if known { 0 } else { -libc::ENOENT });
+            }
             Request::Wait(ref request @ (WaitRequest::FutexWait { .. } | WaitRequest::FutexWake { .. })) => {
                 self.attempts += 1;
                 // SAFETY: the caller's promise, passed on.

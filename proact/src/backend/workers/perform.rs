@@ -56,14 +56,14 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
             let file = retry_on_intr(|| rustix::fs::openat(CWD, path, open_flags(flags), mode))?;
             Ok(std::os::fd::IntoRawFd::into_raw_fd(file))
         }
-        Request::Read { file, offset, buffer, length } => {
+        Request::Read { file, offset, buffer, length, .. } => {
             let length = length.min(TRANSFER_MAX);
             // SAFETY: as said above; `length` does not exceed what the pointer is valid for.
             retried(|| unsafe {
                 libc::pread64(file.fd(), buffer.cast(), fault::shorten(length), offset as libc::off64_t)
             })
         }
-        Request::Write { file, offset, buffer, length } => {
+        Request::Write { file, offset, buffer, length, .. } => {
             let length = length.min(TRANSFER_MAX);
             // SAFETY: as for `Read`.
             retried(|| unsafe {
@@ -136,11 +136,16 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
             let closed = outcome_of(unsafe { libc::close(descriptor.fd()) } as isize);
             fault::tried(|| closed)
         }
+        Request::RegisterBuffer { .. } | Request::UnregisterBuffer { .. } => {
+            debug_assert!(false, "{request:?} is for the poll thread");
+            Err(Errno::OPNOTSUPP)
+        }
         Request::EventWait { .. }
         | Request::Accept { .. }
         | Request::Connect { .. }
         | Request::Receive { .. }
         | Request::ReceivePooled { .. }
+        | Request::ReceiveMessagePooled { .. }
         | Request::Send { .. }
         | Request::SendMessage { .. }
         | Request::ReceiveMessage { .. }

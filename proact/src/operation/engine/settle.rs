@@ -10,7 +10,7 @@ use crate::backend::{Completion, flags, role};
 use crate::operation::context::Context;
 use crate::operation::kind::{Class, Flow};
 use crate::operation::op::{Ended, Header, Vtable, failure};
-use crate::operation::pooled::{BUFFER_SHIFT, BUFFERED};
+use crate::operation::pooled::{BUFFER_SHIFT, BUFFERED, IN_PARTS};
 use crate::resource::Lane;
 use crate::status::{Code, Result, Status};
 
@@ -93,7 +93,10 @@ impl Engine {
             entry.flags.insert(Flags::ZERO_COPY);
         }
         if let Some(buffer) = completion.buffer() {
-            let value = i64::from(completion.result) | i64::from(buffer) << BUFFER_SHIFT | BUFFERED;
+            let mut value = i64::from(completion.result) | i64::from(buffer) << BUFFER_SHIFT | BUFFERED;
+            if completion.flags & flags::BUFFER_MORE != 0 {
+                value |= IN_PARTS;
+            }
             return self.settle_pooled(slot, completion.result, value, more);
         }
         if more && multishot {
@@ -438,8 +441,8 @@ impl Engine {
         }
     }
 
-    /// A transfer that failed leaves its stream with a hole: later sends must not go. Datagrams have no such stream, and
-    /// a socket without a peer may still get one.
+    /// A transfer that failed leaves its stream with a hole: later sends must not go. Datagrams have no such stream,
+    /// and a socket without a peer may still get one.
     fn note_failure(&mut self, slot: u32, status: &Status) {
         let Class::Kernel(lane) = self.table(slot).class else { return };
         let flow = self.transfer(slot).flow;

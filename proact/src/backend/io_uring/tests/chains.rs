@@ -18,13 +18,23 @@ fn chain_runs_whole_in_one_enter() {
     let file = descriptor(&file);
     let mut buffer = [0u8; 5];
     let tokens = driver.chain([
-        Request::Write { file, offset: 0, buffer: b"linked".as_ptr(), length: 6 },
+        Request::Write { file, offset: 0, buffer: b"linked".as_ptr(), length: 6, fixed: None },
+        Request::Read { file, offset: 1, buffer: buffer.as_mut_ptr(), length: 5, fixed: None },
         Request::Sync { file, data_only: true },
-        Request::Read { file, offset: 1, buffer: buffer.as_mut_ptr(), length: 5 },
     ]);
-    assert_eq!(tokens.map(|token| driver.finish(token)), [6, 0, 5]);
+    assert_eq!(tokens.map(|token| driver.finish(token)), [6, 5, 0]);
     assert_eq!(&buffer, b"inked");
     assert_eq!(driver.backend.counters().chains, 1);
+}
+
+#[test]
+fn nothing_is_linked_behind_what_does_not_sever_its_link() {
+    let Some(mut driver) = Driver::new() else { return };
+    let sync = Request::Sync { file: crate::backend::Descriptor::NONE, data_only: false };
+    let steps = [sync, Request::Nop].map(|request| (driver.token(), request));
+    // SAFETY: neither has pointers.
+    assert!(!unsafe { driver.backend.start_linked(&steps) }, "the nop would run behind a failed sync");
+    assert_eq!(driver.backend.counters().chains, 0);
 }
 
 #[test]
@@ -36,7 +46,7 @@ fn short_read_severs_what_follows() {
     let (near, mut far) = UnixStream::pair().unwrap();
     let mut buffer = [0u8; 4];
     let tokens = driver.chain([
-        Request::Read { file: descriptor(&file), offset: 0, buffer: buffer.as_mut_ptr(), length: 4 },
+        Request::Read { file: descriptor(&file), offset: 0, buffer: buffer.as_mut_ptr(), length: 4, fixed: None },
         send(&near, b"never"),
         Request::Nop,
     ]);

@@ -18,16 +18,16 @@ fn file_life(driver: &mut Driver, name: &str) {
     let file = Descriptor(fd.into());
 
     let text = b"hello, ring";
-    let write = Request::Write { file, offset: 3, buffer: text.as_ptr(), length: text.len() };
+    let write = Request::Write { file, offset: 3, buffer: text.as_ptr(), length: text.len(), fixed: None };
     assert_eq!(driver.run(write), 11);
     assert_eq!(driver.run(Request::Sync { file, data_only: false }), 0);
     assert_eq!(driver.run(Request::Sync { file, data_only: true }), 0);
     let mut buffer = [9u8; 20];
-    let read = Request::Read { file, offset: 1, buffer: buffer.as_mut_ptr(), length: buffer.len() };
+    let read = Request::Read { file, offset: 1, buffer: buffer.as_mut_ptr(), length: buffer.len(), fixed: None };
     assert_eq!(driver.run(read), 13);
     assert_eq!(&buffer[..14], b"\0\0hello, ring\x09");
-    assert_eq!(driver.run(Request::Read { file, offset: 14, buffer: buffer.as_mut_ptr(), length: 20 }), 0);
-    let nowhere = Request::Read { file, offset: u64::MAX, buffer: buffer.as_mut_ptr(), length: 20 };
+    assert_eq!(driver.run(Request::Read { file, offset: 14, buffer: buffer.as_mut_ptr(), length: 20, fixed: None }), 0);
+    let nowhere = Request::Read { file, offset: u64::MAX, buffer: buffer.as_mut_ptr(), length: 20, fixed: None };
     assert_eq!(driver.run(nowhere), -libc::EINVAL);
 
     let modified = Some((-5, 123_456_700));

@@ -3,6 +3,8 @@
 mod cancel;
 mod chains;
 mod files;
+mod fixed;
+mod messages;
 mod sockets;
 mod waits;
 

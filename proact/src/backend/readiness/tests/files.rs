@@ -66,12 +66,18 @@ fn file_is_made_written_read_and_closed(rig: &mut Rig<impl WatchSet>) {
     assert_eq!(exists, -libc::EEXIST);
 
     let bytes = b"0123456789";
-    assert_eq!(rig.perform(Request::Write { file, offset: 5, buffer: bytes.as_ptr(), length: 10 }), 10);
+    assert_eq!(rig.perform(Request::Write { file, offset: 5, buffer: bytes.as_ptr(), length: 10, fixed: None }), 10);
     assert_eq!(rig.perform(Request::Sync { file, data_only: true }), 0);
     assert_eq!(rig.perform(Request::Sync { file, data_only: false }), 0);
 
     let mut buffer = [9u8; 8];
-    let at = |offset, buffer: &mut [u8; 8]| Request::Read { file, offset, buffer: buffer.as_mut_ptr(), length: 8 };
+    let at = |offset, buffer: &mut [u8; 8]| Request::Read {
+        file,
+        offset,
+        buffer: buffer.as_mut_ptr(),
+        length: 8,
+        fixed: None,
+    };
     assert_eq!(rig.perform(at(3, &mut buffer)), 8);
     assert_eq!(&buffer, b"\x00\x00012345");
     assert_eq!(rig.perform(at(12, &mut buffer)), 3, "short at the end");
@@ -190,7 +196,7 @@ fn no_thread_before_the_first_file_and_never_more_than_allowed(rig: &mut Rig<imp
     let file = open(rig, &scratch.path("file"), CREATE);
     assert_eq!(rig.backend.counters().workers, 1);
     let byte = 7u8;
-    let write = |slot| Request::Write { file, offset: slot, buffer: &byte, length: 1 };
+    let write = |slot| Request::Write { file, offset: slot, buffer: &byte, length: 1, fixed: None };
     let tokens: Vec<_> = (0..50).map(|slot| rig.start(write(slot))).collect();
     for token in tokens {
         assert_eq!(rig.finish(token), 1);
@@ -202,7 +208,7 @@ fn no_thread_before_the_first_file_and_never_more_than_allowed(rig: &mut Rig<imp
     let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
     // SAFETY: no address is asked for, so no existing mapping is replaced.
     let memory = unsafe { mmap_anonymous(std::ptr::null_mut(), TRANSFER_MAX + 1, protection, flags) }.unwrap();
-    let beyond = Request::Read { file, offset: 1 << 40, buffer: memory.cast(), length: TRANSFER_MAX + 1 };
+    let beyond = Request::Read { file, offset: 1 << 40, buffer: memory.cast(), length: TRANSFER_MAX + 1, fixed: None };
     assert_eq!(rig.perform(beyond), 0);
     // SAFETY: the mapping made above, which nothing refers to any more.
     unsafe { munmap(memory, TRANSFER_MAX + 1) }.unwrap();

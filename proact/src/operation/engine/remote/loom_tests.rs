@@ -76,6 +76,7 @@ fn shared() -> (Arc<Shared>, Arc<Bell>) {
         clock: Clock::monotonic(),
         backend_name: "model",
         capabilities: Capabilities::empty(),
+        measures: false,
     };
     // The chunk is made before any thread starts: the lock it is made under is not loom's.
     shared.slots.get(0);

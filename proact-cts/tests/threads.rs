@@ -1,0 +1,80 @@
+//! What may go to another thread, and what several threads may use at once: held by the types, so that a change of a
+//! type that takes it away does not build. `docs/threading.md` names these functions.
+
+use proact::causal::{Axis, Frontier, Knowledge};
+use proact::memory::{
+    Allocation, BufferPool, Lease, NodePools, Part, Region, Registrations, SharedLease, SharedPool, Slab, Span,
+};
+use proact::operation::{
+    Accept, AnyOp, Chain, Close, Connect, Context, EventWait, Group, ListDirectory, Nop, Op, Open, OperationId, Read,
+    Receive, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes, Sequence, Timer, Write,
+};
+use proact::proactor::{Builder, Handle, Latencies, Proactor, ProactorThread, Statistics};
+use proact::resource::{Address, File, Socket};
+use proact::status::Status;
+use proact::sync::{Event, Semaphore};
+use proact::time::{Clock, Time};
+
+/// Fails to build when one of the types is not all that is named before the colon.
+macro_rules! are {
+    ($($bound:path),+ : $($type:ty),+ $(,)?) => {{
+        fn is<T: $($bound +)+>() {}
+        $(is::<$type>();)+
+    }};
+}
+
+/// Fails to build when a type has the trait: then both implementations apply, and which one is meant is open.
+macro_rules! are_not {
+    ($bound:path : $($type:ty),+ $(,)?) => {
+        $({
+            trait Ambiguous<A> {
+                fn chosen() {}
+            }
+            impl<T: ?Sized> Ambiguous<()> for T {}
+            struct Has;
+            impl<T: ?Sized + $bound> Ambiguous<Has> for T {}
+            let _ = <$type as Ambiguous<_>>::chosen;
+        })+
+    };
+}
+
+#[test]
+fn what_polls_stays_on_its_thread() {
+    are_not!(Send: Proactor, Context<'static>);
+    are_not!(Sync: Proactor, Context<'static>);
+    // Nothing but the proactor polls, and it needs to be exclusive.
+    let _: fn(&mut Proactor, Time) -> proact::status::Result<proact::proactor::Polled> = Proactor::poll;
+}
+
+#[test]
+fn what_reaches_a_proactor_from_elsewhere_is_shared() {
+    are!(Send, Sync, Clone: Handle, Scope, Clock);
+    are!(Send, Sync: ProactorThread);
+    are!(Send: Builder);
+}
+
+#[test]
+fn resources_are_shared() {
+    are!(Send, Sync, Clone: Socket, File, Event, Semaphore);
+}
+
+#[test]
+fn memory_is_shared() {
+    are!(Send, Sync, Clone: BufferPool, Region, Slab, Span);
+    are!(Send, Sync: Lease, NodePools, SharedPool, SharedLease, Registrations, Allocation, Part<Vec<u8>>);
+    are_not!(Clone: Lease, SharedLease);
+}
+
+#[test]
+fn operations_go_to_other_threads_as_far_as_their_parts_do() {
+    are!(Send: Op<Nop, ()>, Op<Read<Vec<u8>>, ()>, Chain<Box<Op<Nop, ()>>>, OperationId);
+    are!(Send: Accept, Connect, Open, Rename, ListDirectory, Read<Vec<u8>>, Write<Vec<u8>>, Receive<Vec<u8>>);
+    are!(Send: SendBytes<Vec<u8>>, Timer, EventWait, SemaphoreWait, SemaphoreSignal, Sequence, Group, Close<Socket>);
+    type Local = std::rc::Rc<()>;
+    are_not!(Send: Op<Nop, Local>, AnyOp);
+}
+
+#[test]
+fn plain_values_are_shared() {
+    are!(Send, Sync, Clone: Time, Status, Address, Axis, Frontier, Knowledge, Statistics, Latencies, OperationId);
+}
