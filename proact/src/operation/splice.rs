@@ -35,8 +35,8 @@ const REQUEST_MAX: usize = 1 << 20;
 pub struct SendFile {
     /// The socket.
     pub socket: Socket,
-    /// The file.
-    pub file: File,
+    /// Held by `source` from submit on, so that it must not change after that.
+    file: File,
     /// Where in the file.
     pub offset: u64,
     /// How many bytes.
