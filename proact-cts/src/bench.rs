@@ -267,8 +267,8 @@ impl<K: Kind> Complete<K> for Tell<K> {
     fn done(op: Box<Op<K, Self>>, outcome: Outcome<K>, _: &mut Context<'_>) {
         let Op { kind, state, .. } = *op;
         let order = state.order.fetch_add(1, Ordering::Relaxed);
-        let (terminal, zero_copy, moved) = (outcome.terminal(), outcome.zero_copy, outcome.moved);
-        let Outcome { result, lowered, .. } = outcome;
+        let (terminal, lowered, zero_copy) = (outcome.terminal(), outcome.lowered(), outcome.zero_copy());
+        let Outcome { result, moved, .. } = outcome;
         let thread = std::thread::current().id();
         let told = Told { result, lowered, terminal, zero_copy, moved, kind, order, thread };
         lock(&state.told).push(told);

@@ -15,7 +15,7 @@ impl<K: Kind> Complete<K> for Tell {
     fn done(op: Box<Op<K, Self>>, outcome: Outcome<K>, _: &mut Context<'_>) {
         assert!(outcome.result.is_ok(), "step {}: {:?}", op.state.0, outcome.result.err());
         let Tell(step, sender) = op.state;
-        sender.send((step, outcome.lowered)).unwrap();
+        sender.send((step, outcome.lowered())).unwrap();
     }
 }
 

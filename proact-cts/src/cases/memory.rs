@@ -9,7 +9,8 @@ use proact::memory::{
     StableBytes, StableBytesMut,
 };
 use proact::operation::{
-    Op, Read, Receive, ReceivePooled, ReceiveVectored, Register, Registered, Send, SendVectored, Unregister, Write,
+    Op, Read, ReadStream, ReadVectored, Receive, ReceivePooled, ReceiveVectored, Register, Registered, Send,
+    SendVectored, Unregister, Write, WriteStream, WriteVectored,
 };
 use proact::status::{Code, Result};
 
@@ -341,6 +342,11 @@ fn memory_that_io_may_not_touch_is_refused_at_submit(cts: &mut Cts) {
     assert_eq!(scattered.unwrap_err().status.code(), Code::FailedPrecondition);
     let pooled = cts.submit(Op::new(ReceivePooled::new(server.clone(), &read_only), ()));
     assert_eq!(pooled.unwrap_err().status.code(), Code::FailedPrecondition);
+    let vectored = cts.submit(Op::new(ReadVectored::some(file.clone(), 0, vec![lease()]), ()));
+    assert_eq!(vectored.unwrap_err().status.code(), Code::FailedPrecondition);
+    let (reader, writer) = cts.handle().pipe().unwrap();
+    let piped = cts.submit(Op::new(ReadStream::some(reader, lease()), ()));
+    assert_eq!(piped.unwrap_err().status.code(), Code::FailedPrecondition);
     let read = cts.submit(Op::new(Read::some(file.clone(), 0, lease()), ()));
     assert_eq!(read.unwrap_err().status.code(), Code::FailedPrecondition);
     let lease = || write_only.acquire().unwrap();
@@ -348,6 +354,10 @@ fn memory_that_io_may_not_touch_is_refused_at_submit(cts: &mut Cts) {
     assert_eq!(send.unwrap_err().status.code(), Code::FailedPrecondition);
     let gathered = cts.submit(Op::new(SendVectored::exact(server.clone(), vec![lease()]), ()));
     assert_eq!(gathered.unwrap_err().status.code(), Code::FailedPrecondition);
+    let vectored = cts.submit(Op::new(WriteVectored::some(file.clone(), 0, vec![lease()]), ()));
+    assert_eq!(vectored.unwrap_err().status.code(), Code::FailedPrecondition);
+    let piped = cts.submit(Op::new(WriteStream::some(writer, lease()), ()));
+    assert_eq!(piped.unwrap_err().status.code(), Code::FailedPrecondition);
     let write = cts.submit(Op::new(Write::some(file.clone(), 0, Part::new(lease(), 0..1)), ()));
     assert_eq!(write.unwrap_err().status.code(), Code::FailedPrecondition);
     assert_eq!((read_only.available(), write_only.available()), (1, 1), "the leases came back");

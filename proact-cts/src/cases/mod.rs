@@ -39,6 +39,8 @@ pub mod scope;
 pub mod semaphore;
 pub mod sequence;
 pub mod severed;
+#[cfg(target_os = "linux")]
+pub mod shared_pool;
 pub mod socket;
 pub mod stream;
 pub mod timer;
@@ -77,6 +79,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("cost", cost::CASES),
     ("error", error::CASES),
     ("memory", memory::CASES),
+    #[cfg(target_os = "linux")]
+    ("shared_pool", shared_pool::CASES),
     ("severed", severed::CASES),
     ("mixed", mixed::CASES),
     ("property", property::CASES),

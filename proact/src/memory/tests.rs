@@ -359,19 +359,3 @@ fn registrations_of_a_region_are_answered_by_its_spans_leases_and_parts() {
     assert_eq!(region.span(0..1).unwrap().registration(6), Some(Fixed { index: 1 }));
     assert_eq!(vec![0u8].registration(6), None);
 }
-
-/// What taking and giving back cost: `cargo test --release -p proact --lib pool_costs -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn pool_costs() {
-    let pool = pool(4096, 1024);
-    for _ in 0..5 {
-        const ROUNDS: u32 = 5_000_000;
-        let start = std::time::Instant::now();
-        for _ in 0..ROUNDS {
-            std::hint::black_box(pool.acquire().unwrap());
-        }
-        let pair = start.elapsed().as_secs_f64() * 1e9 / f64::from(ROUNDS);
-        println!("acquire and release: {pair:.1} ns together");
-    }
-}

@@ -5,7 +5,7 @@ use std::ffi::{CString, OsStr};
 use super::file::file_kind;
 use super::kind::{Class, Kind, sealed::Sealed};
 use crate::backend::{AttributeMode, Changes, FileRequest, FileTime, Request};
-use crate::memory::{StableBytes, StableBytesMut};
+use crate::memory::{Access, StableBytes, StableBytesMut};
 use crate::resource::{File, Home, Lane, Resource};
 use crate::status::{Code, Operation, Result, Status};
 
@@ -114,7 +114,7 @@ impl AttributeName {
 }
 
 macro_rules! attribute_kind {
-    ([$($generics:tt)*] $kind:ty, $output:ty, $named:expr,
+    ([$($generics:tt)*] $kind:ty, $output:ty, $named:expr, $allowed:expr,
      |$self:ident, $raw:ident| $request:expr, |$value:ident| $settle:expr) => {
         impl<$($generics)*> Sealed for $kind {}
 
@@ -126,6 +126,8 @@ macro_rules! attribute_kind {
             fn validate(&mut self, home: Home) -> Result<()> {
                 let named: fn(&Self) -> Option<&AttributeName> = $named;
                 named(self).map_or(Ok(()), AttributeName::check)?;
+                let allowed: fn(&Self) -> Result<()> = $allowed;
+                allowed(self)?;
                 self.file.resource().check(home, Self::OPERATION)
             }
 
@@ -185,6 +187,7 @@ impl<B: StableBytesMut> GetAttribute<B> {
 
 attribute_kind!(
     [B: StableBytesMut] GetAttribute<B>, usize, |this| Some(&this.name),
+    |this| this.buffer.access().check(Access::WRITE, Self::OPERATION),
     |self, raw| FileRequest::GetAttribute {
         file: raw,
         name: self.name.as_ptr(),
@@ -227,6 +230,7 @@ impl<B: StableBytes> SetAttribute<B> {
 
 attribute_kind!(
     [B: StableBytes] SetAttribute<B>, (), |this| Some(&this.name),
+    |this| this.value.access().check(Access::READ, Self::OPERATION),
     |self, raw| FileRequest::SetAttribute {
         file: raw,
         name: self.name.as_ptr(),
@@ -279,6 +283,7 @@ pub fn attribute_names(filled: &[u8]) -> impl Iterator<Item = &OsStr> {
 
 attribute_kind!(
     [B: StableBytesMut] ListAttributes<B>, usize, |_this| None,
+    |this| this.buffer.access().check(Access::WRITE, Self::OPERATION),
     |self, raw| FileRequest::ListAttributes {
         file: raw,
         buffer: self.buffer.as_mut_ptr(),
@@ -314,6 +319,7 @@ impl RemoveAttribute {
 
 attribute_kind!(
     [] RemoveAttribute, (), |this| Some(&this.name),
+    |_this| Ok(()),
     |self, raw| FileRequest::RemoveAttribute { file: raw, name: self.name.as_ptr() },
     |_value| ()
 );

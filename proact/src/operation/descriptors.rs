@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use super::gather::{Buffers, BuffersMut, Message};
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use crate::backend::{RawAddress, RawMessage, Request};
+use crate::memory::Access;
 use crate::resource::{Address, Domain, Home, Lane, Resource, Socket, SocketType};
 use crate::status::{Code, Operation, Result, Status};
 
@@ -86,6 +87,7 @@ impl<B: Buffers> Kind for SendDescriptors<B> {
             None => RawAddress::EMPTY,
         };
         self.message.gather(&self.buffer);
+        self.message.check_access(Access::READ, Self::OPERATION)?;
         self.message.check_whole(Self::OPERATION)?;
         if self.message.length() == 0 {
             return Err(refused(Self::OPERATION, "descriptors go with at least one byte"));
@@ -181,6 +183,7 @@ impl<B: BuffersMut> Kind for ReceiveDescriptors<B> {
             ));
         }
         self.message.scatter(&mut self.buffer);
+        self.message.check_access(Access::WRITE, Self::OPERATION)?;
         self.message.check_whole(Self::OPERATION)?;
         // Now, so that nothing is allocated when they come.
         self.spare.reserve(self.room);

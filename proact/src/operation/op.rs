@@ -82,14 +82,20 @@ impl<K: Kind> Complete<K> for () {
 pub struct Outcome<K: Kind> {
     /// What it yielded, or why it failed. `Cancelled` also says that an earlier step of its chain failed.
     pub result: Result<K::Output>,
-    /// Whether it ran as a step of a chain that was handed to the kernel whole.
-    pub lowered: bool,
     /// Bytes that moved, also when it failed or was cancelled after that.
     pub moved: usize,
-    /// Whether the kernel reports that it sent the operation's own memory, without a copy.
-    pub zero_copy: bool,
-    /// Whether its end was asked for, by a cancel, a close, a scope or its deadline, before it came.
-    pub cancel_requested: bool,
+    pub(super) marks: Marks,
+}
+
+bitflags::bitflags! {
+    /// What an outcome says beside its result. One byte, written and read as one: bytes written one by one and read as
+    /// a word would wait for each other on the way to the callback.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(super) struct Marks: u8 {
+        const LOWERED = 1;
+        const ZERO_COPY = 2;
+        const CANCEL_REQUESTED = 4;
+    }
 }
 
 /// What became of an operation, as far as its effects go.
@@ -110,7 +116,7 @@ impl<K: Kind> Outcome<K> {
     pub fn terminal(&self) -> Terminal {
         match &self.result {
             Ok(_) => Terminal::Completed,
-            Err(status) if status.is_cancelled() || (self.expired() && self.cancel_requested) => {
+            Err(status) if status.is_cancelled() || (self.expired() && self.cancel_requested()) => {
                 if self.moved > 0 {
                     Terminal::CancelledAfterEffect
                 } else {
@@ -119,6 +125,21 @@ impl<K: Kind> Outcome<K> {
             }
             Err(_) => Terminal::Failed,
         }
+    }
+
+    /// Whether it ran as a step of a chain that was handed to the kernel whole.
+    pub fn lowered(&self) -> bool {
+        self.marks.contains(Marks::LOWERED)
+    }
+
+    /// Whether the kernel reports that it sent the operation's own memory, without a copy.
+    pub fn zero_copy(&self) -> bool {
+        self.marks.contains(Marks::ZERO_COPY)
+    }
+
+    /// Whether its end was asked for, by a cancel, a close, a scope or its deadline, before it came.
+    pub fn cancel_requested(&self) -> bool {
+        self.marks.contains(Marks::CANCEL_REQUESTED)
     }
 
     fn expired(&self) -> bool {
@@ -133,10 +154,8 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outcome")
             .field("result", &self.result)
-            .field("lowered", &self.lowered)
             .field("moved", &self.moved)
-            .field("zero_copy", &self.zero_copy)
-            .field("cancel_requested", &self.cancel_requested)
+            .field("marks", &self.marks)
             .finish()
     }
 }
@@ -307,23 +326,8 @@ pub(super) struct Vtable {
 /// How an operation ended, before its kind has made an output of it.
 pub(super) struct Ended {
     pub(super) result: Result<i64>,
-    pub(super) lowered: bool,
-    pub(super) cancel_requested: bool,
-    pub(super) zero_copy: bool,
     pub(super) moved: usize,
-}
-
-impl Ended {
-    /// The outcome, once the kind has made its output of the result.
-    pub(super) fn outcome<K: Kind>(&self, result: Result<K::Output>) -> Outcome<K> {
-        Outcome {
-            result,
-            lowered: self.lowered,
-            moved: self.moved,
-            zero_copy: self.zero_copy,
-            cancel_requested: self.cancel_requested,
-        }
-    }
+    pub(super) marks: Marks,
 }
 
 /// The tables of one pair of types.
@@ -427,16 +431,17 @@ unsafe fn pool<K: Kind, S>(raw: NonNull<Header>) -> Option<NonNull<BufferPool>> 
 unsafe fn deliver<K: Kind, S: Complete<K>>(raw: NonNull<Header>, ended: Ended, cx: &mut Context<'_>) {
     // SAFETY: the caller's promise: the operation has ended and its storage goes back to the program.
     let mut op = unsafe { Op::<K, S>::from_raw(raw) };
-    let Ended { result, lowered, moved, zero_copy, cancel_requested } = ended;
+    let Ended { result, moved, marks } = ended;
     let result = result.and_then(|value| op.kind.settle(value, cx.home()));
-    S::done(op, Outcome { result, lowered, moved, zero_copy, cancel_requested }, cx);
+    S::done(op, Outcome { result, moved, marks }, cx);
 }
 
-unsafe fn more<K: Kind, S: Complete<K>>(raw: NonNull<Header>, mut ended: Ended, cx: &mut Context<'_>) {
+unsafe fn more<K: Kind, S: Complete<K>>(raw: NonNull<Header>, ended: Ended, cx: &mut Context<'_>) {
     // SAFETY: the caller's promise. The operation is in flight: its kind is only looked at.
     let kind = unsafe { look::<K, S>(raw) };
-    let result = std::mem::replace(&mut ended.result, Ok(0));
-    let outcome = ended.outcome(result.and_then(|value| kind.settle_more(value, cx.home())));
+    let Ended { result, moved, marks } = ended;
+    let result = result.and_then(|value| kind.settle_more(value, cx.home()));
+    let outcome = Outcome { result, moved, marks };
     // SAFETY: no request points into the state, and the engine never touches it while the operation is in flight: this
     // is the only reference. The callback cannot end the operation, whose slot stays occupied meanwhile.
     let state = unsafe { &mut (*raw.cast::<Op<K, S>>().as_ptr()).state };

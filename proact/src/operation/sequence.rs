@@ -241,9 +241,9 @@ impl<K: Kind> StepStorage<K> {
 unsafe fn keep<K: Kind>(raw: NonNull<Header>, ended: Ended, cx: &mut Context<'_>) {
     // SAFETY: the engine calls this for a step that has ended, of a sequence in flight, so nothing else refers to it.
     let op = unsafe { &mut *raw.cast::<Op<K, StepStorage<K>>>().as_ptr() };
-    let Ended { result, lowered, moved, zero_copy, cancel_requested } = ended;
+    let Ended { result, moved, marks } = ended;
     let result = result.and_then(|value| op.kind.settle(value, cx.home()));
-    op.state.outcome = Some(Outcome { result, lowered, moved, zero_copy, cancel_requested });
+    op.state.outcome = Some(Outcome { result, moved, marks });
 }
 
 /// The step's `reset`: what the last flight yielded is forgotten.

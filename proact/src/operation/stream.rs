@@ -2,7 +2,7 @@
 
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use crate::backend::{Request, TRANSFER_MAX, WaitRequest};
-use crate::memory::{StableBytes, StableBytesMut};
+use crate::memory::{Access, StableBytes, StableBytesMut};
 use crate::resource::{Home, Lane, Resource, Stream};
 use crate::status::{Operation, Result};
 
@@ -50,6 +50,7 @@ impl<B: StableBytesMut> Kind for ReadStream<B> {
     const CLASS: Class = Class::Kernel(Lane::Receive);
 
     fn validate(&mut self, home: Home) -> Result<()> {
+        self.buffer.access().check(Access::WRITE, Self::OPERATION)?;
         self.stream.resource().check(home, Self::OPERATION)
     }
 
@@ -119,6 +120,7 @@ impl<B: StableBytes> Kind for WriteStream<B> {
     const CLASS: Class = Class::Kernel(Lane::Send);
 
     fn validate(&mut self, home: Home) -> Result<()> {
+        self.buffer.access().check(Access::READ, Self::OPERATION)?;
         self.stream.resource().check(home, Self::OPERATION)
     }
 

@@ -3,7 +3,7 @@
 use super::file::check_range;
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use crate::backend::{FileRequest, IoSlice, Request, SLICES_MAX};
-use crate::memory::{StableBytes, StableBytesMut};
+use crate::memory::{Access, StableBytes, StableBytesMut};
 use crate::resource::{File, Home, Lane, Resource};
 use crate::status::{Operation, Result, Status};
 
@@ -63,6 +63,9 @@ macro_rules! vector_kind {
             fn validate(&mut self, home: Home) -> Result<()> {
                 check_range(Self::OPERATION, self.offset, total(self.buffers.iter().map(|buffer| buffer.len())))?;
                 let pieces = self.buffers.iter().map(|buffer| (buffer.as_ptr() as usize, buffer.len()));
+                // What reads fills its buffers, and what writes reads them.
+                let wanted = if $flow == Flow::Read { Access::WRITE } else { Access::READ };
+                self.buffers.iter().try_for_each(|buffer| buffer.access().check(wanted, Self::OPERATION))?;
                 self.file.check_direct(Self::OPERATION, self.offset, pieces)?;
                 self.slices.reserve(self.buffers.len());
                 self.file.resource().check(home, Self::OPERATION)

@@ -311,7 +311,7 @@ impl Sender {
     fn waited(&mut self, value: u64, outcome: &Outcome<SemaphoreWait>) {
         let reached: &Result<Reached> = &outcome.result;
         if reached.is_ok() && self.frames.payload(value).is_some() {
-            let count = if outcome.lowered { &mut self.sent.lowered } else { &mut self.sent.portable };
+            let count = if outcome.lowered() { &mut self.sent.lowered } else { &mut self.sent.portable };
             *count += 1;
         }
     }

@@ -6,7 +6,7 @@ use super::record::NIL;
 use crate::backend::Token;
 use crate::heap::HeapKey;
 use crate::memory::WaitKey;
-use crate::operation::op::Header;
+use crate::operation::op::{Header, Marks};
 use crate::resource::Lane;
 use crate::status::Status;
 
@@ -60,6 +60,21 @@ bitflags::bitflags! {
         const ZERO_COPY = 512;
         /// A send whose bytes are on their way: it holds up its stream no more, but the kernel still reads its memory.
         const SENT = 256;
+    }
+}
+
+impl Flags {
+    /// What the outcome says of them.
+    #[inline(always)]
+    pub(super) fn marks(self) -> Marks {
+        if !self.intersects(Flags::BY_KERNEL | Flags::CANCEL | Flags::ZERO_COPY) {
+            return Marks::empty();
+        }
+        let mut marks = Marks::empty();
+        marks.set(Marks::LOWERED, self.contains(Flags::BY_KERNEL));
+        marks.set(Marks::CANCEL_REQUESTED, self.contains(Flags::CANCEL));
+        marks.set(Marks::ZERO_COPY, self.contains(Flags::ZERO_COPY));
+        marks
     }
 }
 

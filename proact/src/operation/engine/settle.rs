@@ -30,13 +30,7 @@ struct Gone {
 impl Gone {
     #[inline(always)]
     fn ended(&self, result: Result<i64>) -> Ended {
-        Ended {
-            result,
-            lowered: self.flags.contains(Flags::BY_KERNEL),
-            cancel_requested: self.flags.intersects(Flags::CANCEL),
-            zero_copy: self.flags.contains(Flags::ZERO_COPY),
-            moved: self.moved,
-        }
+        Ended { result, moved: self.moved, marks: self.flags.marks() }
     }
 }
 
@@ -116,9 +110,9 @@ impl Engine {
     fn deliver_more(&mut self, slot: u32, value: i64) {
         let raw = self.raw(slot);
         let table = self.table(slot);
-        let cancel_requested = self.entries[slot as usize].flags.contains(Flags::CANCEL);
+        let marks = self.entries[slot as usize].flags.marks();
         let moved = if self.transfer(slot).flow == Flow::None { 0 } else { value as u32 as usize };
-        let ended = Ended { result: Ok(value), lowered: false, cancel_requested, zero_copy: false, moved };
+        let ended = Ended { result: Ok(value), moved, marks };
         // SAFETY: the operation is in flight, and its table is its own; it looks at the operation, and nothing here
         // changes it meanwhile.
         unsafe { (table.more)(raw, ended, &mut Context { engine: self }) };
