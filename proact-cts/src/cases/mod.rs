@@ -14,6 +14,7 @@ pub mod event;
 pub mod exchange;
 pub mod failure;
 pub mod file;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod futex;
 pub mod group;
 pub mod import;
@@ -44,6 +45,7 @@ pub mod shared_pool;
 pub mod socket;
 pub mod stream;
 pub mod timer;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod watch;
 pub mod zero_copy;
 
@@ -57,9 +59,11 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("attributes", attributes::CASES),
     ("directory", directory::CASES),
     ("pipe", pipe::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     ("watch", watch::CASES),
     ("pollable", pollable::CASES),
     ("process", process::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     ("futex", futex::CASES),
     ("socket", socket::CASES),
     ("stream", stream::CASES),

@@ -101,7 +101,10 @@ const HUGE: usize = (4 << 30) + 8192;
 impl Huge {
     fn new() -> Huge {
         use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+        #[cfg(any(target_os = "linux", target_os = "android"))]
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let flags = MapFlags::PRIVATE;
         // SAFETY: a new mapping, which nothing else refers to.
         let base = unsafe { mmap_anonymous(std::ptr::null_mut(), HUGE, ProtFlags::READ | ProtFlags::WRITE, flags) };
         match base {
