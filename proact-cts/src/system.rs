@@ -27,6 +27,16 @@ pub fn is_superuser() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// A pipe of the system's own: the end that is read, and the end that is written. Where the system can, no child that
+/// another case starts meanwhile inherits it.
+pub fn pipe() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let made = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let made = rustix::pipe::pipe();
+    made.expect("a pipe")
+}
+
 /// A number that no other case of this process has.
 pub fn unique() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);

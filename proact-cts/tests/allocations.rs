@@ -11,10 +11,13 @@ use std::time::Duration;
 use libtest_mimic::Arguments;
 use proact::memory::{self, Allocation, BufferPool, Slab};
 use proact::operation::{
-    Chain, Complete, Context, EventWait, Kind, Lowering, Nop, Op, Outcome, Read, Receive, ReceiveFrom, ReceiveVectored,
-    Register, SemaphoreSignal, SemaphoreWait, Send, SendTo, SendVectored, Sequence, Stat, Sync, Timer, Write,
+    Advise, Chain, ChangeFile, Complete, Context, CopyRange, EventWait, FutexWait, FutexWake, Kind, ListBatch,
+    Lowering, Nop, Op, Open, Outcome, PollHandle, Read, ReadStream, ReadVectored, Receive, ReceiveFrom,
+    ReceiveVectored, Register, SemaphoreSignal, SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence, Splice,
+    Stat, Sync, SyncRange, Timer, WatchChanges, Write, WriteStream, WriteVectored,
 };
 use proact::resource::{Address, Domain, Socket, SocketOptions};
+use proact::resource::{Advice, ChangeMask, FileTime, FutexWord, OpenFlags};
 use proact::sync::Semaphore;
 use proact::time::Time;
 use proact_cts::bench::Cts;
@@ -43,6 +46,15 @@ cases![
     segments_of_datagrams,
     queued_transfers_of_one_stream,
     file_reads_writes_and_syncs,
+    vectored_reads_and_writes,
+    copies_and_ranges,
+    attributes_of_files,
+    batches_of_names,
+    changes_watched,
+    pipes_and_splices,
+    files_sent,
+    readiness_of_descriptors,
+    futex_waits_and_wakes,
     reads_into_registered_leases_and_writes_of_spans,
     semaphore_waits_and_signals,
     waits_on_several_semaphores,
@@ -275,6 +287,129 @@ fn reads_into_registered_leases_and_writes_of_spans(cts: &mut Cts) {
         read.with(|read| read.buffer = pool.acquire().unwrap());
         cts.submit(read.take()).unwrap();
         cts.until("the read", || read.is_back());
+    });
+}
+
+fn back<K: Kind>(cts: &mut Cts, berth: &Berth<K>) {
+    cts.submit(berth.take()).unwrap_or_else(|refused| panic!("{}", refused.status));
+    cts.until("the operation", || berth.is_back());
+}
+
+fn vectored_reads_and_writes(cts: &mut Cts) {
+    let file = cts.file("f", &[0; 4096]);
+    let write = Berth::of(WriteVectored::exact(file.clone(), 0, vec![vec![2; 100]; 20]));
+    let read = Berth::of(ReadVectored::exact(file, 0, vec![vec![0; 200]; 10]));
+    steady(cts, |cts, _| {
+        back(cts, &write);
+        back(cts, &read);
+    });
+}
+
+fn copies_and_ranges(cts: &mut Cts) {
+    let (from, to) = (cts.file("from", &[1; 4096]), cts.file("to", b""));
+    let copy = Berth::of(CopyRange::exact(from.clone(), 0, to.clone(), 0, 4096));
+    let sync = Berth::of(SyncRange::new(to, 0, 0));
+    let advise = Berth::of(Advise::new(from, 0, 0, Advice::WillNeed));
+    steady(cts, |cts, _| {
+        back(cts, &copy);
+        back(cts, &sync);
+        back(cts, &advise);
+    });
+}
+
+fn attributes_of_files(cts: &mut Cts) {
+    let file = cts.file("f", b"");
+    let change = Berth::of(ChangeFile::new(file).accessed(FileTime::default()).mode(0o600));
+    steady(cts, |cts, _| back(cts, &change));
+}
+
+fn batches_of_names(cts: &mut Cts) {
+    let root = cts.path("root");
+    std::fs::create_dir(&root).unwrap();
+    (0..50).for_each(|at| std::fs::write(root.join(format!("name-{at}")), b"").unwrap());
+    let list = Berth::of(ListBatch::with_bytes(cts.get(Open::new(&root, OpenFlags::READ)), 512));
+    steady(cts, |cts, _| {
+        list.with(ListBatch::rewind);
+        let mut names = 0;
+        loop {
+            back(cts, &list);
+            let mut more = 0;
+            list.with(|list| more = list.entries().count());
+            names += more;
+            if more == 0 {
+                break assert_eq!(names, 50);
+            }
+        }
+    });
+}
+
+fn changes_watched(cts: &mut Cts) {
+    let file = cts.file("f", b"");
+    let path = cts.path("f");
+    let watcher = cts.handle().watcher().unwrap_or_else(|status| harness::skip(status.to_string()));
+    watcher.watch(path, ChangeMask::MODIFIED).unwrap();
+    let changes = Berth::of(WatchChanges::new(watcher));
+    let write = Berth::of(Write::exact(file, 0, vec![1; 8]));
+    steady(cts, |cts, _| {
+        cts.submit(changes.take()).unwrap();
+        cts.look(); // parked, before anything comes
+        back(cts, &write);
+        cts.until("the change", || changes.is_back());
+    });
+}
+
+fn pipes_and_splices(cts: &mut Cts) {
+    let file = cts.file("f", &[1; 4096]);
+    let (reader, writer) = cts.handle().pipe().unwrap();
+    let read = Berth::of(ReadStream::exact(reader.clone(), vec![0; 4096]));
+    let write = Berth::of(WriteStream::exact(writer.clone(), vec![1; 4096]));
+    let fill = Berth::of(Splice::file_to_pipe(file.clone(), 0, writer, 4096));
+    let empty = Berth::of(Splice::pipe_to_file(reader, file, 0, 4096));
+    steady(cts, |cts, _| {
+        cts.submit(read.take()).unwrap();
+        cts.look(); // parked, before anything comes
+        back(cts, &write);
+        cts.until("the read", || read.is_back());
+        back(cts, &fill);
+        back(cts, &empty);
+    });
+}
+
+fn files_sent(cts: &mut Cts) {
+    let file = cts.file("f", &[1; 4096]);
+    let (client, server) = cts.pair();
+    let send = Berth::of(SendFile::new(client, file, 0, 4096));
+    let receive = Berth::of(Receive::exact(server, vec![0; 4096]));
+    steady(cts, |cts, _| {
+        cts.submit((receive.take(), send.take())).unwrap();
+        cts.until("both transfers", || send.is_back() && receive.is_back());
+    });
+}
+
+fn readiness_of_descriptors(cts: &mut Cts) {
+    let event = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+    let handle = cts.handle().import_pollable(event.try_clone().unwrap());
+    let poll = Berth::of(PollHandle::readable(handle));
+    steady(cts, |cts, _| {
+        cts.submit(poll.take()).unwrap();
+        cts.look(); // parked, before anything comes
+        rustix::io::write(&event, &1u64.to_ne_bytes()).unwrap();
+        cts.until("readiness", || poll.is_back());
+        rustix::io::read(&event, &mut [0u8; 8]).unwrap();
+    });
+}
+
+fn futex_waits_and_wakes(cts: &mut Cts) {
+    let word = FutexWord::new(0);
+    let wait = Berth::of(FutexWait::new(word.clone(), 0));
+    let wake = Berth::of(FutexWake::all(word.clone()));
+    steady(cts, |cts, number| {
+        wait.with(|wait| wait.expected = number as u32 - 1);
+        cts.submit(wait.take()).unwrap();
+        cts.look(); // it waits, before anything comes
+        word.atomic().store(number as u32, std::sync::atomic::Ordering::SeqCst);
+        back(cts, &wake);
+        cts.until("the wake", || wait.is_back());
     });
 }
 

@@ -6,11 +6,14 @@ use proact::memory::{
     Allocation, BufferPool, Lease, NodePools, Part, Region, Registrations, SharedLease, SharedPool, Slab, Span,
 };
 use proact::operation::{
-    Accept, AnyOp, Chain, Close, Connect, Context, EventWait, Group, ListDirectory, Nop, Op, Open, OperationId, Read,
-    Receive, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes, Sequence, Timer, Write,
+    Accept, Advise, AnyOp, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange, EventWait, FutexWait,
+    FutexWake, GetAttribute, Group, Link, ListAttributes, ListBatch, ListDirectory, Nop, Op, Open, OperationId,
+    PollHandle, ProcessWait, Read, ReadLink, ReadStream, ReadVectored, Receive, RemoveAttribute, Rename, Scope,
+    SemaphoreSignal, SemaphoreWait, Send as SendBytes, SendFile, Sequence, SetAttribute, Splice, SyncRange, Timer,
+    Walk, WatchChanges, Write, WriteStream, WriteVectored,
 };
 use proact::proactor::{Builder, Handle, Latencies, Proactor, ProactorThread, Statistics};
-use proact::resource::{Address, File, Socket};
+use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Socket, Stream, Watcher};
 use proact::status::Status;
 use proact::sync::{Event, Semaphore};
 use proact::time::{Clock, Time};
@@ -56,6 +59,7 @@ fn what_reaches_a_proactor_from_elsewhere_is_shared() {
 #[test]
 fn resources_are_shared() {
     are!(Send, Sync, Clone: Socket, File, Event, Semaphore);
+    are!(Send, Sync, Clone: Stream, Pollable, Watcher, Process, FutexWord);
 }
 
 #[test]
@@ -70,11 +74,15 @@ fn operations_go_to_other_threads_as_far_as_their_parts_do() {
     are!(Send: Op<Nop, ()>, Op<Read<Vec<u8>>, ()>, Chain<Box<Op<Nop, ()>>>, OperationId);
     are!(Send: Accept, Connect, Open, Rename, ListDirectory, Read<Vec<u8>>, Write<Vec<u8>>, Receive<Vec<u8>>);
     are!(Send: SendBytes<Vec<u8>>, Timer, EventWait, SemaphoreWait, SemaphoreSignal, Sequence, Group, Close<Socket>);
+    are!(Send: Advise, ChangeFile, ChangeRange, CopyRange, FutexWait, FutexWake, GetAttribute<Vec<u8>>, Link);
+    are!(Send: ListAttributes<Vec<u8>>, ListBatch, PollHandle, ProcessWait, ReadLink, ReadStream<Vec<u8>>);
+    are!(Send: ReadVectored<Vec<u8>>, RemoveAttribute, SendFile, SetAttribute<Vec<u8>>, Splice<true>, Splice<false>);
+    are!(Send: SyncRange, Walk, WatchChanges, WriteStream<Vec<u8>>, WriteVectored<Vec<u8>>);
     type Local = std::rc::Rc<()>;
     are_not!(Send: Op<Nop, Local>, AnyOp);
 }
 
 #[test]
 fn plain_values_are_shared() {
-    are!(Send, Sync, Clone: Time, Status, Address, Axis, Frontier, Knowledge, Statistics, Latencies, OperationId);
+    are!(Send, Sync, Clone: Time, Status, Address, Axis, Frontier, Knowledge, Statistics, Latencies, OperationId, Exit);
 }

@@ -2,16 +2,20 @@
 
 use crate::harness::Case;
 
+pub mod attributes;
 pub mod cancel;
 pub mod chain;
 pub mod cost;
 pub mod datagram;
 pub mod deadline;
+pub mod directory;
 pub mod error;
 pub mod event;
 pub mod exchange;
 pub mod failure;
 pub mod file;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod futex;
 pub mod group;
 pub mod import;
 #[cfg(target_os = "linux")]
@@ -25,8 +29,12 @@ pub mod multishot;
 pub mod nop;
 pub mod op_pool;
 pub mod options;
+pub mod pipe;
+pub mod pollable;
 pub mod pooled;
+pub mod process;
 pub mod property;
+pub mod range;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
@@ -37,6 +45,8 @@ pub mod shared_pool;
 pub mod socket;
 pub mod stream;
 pub mod timer;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod watch;
 pub mod zero_copy;
 
 /// Every subject, with its cases.
@@ -45,6 +55,16 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("timer", timer::CASES),
     ("event", event::CASES),
     ("file", file::CASES),
+    ("range", range::CASES),
+    ("attributes", attributes::CASES),
+    ("directory", directory::CASES),
+    ("pipe", pipe::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("watch", watch::CASES),
+    ("pollable", pollable::CASES),
+    ("process", process::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("futex", futex::CASES),
     ("socket", socket::CASES),
     ("stream", stream::CASES),
     ("datagram", datagram::CASES),

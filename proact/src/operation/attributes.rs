@@ -251,10 +251,10 @@ attribute_kind!(
 ///
 /// ```
 /// # use proact::operation::{Complete, Context, ListAttributes, Op, Outcome};
+/// type List = ListAttributes<Vec<u8>>;
 /// struct Shown;
-/// impl Complete<ListAttributes<Vec<u8>>> for Shown {
-/// fn done(op: Box<Op<ListAttributes<Vec<u8>>, Self>>, outcome: Outcome<ListAttributes<Vec<u8>>>, _: &mut Context<'_>)
-/// {
+/// impl Complete<List> for Shown {
+///     fn done(op: Box<Op<List, Self>>, outcome: Outcome<List>, _: &mut Context<'_>) {
 ///         let length = outcome.result.unwrap();
 ///         for name in proact::operation::attribute_names(&op.kind.buffer[..length]) {
 ///             println!("{name:?}");

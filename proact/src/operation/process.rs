@@ -13,8 +13,7 @@ use crate::status::{Operation, Result};
 /// taken on the poll thread, by a call that never blocks (`waitid` of a pidfd, Linux 5.4).
 ///
 /// # Errors
-/// `Unknown` with the system's `ECHILD` when the process is no child of this one, someone else took its end, or the
-/// process ignores `SIGCHLD`.
+/// `NotFound` when the process is no child of this one, someone else took its end, or this process ignores `SIGCHLD`.
 ///
 /// ```
 /// # use proact::operation::{Complete, Context, Op, Outcome, ProcessWait};

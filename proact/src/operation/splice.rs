@@ -3,7 +3,7 @@
 use super::file::check_range;
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use crate::backend::{FileRequest, Request, WaitRequest};
-use crate::resource::{File, Home, Lane, PrivatePipe, Resource, Second, Socket, Stream};
+use crate::resource::{File, Home, Lane, PrivatePipe, Resource, Second, Socket, SocketType, Stream};
 use crate::status::{Operation, Result};
 
 /// The most bytes that one request moves: more than any pipe holds.
@@ -35,8 +35,8 @@ const REQUEST_MAX: usize = 1 << 20;
 pub struct SendFile {
     /// The socket.
     pub socket: Socket,
-    /// The file.
-    pub file: File,
+    /// Held by `source` from submit on, so that it must not change after that.
+    file: File,
     /// Where in the file.
     pub offset: u64,
     /// How many bytes.
@@ -64,6 +64,7 @@ impl Kind for SendFile {
 
     fn validate(&mut self, home: Home) -> Result<()> {
         check_range(Self::OPERATION, self.offset, self.length)?;
+        self.socket.check_type(SocketType::Stream, Self::OPERATION)?;
         self.socket.resource().check(home, Self::OPERATION)?;
         if self.inside > 0 || self.pipe.is_none() {
             // What an earlier flight that was cut short left in its pipe goes with it.
@@ -125,8 +126,9 @@ impl Kind for SendFile {
 /// stands: that of sends and writes, or that of receives and reads.
 ///
 /// # Errors
-/// `OutOfRange` when the source ends before an exact transfer is whole, `InvalidArgument` for the wrong end of a pipe
-/// or a file opened for appending, `Unavailable` when no one reads a pipe any more, or when another process filled it
+/// `OutOfRange` when the source ends before an exact transfer is whole (a pipe or socket that was written to is torn
+/// then, and later writes are refused), `InvalidArgument` for the wrong end of a pipe or
+/// a file opened for appending, `Unavailable` when no one reads a pipe any more, or when another process filled it
 /// meanwhile.
 ///
 /// ```
@@ -206,7 +208,10 @@ impl<const SENDS: bool> Kind for Splice<SENDS> {
                 check_range(Self::OPERATION, *offset, self.length)?;
                 (self.pipe.resource(), file.resource())
             }
-            Other::Socket(socket) => (socket.resource(), self.pipe.resource()),
+            Other::Socket(socket) => {
+                socket.check_type(SocketType::Stream, Self::OPERATION)?;
+                (socket.resource(), self.pipe.resource())
+            }
         };
         first.check(home, Self::OPERATION)?;
         self.second.hold(second, home, Self::OPERATION)

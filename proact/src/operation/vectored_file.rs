@@ -113,9 +113,10 @@ macro_rules! vector_kind {
 /// ```
 /// # use proact::operation::{Complete, Context, Op, Open, Outcome, ReadVectored};
 /// # use proact::resource::{File, OpenFlags};
+/// type Reading = ReadVectored<Vec<u8>>;
 /// struct Shown;
-/// impl Complete<ReadVectored<Vec<u8>>> for Shown {
-/// fn done(op: Box<Op<ReadVectored<Vec<u8>>, Self>>, outcome: Outcome<ReadVectored<Vec<u8>>>, _: &mut Context<'_>) {
+/// impl Complete<Reading> for Shown {
+///     fn done(op: Box<Op<Reading, Self>>, outcome: Outcome<Reading>, _: &mut Context<'_>) {
 ///         let read = outcome.result.unwrap();
 ///         println!("{read} bytes: {:?}", op.kind.buffers);
 ///     }

@@ -96,7 +96,7 @@ impl File {
 fn misaligned(status: Status, alignment: DirectAlignment) -> Status {
     let DirectAlignment { memory, offset } = alignment;
     status.with_context(format!(
-        "direct I/O on this file takes memory at multiples of {memory} bytes, offsets and lengths at multiples of {offset}"
+        "direct I/O here takes memory at multiples of {memory} bytes, offsets and lengths at multiples of {offset}"
     ))
 }
 

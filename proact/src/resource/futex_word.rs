@@ -134,10 +134,12 @@ mod shared {
         /// Wakes at most `count` threads and operations that wait for the word, here and now, from any thread. Answers
         /// how many. The operation [`FutexWake`](crate::operation::FutexWake) does the same in its turn.
         pub fn wake(&self, count: u32) -> u32 {
-            let woken = crate::backend::workers::futex::wake(self.as_ptr(), count, self.is_shared());
+            use rustix::thread::futex;
+            let flags = if self.is_shared() { futex::Flags::empty() } else { futex::Flags::PRIVATE };
+            let woken = futex::wake(self.atomic(), flags, count.min(i32::MAX as u32));
             // The address is valid, so that the call cannot fail.
-            debug_assert!(woken >= 0, "waking a word failed: {woken}");
-            woken.max(0) as u32
+            debug_assert!(woken.is_ok(), "waking a word failed: {woken:?}");
+            woken.unwrap_or(0) as u32
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Home, Resource};
+#[cfg(unix)]
+use super::Home;
+use super::Resource;
+#[cfg(unix)]
 use crate::status::Operation;
 
 /// A descriptor of any kind that has readiness: an eventfd, a timerfd, a device fence, a socket of another library.

@@ -26,10 +26,6 @@ impl Stream {
         &self.resource
     }
 
-    fn adopt(home: Home, descriptor: Descriptor) -> Stream {
-        Stream { resource: Arc::new(Resource::adopt(home, descriptor)) }
-    }
-
     /// Why transfers on the stream fail for good, if one has failed: the first failure, which stays. Writes are refused
     /// with it.
     pub fn failure(&self) -> Option<Status> {
@@ -39,6 +35,13 @@ impl Stream {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl Stream {
+    fn adopt(home: Home, descriptor: Descriptor) -> Stream {
+        let resource = Resource::adopt(home, descriptor);
+        // What fails once fails for good: a write with a hole behind it is no stream.
+        resource.keep_failures();
+        Stream { resource: Arc::new(resource) }
+    }
+
     /// A pipe: the end that is read, and the end that is written.
     pub(crate) fn pipe(home: Home) -> Result<(Stream, Stream)> {
         use rustix::pipe::PipeFlags;

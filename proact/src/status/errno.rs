@@ -26,6 +26,7 @@ pub(super) fn code_of(os_error: i32) -> Code {
         (libc::ENODEV, Code::NotFound),                // no such device
         (libc::ENXIO, Code::NotFound),                 // device gone
         (libc::ESRCH, Code::NotFound),                 // no such process
+        (libc::ECHILD, Code::NotFound),                // no such child, or its end was taken
         (libc::EEXIST, Code::AlreadyExists),           // name taken
         (libc::EADDRINUSE, Code::AlreadyExists),       // port or path bound by another
         (libc::EPERM, Code::PermissionDenied),         // policy: seccomp, capability, sticky bit
@@ -71,6 +72,11 @@ pub(super) fn code_of(os_error: i32) -> Code {
         (libc::EIO, Code::DataLoss),                   // the device failed
         (libc::EILSEQ, Code::DataLoss),                // malformed bytes
     ];
+    // Not everywhere: no such extended attribute.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if os_error == libc::ENODATA {
+        return Code::NotFound;
+    }
     for (number, code) in TABLE {
         if *number == os_error {
             return *code;

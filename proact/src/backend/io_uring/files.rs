@@ -100,10 +100,15 @@ pub(super) fn lower_wait(entry: &mut Entry, request: &WaitRequest) {
     }
 }
 
+/// What a splice that was interrupted says: the kernel shows its own numbers there, meant for a system call that it
+/// begins anew (`ERESTARTSYS` and its like, `include/linux/errno.h`).
+const RESTARTS: std::ops::RangeInclusive<i32> = 512..=516;
+
 /// Whether `errno` ended `request`. A signal to the kernel's thread is nothing to the user; what is repeated has the
 /// same effect twice as once, or had none.
 pub(super) fn again_file(request: &FileRequest, errno: i32) -> Again {
     use FileRequest as R;
+    let errno = if RESTARTS.contains(&errno) { libc::EINTR } else { errno };
     match (errno, request) {
         (libc::EINTR, R::OpenAt { .. } | R::ReadVectored { .. } | R::WriteVectored { .. } | R::SyncRange { .. }) => {
             Again::Now
@@ -115,6 +120,7 @@ pub(super) fn again_file(request: &FileRequest, errno: i32) -> Again {
 
 /// As [`again_file`], for what waits for others.
 pub(super) fn again_wait(request: &WaitRequest, errno: i32) -> Again {
+    let errno = if RESTARTS.contains(&errno) { libc::EINTR } else { errno };
     match (errno, request) {
         (
             libc::EINTR,

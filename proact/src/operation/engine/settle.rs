@@ -444,7 +444,7 @@ impl Engine {
         if lane == Lane::Other || flow == Flow::None || (status.is_cancelled() && !torn) {
             return;
         }
-        let end_of_stream = status.code() == Code::OutOfRange && flow == Flow::Received;
+        let end_of_stream = status.code() == Code::OutOfRange && lane == Lane::Receive;
         if let (Some(resource), false) = (self.resource(slot), end_of_stream) {
             // SAFETY: the operation still holds its resource.
             let resource = unsafe { resource.as_ref() };
