@@ -25,6 +25,8 @@ pub mod multishot;
 pub mod nop;
 pub mod op_pool;
 pub mod options;
+#[cfg(target_os = "linux")]
+pub mod pitfall;
 pub mod pooled;
 pub mod property;
 pub mod remote;
@@ -61,6 +63,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("cost", cost::CASES),
     ("error", error::CASES),
     ("memory", memory::CASES),
+    #[cfg(target_os = "linux")]
+    ("pitfall", pitfall::CASES),
     ("severed", severed::CASES),
     ("mixed", mixed::CASES),
     ("property", property::CASES),
