@@ -13,6 +13,9 @@ pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64,
 #[cfg(loom)]
 pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+/// A word that the kernel reads too, or another process: never loom's.
+pub(crate) use core::sync::atomic::AtomicU32 as KernelWord;
+
 /// A store to a word that other threads may be exchanging at the same time.
 ///
 /// By the memory model nothing comes between what an exchange reads and what it writes, so a store lies before both or

@@ -1,6 +1,8 @@
 //! The contract between the portable machinery and a backend.
 
+mod files;
 mod message;
+mod waits;
 
 use std::ffi::{OsString, c_char};
 use std::sync::Arc;
@@ -8,7 +10,12 @@ use std::sync::Arc;
 use crate::status::{Operation, Status};
 use crate::time::Time;
 
+pub use self::files::{
+    Advice, AttributeMode, Changes, CopyArguments, CopyMethod, DirectAlignment, FileRequest, FileTime, RangeMode, Walk,
+    WalkEntry,
+};
 pub use self::message::{IoSlice, RawMessage, SLICES_MAX};
+pub use self::waits::{WaitRequest, poll_bits};
 
 bitflags::bitflags! {
     /// What a backend does better than the portable path. A capability is in force when it was detected **and** the
@@ -40,6 +47,8 @@ bitflags::bitflags! {
         /// Files are read into, and written from, memory that is registered with the ring: the kernel need not look its
         /// pages up (Linux 5.19).
         const REGISTERED_BUFFERS = 1 << 10;
+        /// Waits for a futex, and wakes of one, by the ring, without a helper thread (Linux 6.7).
+        const KERNEL_FUTEX = 1 << 12;
     }
 }
 
@@ -186,6 +195,9 @@ bitflags::bitflags! {
         const NO_FOLLOW = 64;
         /// Must be a directory. Excludes everything but READ and NO_FOLLOW.
         const DIRECTORY = 128;
+        /// Bypasses the page cache (`O_DIRECT`): memory, offsets and lengths must be multiples of what
+        /// [`Metadata::direct`] says. A file system that cannot refuses the open with InvalidArgument.
+        const DIRECT = 256;
     }
 }
 
@@ -223,6 +235,17 @@ pub struct Metadata {
     pub links: u64,
     /// Bytes that are allocated on disk.
     pub allocated: u64,
+    /// The user who owns it.
+    pub owner: u32,
+    /// Its group.
+    pub group: u32,
+    /// When it was last read, as far as the file system keeps count.
+    pub accessed: FileTime,
+    /// When the file or anything known of it last changed.
+    pub changed: FileTime,
+    /// What direct I/O on it must be aligned to. `None`: it has no direct I/O, or the system does not say (Linux tells
+    /// since 6.1, on the file systems that were taught to).
+    pub direct: Option<DirectAlignment>,
 }
 
 impl Metadata {
@@ -237,6 +260,11 @@ impl Metadata {
         inode: 0,
         links: 0,
         allocated: 0,
+        owner: 0,
+        group: 0,
+        accessed: FileTime { seconds: 0, nanoseconds: 0 },
+        changed: FileTime { seconds: 0, nanoseconds: 0 },
+        direct: None,
     };
 }
 
@@ -329,6 +357,10 @@ pub enum Request {
     RegisterBuffer { owner: *const Arc<dyn BufferOwner>, proactor: u32, start: *mut u8, length: usize },
     /// Give memory up that was registered, by where it begins. Completes with 0, or `-ENOENT` if it was not.
     UnregisterBuffer { start: *mut u8 },
+    /// What may wait for a disk, beyond the requests above.
+    File(FileRequest),
+    /// What waits for someone else, beyond the requests above.
+    Wait(WaitRequest),
 }
 
 /// Results of a [`Request::RegisterBuffer`] that name no number.

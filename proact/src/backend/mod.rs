@@ -24,4 +24,7 @@ pub(crate) use contract::*;
 #[cfg(feature = "unstable-backend")]
 pub use contract::*;
 #[cfg(not(feature = "unstable-backend"))]
-pub use contract::{Capabilities, CapabilityReport, DirectoryEntry, FileKind, Metadata, OpenFlags};
+pub use contract::{
+    Advice, AttributeMode, Capabilities, CapabilityReport, CopyMethod, DirectAlignment, DirectoryEntry, FileKind,
+    FileTime, Metadata, OpenFlags, WalkEntry,
+};

@@ -53,8 +53,8 @@ pub(super) unsafe fn receive(request: &Request) -> Result<(i32, RawBuffer), Errn
 unsafe fn receive_datagram(socket: i32, control_room: usize, buffer: RawBuffer) -> Result<i32, Errno> {
     let before = DATAGRAM_HEADER + DATAGRAM_ADDRESS_ROOM + control_room;
     let Some(room) = (buffer.length as usize).checked_sub(before) else { return Err(Errno::FAULT) };
-    // SAFETY: all parts lie within the buffer, one behind the other. A header is integers and pointers, which may all be
-    // zero.
+    // SAFETY: all parts lie within the buffer, one behind the other. A header is integers and pointers, which may all
+    // be zero.
     unsafe {
         let mut slice = libc::iovec { iov_base: buffer.pointer.add(before).cast(), iov_len: room };
         let mut header: libc::msghdr = std::mem::zeroed();

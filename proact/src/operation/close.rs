@@ -2,7 +2,7 @@
 
 use super::kind::{Class, Kind, sealed::Sealed};
 use crate::backend::Request;
-use crate::resource::{File, Home, Resource, Socket};
+use crate::resource::{File, Home, Pollable, Process, Resource, Socket, Stream, Watcher};
 use crate::status::{Code, Operation, Result, Status};
 use crate::sync::Event;
 
@@ -28,10 +28,10 @@ macro_rules! closable {
     )*};
 }
 
-closable!(Socket, File, Event);
+closable!(Socket, File, Event, Stream, Pollable, Watcher, Process);
 
-/// Closes a socket, file or event: from its start on, new operations on it are refused and pending ones cancelled; the
-/// descriptor is closed after the last of them has ended; then this completes.
+/// Closes a socket, file, event or another resource with a descriptor: from its start on, new operations on it are
+/// refused and pending ones cancelled; the descriptor is closed after the last of them has ended; then this completes.
 ///
 /// Other handles to the resource stay, and answer `FailedPrecondition`. The descriptor is gone even when this fails:
 /// the error is what the system said of the close (for a file, that written data was lost).

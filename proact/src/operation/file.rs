@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use super::path::PathArgument;
-use crate::backend::{Descriptor, Metadata, OpenFlags, Request, TRANSFER_MAX};
+use crate::backend::{Descriptor, FileRequest, Metadata, OpenFlags, Request, TRANSFER_MAX};
 use crate::memory::{Access, StableBytes, StableBytesMut};
 use crate::resource::{File, Home, Lane, Resource};
 use crate::status::{Code, Operation, Result, Status};
@@ -16,6 +16,7 @@ use crate::status::{Code, Operation, Result, Status};
 /// for flags that do not go together.
 #[derive(Clone, Debug)]
 pub struct Open {
+    directory: Option<File>,
     path: PathArgument,
     flags: OpenFlags,
     mode: u32,
@@ -25,7 +26,13 @@ impl Open {
     /// Opens `path`, relative to the working directory, closed on exec; a new file gets mode `0o666` less the process's
     /// mask.
     pub fn new(path: impl AsRef<Path>, flags: OpenFlags) -> Open {
-        Open { path: PathArgument::new(path.as_ref()), flags, mode: 0o666 }
+        Open { directory: None, path: PathArgument::new(path.as_ref()), flags, mode: 0o666 }
+    }
+
+    /// Opens `path` relative to an open directory, wherever that has been moved to meanwhile. An absolute path is what
+    /// it is.
+    pub fn at(directory: File, path: impl AsRef<Path>, flags: OpenFlags) -> Open {
+        Open { directory: Some(directory), ..Open::new(path, flags) }
     }
 
     /// With other permission bits for a new file.
@@ -43,39 +50,62 @@ impl Kind for Open {
     const OPERATION: Operation = Operation::FileOpen;
     const CLASS: Class = Class::Kernel(Lane::Other);
 
-    fn validate(&mut self, _: Home) -> Result<()> {
+    fn validate(&mut self, home: Home) -> Result<()> {
         self.path.check(Self::OPERATION)?;
-        let flags = self.flags;
-        let has = |flag| flags.contains(flag);
-        let writes = OpenFlags::CREATE | OpenFlags::CREATE_NEW | OpenFlags::TRUNCATE | OpenFlags::APPEND;
-        let why = if !flags.intersects(OpenFlags::READ | OpenFlags::WRITE) {
-            "neither READ nor WRITE"
-        } else if flags.intersects(writes) && !has(OpenFlags::WRITE) {
-            "CREATE, TRUNCATE and APPEND need WRITE"
-        } else if has(OpenFlags::CREATE_NEW) && !has(OpenFlags::CREATE) {
-            "CREATE_NEW needs CREATE"
-        } else if has(OpenFlags::APPEND | OpenFlags::TRUNCATE) {
-            "APPEND excludes TRUNCATE"
-        } else if has(OpenFlags::DIRECTORY) && has(OpenFlags::WRITE) {
-            "DIRECTORY excludes WRITE"
-        } else if flags.contains(OpenFlags::all()) || OpenFlags::from_bits(flags.bits()).is_none() {
-            "unknown flags"
-        } else {
-            return Ok(());
-        };
-        Err(self.explain(Status::new(Code::InvalidArgument, Self::OPERATION).with_message(why)))
+        if let Some(directory) = &self.directory {
+            directory.resource().check(home, Self::OPERATION)?;
+        }
+        match fault_of(self.flags) {
+            None => Ok(()),
+            Some(why) => Err(self.explain(Status::new(Code::InvalidArgument, Self::OPERATION).with_message(why))),
+        }
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        self.directory.as_ref().map(File::resource)
     }
 
     fn request(&mut self, _: usize) -> Request {
-        Request::Open { path: self.path.as_ptr(), flags: self.flags, mode: self.mode }
+        let (path, flags, mode) = (self.path.as_ptr(), self.flags, self.mode);
+        match &self.directory {
+            None => Request::Open { path, flags, mode },
+            Some(directory) => {
+                Request::File(FileRequest::OpenAt { directory: directory.resource().raw(), path, flags, mode })
+            }
+        }
     }
 
     fn settle(&mut self, value: i64, home: Home) -> Result<File> {
-        Ok(File::adopt(home, Descriptor(value)))
+        let descriptor = Descriptor(value);
+        Ok(match self.flags.contains(OpenFlags::DIRECT) {
+            true => File::adopt_direct(home, descriptor),
+            false => File::adopt(home, descriptor),
+        })
     }
 
     fn explain(&self, status: Status) -> Status {
         self.path.explain(status)
+    }
+}
+
+/// What is wrong with flags that do not go together.
+fn fault_of(flags: OpenFlags) -> Option<&'static str> {
+    let has = |flag| flags.contains(flag);
+    let writes = OpenFlags::CREATE | OpenFlags::CREATE_NEW | OpenFlags::TRUNCATE | OpenFlags::APPEND;
+    if OpenFlags::from_bits(flags.bits()).is_none() {
+        Some("unknown flags")
+    } else if !flags.intersects(OpenFlags::READ | OpenFlags::WRITE) {
+        Some("neither READ nor WRITE")
+    } else if flags.intersects(writes) && !has(OpenFlags::WRITE) {
+        Some("CREATE, TRUNCATE and APPEND need WRITE")
+    } else if has(OpenFlags::CREATE_NEW) && !has(OpenFlags::CREATE) {
+        Some("CREATE_NEW needs CREATE")
+    } else if has(OpenFlags::APPEND | OpenFlags::TRUNCATE) {
+        Some("APPEND excludes TRUNCATE")
+    } else if has(OpenFlags::DIRECTORY) && flags.intersects(OpenFlags::WRITE | OpenFlags::DIRECT) {
+        Some("DIRECTORY excludes WRITE and DIRECT")
+    } else {
+        None
     }
 }
 
@@ -115,6 +145,8 @@ impl<B: StableBytesMut> Kind for Read<B> {
         self.buffer.access().check(Access::WRITE, Self::OPERATION)?;
         self.fixed = self.buffer.registration(home.proactor).map(|fixed| fixed.index);
         check_range(Self::OPERATION, self.offset, self.buffer.len())?;
+        let piece = (self.buffer.as_ptr() as usize, self.buffer.len());
+        self.file.check_direct(Self::OPERATION, self.offset, std::iter::once(piece))?;
         self.file.resource().check(home, Self::OPERATION)
     }
 
@@ -127,6 +159,9 @@ impl<B: StableBytesMut> Kind for Read<B> {
     }
 
     fn request(&mut self, progress: usize) -> Request {
+        if self.file.is_between_units(progress) {
+            return Request::Nop; // the end of the file, as a count of 0 says
+        }
         Request::Read {
             file: self.file.resource().raw(),
             offset: self.offset + progress as u64,
@@ -138,6 +173,10 @@ impl<B: StableBytesMut> Kind for Read<B> {
 
     fn settle(&mut self, value: i64, _: Home) -> Result<usize> {
         Ok(value as usize)
+    }
+
+    fn explain(&self, status: Status) -> Status {
+        self.file.explain_direct(status)
     }
 }
 
@@ -179,6 +218,8 @@ impl<B: StableBytes> Kind for Write<B> {
         self.buffer.access().check(Access::READ, Self::OPERATION)?;
         self.fixed = self.buffer.registration(home.proactor).map(|fixed| fixed.index);
         check_range(Self::OPERATION, self.offset, self.buffer.len())?;
+        let piece = (self.buffer.as_ptr() as usize, self.buffer.len());
+        self.file.check_direct(Self::OPERATION, self.offset, std::iter::once(piece))?;
         self.file.resource().check(home, Self::OPERATION)
     }
 
@@ -191,6 +232,9 @@ impl<B: StableBytes> Kind for Write<B> {
     }
 
     fn request(&mut self, progress: usize) -> Request {
+        if self.file.is_between_units(progress) {
+            return Request::Nop; // the end of the file, as a count of 0 says
+        }
         Request::Write {
             file: self.file.resource().raw(),
             offset: self.offset + progress as u64,
@@ -203,16 +247,21 @@ impl<B: StableBytes> Kind for Write<B> {
     fn settle(&mut self, value: i64, _: Home) -> Result<usize> {
         Ok(value as usize)
     }
+
+    fn explain(&self, status: Status) -> Status {
+        self.file.explain_direct(status)
+    }
 }
 
 /// The kernel's offsets are signed: what would pass their end is refused before it wraps.
-fn check_range(operation: Operation, offset: u64, length: usize) -> Result<()> {
+pub(super) fn check_range(operation: Operation, offset: u64, length: usize) -> Result<()> {
     match offset.checked_add(length as u64) {
         Some(end) if end <= i64::MAX as u64 => Ok(()),
         _ => Err(Status::new(Code::InvalidArgument, operation).with_message("offset and length pass 2^63 - 1")),
     }
 }
 
+/// A kind with no parameters but a file and plain values.
 macro_rules! file_kind {
     ($kind:ident, $operation:expr, $output:ty, |$self:ident, $raw:ident| $request:expr, |$this:ident| $settle:expr) => {
         impl Sealed for $kind {}
@@ -241,6 +290,8 @@ macro_rules! file_kind {
         }
     };
 }
+
+pub(super) use file_kind;
 
 /// Makes what was written to a file durable.
 ///

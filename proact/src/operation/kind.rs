@@ -28,6 +28,10 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     #[doc(hidden)]
     const BARE: bool = false;
 
+    /// It takes several requests of different meaning, and [`Kind::absorb`] says what each result meant.
+    #[doc(hidden)]
+    const STAGED: bool = false;
+
     /// It may come to several outcomes, told by [`Complete::more`](super::Complete::more), before its last. Only of the
     /// classes `Kernel` and `Timer`.
     #[doc(hidden)]
@@ -57,6 +61,13 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     fn request(&mut self, progress: usize) -> Request {
         let _ = progress;
         Request::Nop
+    }
+
+    /// What a result was worth: bytes of the transfer, or `None` when it only made the next request possible. Only of
+    /// kinds that are [`Kind::STAGED`], for results that are no errors.
+    #[doc(hidden)]
+    fn absorb(&mut self, value: i32) -> Option<usize> {
+        Some(value as usize)
     }
 
     /// The state that the engine's portable machinery works on. Only of the other classes.

@@ -273,6 +273,9 @@ impl Header {
     }
 }
 
+/// [`Kind::absorb`] of an operation whose types are not known.
+pub(super) type Absorb = unsafe fn(NonNull<Header>, i32) -> Option<usize>;
+
 /// How the engine reaches an operation whose types it does not know.
 ///
 /// Every function wants a pointer that came from `into_raw` of the operation whose header names this table, while no
@@ -288,6 +291,8 @@ pub(super) struct Vtable {
     pub(super) transfer: unsafe fn(NonNull<Header>) -> Transfer,
     pub(super) request: unsafe fn(NonNull<Header>, usize) -> Request,
     pub(super) portable: unsafe fn(NonNull<Header>) -> Portable,
+    /// [`Kind::absorb`], of kinds that are [`Kind::STAGED`].
+    pub(super) absorb: Option<Absorb>,
     /// [`Kind::MULTISHOT`].
     pub(super) multishot: bool,
     pub(super) deliver: unsafe fn(NonNull<Header>, Ended, &mut Context<'_>),
@@ -340,6 +345,7 @@ impl<K: Kind, S: 'static> Table<K, S> {
             transfer: transfer::<K, S>,
             request: request::<K, S>,
             portable: portable::<K, S>,
+            absorb: if K::STAGED { Some(absorb::<K, S>) } else { None },
             multishot: K::MULTISHOT,
             deliver,
             more,
@@ -401,6 +407,11 @@ unsafe fn request<K: Kind, S>(raw: NonNull<Header>, progress: usize) -> Request 
 unsafe fn portable<K: Kind, S>(raw: NonNull<Header>) -> Portable {
     // SAFETY: the caller's promise.
     unsafe { kind::<K, S>(raw) }.portable()
+}
+
+unsafe fn absorb<K: Kind, S>(raw: NonNull<Header>, value: i32) -> Option<usize> {
+    // SAFETY: the caller's promise.
+    unsafe { kind::<K, S>(raw) }.absorb(value)
 }
 
 unsafe fn explain<K: Kind, S>(raw: NonNull<Header>, status: Status) -> Status {

@@ -25,6 +25,10 @@ impl Handle {
         Handle { shared }
     }
 
+    pub(super) fn home(&self) -> crate::resource::Home {
+        self.shared.home
+    }
+
     /// Submits a batch from another thread, as [`Proactor::submit`](super::Proactor::submit) does from its own.
     ///
     /// One thread's submits stay in order. The poll thread is woken if it sleeps. The limit is one of its own: see

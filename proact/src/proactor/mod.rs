@@ -2,6 +2,7 @@
 
 mod builder;
 mod handle;
+mod imports;
 mod owner;
 mod statistics;
 mod survey;

@@ -76,6 +76,26 @@ impl Resource {
         }
     }
 
+    /// Another descriptor of the same open file, which the caller owns.
+    #[cfg(unix)]
+    pub(crate) fn duplicate(&self, operation: Operation) -> Result<Descriptor> {
+        use std::os::fd::{BorrowedFd, IntoRawFd};
+        self.with(operation, |descriptor| {
+            // SAFETY: the resource keeps the descriptor open while its lock is held.
+            let fd = unsafe { BorrowedFd::borrow_raw(descriptor.fd()) };
+            match rustix::io::fcntl_dupfd_cloexec(fd, 3) {
+                Ok(fd) => Ok(Descriptor(fd.into_raw_fd().into())),
+                Err(errno) => Err(Status::from_os_error(operation, errno.raw_os_error())),
+            }
+        })
+    }
+
+    /// Another descriptor of the same open file, which the caller owns.
+    #[cfg(not(unix))]
+    pub(crate) fn duplicate(&self, operation: Operation) -> Result<Descriptor> {
+        Err(Status::new(Code::Unavailable, operation).with_message("no duplicates on this system yet"))
+    }
+
     /// From now on new operations are refused. `false`: a close is under way already.
     pub(crate) fn begin_close(&self) -> bool {
         !self.closing.swap(true, Ordering::AcqRel)
@@ -132,6 +152,40 @@ impl Resource {
             return Err(Status::new(Code::FailedPrecondition, operation).with_message("the resource is being closed"));
         }
         Ok(())
+    }
+}
+
+/// The second descriptor of an operation that works on two: a duplicate of its own, made at submit.
+///
+/// An operation stands in the queues of one resource, which a close waits for. Its other one may be closed meanwhile:
+/// the duplicate keeps the open file, so that the number cannot come to name another.
+#[derive(Debug, Default)]
+pub(crate) struct Second {
+    held: Option<Resource>,
+}
+
+impl Second {
+    /// Holds what `resource` names, which must be of this home and open. Forgets what was held before.
+    pub(crate) fn hold(&mut self, resource: &Resource, home: Home, operation: Operation) -> Result<()> {
+        resource.check(home, operation)?;
+        self.held = Some(Resource::adopt(home, resource.duplicate(operation)?));
+        Ok(())
+    }
+
+    pub(crate) fn raw(&self) -> Descriptor {
+        self.held.as_ref().map_or(Descriptor::NONE, Resource::raw)
+    }
+
+    /// The operation has ended.
+    pub(crate) fn release(&mut self) {
+        self.held = None;
+    }
+}
+
+impl Clone for Second {
+    /// A clone of an operation's parameters holds nothing until it is submitted.
+    fn clone(&self) -> Second {
+        Second::default()
     }
 }
 

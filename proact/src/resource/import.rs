@@ -86,7 +86,10 @@ impl File {
     /// Takes a descriptor in, unless it is refused.
     pub(crate) fn import(home: Home, fd: OwnedFd) -> Result<File, Returned<OwnedFd>> {
         match examine_file(fd.as_fd()) {
-            Ok(()) => Ok(File::adopt(home, Descriptor(fd.into_raw_fd().into()))),
+            Ok(direct) => {
+                let descriptor = Descriptor(fd.into_raw_fd().into());
+                Ok(if direct { File::adopt_direct(home, descriptor) } else { File::adopt(home, descriptor) })
+            }
             Err(status) => Err(Returned { resource: fd, status }),
         }
     }
@@ -97,8 +100,8 @@ impl File {
     /// Gives the file back, with `FailedPrecondition`, when other handles are there (operations in flight have one
     /// each), or when it is closed.
     pub fn into_fd(self) -> Result<OwnedFd, Returned<File>> {
-        release(self.into_resource())
-            .map_err(|(resource, status)| Returned { resource: File::from_resource(resource), status })
+        let File { resource, direct } = self;
+        release(resource).map_err(|(resource, status)| Returned { resource: File { resource, direct }, status })
     }
 
     /// Another descriptor of the same open file. Closed on exec.
@@ -155,18 +158,25 @@ fn set_close_on_exec(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     rustix::io::fcntl_setfd(fd, flags | rustix::io::FdFlags::CLOEXEC)
 }
 
-fn examine_file(fd: BorrowedFd<'_>) -> Result<()> {
+/// Whether the file was opened for direct I/O.
+fn examine_file(fd: BorrowedFd<'_>) -> Result<bool> {
     let failed = failed(Operation::FileOpen);
     let stat = rustix::fs::fstat(fd).map_err(&failed)?;
     match FileType::from_raw_mode(stat.st_mode as rustix::fs::RawMode) {
         FileType::RegularFile | FileType::Directory | FileType::BlockDevice | FileType::CharacterDevice => {}
         found => return Err(refused(Operation::FileOpen, format!("{} has no offsets", name_of(found)))),
     }
+    set_close_on_exec(fd).map_err(&failed)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if rustix::fs::fcntl_getfl(fd).map_err(&failed)?.contains(OFlags::PATH) {
-        return Err(refused(Operation::FileOpen, "opened for its path alone (O_PATH)"));
+    {
+        let flags = rustix::fs::fcntl_getfl(fd).map_err(&failed)?;
+        if flags.contains(OFlags::PATH) {
+            return Err(refused(Operation::FileOpen, "opened for its path alone (O_PATH)"));
+        }
+        Ok(flags.contains(OFlags::DIRECT))
     }
-    set_close_on_exec(fd).map_err(&failed)
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    Ok(false)
 }
 
 fn name_of(found: FileType) -> &'static str {

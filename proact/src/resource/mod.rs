@@ -7,14 +7,29 @@
 mod address;
 mod descriptor;
 mod file;
+mod futex_word;
 #[cfg(unix)]
 mod import;
+mod pollable;
+mod process;
 mod socket;
+mod stream;
+mod watcher;
 
-pub use crate::backend::{DirectoryEntry, FileKind, Metadata, OpenFlags};
+pub use crate::backend::{
+    Advice, AttributeMode, CopyMethod, DirectAlignment, DirectoryEntry, FileKind, FileTime, Metadata, OpenFlags,
+    WalkEntry,
+};
 pub use address::{Address, interface_index};
-pub(crate) use descriptor::{Home, Lane, Resource};
+pub(crate) use descriptor::{Home, Lane, Resource, Second};
 pub use file::File;
+pub use futex_word::FutexWord;
 #[cfg(unix)]
 pub use import::Returned;
+pub use pollable::Pollable;
+pub use process::{Exit, Process};
 pub use socket::{Domain, KeepAlive, Shutdown, Socket, SocketOptions, SocketState, SocketType};
+pub(crate) use stream::PrivatePipe;
+pub use stream::Stream;
+pub use watcher::{Change, ChangeMask, Watch, Watcher};
+pub(crate) use watcher::{next_change, os_str};

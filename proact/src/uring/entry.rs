@@ -7,6 +7,10 @@ pub(crate) use linux_raw_sys::io_uring::{IORING_ACCEPT_MULTISHOT, IORING_RECV_MU
 
 use super::sys::{IOSQE_BUFFER_SELECT, IOSQE_IO_LINK};
 
+// `linux/futex.h`.
+const FUTEX2_SIZE_U32: i32 = 2;
+const FUTEX2_PRIVATE: i32 = 128;
+
 /// A submission entry, in the kernel's layout.
 ///
 /// Its place in the ring still holds whatever an earlier use left there, so [`Entry::set`] writes every byte.
@@ -40,6 +44,20 @@ impl Entry {
         // The kernel reads the halves of the word swapped on big-endian machines (`poll32_events`, since 5.9).
         let events = if cfg!(target_endian = "big") { events.rotate_left(16) } else { events };
         self.set(Op::IORING_OP_POLL_ADD, fd, 0, 0, 0, events);
+    }
+
+    /// Fills the entry with a splice from one descriptor and offset to another.
+    pub(crate) fn set_splice(&mut self, from: (i32, u64), to: (i32, u64), length: u32) {
+        self.set(Op::IORING_OP_SPLICE, to.0, to.1, from.1, length, 0);
+        self.0.__bindgen_anon_5.splice_fd_in = from.0;
+    }
+
+    /// Fills the entry with a futex operation on a 32-bit word, for whoever waits whatever its bit set (since 6.7).
+    pub(crate) fn set_futex(&mut self, op: Op, word: *const u32, value: u64, shared: bool) {
+        let flags = FUTEX2_SIZE_U32 | if shared { 0 } else { FUTEX2_PRIVATE };
+        self.set(op, flags, value, word as u64, 0, 0);
+        // `addr3`, the bit set: the first of the entry's last two words.
+        self.0.__bindgen_anon_6.bindgen_union_field = [u32::MAX.into(), 0];
     }
 
     /// Turns the filled entry into one that does nothing and completes with `-errno` (injected results since 6.10).

@@ -2,6 +2,7 @@
 
 use std::ptr::NonNull;
 
+use super::files::{again_file, again_wait, awaited_stream, lower_more_files, lower_wait};
 use super::stat::{MASK, Statx};
 use crate::atomic::AtomicU64;
 use crate::backend::workers::perform::open_flags;
@@ -33,7 +34,7 @@ pub(super) fn clamp(length: usize) -> u32 {
 
 /// An offset as the kernel takes it: all ones would mean the file's own position. One less is as invalid as it looks.
 #[inline]
-fn position(offset: u64) -> u64 {
+pub(super) fn position(offset: u64) -> u64 {
     offset.min(u64::MAX - 1)
 }
 
@@ -125,6 +126,8 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
             entry.set(Op::IORING_OP_RECVMSG, socket.fd(), 0, header as u64, 1, flags as u32);
         }
         Request::Close { descriptor } => entry.set(Op::IORING_OP_CLOSE, descriptor.fd(), 0, 0, 0, 0),
+        Request::File(ref request) => lower_more_files(entry, request),
+        Request::Wait(ref request) => lower_wait(entry, request),
         // Kept apart so that what above is hot stays small.
         // SAFETY: the caller's promise, passed on.
         _ => unsafe { lower_file(entry, request, targets) },
@@ -219,6 +222,8 @@ pub(super) enum Again {
 pub(super) fn again(request: &Request, errno: i32) -> Again {
     use Request as R;
     match (errno, request) {
+        (_, R::File(request)) => again_file(request, errno),
+        (_, R::Wait(request)) => again_wait(request, errno),
         (libc::EINTR | libc::EINPROGRESS | libc::EALREADY, R::Connect { .. }) => Again::WhenReady(libc::POLLOUT),
         (libc::EAGAIN, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Read { .. }) => {
             Again::WhenReady(libc::POLLIN)
@@ -246,6 +251,7 @@ pub(super) fn awaited(request: &Request) -> i32 {
         Request::ReceivePooled { socket, .. } | Request::ReceiveMessagePooled { socket, .. } => socket.fd(),
         Request::ReceiveMessage { socket, .. } | Request::SendMessage { socket, .. } => socket.fd(),
         Request::Read { file, .. } | Request::Write { file, .. } => file.fd(),
+        Request::Wait(ref request) => awaited_stream(request),
         _ => -1,
     }
 }

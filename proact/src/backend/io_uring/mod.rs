@@ -4,6 +4,7 @@
 //! passed on as it came. What takes more (readiness of a non-blocking descriptor, a structure to convert, a cancel) is
 //! told by the token's role and settled in the [table].
 
+mod files;
 mod fixed;
 mod lower;
 mod pools;
@@ -20,10 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::atomic::AtomicU64;
-use crate::backend::workers::Workers;
+use crate::backend::workers::{Futexes, Workers, futex};
 use crate::backend::{
-    Backend, BackendConfig, BackendCounters, Capabilities, Completion, DescriptorMode, Request, Start, Token, Wait,
-    Wake, role,
+    Backend, BackendConfig, BackendCounters, Capabilities, Completion, DescriptorMode, FileRequest, Request, Start,
+    Token, Wait, WaitRequest, Wake, role,
 };
 use crate::fault;
 use crate::status::{Code, Operation, Result, Status};
@@ -53,6 +54,7 @@ pub(crate) struct IoUring {
     table: Table,
     workers: Workers,
     buffers: FixedBuffers,
+    futexes: Futexes,
     waker: Arc<EventWaker>,
     capabilities: Capabilities,
     clock: Clock,
@@ -79,6 +81,7 @@ impl IoUring {
             table: Table::new(),
             workers: Workers::new(config, waker.clone()),
             buffers: FixedBuffers::default(),
+            futexes: Futexes::new(config, waker.clone()),
             waker,
             capabilities,
             clock: config.clock.clone(),
@@ -122,6 +125,13 @@ impl IoUring {
             | Request::Rename { .. }
             | Request::Remove { .. }
             | Request::MakeDirectory { .. } => !self.capabilities.contains(Capabilities::KERNEL_FILES),
+            Request::File(request) => {
+                !self.capabilities.contains(Capabilities::KERNEL_FILES) || files::only_workers(request)
+            }
+            Request::Wait(WaitRequest::FutexWait { .. } | WaitRequest::FutexWake { .. }) => {
+                !self.capabilities.contains(Capabilities::KERNEL_FUTEX)
+            }
+            Request::Wait(_) => false,
         }
     }
 
@@ -144,7 +154,7 @@ impl IoUring {
             },
             _ => unreachable!("{request:?} registers nothing"),
         };
-        self.table.know(Completion::new(token, result));
+        self.table.know(token, result);
     }
 
     /// Hands over all that is in the ring: what the kernel has taken keeps the registered memory that it names.
@@ -375,7 +385,7 @@ unsafe impl Backend for IoUring {
     }
 
     fn missing(&self) -> Vec<(Operation, String)> {
-        Vec::new()
+        if self.capabilities.contains(Capabilities::KERNEL_FUTEX) { Vec::new() } else { futex::missing() }
     }
 
     fn grow(&mut self, slots: u32) {
@@ -391,6 +401,13 @@ unsafe impl Backend for IoUring {
                 return Start::Accepted;
             }
             self.table.delegate(token, request);
+            if let Request::Wait(request) = request {
+                // SAFETY: the caller's promise, passed on.
+                if let Some(result) = unsafe { self.futexes.start(token, request) } {
+                    self.table.know(token, result);
+                }
+                return Start::Accepted;
+            }
             // SAFETY: the caller's promise, passed on.
             unsafe { self.workers.submit(token, request) };
             return Start::Accepted;
@@ -421,20 +438,24 @@ unsafe impl Backend for IoUring {
 
     fn links(&self, request: &Request) -> bool {
         // A stat's answer is converted outside of the kernel, and a close must happen whatever came before it.
+        // What waits for others may end in ways that sever a link and are no failure.
         let alone = matches!(
             request,
             Request::StatFile { .. }
                 | Request::StatPath { .. }
+                | Request::Close { .. }
                 | Request::ReceivePooled { .. }
                 | Request::ReceiveMessagePooled { .. }
+                | Request::Wait(_)
+                | Request::File(FileRequest::SpliceFile { .. })
         );
-        !alone && !matches!(request, Request::Close { .. }) && !self.needs_worker(request)
+        !alone && !self.needs_worker(request)
     }
 
     fn cancel(&mut self, token: Token) -> bool {
         match self.table.standing(token) {
             Standing::Worker => {
-                if !self.workers.cancel(token) {
+                if !self.workers.cancel(token) && !self.futexes.cancel(token) {
                     self.table.cancel_missed(token);
                 }
                 true
@@ -472,6 +493,7 @@ unsafe impl Backend for IoUring {
             self.table.take_known(completions);
         }
         self.workers.collect(completions);
+        self.futexes.collect(completions);
         self.table.pools.tend(&self.ring);
         let (wait_for, timeout) = match wait {
             Wait::Until(deadline) if completions.len() == before => self.prepare_sleep(deadline)?,
@@ -493,6 +515,7 @@ unsafe impl Backend for IoUring {
             self.reap(completions);
         }
         self.workers.collect(completions);
+        self.futexes.collect(completions);
         Ok(())
     }
 
@@ -501,7 +524,7 @@ unsafe impl Backend for IoUring {
             enters: self.ring.enters(),
             entries: self.ring.accepted(),
             chains: self.chains,
-            workers: self.workers.alive(),
+            workers: self.workers.alive() + self.futexes.alive(),
             worker_jobs: self.workers.jobs(),
         }
     }

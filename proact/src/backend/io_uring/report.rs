@@ -15,7 +15,7 @@ struct Line {
     lack: &'static str,
 }
 
-const LINES: [Line; 12] = [
+const LINES: [Line; 13] = [
     Line {
         capability: Capabilities::KERNEL_CHAINS,
         name: "kernel chains",
@@ -33,7 +33,7 @@ const LINES: [Line; 12] = [
     Line {
         capability: Capabilities::KERNEL_FILES,
         name: "kernel files",
-        since: "5.15",
+        since: "5.19",
         gain: "files and paths without worker threads",
         lack: "an operation on files or paths is missing or filtered; worker threads do it",
     },
@@ -100,6 +100,13 @@ const LINES: [Line; 12] = [
         gain: "files are read into and written from pinned memory, whose pages need no looking up",
         lack: "the operations are filtered; memory that is registered is used as any other",
     },
+    Line {
+        capability: Capabilities::KERNEL_FUTEX,
+        name: "kernel futex",
+        since: "6.7",
+        gain: "waits for a futex without a helper thread, and wakes of one by the ring",
+        lack: "kernel older than 6.7, or filtered; a helper thread waits",
+    },
 ];
 
 /// The operations that stand for a capability: each must be known to the kernel.
@@ -114,6 +121,15 @@ fn has_files(probe: &Probe) -> bool {
         Op::IORING_OP_RENAMEAT,
         Op::IORING_OP_UNLINKAT,
         Op::IORING_OP_MKDIRAT,
+        Op::IORING_OP_READV,
+        Op::IORING_OP_WRITEV,
+        Op::IORING_OP_SYNC_FILE_RANGE,
+        Op::IORING_OP_FADVISE,
+        Op::IORING_OP_SPLICE,
+        Op::IORING_OP_LINKAT,
+        Op::IORING_OP_SYMLINKAT,
+        Op::IORING_OP_FGETXATTR,
+        Op::IORING_OP_FSETXATTR,
     ];
     ops.into_iter().all(|op| probe.has(op))
 }
@@ -126,6 +142,8 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
         found.set(Capabilities::KERNEL_FILES, has_files(&probe));
         let fixed = [Op::IORING_OP_READ_FIXED, Op::IORING_OP_WRITE_FIXED].into_iter().all(|op| probe.has(op));
         found.set(Capabilities::REGISTERED_BUFFERS, fixed);
+        let futex = probe.has(Op::IORING_OP_FUTEX_WAIT) && probe.has(Op::IORING_OP_FUTEX_WAKE);
+        found.set(Capabilities::KERNEL_FUTEX, futex);
         found.set(Capabilities::KERNEL_TRUNCATE, probe.has(Op::IORING_OP_FTRUNCATE));
         found.set(Capabilities::ZERO_COPY_SEND, probe.has(Op::IORING_OP_SEND_ZC) && ring.reports_copies());
     }

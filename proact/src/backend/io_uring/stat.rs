@@ -4,7 +4,8 @@ use std::ptr::NonNull;
 
 use linux_raw_sys::general as raw;
 
-use crate::backend::{FileKind, Metadata};
+use crate::backend::workers::files::direct_of;
+use crate::backend::{FileKind, FileTime, Metadata};
 
 /// The kernel's answer.
 pub(super) type Statx = raw::statx;
@@ -13,7 +14,7 @@ pub(super) type Statx = raw::statx;
 const _: () = assert!(size_of::<Statx>() == 256);
 
 /// What is asked for: all that [`Metadata`] tells.
-pub(super) const MASK: u32 = raw::STATX_BASIC_STATS;
+pub(super) const MASK: u32 = raw::STATX_BASIC_STATS | raw::STATX_DIOALIGN;
 
 /// Answers that wait to be used again. Only the first few requests allocate.
 #[derive(Default)]
@@ -55,6 +56,7 @@ pub(super) fn metadata_of(answer: &Statx) -> Metadata {
         libc::S_IFLNK => FileKind::Link,
         _ => FileKind::Other,
     };
+    let time = |time: &raw::statx_timestamp| FileTime { seconds: time.tv_sec, nanoseconds: time.tv_nsec };
     Metadata {
         kind,
         size: answer.stx_size,
@@ -65,5 +67,10 @@ pub(super) fn metadata_of(answer: &Statx) -> Metadata {
         inode: answer.stx_ino,
         links: answer.stx_nlink.into(),
         allocated: answer.stx_blocks * 512,
+        owner: answer.stx_uid,
+        group: answer.stx_gid,
+        accessed: time(&answer.stx_atime),
+        changed: time(&answer.stx_ctime),
+        direct: direct_of(answer.stx_dio_mem_align, answer.stx_dio_offset_align),
     }
 }

@@ -11,8 +11,9 @@ use rustix::io::Errno;
 use super::lower::{Again, again, awaited};
 use super::pools::Pools;
 use super::stat::{StatPool, Statx, metadata_of};
-use crate::backend::pooled;
-use crate::backend::{Completion, RawAddress, RawBuffer, RawMessage, Request, Token, flags, role};
+use crate::backend::{
+    Completion, FileRequest, RawAddress, RawBuffer, RawMessage, Request, Token, WaitRequest, flags, pooled, role,
+};
 use crate::uring::{
     IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUF_MORE, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF,
     IORING_NOTIF_USAGE_ZC_COPIED, Ring,
@@ -226,6 +227,12 @@ impl Table {
         *record = Record { token, request: *request, place: Place::Worker, ..Record::EMPTY };
     }
 
+    /// Takes note of a result that needed no kernel.
+    pub(super) fn know(&mut self, token: Token, result: i32) {
+        self.records[token.slot() as usize].place = Place::Gone;
+        self.known.push(Completion { token, result, flags: 0 });
+    }
+
     /// Moves what is known without the kernel to `completions`.
     #[inline]
     pub(super) fn take_known(&mut self, completions: &mut Vec<Completion>) {
@@ -311,6 +318,10 @@ impl Table {
             // Ready: now the request itself. A readiness that cannot be awaited fails the request.
             ROLE_READINESS if result >= 0 => Again::Now,
             _ if result >= 0 => return Some(result),
+            // The word was another when the wait began: the answer, and no failure.
+            _ if result == -libc::EAGAIN && matches!(record.request, Request::Wait(WaitRequest::FutexWait { .. })) => {
+                return Some(1);
+            }
             _ => again(&record.request, -result),
         };
         match next {
@@ -425,11 +436,6 @@ impl Table {
         self.records.iter_mut().for_each(|record| record.cancelled = true);
     }
 
-    /// Lets the next poll pass a completion on.
-    pub(super) fn know(&mut self, completion: Completion) {
-        self.known.push(completion);
-    }
-
     /// Lets the next poll say that a cancel found nothing.
     pub(super) fn cancel_missed(&mut self, token: Token) {
         self.known.push(missed(token));
@@ -458,6 +464,7 @@ impl Table {
         }
         let orphan = match record.request {
             Request::Accept { .. } | Request::Open { .. } if completion.result >= 0 => completion.result,
+            Request::File(FileRequest::OpenAt { .. }) if completion.result >= 0 => completion.result,
             Request::Close { descriptor } if completion.result == -libc::ECANCELED => descriptor.fd(),
             _ => return,
         };

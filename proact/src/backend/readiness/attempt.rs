@@ -6,6 +6,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::Interest;
+use super::streams::{attempt_wait, side_of_wait};
 use crate::backend::pooled;
 use crate::backend::workers::{borrow, outcome_of, retried};
 use crate::backend::{Completion, Descriptor, RawAddress, RawMessage, Request, TRANSFER_MAX, Token, flags};
@@ -24,6 +25,7 @@ pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
         Request::Connect { socket, .. } => Some((socket, Interest::WRITABLE)),
         Request::SendMessage { socket, .. } => Some((socket, Interest::WRITABLE)),
         Request::Send { socket, .. } => Some((socket, Interest::WRITABLE)),
+        Request::Wait(ref request) => side_of_wait(request),
         _ => None,
     }
 }
@@ -90,6 +92,8 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
                 unsafe { libc::send(socket.fd(), buffer.add(done).cast(), left, flags) }
             })
         }
+        // SAFETY: the caller's promise, passed on.
+        Request::Wait(ref request) => unsafe { attempt_wait(request) },
         Request::SendMessage { socket, message, more, .. } => {
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
             // SAFETY: the caller's promise, passed on.
@@ -220,7 +224,7 @@ fn transfer(
 }
 
 /// Whether the descriptor has `O_NONBLOCK`, or is none at all.
-fn never_blocks(descriptor: Descriptor) -> bool {
+pub(super) fn never_blocks(descriptor: Descriptor) -> bool {
     let Ok(descriptor) = borrow(&descriptor) else { return true };
     match rustix::fs::fcntl_getfl(descriptor.as_fd()) {
         Ok(flags) => flags.contains(rustix::fs::OFlags::NONBLOCK),

@@ -11,10 +11,10 @@ use super::table::{Parked, Table};
 use super::wake::EventWake;
 use super::{Interest, Ready, WatchSet};
 use crate::backend::registered::Registered;
-use crate::backend::workers::{Workers, borrow, perform};
+use crate::backend::workers::{Futexes, Workers, borrow, futex, perform};
 use crate::backend::{
     Backend, BackendConfig, BackendCounters, Capabilities, CapabilityReport, Completion, Descriptor, DescriptorMode,
-    Request, Start, Token, Wait, Wake, registration,
+    Request, Start, Token, Wait, WaitRequest, Wake, registration,
 };
 use crate::status::{Operation, Status};
 use crate::time::{Clock, Time};
@@ -33,6 +33,7 @@ pub(crate) struct Readiness<S> {
     wake: Arc<EventWake>,
     workers: Workers,
     registered: Registered,
+    futexes: Futexes,
     clock: Clock,
     enters: u64,
     attempts: u64,
@@ -49,6 +50,7 @@ impl<S: WatchSet> Readiness<S> {
             reported: Vec::new(),
             workers: Workers::new(config, wake.clone()),
             registered: Registered::default(),
+            futexes: Futexes::new(config, wake.clone()),
             wake,
             clock: config.clock.clone(),
             enters: 0,
@@ -174,7 +176,7 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
     }
 
     fn missing(&self) -> Vec<(Operation, String)> {
-        Vec::new()
+        futex::missing()
     }
 
     fn grow(&mut self, slots: u32) {
@@ -200,6 +202,13 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
                 let known = self.registered.remove(start).is_some();
                 self.know(token, if known { 0 } else { -libc::ENOENT });
             }
+            Request::Wait(ref request @ (WaitRequest::FutexWait { .. } | WaitRequest::FutexWake { .. })) => {
+                self.attempts += 1;
+                // SAFETY: the caller's promise, passed on.
+                if let Some(result) = unsafe { self.futexes.start(token, request) } {
+                    self.know(token, result);
+                }
+            }
             _ => match side_of(request) {
                 // SAFETY: the caller's promise, passed on.
                 Some((descriptor, side)) => unsafe { self.start_waiting(token, request, descriptor, side) },
@@ -216,8 +225,8 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
             let moved = self.table.unpark(slot).progress.moved();
             self.know(token, if moved > 0 { moved } else { -libc::ECANCELED });
         } else {
-            // Queued: it ends cancelled. Running, or known already: it ends as it does.
-            self.workers.cancel(token);
+            // Queued, or a futex's: it ends cancelled. Running, or known already: it ends as it does.
+            let _ = self.workers.cancel(token) || self.futexes.cancel(token);
         }
         true
     }
@@ -244,6 +253,7 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
         completions.append(&mut self.known);
         // After the wake was answered: a result listed later wakes the next wait.
         self.workers.collect(completions);
+        self.futexes.collect(completions);
         let mut reported = std::mem::take(&mut self.reported);
         for ready in reported.drain(..) {
             self.retry(ready, completions);
@@ -258,7 +268,7 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
             enters: self.enters,
             entries: self.attempts + worker_jobs,
             chains: 0,
-            workers: self.workers.alive(),
+            workers: self.workers.alive() + self.futexes.alive(),
             worker_jobs,
         }
     }

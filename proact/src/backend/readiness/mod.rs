@@ -5,6 +5,7 @@
 //! | `engine` | [`Readiness`], the backend: tries at once, parks what would block, retries on readiness |
 //! | `table` | parked requests, first-in first-out on each side of each descriptor |
 //! | `attempt` | one try of one request |
+//! | `streams` | one try of what waits for pipes and other descriptors |
 //! | `wake` | the event descriptor that ends a wait from another thread |
 //! | `epoll`, `poll` | the two sets of descriptors that the kernel watches |
 //!
@@ -14,6 +15,7 @@ mod attempt;
 mod engine;
 mod epoll;
 mod poll;
+mod streams;
 mod table;
 mod wake;
 

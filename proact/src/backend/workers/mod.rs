@@ -4,16 +4,20 @@
 //! threads. Workers only make system calls: callbacks and everything else stay on the poll thread, which collects
 //! results from a return list and is woken when that list stops being empty.
 
+pub(crate) mod files;
+pub(crate) mod futex;
 pub(crate) mod perform;
 pub(crate) mod slot_list;
+mod walk;
 
+pub(crate) use futex::Futexes;
 pub(crate) use perform::{borrow, outcome_of, perform, retried};
 
 use std::sync::PoisonError;
 use std::thread::JoinHandle;
 
 use crate::atomic::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
-use crate::backend::{BackendConfig, Completion, Request, Token, Wake};
+use crate::backend::{BackendConfig, Completion, FileRequest, Request, Token, Wake};
 use crate::fault;
 use slot_list::{SlotLinks, SlotList};
 
@@ -185,7 +189,9 @@ impl Drop for Workers {
         }
         for completion in std::mem::take(&mut state.results) {
             let job = state.jobs[completion.token.slot() as usize];
-            if completion.result >= 0 && job.is_some_and(|job| matches!(job.request, Request::Open { .. })) {
+            let opens =
+                |job: Job| matches!(job.request, Request::Open { .. } | Request::File(FileRequest::OpenAt { .. }));
+            if completion.result >= 0 && job.is_some_and(opens) {
                 // SAFETY: the descriptor was made by this pool and handed to no one.
                 unsafe { rustix::io::close(completion.result) };
             }

@@ -14,7 +14,8 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, Result};
 
-use crate::backend::{Descriptor, DirectoryEntry, FileKind, Metadata, OpenFlags, Request, TRANSFER_MAX};
+use super::files::{perform_file, stat};
+use crate::backend::{Descriptor, DirectoryEntry, FileKind, FileTime, Metadata, OpenFlags, Request, TRANSFER_MAX};
 use crate::fault::{self, retry_on_intr};
 
 /// `utimensat`'s "leave this time as it is" (the same number on all of Linux).
@@ -75,17 +76,17 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
             Ok(0)
         }
         Request::StatFile { file, metadata } => {
-            let stat = rustix::fs::fstat(borrow(&file)?)?;
+            let known = stat(borrow(&file)?, c"", AtFlags::EMPTY_PATH)?;
             // SAFETY: as said above.
-            unsafe { metadata.write(metadata_of(&stat)) };
+            unsafe { metadata.write(known) };
             Ok(0)
         }
         Request::StatPath { path, follow, metadata } => {
             let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
             // SAFETY: as said above.
-            let stat = rustix::fs::statat(CWD, unsafe { path_of(path) }, flags)?;
+            let known = stat(CWD, unsafe { path_of(path) }, flags)?;
             // SAFETY: as said above.
-            unsafe { metadata.write(metadata_of(&stat)) };
+            unsafe { metadata.write(known) };
             Ok(0)
         }
         Request::Truncate { file, size } => {
@@ -127,6 +128,8 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
             list_directory(path, entries).inspect_err(|_| entries.clear())?;
             Ok(0)
         }
+        // SAFETY: the caller's promise, passed on.
+        Request::File(ref request) => unsafe { perform_file(request) },
         Request::Close { descriptor } => {
             // Never retried: Linux has released the number even when it answers EINTR, and another thread may own it.
             // SAFETY: no memory is involved; the request gives the descriptor up, and whoever made it holds it alone.
@@ -145,7 +148,8 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
         | Request::ReceiveMessagePooled { .. }
         | Request::Send { .. }
         | Request::SendMessage { .. }
-        | Request::ReceiveMessage { .. } => {
+        | Request::ReceiveMessage { .. }
+        | Request::Wait(_) => {
             debug_assert!(false, "{request:?} would hold a worker for as long as a peer pleases");
             Err(Errno::OPNOTSUPP)
         }
@@ -190,6 +194,7 @@ pub(crate) fn open_flags(flags: OpenFlags) -> OFlags {
         (OpenFlags::APPEND, OFlags::APPEND),
         (OpenFlags::NO_FOLLOW, OFlags::NOFOLLOW),
         (OpenFlags::DIRECTORY, OFlags::DIRECTORY),
+        (OpenFlags::DIRECT, OFlags::DIRECT),
     ] {
         if flags.contains(flag) {
             result |= spelled;
@@ -201,7 +206,7 @@ pub(crate) fn open_flags(flags: OpenFlags) -> OFlags {
 /// # Safety
 ///
 /// `path` points to a NUL-terminated string that outlives `'a`.
-unsafe fn path_of<'a>(path: *const c_char) -> &'a CStr {
+pub(super) unsafe fn path_of<'a>(path: *const c_char) -> &'a CStr {
     // SAFETY: the caller's promise.
     unsafe { CStr::from_ptr(path) }
 }
@@ -246,7 +251,7 @@ fn list_directory(path: &CStr, entries: &mut Vec<DirectoryEntry>) -> Result<()> 
     Ok(())
 }
 
-fn kind_of(kind: FileType) -> FileKind {
+pub(super) fn kind_of(kind: FileType) -> FileKind {
     match kind {
         FileType::RegularFile => FileKind::File,
         FileType::Directory => FileKind::Directory,
@@ -256,7 +261,7 @@ fn kind_of(kind: FileType) -> FileKind {
 }
 
 #[allow(clippy::unnecessary_cast)] // the fields' types differ from one architecture to the next
-fn metadata_of(stat: &Stat) -> Metadata {
+pub(super) fn metadata_of(stat: &Stat) -> Metadata {
     Metadata {
         kind: kind_of(FileType::from_raw_mode(stat.st_mode)),
         size: stat.st_size as u64,
@@ -267,6 +272,11 @@ fn metadata_of(stat: &Stat) -> Metadata {
         inode: stat.st_ino as u64,
         links: stat.st_nlink as u64,
         allocated: stat.st_blocks as u64 * 512,
+        owner: stat.st_uid as u32,
+        group: stat.st_gid as u32,
+        accessed: FileTime { seconds: stat.st_atime as i64, nanoseconds: stat.st_atime_nsec as u32 },
+        changed: FileTime { seconds: stat.st_ctime as i64, nanoseconds: stat.st_ctime_nsec as u32 },
+        direct: None,
     }
 }
 

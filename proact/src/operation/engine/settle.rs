@@ -242,15 +242,23 @@ impl Engine {
         if transfer.flow == Flow::None {
             return self.succeed(slot, result.into());
         }
-        self.counts.bytes[transfer.flow as usize - 1] += result as u64;
+        let moved = match self.table(slot).absorb {
+            None => result as usize,
+            // SAFETY: the operation is the engine's, and the backend is done with this request of it.
+            Some(absorb) => match unsafe { absorb(self.raw(slot), result) } {
+                Some(moved) => moved,
+                None => return self.next_stage(slot),
+            },
+        };
+        self.counts.bytes[transfer.flow as usize - 1] += moved as u64;
         let entry = &mut self.entries[slot as usize];
-        entry.progress += result as usize;
+        entry.progress += moved;
         let progress = entry.progress;
         debug_assert!(progress <= transfer.length);
         if !transfer.exact || progress >= transfer.length {
             return self.succeed(slot, progress as i64);
         }
-        if result == 0 {
+        if moved == 0 {
             let status = self.ended_early(slot, progress, transfer.length);
             return self.fail(slot, status);
         }
@@ -259,6 +267,15 @@ impl Engine {
             return self.fail(slot, status);
         }
         entry.flags.remove(Flags::BY_KERNEL);
+        self.issue(slot);
+    }
+
+    /// A request of several has done its part, and the next may follow.
+    fn next_stage(&mut self, slot: u32) {
+        if self.entries[slot as usize].flags.intersects(Flags::CANCEL | Flags::DOOMED) {
+            let status = self.cancelled(slot);
+            return self.fail(slot, status);
+        }
         self.issue(slot);
     }
 

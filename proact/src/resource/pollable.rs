@@ -1,0 +1,39 @@
+//! Descriptors of which only readiness is asked.
+
+use std::sync::Arc;
+
+use super::{Home, Resource};
+use crate::status::Operation;
+
+/// A descriptor of any kind that has readiness: an eventfd, a timerfd, a device fence, a socket of another library.
+///
+/// Made by [`Handle::import_pollable`](crate::proactor::Handle::import_pollable). Nothing of it is changed, read or
+/// written: a [`PollHandle`](crate::operation::PollHandle) only tells what it is ready for. The last handle closes it.
+#[derive(Clone, Debug)]
+pub struct Pollable {
+    resource: Arc<Resource>,
+}
+
+impl Pollable {
+    pub(crate) fn resource(&self) -> &Resource {
+        &self.resource
+    }
+}
+
+#[cfg(unix)]
+impl Pollable {
+    pub(crate) fn import(home: Home, fd: std::os::fd::OwnedFd) -> Pollable {
+        use std::os::fd::IntoRawFd;
+        let descriptor = crate::backend::Descriptor(fd.into_raw_fd().into());
+        Pollable { resource: Arc::new(Resource::adopt(home, descriptor)) }
+    }
+
+    /// Runs `f` with the descriptor, which cannot be closed meanwhile. Fails with `FailedPrecondition` once it is
+    /// closed. `f` must neither poll the proactor nor use this handle in another way.
+    pub fn try_with_fd<R>(&self, f: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> R) -> crate::status::Result<R> {
+        self.resource.with(Operation::None, |descriptor| {
+            // SAFETY: the resource keeps the descriptor open while its lock is held, which is for the call of `f`.
+            Ok(f(unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) }))
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! Byte streams without positions: pipes, terminals, character devices.
+
+use std::sync::Arc;
+
+#[cfg(unix)]
+use super::Returned;
+use super::{Home, Resource};
+use crate::backend::Descriptor;
+use crate::status::{Code, Operation, Result, Status};
+
+/// One end of a pipe, or another stream of bytes that is no socket and has no positions: a FIFO, a terminal.
+///
+/// Made by [`Handle::pipe`](crate::proactor::Handle::pipe) or
+/// [`Handle::import_stream`](crate::proactor::Handle::import_stream). A clone is another handle to the same end. Reads
+/// are filled, and writes go out, in the order in which they were submitted.
+///
+/// A write to a pipe that no one reads any more fails with `Unavailable`, and the system also sends the process
+/// `SIGPIPE`: Rust programs ignore that signal from their start; a program that does not is ended by it.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    resource: Arc<Resource>,
+}
+
+impl Stream {
+    pub(crate) fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    fn adopt(home: Home, descriptor: Descriptor) -> Stream {
+        Stream { resource: Arc::new(Resource::adopt(home, descriptor)) }
+    }
+
+    /// Why transfers on the stream fail for good, if one has failed: the first failure, which stays. Writes are refused
+    /// with it.
+    pub fn failure(&self) -> Option<Status> {
+        self.resource.failure().cloned()
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Stream {
+    /// A pipe: the end that is read, and the end that is written.
+    pub(crate) fn pipe(home: Home) -> Result<(Stream, Stream)> {
+        use rustix::pipe::PipeFlags;
+        use std::os::fd::IntoRawFd;
+        let mut flags = PipeFlags::CLOEXEC;
+        if home.mode == crate::backend::DescriptorMode::NonBlocking {
+            flags |= PipeFlags::NONBLOCK;
+        }
+        let (reader, writer) = rustix::pipe::pipe_with(flags)
+            .map_err(|errno| Status::from_os_error(Operation::StreamCreate, errno.raw_os_error()))?;
+        let adopt = |fd: std::os::fd::OwnedFd| Stream::adopt(home, Descriptor(fd.into_raw_fd().into()));
+        Ok((adopt(reader), adopt(writer)))
+    }
+
+    pub(crate) fn import(home: Home, fd: std::os::fd::OwnedFd) -> Result<Stream, Returned<std::os::fd::OwnedFd>> {
+        use rustix::fs::{FileType, OFlags};
+        use std::os::fd::IntoRawFd;
+        let checked = rustix::fs::fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        let failed = |errno: rustix::io::Errno| Status::from_os_error(Operation::StreamCreate, errno.raw_os_error());
+        match checked {
+            Ok(FileType::Fifo | FileType::CharacterDevice) => {}
+            Ok(_) => {
+                let status = Status::new(Code::InvalidArgument, Operation::StreamCreate);
+                let status = status.with_message("not a pipe, terminal or other character device");
+                return Err(Returned { resource: fd, status });
+            }
+            Err(errno) => return Err(Returned { resource: fd, status: failed(errno) }),
+        }
+        if home.mode == crate::backend::DescriptorMode::NonBlocking {
+            let flags = rustix::fs::fcntl_getfl(&fd);
+            let set = flags.and_then(|flags| rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK));
+            if let Err(errno) = set {
+                return Err(Returned { resource: fd, status: failed(errno) });
+            }
+        }
+        Ok(Stream::adopt(home, Descriptor(fd.into_raw_fd().into())))
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Stream {
+    pub(crate) fn pipe(_: Home) -> Result<(Stream, Stream)> {
+        Err(unavailable())
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn import(_: Home, fd: std::os::fd::OwnedFd) -> Result<Stream, Returned<std::os::fd::OwnedFd>> {
+        Err(Returned { resource: fd, status: unavailable() })
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn unavailable() -> Status {
+    Status::new(Code::Unavailable, Operation::StreamCreate).with_message("no streams on this system yet")
+}
+
+#[cfg(unix)]
+impl Stream {
+    /// Runs `f` with the stream's descriptor, which cannot be closed meanwhile. Fails with `FailedPrecondition` once
+    /// the stream is closed. Do not change its blocking mode: the backend relies on it. `f` must neither poll nor use
+    /// the stream in another way.
+    pub fn try_with_fd<R>(&self, f: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> R) -> Result<R> {
+        self.resource.with(Operation::None, |descriptor| {
+            // SAFETY: the resource keeps the descriptor open while its lock is held, which is for the call of `f`.
+            Ok(f(unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) }))
+        })
+    }
+}
+
+/// A pipe of an operation's own, through which it moves bytes from one descriptor to another.
+#[derive(Debug)]
+pub(crate) struct PrivatePipe {
+    reader: Resource,
+    writer: Resource,
+    /// Bytes it holds at most.
+    pub(crate) capacity: u32,
+}
+
+impl PrivatePipe {
+    /// Bytes that are asked for; the system may give less.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CAPACITY: usize = 256 * 1024;
+
+    /// Makes one, as large as this process may.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn new(home: Home) -> Result<PrivatePipe> {
+        use std::os::fd::{AsFd, IntoRawFd};
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map_err(|errno| Status::from_os_error(Operation::StreamCreate, errno.raw_os_error()))?;
+        // A process over its share of pipe memory keeps the size that it was given.
+        let _ = rustix::pipe::fcntl_setpipe_size(writer.as_fd(), PrivatePipe::CAPACITY);
+        let capacity = rustix::pipe::fcntl_getpipe_size(writer.as_fd()).unwrap_or(4096) as u32;
+        let adopt = |fd: std::os::fd::OwnedFd| Resource::adopt(home, Descriptor(fd.into_raw_fd().into()));
+        Ok(PrivatePipe { reader: adopt(reader), writer: adopt(writer), capacity })
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn new(_: Home) -> Result<PrivatePipe> {
+        Err(unavailable())
+    }
+
+    pub(crate) fn reader(&self) -> Descriptor {
+        self.reader.raw()
+    }
+
+    pub(crate) fn writer(&self) -> Descriptor {
+        self.writer.raw()
+    }
+}
