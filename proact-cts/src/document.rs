@@ -18,8 +18,8 @@ and not by hand. A test fails when the cases below are not those of the suite.
 ";
 
 const FAULTS: &str = "\
-Faults that libraries of this kind have had, and the tests that fail where one of them is. Tests that are no cases of the
-tables above are the library's own, or one of the suite's other programs.
+Faults that libraries of this kind have had, and the tests that fail where one of them is. Tests that are no cases of
+the tables above are the library's own, or one of the suite's other programs.
 ";
 
 /// All of it.
