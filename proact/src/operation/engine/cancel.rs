@@ -69,7 +69,7 @@ impl Engine {
                 self.cancel_in_backend(token);
             }
             Phase::Timer => {
-                if let Some(key) = entry.timer.take() {
+                if let Some(key) = self.rare[slot as usize].timer.take() {
                     self.timers.remove(key);
                 }
                 self.end_cancelled(slot);

@@ -70,7 +70,6 @@ pub(super) struct Entry {
     pub(super) progress: usize,
     /// Why the engine ended it, between `end` and delivery.
     pub(super) failure: Option<Status>,
-    pub(super) timer: Option<HeapKey>,
     /// The step before it in its chain, while that has not ended.
     pub(super) previous: u32,
     /// The step after it in its chain.
@@ -80,17 +79,30 @@ pub(super) struct Entry {
     pub(super) record: u32,
     pub(super) lane_previous: u32,
     pub(super) lane_next: u32,
-    /// The next in its scope, and the one before.
-    pub(super) scope_next: u32,
-    pub(super) scope_previous: u32,
-    pub(super) deadline: Option<HeapKey>,
-    /// Its place among those that wait for a buffer.
-    pub(super) starved: Option<WaitKey>,
     /// A result that came too early.
     pub(super) held: i32,
     pub(super) lane: Lane,
     pub(super) phase: Phase,
     pub(super) flags: Flags,
+}
+
+/// What few operations have: kept apart, so that an entry of the many stays small.
+pub(super) struct Rare {
+    /// Its place among the timers, of a timer.
+    pub(super) timer: Option<HeapKey>,
+    /// The place of its deadline among the timers.
+    pub(super) deadline: Option<HeapKey>,
+    /// Its place among those that wait for a buffer.
+    pub(super) starved: Option<WaitKey>,
+    /// The next in its scope, and the one before.
+    pub(super) scope_next: u32,
+    pub(super) scope_previous: u32,
+}
+
+impl Default for Rare {
+    fn default() -> Rare {
+        Rare { timer: None, deadline: None, starved: None, scope_next: NIL, scope_previous: NIL }
+    }
 }
 
 impl Default for Entry {
@@ -100,17 +112,12 @@ impl Default for Entry {
             token: Token::new(0, 0),
             progress: 0,
             failure: None,
-            timer: None,
             previous: NIL,
             next: NIL,
             parent: NIL,
             record: NIL,
             lane_previous: NIL,
             lane_next: NIL,
-            scope_next: NIL,
-            scope_previous: NIL,
-            deadline: None,
-            starved: None,
             held: 0,
             lane: Lane::Other,
             phase: Phase::Waiting,
@@ -131,7 +138,7 @@ impl Entry {
     /// Lets the operation go and is ready for the next.
     #[inline]
     pub(super) fn vacate(&mut self) {
-        debug_assert!(self.record == NIL && self.timer.is_none() && self.deadline.is_none() && self.failure.is_none());
+        debug_assert!(self.record == NIL && self.failure.is_none());
         self.op = None;
         self.progress = 0;
         self.previous = NIL;

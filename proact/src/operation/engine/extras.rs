@@ -34,14 +34,14 @@ impl Engine {
         }
         self.entries[slot as usize].flags.insert(Flags::EXTRAS);
         if let Some(deadline) = deadline {
-            self.entries[slot as usize].deadline = Some(self.timers.insert(deadline, slot | DEADLINE));
+            self.rare[slot as usize].deadline = Some(self.timers.insert(deadline, slot | DEADLINE));
         }
         if let Some(scope) = scope {
             let head = scope.head();
-            self.entries[slot as usize].scope_previous = NIL;
-            self.entries[slot as usize].scope_next = head;
+            self.rare[slot as usize].scope_previous = NIL;
+            self.rare[slot as usize].scope_next = head;
             if head != NIL {
-                self.entries[head as usize].scope_previous = slot;
+                self.rare[head as usize].scope_previous = slot;
             }
             scope.set_head(slot);
             if scope.is_cancelled() {
@@ -53,7 +53,7 @@ impl Engine {
     /// The operation in `slot` ends: nothing may look for it any more.
     #[cold]
     pub(super) fn detach_extras(&mut self, slot: u32) {
-        if let Some(key) = self.entries[slot as usize].deadline.take() {
+        if let Some(key) = self.rare[slot as usize].deadline.take() {
             self.timers.remove(key);
         }
         self.leave_scope(slot);
@@ -65,14 +65,14 @@ impl Engine {
     /// Takes `slot` out of its scope. Cancels that waited for the scope to be empty go on, if it was the last.
     fn leave_scope(&mut self, slot: u32) {
         let Some(scope) = self.extras(slot).and_then(|extras| extras.scope.take()) else { return };
-        let entry = &self.entries[slot as usize];
-        let (previous, next) = (entry.scope_previous, entry.scope_next);
+        let rare = &self.rare[slot as usize];
+        let (previous, next) = (rare.scope_previous, rare.scope_next);
         match previous {
             NIL => scope.set_head(next),
-            previous => self.entries[previous as usize].scope_next = next,
+            previous => self.rare[previous as usize].scope_next = next,
         }
         if next != NIL {
-            self.entries[next as usize].scope_previous = previous;
+            self.rare[next as usize].scope_previous = previous;
         }
         if scope.head() == NIL {
             let mut waiting = scope.waiting();
@@ -88,8 +88,8 @@ impl Engine {
 
     /// The deadline of `slot` has come.
     pub(super) fn expire(&mut self, slot: u32) {
+        self.rare[slot as usize].deadline = None;
         let entry = &mut self.entries[slot as usize];
-        entry.deadline = None;
         if !entry.flags.contains(Flags::CANCEL) {
             entry.flags.insert(Flags::EXPIRED);
             self.cancel_slot(slot);
@@ -167,7 +167,7 @@ impl Engine {
         let mut at = scope.head();
         while at != NIL {
             // A cancel takes no one out of a scope: only an end does, and ends come from the queue.
-            let next = self.entries[at as usize].scope_next;
+            let next = self.rare[at as usize].scope_next;
             count += usize::from(!self.entries[at as usize].flags.contains(Flags::CANCEL));
             self.cancel_slot(at);
             at = next;

@@ -28,7 +28,7 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use self::entry::{Entry, Flags, Phase};
+use self::entry::{Entry, Flags, Phase, Rare};
 use self::gate::Gates;
 use self::record::{NIL, Records};
 use super::batch::{Batch, Ids, OpList, Refused};
@@ -85,6 +85,8 @@ pub(crate) struct Engine {
     backend: Option<Box<dyn Backend>>,
     limits: Limits,
     entries: Vec<Entry>,
+    /// As many: what few of them have.
+    rare: Vec<Rare>,
     /// Free slots of the poll thread, first in, first out; then those never used.
     free: VecDeque<u32>,
     fresh: u32,
@@ -120,6 +122,7 @@ impl Engine {
             backend: Some(backend),
             limits,
             entries: Vec::new(),
+            rare: Vec::new(),
             free: VecDeque::new(),
             fresh: 0,
             local_live: 0,
@@ -248,6 +251,7 @@ impl Engine {
             // By whole chunks, so that growth is rare; the backend's table keeps step.
             let slots = (slot + 1).next_multiple_of(1024);
             self.entries.resize_with(slots as usize, Entry::default);
+            self.rare.resize_with(slots as usize, Rare::default);
             self.backend_mut().grow(slots);
         }
         let entry = &mut self.entries[slot as usize];
@@ -287,9 +291,8 @@ impl Engine {
 
     pub(super) fn set_timer(&mut self, slot: u32, deadline: Time) {
         let key = self.timers.insert(deadline, slot);
-        let entry = &mut self.entries[slot as usize];
-        entry.timer = Some(key);
-        entry.phase = Phase::Timer;
+        self.rare[slot as usize].timer = Some(key);
+        self.entries[slot as usize].phase = Phase::Timer;
     }
 
     fn start_kernel(&mut self, slot: u32, lane: Lane) {

@@ -217,7 +217,7 @@ impl Engine {
 
     /// The time of the timer in `slot` has come.
     fn fire(&mut self, slot: u32, now: Time) {
-        self.entries[slot as usize].timer = None;
+        self.rare[slot as usize].timer = None;
         let Portable::Interval(mut state) = self.portable(slot) else { return self.end(slot, Ok(0)) };
         // SAFETY: the operation is in flight and nothing else refers to its state.
         let state = unsafe { state.as_mut() };
