@@ -149,6 +149,12 @@ pub fn trials(groups: &[(&'static str, &'static [Case])]) -> Vec<Trial> {
     trials
 }
 
+/// How many cases run beside each other unless the command line says otherwise. More than there are processors: most
+/// cases wait most of their time.
+pub fn threads() -> usize {
+    3 * std::thread::available_parallelism().map_or(2, usize::from)
+}
+
 /// The configurations that must work here.
 fn required() -> impl Iterator<Item = String> {
     let names = std::env::var("PROACT_CTS_REQUIRE").unwrap_or_default();

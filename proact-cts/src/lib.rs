@@ -7,6 +7,7 @@
 //! - [`harness`]: a case, and how one is run: alone or beside others, with a deadline, with a reported skip.
 //! - [`bench`](mod@bench): what a case works with: a proactor, watched operations, patience.
 //! - `storm`: this process under ten thousand signals a second.
+//! - [`document`], [`faults`]: what `docs/conformance.md` says, and the faults that the tests would find.
 //! - `restriction`: this process under a kernel that refuses what it has.
 //! - [`cases`](mod@cases): the cases, one file a subject. A new one is a function and a line in its file's list.
 //!
@@ -19,13 +20,15 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `PROACT_CTS_PATIENCE` | seconds that a case waits for one thing (10) |
-//! | `PROACT_CTS_SEED`, `PROACT_CTS_SEEDS`, `PROACT_CTS_SEED_BASE` | the seed, how many, or from which on, of random cases |
+//! | `PROACT_CTS_SEED` | the one seed that random cases run |
+//! | `PROACT_CTS_SEEDS`, `PROACT_CTS_SEED_BASE` | how many seeds they run, and from which on |
 //! | `PROACT_CTS_REQUIRE` | configurations, separated by commas, that must work here: a failure instead of a skip |
 
 pub mod bench;
 pub mod cases;
 pub mod config;
 pub mod document;
+pub mod faults;
 pub mod harness;
 pub mod random;
 pub mod record;

@@ -7,6 +7,7 @@ use proact_cts::{cases, harness, select};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert_with(harness::threads);
     let trials = select::select(&mut arguments, harness::trials(cases::GROUPS));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

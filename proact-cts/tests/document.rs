@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use proact_cts::{cases, record};
+use proact_cts::faults::{By, KNOWN};
+use proact_cts::{cases, document, record};
 
 /// How the table is written again.
 const COMMAND: &str = "cargo run -p proact-cts --bin conformance-table";
@@ -36,10 +37,53 @@ fn the_table_lists_exactly_the_cases_of_the_suite() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance.md");
     let text = std::fs::read_to_string(&path).expect("docs/conformance.md");
     let (listed, suite) = (listed(&text), suite());
-    let missing: Vec<_> = suite.difference(&listed).collect();
-    let gone: Vec<_> = listed.difference(&suite).collect();
-    assert!(missing.is_empty() && gone.is_empty(), "run `{COMMAND}`; not listed: {missing:?}; gone: {gone:?}");
+    let some = |names: BTreeSet<&String>| {
+        let shown: Vec<_> = names.iter().take(3).collect();
+        format!("{} such as {shown:?}", names.len())
+    };
+    let missing: BTreeSet<_> = suite.difference(&listed).collect();
+    let gone: BTreeSet<_> = listed.difference(&suite).collect();
+    let same = missing.is_empty() && gone.is_empty();
+    assert!(same, "run `{COMMAND}`; not listed are {}, and gone {}", some(missing), some(gone));
     assert!(!text.contains("FAILED"), "the table was written of a run that failed");
+}
+
+#[test]
+fn the_table_of_faults_is_the_one_in_the_sources() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance.md");
+    let text = std::fs::read_to_string(&path).expect("docs/conformance.md");
+    assert!(text.ends_with(&document::section()), "run `{COMMAND}`");
+}
+
+/// The text of every source file below `folder`.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("a folder of the tree") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(&path).expect("text"));
+        }
+    }
+}
+
+#[test]
+fn every_test_that_is_named_for_a_fault_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace");
+    let mut text = String::new();
+    for folder in ["proact/src", "proact/tests", "proact-cts/src/cases", "proact-cts/tests"] {
+        sources(&root.join(folder), &mut text);
+    }
+    let named = KNOWN.iter().filter_map(|known| match known.by {
+        By::Tests(names) => Some((known.number, names)),
+        _ => None,
+    });
+    for (number, names) in named {
+        assert!(!names.is_empty(), "{number} names no test");
+        for name in names {
+            assert!(text.contains(&format!("fn {name}(")), "{number} names {name}, which is no test");
+        }
+    }
 }
 
 #[test]

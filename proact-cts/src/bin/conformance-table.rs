@@ -13,7 +13,7 @@ use proact_cts::{cases, document, harness, record};
 fn main() -> ExitCode {
     // Cases that start their own program again get what they ask of it, and write no table.
     let all = std::env::args_os().len() == 1;
-    let arguments = Arguments { quiet: all, ..Arguments::from_args() };
+    let arguments = Arguments { quiet: all, test_threads: Some(harness::threads()), ..Arguments::from_args() };
     let conclusion = libtest_mimic::run(&arguments, harness::trials(cases::GROUPS));
     if !all {
         return conclusion.exit_code();

@@ -30,6 +30,8 @@ pub mod nop;
 pub mod op_pool;
 pub mod options;
 pub mod pipe;
+#[cfg(target_os = "linux")]
+pub mod pitfall;
 pub mod pollable;
 pub mod pooled;
 pub mod process;
@@ -85,6 +87,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("memory", memory::CASES),
     #[cfg(target_os = "linux")]
     ("shared_pool", shared_pool::CASES),
+    ("pitfall", pitfall::CASES),
     ("severed", severed::CASES),
     ("mixed", mixed::CASES),
     ("property", property::CASES),

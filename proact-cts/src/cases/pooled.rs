@@ -206,7 +206,7 @@ fn many_receives_wait_for_few_buffers_and_all_bytes_arrive(cts: &mut Cts) {
         cts.start(Send::exact(near.clone(), vec![index as u8; 5]));
     }
     // Outcomes are kept until all buffers are out; then only a drop lets others go on.
-    let mut seen = vec![false; 20];
+    let mut seen = [false; 20];
     let mut kept: Vec<_> = receives.into_iter().enumerate().map(|(index, receive)| (index, Some(receive))).collect();
     cts.until_with("every receive", |proactor| {
         proactor.poll(proact::time::Timeout::Immediate).unwrap();

@@ -130,7 +130,8 @@ fn every_public_call_has_a_row_that_something_holds() {
 
 #[test]
 fn methods_and_rows_that_do_not_match_are_found() {
-    let source = "pub struct A; impl<T: Fn(u8) -> u8> A<T> { pub fn b(&self) { let c = || { d }; } pub(crate) fn e() {} \
+    let source = "pub struct A; impl<T: Fn(u8) -> u8> A<T> { pub fn b(&self) { let c = || { d }; } \
+        pub(crate) fn e() {} \
         pub const unsafe fn f() {} fn g() {} } impl X for A { fn h() {} } fn i() -> impl J { K } \
         mod tests { impl A { pub fn l() {} } }";
     let methods = methods(source);
