@@ -7,6 +7,7 @@
 
 mod buffers;
 mod entry;
+mod files;
 mod fixed;
 mod mapping;
 mod probe;

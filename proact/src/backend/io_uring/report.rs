@@ -15,7 +15,7 @@ struct Line {
     lack: &'static str,
 }
 
-const LINES: [Line; 13] = [
+const LINES: [Line; 14] = [
     Line {
         capability: Capabilities::KERNEL_CHAINS,
         name: "kernel chains",
@@ -101,6 +101,13 @@ const LINES: [Line; 13] = [
         lack: "the operations are filtered; memory that is registered is used as any other",
     },
     Line {
+        capability: Capabilities::REGISTERED_DESCRIPTORS,
+        name: "registered descriptors",
+        since: "5.19",
+        gain: "requests on sockets and files that were registered count no reference",
+        lack: "",
+    },
+    Line {
         capability: Capabilities::KERNEL_FUTEX,
         name: "kernel futex",
         since: "6.7",
@@ -148,7 +155,7 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
         found.set(Capabilities::ZERO_COPY_SEND, probe.has(Op::IORING_OP_SEND_ZC) && ring.reports_copies());
     }
     // Known by what the ring itself needs: 6.1 has both.
-    found |= Capabilities::KERNEL_MULTISHOT | Capabilities::BUFFER_RINGS;
+    found |= Capabilities::KERNEL_MULTISHOT | Capabilities::BUFFER_RINGS | Capabilities::REGISTERED_DESCRIPTORS;
     found.set(Capabilities::INCREMENTAL_BUFFERS, ring.fills_buffers_in_parts());
     found.set(Capabilities::REGISTERED_RING, ring.is_registered());
     found.set(Capabilities::NO_SUBMISSION_ARRAY, ring.is_without_array());
