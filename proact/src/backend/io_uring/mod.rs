@@ -280,6 +280,7 @@ impl IoUring {
             Some(group) => unsafe { lower(entry, request, Targets { group, ..targets }) },
             None => entry.set_poll(socket, libc::POLLIN),
         }
+        fault(entry, request);
         if let (Some(place), Some(_)) = (descriptors::place_of(request), group) {
             entry.set_place(place);
         }
@@ -303,6 +304,7 @@ impl IoUring {
                     lower(entry, &retry.request, Targets { stat: retry.stat, group: retry.group, fixed, ..targets })
                 },
             }
+            fault(entry, &retry.request);
             entry.set_user_data(retry.user_data);
             // SAFETY: just filled; see `push`.
             unsafe { self.ring.commit() };
