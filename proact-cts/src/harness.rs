@@ -7,8 +7,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, PoisonError, RwLock};
 
 use libtest_mimic::{Completion, Trial};
 use proact::backend::Capabilities;
@@ -260,33 +259,44 @@ fn lacks(missing: Capabilities, masked: Capabilities) -> String {
 /// Runs a case on a thread, and gives it up when that does not come back.
 fn supervise(case: Case, configuration: Configuration) -> Ran {
     let stage = Arc::new(Mutex::new(String::from("start")));
-    let (sender, receiver) = channel();
-    let told = stage.clone();
+    let verdict = Arc::new(Verdict::default());
+    let (told, given) = (stage.clone(), verdict.clone());
     let body = move || {
         IN_CASE.set(true);
-        let verdict = judge(catch_unwind(AssertUnwindSafe(|| {
+        let ran = judge(catch_unwind(AssertUnwindSafe(|| {
             let mut cts = Cts::new(configuration, told);
             (case.run)(&mut cts);
             cts.end();
         })));
-        // Nobody listens any more when the case was given up.
-        let _ = sender.send(verdict);
+        *given.ran.lock().unwrap_or_else(PoisonError::into_inner) = Some(ran);
+        given.there.notify_one();
     };
     let thread = match std::thread::Builder::new().name(String::from("case")).spawn(body) {
         Ok(thread) => thread,
         Err(error) => return Ran::Failed(format!("no thread for the case: {error}")),
     };
-    match receiver.recv_timeout(patience() * 6) {
-        Ok(verdict) => {
+    let ran = verdict.ran.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = verdict.there.wait_timeout_while(ran, patience() * 6, |ran| ran.is_none());
+    let ran = waited.unwrap_or_else(PoisonError::into_inner).0.take();
+    match ran {
+        Some(ran) => {
             let _ = thread.join();
-            verdict
+            ran
         }
-        Err(RecvTimeoutError::Timeout) => {
+        None if thread.is_finished() => Ran::Failed(String::from("the case's thread went away")),
+        None => {
             let stage = stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Ran::Failed(format!("given up after {:?}; last seen: {stage}", patience() * 6))
         }
-        Err(RecvTimeoutError::Disconnected) => Ran::Failed(String::from("the case's thread went away")),
     }
+}
+
+/// What a case came to, when it has. No channel: a thread that begins to wait for one allocates, whenever it comes to
+/// that, and cases count allocations.
+#[derive(Default)]
+struct Verdict {
+    ran: Mutex<Option<Ran>>,
+    there: Condvar,
 }
 
 fn judge(result: std::thread::Result<()>) -> Ran {
