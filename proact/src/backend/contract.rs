@@ -52,6 +52,8 @@ bitflags::bitflags! {
         /// Descriptors that are registered have a place in the ring's own table, which saves each request a reference
         /// count (Linux 5.19).
         const REGISTERED_DESCRIPTORS = 1 << 13;
+        /// One completion of a stream's multishot receive tells of several buffers of a pool (Linux 6.10).
+        const RECEIVE_BUNDLES = 1 << 14;
     }
 }
 

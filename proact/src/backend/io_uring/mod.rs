@@ -109,6 +109,7 @@ impl IoUring {
                 sink,
                 stat: None,
                 group: 0,
+                bundle: false,
                 multishot: capabilities.contains(Capabilities::KERNEL_MULTISHOT),
                 zero_copy: capabilities.contains(Capabilities::ZERO_COPY_SEND),
                 fixed: None,
@@ -273,11 +274,12 @@ impl IoUring {
             rings &= targets.multishot;
         }
         let incremental = self.capabilities.contains(Capabilities::INCREMENTAL_BUFFERS);
-        let group = self.table.admit_pooled(token, request, rings.then_some(&self.ring), incremental);
+        let bundle = self.table.may_bundle(request, self.capabilities);
+        let group = self.table.admit_pooled(token, request, rings.then_some(&self.ring), incremental, bundle);
         let Some(entry) = self.ring.free() else { return false };
         match group {
             // SAFETY: the caller answers for the request's pointers.
-            Some(group) => unsafe { lower(entry, request, Targets { group, ..targets }) },
+            Some(group) => unsafe { lower(entry, request, Targets { group, bundle, ..targets }) },
             None => entry.set_poll(socket, libc::POLLIN),
         }
         if let (Some(place), Some(_)) = (descriptors::place_of(request), group) {
@@ -300,7 +302,11 @@ impl IoUring {
                 Some(events) => entry.set_poll(retry.descriptor, events),
                 // SAFETY: the request has not completed, so its pointers are still the backend's.
                 None => unsafe {
-                    lower(entry, &retry.request, Targets { stat: retry.stat, group: retry.group, fixed, ..targets })
+                    lower(
+                        entry,
+                        &retry.request,
+                        Targets { stat: retry.stat, group: retry.group, bundle: retry.bundle, fixed, ..targets },
+                    )
                 },
             }
             entry.set_user_data(retry.user_data);
@@ -410,6 +416,7 @@ impl IoUring {
                 ended += 1;
                 completions.push(Completion::new(token, completed.result));
             } else if let Some(completion) = table.settle(token, completed.result, completed.flags) {
+                table.take_bundled(completions);
                 completions.push(completion);
             }
         });
