@@ -10,7 +10,7 @@ use crate::backend::{Completion, flags, role};
 use crate::operation::context::Context;
 use crate::operation::kind::{Class, Flow};
 use crate::operation::op::{Ended, Header, Vtable, failure};
-use crate::operation::pooled::{BUFFER_SHIFT, BUFFERED, IN_PARTS};
+use crate::operation::pooled::{BUFFER_SHIFT, BUFFERED};
 use crate::resource::Lane;
 use crate::status::{Code, Result, Status};
 
@@ -87,10 +87,7 @@ impl Engine {
             entry.flags.insert(Flags::ZERO_COPY);
         }
         if let Some(buffer) = completion.buffer() {
-            let mut value = i64::from(completion.result) | i64::from(buffer) << BUFFER_SHIFT | BUFFERED;
-            if completion.flags & flags::BUFFER_MORE != 0 {
-                value |= IN_PARTS;
-            }
+            let value = i64::from(completion.result) | i64::from(buffer) << BUFFER_SHIFT | BUFFERED;
             return self.settle_pooled(slot, completion.result, value, more);
         }
         if more && multishot {
