@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proact::backend::Capabilities;
-use proact::memory::{BufferPool, Lease, Slab};
+use proact::memory::{Access, BufferPool, Lease, Region, Slab};
 use proact::operation::{
     Close, Complete, Context, Nop, Op, Outcome, Receive, ReceiveFromPooledMany, ReceivePooled, ReceivePooledMany, Send,
     SendTo,
@@ -45,6 +45,7 @@ cases![
     one_large_buffer_serves_many_small_receives_where_the_kernel_can,
     parts_of_a_buffer_are_disjoint_and_come_back_as_one,
     a_part_that_is_told_late_keeps_its_buffer_though_no_receive_is_left,
+    datagrams_into_memory_that_is_not_to_be_written_are_refused,
 ];
 
 fn pool(size: usize, count: u32) -> BufferPool {
@@ -610,4 +611,12 @@ fn a_part_that_is_told_late_keeps_its_buffer_though_no_receive_is_left(cts: &mut
     assert!(pool.acquire().is_err(), "and nobody else may have it");
     drop(lease);
     all_back(cts, &pool);
+}
+
+fn datagrams_into_memory_that_is_not_to_be_written_are_refused(cts: &mut Cts) {
+    let (receiver, _) = datagrams(cts);
+    let region = Region::allocate(4096, &Default::default()).unwrap().restricted(Access::READ).unwrap();
+    let pool = BufferPool::new(Slab::over(region, 1024, 4).unwrap()).unwrap();
+    let refused = cts.submit(Op::new(ReceiveFromPooledMany::new(receiver, &pool), ())).unwrap_err();
+    assert_eq!(refused.status.code(), Code::FailedPrecondition);
 }

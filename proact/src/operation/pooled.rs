@@ -308,6 +308,7 @@ impl Kind for ReceiveFromPooledMany {
     const MULTISHOT: bool = true;
 
     fn validate(&mut self, home: Home) -> Result<()> {
+        self.common.pool.slab().access().check(Access::WRITE, Self::OPERATION)?;
         self.common.socket.check_type(SocketType::Datagram, Self::OPERATION)?;
         if self.common.pool.buffer_size() as usize <= Self::OVERHEAD {
             let why = format!("buffers of {} bytes, which what is said of a datagram fills", Self::OVERHEAD);
