@@ -173,11 +173,9 @@ impl Engine {
             return;
         }
         entry.flags.insert(Flags::SENT);
-        let Some(resource) = self.resource(slot) else { return };
-        self.leave_lane(slot);
-        // A close still waits for it.
-        // SAFETY: the operation holds its resource while it is in flight.
-        self.join(slot, unsafe { resource.as_ref() }, Lane::Other);
+        if let Some(next) = self.step_aside(slot) {
+            self.start_queued(next);
+        }
     }
 
     /// Settles a result of an operation that stands alone, or whose predecessors have all ended.
