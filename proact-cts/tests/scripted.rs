@@ -5,7 +5,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proact::backend::*;
-use proact::operation::{Close, Complete, Context, Kind, Op, OperationId, Outcome, Send};
+use proact::operation::{AcceptMany, Close, Complete, Context, Kind, Op, OperationId, Outcome, Send};
 use proact::proactor::{Builder, Proactor};
 use proact::resource::{Domain, SocketOptions};
 use proact::status::{Code, Operation, Status};
@@ -141,4 +141,23 @@ fn a_close_waits_for_memory_that_is_given_back_after_the_last_byte_has_gone() {
     stage.script().say(close, 0, 0);
     stage.look();
     assert_eq!(stage.told(), [("send", Code::Ok), ("close", Code::Ok)]);
+}
+
+#[test]
+fn an_operation_with_many_outcomes_that_the_system_gave_up_is_asked_for_again() {
+    const ECANCELED: i32 = 125;
+    let mut stage = Stage::new();
+    let listener = stage.proactor.handle().listen(&"127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+    let (accept, id) = stage.start("accept", AcceptMany::new(listener));
+    // As a kernel may say that had no room for an outcome.
+    stage.script().say(accept, -ECANCELED, 0);
+    stage.look();
+    assert_eq!(stage.told(), [], "nobody asked it to end");
+    assert_eq!(stage.script().started.len(), 2);
+    // Asked to end, it does.
+    stage.proactor.cancel(id).unwrap();
+    assert_eq!(stage.script().cancelled, [accept]);
+    stage.script().say(accept, -ECANCELED, 0);
+    stage.look();
+    assert_eq!(stage.told(), [("accept", Code::Cancelled)]);
 }

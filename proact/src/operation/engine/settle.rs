@@ -206,9 +206,11 @@ impl Engine {
             let status = failure(self.raw(slot), Code::from_os_error(-result), -result);
             return self.fail(slot, status);
         }
+        let multishot = self.table(slot).multishot;
         let entry = &mut self.entries[slot as usize];
-        if !entry.flags.contains(Flags::CANCEL) && entry.flags.contains(Flags::BY_KERNEL) {
-            // A chain was called back, or severed by a step that the engine finishes itself.
+        if !entry.flags.contains(Flags::CANCEL) && (multishot || entry.flags.contains(Flags::BY_KERNEL)) {
+            // A chain was called back, or severed by a step that the engine finishes itself; or the kernel had no room
+            // for another of many outcomes, and gave the rest up.
             entry.flags.remove(Flags::BY_KERNEL);
             return self.issue(slot);
         }
