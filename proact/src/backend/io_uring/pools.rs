@@ -86,12 +86,16 @@ impl Pools {
         }
     }
 
-    /// The kernel has filled the buffer that it knows as `id`.
-    /// `more`: it keeps the rest of it.
+    /// The kernel has filled the buffer that it knows as `id`. `more`: it keeps the rest of it, and so does the ring;
+    /// whoever is told has a hold of its own.
     pub(super) fn taken(&mut self, group: u16, id: u16, more: bool) -> Option<RawBuffer> {
         let lent = self.lent.get_mut(usize::from(group))?.as_mut()?;
         if more {
-            return *lent.buffers.get(usize::from(id))?;
+            let buffer = (*lent.buffers.get(usize::from(id))?)?;
+            // The ring may be given up before this part is told of.
+            // SAFETY: taken from this source, and in the ring still.
+            unsafe { lent.source.hold(buffer.index) };
+            return Some(buffer);
         }
         let buffer = lent.buffers.get_mut(usize::from(id))?.take()?;
         lent.free.push(id);
@@ -113,7 +117,7 @@ impl Pools {
     /// Gives a buffer back that holds nothing for anyone.
     pub(super) fn put(&self, group: u16, buffer: RawBuffer) {
         if let Some(Some(lent)) = self.lent.get(usize::from(group)) {
-            // SAFETY: taken from this source, and no completion has named it.
+            // SAFETY: taken from this source, or held for a part, and no completion has named it.
             unsafe { lent.source.put(buffer.index) };
         }
     }

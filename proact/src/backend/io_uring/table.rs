@@ -328,8 +328,6 @@ impl Table {
     fn filled_last(&mut self, group: u16, id: u16, result: i32, said: u32) -> u32 {
         let more = said & IORING_CQE_F_BUF_MORE != 0;
         match self.pools.taken(group, id, more) {
-            Some(_) if more && result < 0 => 0,
-            Some(buffer) if more => told(buffer) | flags::BUFFER_MORE,
             Some(buffer) if result >= 0 => told(buffer),
             Some(buffer) => {
                 self.pools.put(group, buffer);
@@ -505,10 +503,9 @@ impl Table {
             _ => None,
         };
         if let (Some(index), Some(source)) = (completion.buffer(), source) {
-            if completion.flags & flags::BUFFER_MORE == 0 {
-                // SAFETY: the pointer is valid, as no one was told of a completion; the buffer is the backend's.
-                unsafe { (*source).put(index) };
-            }
+            // SAFETY: the pointer is valid, as no one was told of a completion; the buffer, or the hold on it that was
+            // taken for a part, is the backend's.
+            unsafe { (*source).put(index) };
             return;
         }
         if let (Request::ReceiveMessage { message, .. }, true) = (record.request, completion.result >= 0) {
