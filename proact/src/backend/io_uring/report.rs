@@ -41,7 +41,7 @@ const LINES: [Line; 15] = [
         capability: Capabilities::KERNEL_TRUNCATE,
         name: "kernel truncate",
         since: "6.9",
-        gain: "truncate without a worker thread, and as a step of a kernel chain",
+        gain: "truncate without a worker thread, and as the last step of a kernel chain",
         lack: "kernel older than 6.9; a worker thread does it",
     },
     Line {
