@@ -21,6 +21,7 @@ cases![
     a_vanished_peer_ends_it_with_the_failure,
     spans_of_a_region_are_sent,
     it_may_say_that_more_follows,
+    a_step_that_never_started_ends_once,
 ];
 
 fn pattern(length: usize, seed: u8) -> Vec<u8> {
@@ -172,4 +173,24 @@ fn it_may_say_that_more_follows(cts: &mut Cts) {
     let told = cts.one(Receive::exact(far, vec![0; 20]));
     assert_eq!(told.kind.buffer, [[1; 10], [2; 10]].concat());
     cts.until("both", || first.is_done() && second.is_done());
+}
+
+fn a_step_that_never_started_ends_once(cts: &mut Cts) {
+    let (near, far) = cts.pair();
+    for round in 0..10u8 {
+        let (receive, one) = cts.watch(Receive::exact(near.clone(), vec![0; 4]));
+        let (send, two) = cts.watch(Send::exact(near.clone(), vec![round; 10_000]).zero_copy());
+        let (head, _) = cts.submit(Chain::new((receive, send))).unwrap();
+        cts.look();
+        cts.cancel(head).unwrap();
+        cts.until("the chain", || two.is_done());
+        assert_eq!((one.code(), two.code()), (Some(Code::Cancelled), Some(Code::Cancelled)));
+        // What takes its place is not ended by what is late of it.
+        let receive = cts.start(Receive::exact(near.clone(), vec![0; 4]));
+        cts.look();
+        assert!(!receive.is_done());
+        cts.get(Send::exact(far.clone(), vec![round; 4]));
+        cts.until("the receive", || receive.is_done());
+        assert_eq!(receive.only().kind.buffer, [round; 4]);
+    }
 }

@@ -34,7 +34,7 @@ use crate::uring::{self, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NO
 use fixed::FixedBuffers;
 use lower::{Targets, lower, severs};
 pub(crate) use report::report;
-use table::{ROLE_CANCEL, ROLE_SEVERED, Standing, Table, WAKE};
+use table::{Link, ROLE_CANCEL, ROLE_SEVERED, Standing, Table, WAKE};
 use waker::EventWaker;
 
 /// What a completion's flags may say that is more than an end: another is to come, a buffer was taken.
@@ -185,14 +185,14 @@ impl IoUring {
     ///
     /// As for [`Backend::start`], for requests that do not need a worker.
     #[inline]
-    unsafe fn push(&mut self, token: Token, request: &Request, linked: bool) -> bool {
+    unsafe fn push(&mut self, token: Token, request: &Request, link: Link) -> bool {
         if let Request::Nop = request {
             let Some(entry) = self.ring.free() else { return false };
-            self.table.admit_nop(token, linked);
+            self.table.admit_nop(token, link);
             entry.set(Op::IORING_OP_NOP, -1, 0, 0, 0, 0);
             fault(entry, request);
             entry.set_user_data(token.to_bits());
-            if linked {
+            if link == Link::Leads {
                 entry.link();
             }
             // SAFETY: just filled; a NOP points nowhere.
@@ -204,15 +204,15 @@ impl IoUring {
             return unsafe { self.push_pooled(token, request, socket.fd()) };
         }
         // A step of a chain finds its place when the kernel comes to it, which may be after the memory was given up.
-        let fixed = if linked { None } else { self.buffers.place_of(request) };
+        let fixed = if link == Link::Alone { self.buffers.place_of(request) } else { None };
         let targets = Targets { fixed, ..self.targets };
         let Some(entry) = self.ring.free() else { return false };
-        let (user_data, stat) = self.table.admit(token, request, linked);
+        let (user_data, stat) = self.table.admit(token, request, link);
         // SAFETY: the caller answers for the request's pointers; the table keeps `stat` until the completion.
         unsafe { lower(entry, request, Targets { stat, ..targets }) };
         fault(entry, request);
         entry.set_user_data(user_data);
-        if linked {
+        if link == Link::Leads {
             entry.link();
         }
         // SAFETY: just filled. The caller answers for the request's pointers; `sink` and `stat` outlive the completion.
@@ -429,7 +429,7 @@ unsafe impl Backend for IoUring {
             return Start::Accepted;
         }
         // SAFETY: the caller's promise, passed on.
-        if unsafe { self.push(token, request, false) } { Start::Accepted } else { Start::Full }
+        if unsafe { self.push(token, request, Link::Alone) } { Start::Accepted } else { Start::Full }
     }
 
     unsafe fn start_linked(&mut self, steps: &[(Token, Request)]) -> bool {
@@ -444,8 +444,9 @@ unsafe impl Backend for IoUring {
             return false;
         }
         for (index, (token, request)) in steps.iter().enumerate() {
+            let link = if index + 1 < steps.len() { Link::Leads } else { Link::Last };
             // SAFETY: the caller's promise, passed on; `links` refuses what needs a worker.
-            let pushed = unsafe { self.push(*token, request, index + 1 < steps.len()) };
+            let pushed = unsafe { self.push(*token, request, link) };
             debug_assert!(pushed, "room was checked");
         }
         self.chains += 1;
