@@ -357,6 +357,12 @@ impl Table {
             Again::Never => return Some(result),
             _ if record.cancelled || record.link == Link::Leads => return Some(-libc::ECANCELED),
             Again::Now => record.events = None,
+            Again::Copying => {
+                record.events = None;
+                if let Request::Send { zero_copy, .. } = &mut record.request {
+                    *zero_copy = false;
+                }
+            }
             Again::WhenReady(events) => record.events = Some(events),
         }
         record.place = Place::Waiting;
