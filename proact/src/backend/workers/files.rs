@@ -1,11 +1,11 @@
 //! Carrying out requests on files and names by blocking system calls.
 
-use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, Statx, StatxFlags, Timespec, Timestamps, Uid};
 use rustix::io::{Errno, Result};
 
-use super::perform::{borrow, kind_of, metadata_of, open_flags, path_of, retried};
+use super::perform::{borrow, kind_of, metadata_of, open, path_of, retried};
 use super::walk::walk;
 use crate::backend::{
     Advice, AttributeMode, Changes, CopyArguments, CopyMethod, DirectAlignment, FileRequest, FileTime, Metadata,
@@ -22,9 +22,7 @@ pub(super) unsafe fn perform_file(request: &FileRequest) -> Result<i32> {
     match *request {
         FileRequest::OpenAt { directory, path, flags, mode } => {
             // SAFETY: as said above.
-            let (directory, path) = (borrow(&directory)?, unsafe { path_of(path) });
-            let mode = Mode::from_raw_mode(mode);
-            Ok(retry_on_intr(|| rustix::fs::openat(directory, path, open_flags(flags), mode))?.into_raw_fd())
+            open(borrow(&directory)?, unsafe { path_of(path) }, flags, mode)
         }
         FileRequest::ReadVectored { file, offset, slices, count } => retried(|| {
             // SAFETY: as said above; an `IoSlice` is an `iovec`.
