@@ -183,10 +183,21 @@ fn copy(arguments: &mut CopyArguments) -> Result<i32> {
         // Two file systems that cannot do it between them, one that cannot at all, a filter that forbids the call, a
         // file that is no regular one.
         Ok(0) | Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::INVAL) => {
-            copy_through_memory(from, to, arguments, length)
+            if !overlap(from, to, arguments, length)? {
+                return copy_through_memory(from, to, arguments, length);
+            }
+            // What has been written would be read again. The kernel refuses it too, but for an end with nothing to copy.
+            copied.map_or(Err(Errno::INVAL), |_| Ok(0))
         }
         Err(errno) => Err(errno),
     }
+}
+
+/// Whether both ranges have bytes of one file in common.
+fn overlap(from: BorrowedFd<'_>, to: BorrowedFd<'_>, arguments: &CopyArguments, length: usize) -> Result<bool> {
+    let identity = |file: BorrowedFd<'_>| rustix::fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
+    let apart = arguments.from_offset.abs_diff(arguments.to_offset) >= length as u64;
+    Ok(!apart && identity(from)? == identity(to)?)
 }
 
 fn copy_through_memory(
@@ -195,13 +206,7 @@ fn copy_through_memory(
     arguments: &mut CopyArguments,
     length: usize,
 ) -> Result<i32> {
-    // Not between overlapping ranges of one file: what has been written would be read again. The kernel refuses too.
     let (from_start, to_start) = (arguments.from_offset, arguments.to_offset);
-    let apart = from_start.abs_diff(to_start) >= length as u64;
-    let identity = |file: BorrowedFd<'_>| rustix::fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
-    if !apart && identity(from)? == identity(to)? {
-        return Err(Errno::INVAL);
-    }
     let mut buffer = vec![0u8; length.min(COPY_BUFFER)];
     let mut done = 0;
     while done < length {
