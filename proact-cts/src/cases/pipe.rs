@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-use proact::operation::{Close, Kind, Op, ReadStream, Receive, Send, SendFile, Splice, WriteStream};
+use proact::backend::OpenFlags;
+use proact::operation::{Close, Kind, Op, Open, ReadStream, Receive, Send, SendFile, Splice, WriteStream};
 use proact::resource::{Shutdown, Socket, SocketOptions, Stream};
 use proact::status::{Code, Operation};
 
@@ -29,6 +30,9 @@ cases![
     bytes_move_between_pipe_and_socket,
     a_splice_waits_for_the_pipe_and_tells_its_end,
     a_splice_is_cancelled_while_it_waits,
+    a_pipe_that_no_one_reads_does_not_fail_the_socket_that_fills_it,
+    a_file_that_takes_nothing_does_not_fail_the_pipe_that_fills_it,
+    an_imported_end_is_closed_on_exec,
 ];
 
 fn pattern(length: usize) -> Vec<u8> {
@@ -322,4 +326,36 @@ fn a_splice_is_cancelled_while_it_waits(cts: &mut Cts) {
     assert_eq!(cts.get(Splice::pipe_to_socket(reader.clone(), client, 7)), 7);
     assert_eq!(cts.get(Splice::socket_to_pipe(server, writer, 7)), 7);
     assert_eq!(cts.one(ReadStream::exact(reader, vec![0; 7])).kind.buffer, b"content");
+}
+
+fn a_pipe_that_no_one_reads_does_not_fail_the_socket_that_fills_it(cts: &mut Cts) {
+    let (reader, writer) = pipe(cts);
+    let (near, far) = cts.pair();
+    cts.get(Close::new(reader));
+    cts.get(Send::exact(far.clone(), b"abc".as_slice()));
+    assert_eq!(cts.fails(Splice::socket_to_pipe(near.clone(), writer, 3)).code(), Code::Unavailable);
+    assert_eq!(near.failure().map(|status| status.code()), None, "the socket is as good as before");
+    assert_eq!(cts.get(Send::exact(near, b"answer".as_slice())), 6);
+    assert_eq!(cts.one(Receive::exact(far, vec![0; 6])).kind.buffer, b"answer");
+}
+
+fn a_file_that_takes_nothing_does_not_fail_the_pipe_that_fills_it(cts: &mut Cts) {
+    cts.file("full", b"");
+    let path = cts.path("full");
+    let file = cts.get(Open::new(path, OpenFlags::READ));
+    let (reader, writer) = pipe(cts);
+    cts.get(WriteStream::exact(writer.clone(), b"kept".as_slice()));
+    cts.fails(Splice::pipe_to_file(reader.clone(), file, 0, 4));
+    assert_eq!(reader.failure().map(|status| status.code()), None, "the pipe is as good as before");
+    assert_eq!(cts.one(ReadStream::exact(reader.clone(), vec![0; 4])).kind.buffer, b"kept");
+    cts.get(Close::new(writer));
+    assert_eq!(cts.get(ReadStream::some(reader, vec![0; 4])), 0, "its end is its end");
+}
+
+fn an_imported_end_is_closed_on_exec(cts: &mut Cts) {
+    let (reader, _writer) = crate::system::pipe();
+    rustix::io::fcntl_setfd(&reader, rustix::io::FdFlags::empty()).unwrap();
+    let stream = cts.handle().import_stream(reader).unwrap();
+    let flags = stream.try_with_fd(|fd| rustix::io::fcntl_getfd(fd).unwrap()).unwrap();
+    assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
 }

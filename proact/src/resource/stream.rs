@@ -58,7 +58,7 @@ impl Stream {
 
     pub(crate) fn import(home: Home, fd: std::os::fd::OwnedFd) -> Result<Stream, Returned<std::os::fd::OwnedFd>> {
         use rustix::fs::{FileType, OFlags};
-        use std::os::fd::IntoRawFd;
+        use std::os::fd::{AsFd, IntoRawFd};
         let checked = rustix::fs::fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
         let failed = |errno: rustix::io::Errno| Status::from_os_error(Operation::StreamCreate, errno.raw_os_error());
         match checked {
@@ -70,12 +70,13 @@ impl Stream {
             }
             Err(errno) => return Err(Returned { resource: fd, status: failed(errno) }),
         }
+        let mut set = super::import::set_close_on_exec(fd.as_fd());
         if home.mode == crate::backend::DescriptorMode::NonBlocking {
-            let flags = rustix::fs::fcntl_getfl(&fd);
-            let set = flags.and_then(|flags| rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK));
-            if let Err(errno) = set {
-                return Err(Returned { resource: fd, status: failed(errno) });
-            }
+            let flags = set.and_then(|()| rustix::fs::fcntl_getfl(&fd));
+            set = flags.and_then(|flags| rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK));
+        }
+        if let Err(errno) = set {
+            return Err(Returned { resource: fd, status: failed(errno) });
         }
         Ok(Stream::adopt(home, Descriptor(fd.into_raw_fd().into())))
     }
