@@ -32,6 +32,7 @@ cases![
     a_splice_is_cancelled_while_it_waits,
     a_pipe_that_no_one_reads_does_not_fail_the_socket_that_fills_it,
     a_file_that_takes_nothing_does_not_fail_the_pipe_that_fills_it,
+    a_source_that_gives_nothing_does_not_fail_the_socket,
     an_imported_end_is_closed_on_exec,
 ];
 
@@ -350,6 +351,20 @@ fn a_file_that_takes_nothing_does_not_fail_the_pipe_that_fills_it(cts: &mut Cts)
     assert_eq!(cts.one(ReadStream::exact(reader.clone(), vec![0; 4])).kind.buffer, b"kept");
     cts.get(Close::new(writer));
     assert_eq!(cts.get(ReadStream::some(reader, vec![0; 4])), 0, "its end is its end");
+}
+
+fn a_source_that_gives_nothing_does_not_fail_the_socket(cts: &mut Cts) {
+    cts.file("mute", b"abc");
+    let path = cts.path("mute");
+    let mute = cts.get(Open::new(path, OpenFlags::WRITE));
+    let (near, far) = cts.pair();
+    assert_eq!(cts.fails(SendFile::new(near.clone(), mute, 0, 3)).code(), Code::InvalidArgument);
+    let (reader, writer) = pipe(cts);
+    cts.get(Close::new(writer));
+    assert_eq!(cts.fails(Splice::pipe_to_socket(reader, near.clone(), 3)).code(), Code::OutOfRange);
+    assert_eq!(near.failure().map(|status| status.code()), None, "not a byte is missing");
+    assert_eq!(cts.get(Send::exact(near, b"whole".as_slice())), 5);
+    assert_eq!(receives(cts, &far, 5), b"whole");
 }
 
 fn an_imported_end_is_closed_on_exec(cts: &mut Cts) {
