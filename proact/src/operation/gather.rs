@@ -71,7 +71,7 @@ impl<B: Buffers + private::EachMut> BuffersMut for B {}
 ///
 /// The list of slices is made when the operation is submitted, into a vector that keeps its room; from then on a part
 /// of it is shown, which begins where what is done ends, and nothing is allocated.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Message {
     raw: Raw,
     slices: Vec<IoSlice>,
@@ -88,12 +88,19 @@ pub(super) struct Message {
     control_length: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Raw(RawMessage);
 
 impl Default for Raw {
     fn default() -> Raw {
         Raw(RawMessage::EMPTY)
+    }
+}
+
+/// As much room, and nothing of what the first one points to.
+impl Clone for Message {
+    fn clone(&self) -> Message {
+        Message::new(self.slices.capacity(), self.control.len() * 8)
     }
 }
 
@@ -277,6 +284,15 @@ mod tests {
         assert_eq!((message.length(), shown(&mut message, 0)), (0, vec![]));
         message.gather(&Vec::<u8>::new());
         assert_eq!((message.length(), shown(&mut message, 0)), (0, vec![]));
+    }
+
+    #[test]
+    fn a_clone_has_the_room_and_none_of_the_pointers() {
+        let mut message = Message::new(3, 24);
+        message.gather(&vec![vec![1u8; 3], vec![2]]);
+        let clone = message.clone();
+        assert!(clone.slices.capacity() >= 3 && clone.slices.is_empty());
+        assert_eq!((clone.control.len(), clone.length(), clone.raw().slices), (3, 0, std::ptr::null()));
     }
 
     #[test]
