@@ -7,6 +7,7 @@ use proact::operation::{Close, Kind, Op, Open, ReadStream, Receive, Send, SendFi
 use proact::resource::{Shutdown, Socket, SocketOptions, Stream};
 use proact::status::{Code, Operation};
 
+use super::datagram::refused;
 use crate::bench::{Cts, Told};
 use crate::cases;
 
@@ -30,6 +31,7 @@ cases![
     bytes_move_between_pipe_and_socket,
     a_splice_waits_for_the_pipe_and_tells_its_end,
     a_splice_is_cancelled_while_it_waits,
+    the_wrong_end_of_a_pipe_is_refused,
     a_pipe_that_no_one_reads_does_not_fail_the_socket_that_fills_it,
     a_file_that_takes_nothing_does_not_fail_the_pipe_that_fills_it,
     a_source_that_gives_nothing_does_not_fail_the_socket,
@@ -327,6 +329,22 @@ fn a_splice_is_cancelled_while_it_waits(cts: &mut Cts) {
     assert_eq!(cts.get(Splice::pipe_to_socket(reader.clone(), client, 7)), 7);
     assert_eq!(cts.get(Splice::socket_to_pipe(server, writer, 7)), 7);
     assert_eq!(cts.one(ReadStream::exact(reader, vec![0; 7])).kind.buffer, b"content");
+}
+
+fn the_wrong_end_of_a_pipe_is_refused(cts: &mut Cts) {
+    let (reader, writer) = pipe(cts);
+    let file = cts.file("f", &pattern(10));
+    let (near, _far) = cts.pair();
+    for status in [
+        refused(cts, Splice::file_to_pipe(file.clone(), 0, reader.clone(), 4)),
+        refused(cts, Splice::pipe_to_file(writer.clone(), file, 0, 4)),
+        refused(cts, Splice::socket_to_pipe(near.clone(), reader.clone(), 4)),
+        refused(cts, Splice::pipe_to_socket(writer.clone(), near, 4)),
+    ] {
+        assert_eq!((status.code(), status.operation()), (Code::InvalidArgument, Operation::Splice));
+    }
+    assert_eq!(cts.fails(ReadStream::some(writer, vec![0; 4])).code(), Code::InvalidArgument);
+    assert_eq!(cts.fails(WriteStream::some(reader, vec![0; 4])).code(), Code::InvalidArgument);
 }
 
 fn a_pipe_that_no_one_reads_does_not_fail_the_socket_that_fills_it(cts: &mut Cts) {

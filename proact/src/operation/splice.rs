@@ -226,6 +226,7 @@ impl<const SENDS: bool> Kind for Splice<SENDS> {
             }
         };
         first.check(home, Self::OPERATION)?;
+        self.pipe.check_end(self.into_pipe, Self::OPERATION)?;
         self.second.hold(second, home, Self::OPERATION)
     }
 

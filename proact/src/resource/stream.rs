@@ -56,6 +56,23 @@ impl Stream {
         Ok((adopt(reader), adopt(writer)))
     }
 
+    /// Refuses the end that is not for this: one that is only read never becomes ready to be written, nor the other way
+    /// round, so that waiting for that would be for ever.
+    pub(crate) fn check_end(&self, written: bool, operation: Operation) -> Result<()> {
+        use rustix::fs::OFlags;
+        let mode = self.resource.with(operation, |descriptor| {
+            // SAFETY: the resource keeps the descriptor open while its lock is held.
+            let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
+            rustix::fs::fcntl_getfl(fd).map_err(|errno| Status::from_os_error(operation, errno.raw_os_error()))
+        })? & OFlags::RWMODE;
+        let why = match (written, mode) {
+            (true, OFlags::RDONLY) => "the stream is only read",
+            (false, OFlags::WRONLY) => "the stream is only written",
+            _ => return Ok(()),
+        };
+        Err(Status::new(Code::InvalidArgument, operation).with_message(why))
+    }
+
     pub(crate) fn import(home: Home, fd: std::os::fd::OwnedFd) -> Result<Stream, Returned<std::os::fd::OwnedFd>> {
         use rustix::fs::{FileType, OFlags};
         use std::os::fd::{AsFd, IntoRawFd};
@@ -85,6 +102,10 @@ impl Stream {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Stream {
     pub(crate) fn pipe(_: Home) -> Result<(Stream, Stream)> {
+        Err(unavailable())
+    }
+
+    pub(crate) fn check_end(&self, _: bool, _: Operation) -> Result<()> {
         Err(unavailable())
     }
 
