@@ -175,6 +175,10 @@ impl Datagram {
 ///
 /// Receives of one socket are filled in the order in which they were submitted. One of length 0 is a datagram like any
 /// other, and no end. Path: kernel-native on io_uring, the system call upon readiness elsewhere.
+///
+/// # Errors
+/// `InvalidArgument` at submit for a stream socket and too many buffers; `Unavailable` when the peer of a connected
+/// socket told that nobody is there (`ECONNREFUSED`). The socket stays usable.
 #[derive(Clone, Debug)]
 pub struct ReceiveFrom<B> {
     /// The socket: of datagrams.
