@@ -35,6 +35,9 @@ closable!(Socket, File, Event, Stream, Pollable, Watcher, Process);
 ///
 /// Other handles to the resource stay, and answer `FailedPrecondition`. The descriptor is gone even when this fails:
 /// the error is what the system said of the close (for a file, that written data was lost).
+///
+/// Path: the kernel itself on io_uring (Linux 5.6). On epoll and poll files and directories are closed by a worker
+/// thread, since that may write to a disk or a server first, and everything else at once.
 #[derive(Clone, Debug)]
 pub struct Close<R: Closable> {
     /// What to close.

@@ -175,6 +175,10 @@ impl Datagram {
 ///
 /// Receives of one socket are filled in the order in which they were submitted. One of length 0 is a datagram like any
 /// other, and no end. Path: kernel-native on io_uring, the system call upon readiness elsewhere.
+///
+/// # Errors
+/// `InvalidArgument` at submit for a stream socket and too many buffers; `Unavailable` when the peer of a connected
+/// socket told that nobody is there (`ECONNREFUSED`). The socket stays usable.
 #[derive(Clone, Debug)]
 pub struct ReceiveFrom<B> {
     /// The socket: of datagrams.
@@ -210,7 +214,11 @@ fn prepare<B: BuffersMut>(
 
 fn request(socket: &Socket, message: &mut Message) -> Request {
     message.after(0);
-    message.attach_control(CONTROL_BYTES);
+    // A Unix socket has no segments to tell of. What its peer can put there are descriptors, which the kernel would
+    // install in this process for no one: without room it closes them.
+    if socket.domain() != Domain::Unix {
+        message.attach_control(CONTROL_BYTES);
+    }
     Request::ReceiveMessage { socket: socket.resource().raw(), message: message.raw_mut(), exact: false }
 }
 

@@ -143,6 +143,12 @@ pub struct ReceivedDescriptors {
 /// On a stream one receive stops before bytes that other descriptors came with, so that it is clear what belongs
 /// together. A plain [`Receive`](super::Receive) instead loses descriptors: the kernel closes them. Nothing is leaked
 /// when the receive is cancelled: either it ends as cancelled and took nothing, or it has arrived and says so.
+///
+/// Path: the kernel itself on io_uring (Linux 5.3), the system call upon readiness on epoll and poll.
+///
+/// # Errors
+/// `InvalidArgument` at submit for a socket that is no Unix one and room for none or for more than 253; those of
+/// [`Receive`](super::Receive).
 #[derive(Debug)]
 pub struct ReceiveDescriptors<B> {
     /// The socket: a Unix one, stream or datagram.

@@ -9,6 +9,13 @@ use crate::resource::{Home, Lane};
 use crate::status::{Operation, Result, Status};
 
 /// Renames a file or directory.
+///
+/// Both paths are relative to the working directory. Path: the kernel itself on io_uring (Linux 5.11), a worker thread
+/// on epoll and poll, and where `KERNEL_FILES` is masked.
+///
+/// # Errors
+/// `NotFound`, `AlreadyExists`, `PermissionDenied`, `FailedPrecondition` between two file systems and for a directory
+/// that would be replaced and is not empty.
 #[derive(Clone, Debug)]
 pub struct Rename {
     from: PathArgument,
@@ -56,6 +63,13 @@ impl Kind for Rename {
 }
 
 /// Removes a file, or an empty directory.
+///
+/// An open file lives until its last handle is gone. Path: the kernel itself on io_uring (Linux 5.11), a worker thread
+/// on epoll and poll, and where `KERNEL_FILES` is masked.
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`, `FailedPrecondition` for a directory as a file, a file as a directory, and one that
+/// is not empty.
 #[derive(Clone, Debug)]
 pub struct Remove {
     path: PathArgument,
@@ -99,6 +113,12 @@ impl Kind for Remove {
 }
 
 /// Makes one directory; its parent must exist.
+///
+/// Path: the kernel itself on io_uring (Linux 5.15), a worker thread on epoll and poll, and where `KERNEL_FILES` is
+/// masked.
+///
+/// # Errors
+/// `AlreadyExists`, `NotFound` without a parent, `PermissionDenied`.
 #[derive(Clone, Debug)]
 pub struct MakeDirectory {
     path: PathArgument,
@@ -144,6 +164,12 @@ impl Kind for MakeDirectory {
 }
 
 /// Lists the names in a directory, in no order, without `.` and `..`.
+///
+/// All at once, in memory that grows with the directory: for large ones see [`ListBatch`](super::ListBatch). Path: a
+/// worker thread on every backend.
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`, `FailedPrecondition` for what is no directory.
 #[derive(Clone, Debug)]
 pub struct ListDirectory {
     path: PathArgument,

@@ -7,6 +7,9 @@ use crate::status::{Operation, Result};
 use crate::sync::Event;
 
 /// Completes when the event is set, and resets it. An event set before completes the wait at the next poll.
+///
+/// One set of the event ends one wait; which of several is not said. Path: the kernel itself on io_uring (a read of the
+/// eventfd, Linux 5.6), a read upon readiness on epoll and poll.
 #[derive(Clone, Debug)]
 pub struct EventWait {
     /// The event.

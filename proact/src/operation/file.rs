@@ -11,6 +11,10 @@ use crate::status::{Code, Operation, Result, Status};
 
 /// Opens a file or directory.
 ///
+/// It is for what has offsets, and for directories. A FIFO is opened without waiting for its other end; a pipe or
+/// terminal that was opened in another way is taken in as a [`Stream`](crate::resource::Stream). Path: the kernel
+/// itself on io_uring (Linux 5.6), a worker thread on epoll and poll, and where `KERNEL_FILES` is masked.
+///
 /// # Errors
 /// `NotFound`, `PermissionDenied`, `AlreadyExists` (with [`OpenFlags::CREATE_NEW`]), and at submit `InvalidArgument`
 /// for flags that do not go together.
@@ -110,6 +114,15 @@ fn fault_of(flags: OpenFlags) -> Option<&'static str> {
 }
 
 /// Reads from a file at an offset into the operation's own buffer. Yields how many bytes.
+///
+/// An exact read that came short asks for the rest, until it is whole. Path: the kernel itself on io_uring (Linux 5.6),
+/// a worker thread on epoll and poll, and where `KERNEL_FILES` is masked. A request moves at most 2 GiB less a page. A
+/// read that has begun is not cancelled, as a rule: it ends as it ends.
+///
+/// # Errors
+/// `OutOfRange` for an exact read across the end of the file, `InvalidArgument` for a file that was not opened to be
+/// read, and at submit for an offset and length beyond 2^63 - 1 or what [direct I/O](OpenFlags::DIRECT) cannot do,
+/// `FailedPrecondition` for a directory, `DataLoss` when the device failed.
 #[derive(Clone, Debug)]
 pub struct Read<B> {
     /// The file.
@@ -183,6 +196,14 @@ impl<B: StableBytesMut> Kind for Read<B> {
 /// Writes the operation's own buffer to a file at an offset. Yields how many bytes.
 ///
 /// Completion says that the kernel has the bytes; that they survive a crash is what [`Sync`] says.
+///
+/// An exact write that came short goes on with the rest, until it is whole; several writes need not go out in their
+/// order. Path: the kernel itself on io_uring (Linux 5.6), a worker thread on epoll and poll, and where `KERNEL_FILES`
+/// is masked.
+///
+/// # Errors
+/// `ResourceExhausted` when the disk is full or a quota reached, `OutOfRange` beyond the largest file,
+/// `InvalidArgument` as for [`Read`], `DataLoss` when the device failed.
 #[derive(Clone, Debug)]
 pub struct Write<B> {
     /// The file.
@@ -297,6 +318,12 @@ pub(super) use file_kind;
 ///
 /// It covers the writes that completed before it was submitted. A new name in a directory is durable only after a sync
 /// of the directory too.
+///
+/// Path: the kernel itself on io_uring (Linux 5.1), a worker thread on epoll and poll, and where `KERNEL_FILES` is
+/// masked.
+///
+/// # Errors
+/// `DataLoss` or `ResourceExhausted` when earlier writes could not be made durable: the system tells that once.
 #[derive(Clone, Debug)]
 pub struct Sync {
     file: File,
@@ -324,6 +351,9 @@ file_kind!(
 );
 
 /// Tells what is known of an open file.
+///
+/// Path: the kernel itself on io_uring (Linux 5.6), a worker thread on epoll and poll, and where `KERNEL_FILES` is
+/// masked. Tells [`Metadata`] in bytes, and in seconds and nanoseconds since 1970.
 #[derive(Clone, Debug)]
 pub struct Stat {
     file: File,
@@ -346,6 +376,13 @@ file_kind!(
 );
 
 /// Cuts a file, or extends it with zeros.
+///
+/// Path: the kernel itself on io_uring (Linux 6.9, `KERNEL_TRUNCATE`), a worker thread before that, and on epoll and
+/// poll.
+///
+/// # Errors
+/// `InvalidArgument` for a size beyond 2^63 - 1 and for a file that was not opened to be written, `OutOfRange` beyond
+/// the largest file.
 #[derive(Clone, Debug)]
 pub struct Truncate {
     file: File,
@@ -369,6 +406,9 @@ file_kind!(
 
 /// Reserves disk space for a range of a file, so that writing it cannot run out of space; extends the file to the
 /// range's end.
+///
+/// Path: the kernel itself on io_uring (Linux 5.6), a worker thread on epoll and poll, and where `KERNEL_FILES` is
+/// masked.
 ///
 /// # Errors
 /// `ResourceExhausted` when the disk is full, `Unavailable` on a file system that cannot.
@@ -395,6 +435,12 @@ file_kind!(
 );
 
 /// Sets a file's permission bits and the time of its last change.
+///
+/// What is absent stays as it is. Path: a worker thread on every backend.
+///
+/// # Errors
+/// `PermissionDenied` for another user's file, `InvalidArgument` for a second of 10^9 nanoseconds or more; the mode has
+/// not been changed then.
 #[derive(Clone, Debug)]
 pub struct SetAttributes {
     file: File,
@@ -432,6 +478,12 @@ file_kind!(
 );
 
 /// Tells what is known of a path.
+///
+/// Path: the kernel itself on io_uring (Linux 5.6), a worker thread on epoll and poll, and where `KERNEL_FILES` is
+/// masked.
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`, `FailedPrecondition` for a path through something that is no directory.
 #[derive(Clone, Debug)]
 pub struct StatPath {
     path: PathArgument,

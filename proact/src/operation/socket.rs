@@ -7,6 +7,12 @@ use crate::resource::{Address, Home, Lane, Resource, Socket, SocketType};
 use crate::status::{Code, Operation, Result, Status};
 
 /// Accepts one connection from a listener.
+///
+/// Path: the kernel itself on io_uring (Linux 5.5), the system call upon readiness on epoll and poll.
+///
+/// # Errors
+/// `InvalidArgument` for a socket that does not listen, `ResourceExhausted` at the limit of descriptors. The listener
+/// stays usable after any of them. An accept that was cancelled when a connection had come yields it all the same.
 #[derive(Clone, Debug)]
 pub struct Accept {
     listener: Socket,
@@ -113,6 +119,9 @@ impl Kind for AcceptMany {
 /// ([`ReceiveMany::buffer`]), and take what is needed. No backend receives while the callback runs. The kernel has no
 /// such operation for a buffer of one's own: the proactor asks again after each. For many connections, or buffers to
 /// keep, receive from a pool.
+///
+/// # Errors
+/// As for [`Receive`].
 #[derive(Clone, Debug)]
 pub struct ReceiveMany<B> {
     /// The socket.
@@ -177,6 +186,8 @@ impl<B: StableBytesMut> Kind for ReceiveMany<B> {
 
 /// Connects a socket.
 ///
+/// Path: the kernel itself on io_uring (Linux 5.5), the system call upon readiness on epoll and poll.
+///
 /// # Errors
 /// `Unavailable` when nobody listens or there is no way, `DeadlineExceeded` when the system gave up. Make a new socket
 /// to try again: a system need not let one that failed try twice.
@@ -227,6 +238,13 @@ impl Kind for Connect {
 /// Receives into the operation's own buffer. Yields how many bytes.
 ///
 /// Receives of one socket are filled in the order in which they were submitted, each whole before the next begins.
+///
+/// Path: the kernel itself on io_uring (Linux 5.6), the system call upon readiness on epoll and poll.
+///
+/// # Errors
+/// `OutOfRange` for an exact receive that meets the end of the stream, `Unavailable` when the peer has reset the
+/// connection, `DeadlineExceeded` when the system gave it up, `FailedPrecondition` for a socket without a peer,
+/// `InvalidArgument` for one of datagrams. The first failure of a connection [stays](Socket::failure).
 #[derive(Clone, Debug)]
 pub struct Receive<B> {
     /// The socket.
@@ -287,6 +305,12 @@ impl<B: StableBytesMut> Kind for Receive<B> {
 ///
 /// Sends of one socket go out in the order in which they were submitted, each whole before the next begins. After one
 /// has failed, the rest are refused with the same failure: the peer would read a stream with a hole.
+///
+/// Never raises `SIGPIPE`. Path: the kernel itself on io_uring (Linux 5.6), the system call upon readiness on epoll and
+/// poll.
+///
+/// # Errors
+/// `Unavailable` when the peer has closed or reset the connection, which [stays](Socket::failure).
 #[derive(Clone, Debug)]
 pub struct Send<B> {
     /// The socket.

@@ -13,6 +13,9 @@ use crate::status::{Operation, Result};
 /// Any number of buffers: the kernel takes 1024 at a time, and the operation goes on from there. It stands in the
 /// socket's queue of sends as a [`Send`](super::Send) does, and in a chain it may be handed to the kernel. Path:
 /// kernel-native on io_uring (`sendmsg` from the ring), the system call upon readiness elsewhere.
+///
+/// # Errors
+/// Those of [`Send`](super::Send), and at submit `InvalidArgument` for a socket of datagrams.
 #[derive(Clone, Debug)]
 pub struct SendVectored<B> {
     /// The socket: a stream.
@@ -82,6 +85,9 @@ impl<B: StableBytes> Kind for SendVectored<B> {
 /// Receives into several buffers, each filled before the next. Yields how many bytes.
 ///
 /// Any number of buffers; order and paths as for [`SendVectored`].
+///
+/// # Errors
+/// Those of [`Receive`](super::Receive).
 #[derive(Clone, Debug)]
 pub struct ReceiveVectored<B> {
     /// The socket: a stream.
