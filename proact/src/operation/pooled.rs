@@ -12,8 +12,6 @@ use crate::status::{Code, Operation, Result, Status};
 /// In the result that the engine hands on: a buffer was filled, whose number stands above the count.
 pub(super) const BUFFERED: i64 = 1 << 62;
 pub(super) const BUFFER_SHIFT: u32 = 32;
-/// The kernel keeps the rest of the buffer.
-pub(super) const IN_PARTS: i64 = 1 << 61;
 const BUFFER_MASK: i64 = (1 << 24) - 1;
 
 /// Receives what is there into a buffer of a pool, taken when there is something to put into it: a thousand idle
@@ -81,10 +79,10 @@ impl Common {
             return None;
         }
         // SAFETY: the backend took this buffer from the pool, filled so much of it, and names it in this one
-        // completion; or it fills it in parts, and names each of them once and in their order.
+        // completion; or it fills it in parts, holds it for each, and names each of them once and in their order.
         Some(unsafe {
             if self.pool.fills_in_parts() {
-                self.pool.adopt_next(index, length, value & IN_PARTS == 0)
+                self.pool.adopt_next(index, length)
             } else {
                 self.pool.adopt(index, length)
             }
@@ -204,6 +202,11 @@ pub struct ReceiveFromPooledMany {
     message: RawMessage,
 }
 
+// SAFETY: the message names no buffer: its pointers are null, and what the header in its room holds are lengths.
+unsafe impl Send for ReceiveFromPooledMany {}
+// SAFETY: as above; a shared one only gives its socket and pool to be looked at.
+unsafe impl Sync for ReceiveFromPooledMany {}
+
 /// A datagram in a buffer of a pool.
 #[derive(Debug)]
 pub struct PooledDatagram {
@@ -310,6 +313,7 @@ impl Kind for ReceiveFromPooledMany {
     const MULTISHOT: bool = true;
 
     fn validate(&mut self, home: Home) -> Result<()> {
+        self.common.pool.slab().access().check(Access::WRITE, Self::OPERATION)?;
         self.common.socket.check_type(SocketType::Datagram, Self::OPERATION)?;
         if self.common.pool.buffer_size() as usize <= Self::OVERHEAD {
             let why = format!("buffers of {} bytes, which what is said of a datagram fills", Self::OVERHEAD);
