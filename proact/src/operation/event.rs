@@ -8,7 +8,7 @@ use crate::sync::Event;
 
 /// Completes when the event is set, and resets it. An event set before completes the wait at the next poll.
 ///
-/// Of several waits for one event, each set completes one. A cancelled wait takes nothing: the event stays set.
+/// Of several waits for one event, one takes the set. A cancelled wait takes nothing: the event stays set.
 ///
 /// | backend | path |
 /// |---|---|

@@ -14,7 +14,7 @@ use crate::status::{Operation, Result};
 /// |---|---|
 /// | io_uring | kernel-native (`IORING_OP_NOP`, Linux 5.1) |
 /// | in a kernel chain | as any step |
-/// | epoll, poll | told by the next poll, without a system call |
+/// | epoll, poll | told by the next poll, without a system call of its own |
 ///
 /// ```
 /// use proact::operation::{Nop, Op};

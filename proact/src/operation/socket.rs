@@ -442,8 +442,9 @@ impl<B: StableBytesMut> Kind for Receive<B> {
 /// | epoll, poll | `send` on the poll thread when the socket is writable; copied |
 ///
 /// # Errors
-/// `Unavailable` when the peer has closed or reset the connection, `FailedPrecondition` for a socket without a peer,
-/// the socket's [own failure](Socket::failure). At submit `InvalidArgument` for memory that may not be read.
+/// `Unavailable` when the peer has closed or reset the connection; that or `FailedPrecondition`, as the system has it,
+/// for a socket without a peer; the socket's [own failure](Socket::failure). At submit `InvalidArgument` for memory
+/// that may not be read.
 ///
 /// ```
 /// use proact::operation::{Op, Send};
