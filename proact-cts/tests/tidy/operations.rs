@@ -15,6 +15,11 @@ fn kinds(source: &str) -> BTreeSet<String> {
         let writes = (text(at).ends_with("_kind") || text(at) == "pooled") && text(at + 1) == "!";
         let name = match (declares, writes && text(at + 2) == "(") {
             (true, _) => text(at + 2),
+            // Behind its generics, if it has any.
+            (_, true) if text(at + 3) == "[" => {
+                let end = (at + 3..tokens.len()).find(|&at| text(at) == "]").unwrap_or(at);
+                text(end + 1)
+            }
             (_, true) => text(at + 3),
             _ => continue,
         };
@@ -53,9 +58,10 @@ fn every_operation_has_a_row() {
 #[test]
 fn rows_and_operations_that_do_not_match_are_found() {
     let source = "impl<B: Bytes> Kind for Read<B> {} impl Kind for $name {} file_kind!(Sync, ()); \
-        pooled!(Take, true); macro_rules! pooled { ($name:ident) => {} } impl Other for Not {}";
-    assert_eq!(kinds(source), ["Read", "Sync", "Take"].map(String::from).into());
+        pooled!(Take, true); byte_kind!([B: Bytes] Peek<B>, 1); \
+        macro_rules! pooled { ($name:ident) => {} } impl Other for Not {}";
+    assert_eq!(kinds(source), ["Peek", "Read", "Sync", "Take"].map(String::from).into());
     let table = "| operation | what |\n|---|---|\n| `Read` | a |\n| `Gone` | b |\n";
     let found = faults(&rows(table), &kinds(source));
-    assert_eq!(found.len(), 3, "Sync and Take have no row, Gone is none: {found:?}");
+    assert_eq!(found.len(), 4, "Peek, Sync and Take have no row, Gone is none: {found:?}");
 }
