@@ -6,11 +6,13 @@ use proact::memory::{
     Allocation, BufferPool, Lease, NodePools, Part, Region, Registrations, SharedLease, SharedPool, Slab, Span,
 };
 use proact::operation::{
-    Accept, Advise, AnyOp, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange, EventWait, FutexWait,
-    FutexWake, GetAttribute, Group, Link, ListAttributes, ListBatch, ListDirectory, Nop, Op, Open, OperationId,
-    PollHandle, ProcessWait, Read, ReadLink, ReadStream, ReadVectored, Receive, RemoveAttribute, Rename, Scope,
-    SemaphoreSignal, SemaphoreWait, Send as SendBytes, SendFile, Sequence, SetAttribute, Splice, SyncRange, Timer,
-    Walk, WatchChanges, Write, WriteStream, WriteVectored,
+    Accept, AcceptMany, Advise, AnyOp, CancelAll, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange,
+    EventWait, FutexWait, FutexWake, GetAttribute, Group, Interval, Link, ListAttributes, ListBatch, ListDirectory,
+    Nop, Op, Open, OperationId, PollHandle, ProcessWait, Read, ReadLink, ReadStream, ReadVectored, Receive,
+    ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register, RegisterDescriptor,
+    RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes, SendFile, SendTo, SendVectored,
+    Sequence, SetAttribute, Splice, SyncRange, Timer, Unregister, UnregisterDescriptor, Walk, WatchChanges, Write,
+    WriteStream, WriteVectored,
 };
 use proact::proactor::{Builder, Handle, Latencies, Proactor, ProactorThread, Statistics};
 use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Socket, Stream, Watcher};
@@ -78,6 +80,9 @@ fn operations_go_to_other_threads_as_far_as_their_parts_do() {
     are!(Send: ListAttributes<Vec<u8>>, ListBatch, PollHandle, ProcessWait, ReadLink, ReadStream<Vec<u8>>);
     are!(Send: ReadVectored<Vec<u8>>, RemoveAttribute, SendFile, SetAttribute<Vec<u8>>, Splice<true>, Splice<false>);
     are!(Send: SyncRange, Walk, WatchChanges, WriteStream<Vec<u8>>, WriteVectored<Vec<u8>>);
+    are!(Send: AcceptMany, ReceiveMany<Vec<u8>>, ReceivePooled, ReceivePooledMany, ReceiveFromPooledMany, Interval);
+    are!(Send: CancelAll<Scope>, CancelAll<Socket>, Register, Unregister, RegisterDescriptor<Socket>);
+    are!(Send: UnregisterDescriptor<Socket>, SendTo<Vec<u8>>, ReceiveFrom<Vec<u8>>, SendVectored<Vec<u8>>);
     type Local = std::rc::Rc<()>;
     are_not!(Send: Op<Nop, Local>, AnyOp);
 }

@@ -159,6 +159,8 @@ pub enum Operation {
     BufferRelease,
     BufferRegister,
     BufferUnregister,
+    DescriptorRegister,
+    DescriptorUnregister,
 }
 
 impl Operation {
@@ -232,6 +234,8 @@ impl Operation {
             Operation::BufferRelease => "release buffer",
             Operation::BufferRegister => "register buffers",
             Operation::BufferUnregister => "unregister buffers",
+            Operation::DescriptorRegister => "register descriptor",
+            Operation::DescriptorUnregister => "unregister descriptor",
         }
     }
 }

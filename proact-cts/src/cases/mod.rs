@@ -38,6 +38,7 @@ pub mod pooled;
 pub mod process;
 pub mod property;
 pub mod range;
+pub mod registered_descriptor;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
@@ -99,6 +100,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("deadline", deadline::CASES),
     ("pooled", pooled::CASES),
     ("op_pool", op_pool::CASES),
+    ("registered_descriptor", registered_descriptor::CASES),
     ("zero_copy", zero_copy::CASES),
     ("scope", scope::CASES),
     ("group", group::CASES),

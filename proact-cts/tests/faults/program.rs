@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use proact::backend::OpenFlags;
+use proact::memory::{BufferPool, Lease, Slab};
 use proact::operation::{
     Accept, Allocate, Chain, Close, Complete, Connect, Context, EventWait, Kind, ListDirectory, MakeDirectory, Nop, Op,
-    Open, OperationId, Outcome, Read, Receive, Remove, Rename, SemaphoreWait, Send, SetAttributes, Stat, StatPath,
-    Sync, Timer, Truncate, Write,
+    Open, OperationId, Outcome, Read, Receive, ReceivePooled, ReceiveVectored, Remove, Rename, SemaphoreWait, Send,
+    SendVectored, SetAttributes, Stat, StatPath, Sync, Timer, Truncate, Write,
 };
 use proact::proactor::Proactor;
-use proact::resource::{Domain, Socket, SocketOptions};
+use proact::resource::{Domain, Socket, SocketOptions, SocketType};
 use proact::status::{Code, Result, Status};
 use proact::sync::Semaphore;
-use proact::time::Time;
+use proact::time::{Time, Timeout};
 use proact_cts::bench::patience;
 use proact_cts::config::Configuration;
 
@@ -91,7 +92,7 @@ pub fn run(config: Configuration, folder: &Path, say: &dyn Fn(&str)) -> Ended {
         }
     };
     let mut driver = Driver { proactor, ended: Ended::default(), say, flights: Vec::new() };
-    let parts: [fn(&mut Driver<'_>, &Path) -> Option<()>; 6] = [files, chain, paths, stream, waits, pending];
+    let parts: [fn(&mut Driver<'_>, &Path) -> Option<()>; 7] = [files, chain, paths, stream, messages, waits, pending];
     for part in parts {
         // A part that cannot go on is left; the others are run all the same.
         let _ = part(&mut driver, folder);
@@ -409,5 +410,41 @@ fn pending(driver: &mut Driver<'_>, _: &Path) -> Option<()> {
         let ended = told.is_some_and(|(result, _)| result.is_err());
         driver.right("a cancelled wait", ended, "it succeeded, and nothing was set");
     }
+    Some(())
+}
+
+/// Vectors, and a buffer that the kernel takes from a pool when bytes come.
+fn messages(driver: &mut Driver<'_>, _: &Path) -> Option<()> {
+    let pair = driver.proactor.handle().socket_pair(SocketType::Stream);
+    let (near, far) = driver.call("pair", pair)?;
+    let sent = bytes(5000, 4);
+    let parts: Vec<Vec<u8>> = sent.chunks(1700).map(<[u8]>::to_vec).collect();
+    let (_, send) = driver.start("vectored send", SendVectored::exact(near.clone(), parts));
+    let room = vec![vec![0; 100], vec![0; 4900]];
+    let (_, receive) = driver.start("vectored receive", ReceiveVectored::exact(far.clone(), room));
+    let whole = driver.end(&send, |count, _| *count == 5000).is_some();
+    if !whole {
+        let _ = near.shutdown(proact::resource::Shutdown::Send);
+    }
+    driver.end(&receive, |count, kind| *count == 5000 && kind.buffers.concat() == sent)?;
+    let pool = Slab::allocate(512, 4, &Default::default()).and_then(BufferPool::new);
+    let pool = driver.call("pool", pool)?;
+    let (id, receive) = driver.start("pooled receive", ReceivePooled::new(far, &pool));
+    if driver.one("send to a pool", Send::exact(near, sent[..300].to_vec()), |count| *count == 300).is_none() {
+        let _ = driver.proactor.cancel(id);
+    }
+    // What is there, which may be less than was sent.
+    let right = |lease: &Option<Lease>, _: &ReceivePooled| {
+        lease.as_ref().is_some_and(|lease| !lease.is_empty() && sent[..300].starts_with(lease))
+    };
+    let lease = driver.end(&receive, right)?;
+    drop(lease);
+    let back = pool.capacity();
+    // What lay ready with the kernel comes back in the pass before the next sleep.
+    for _ in 0..3 {
+        let _ = driver.proactor.poll(Timeout::Immediate);
+    }
+    let all = pool.available() == back;
+    driver.right("pool", all, "a buffer is lost");
     Some(())
 }

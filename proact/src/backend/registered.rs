@@ -1,10 +1,11 @@
-//! Memory that a backend was told of, and whoever keeps it.
+//! Memory and descriptors that a backend was told of, and whoever keeps them.
 
 use std::sync::Arc;
 
 use super::contract::BufferOwner;
 
-/// Every piece of registered memory, with its owner. Where the kernel is told as well, it has a number there.
+/// Every piece of registered memory, with its owner; or every registered descriptor, by its number. Where the kernel is
+/// told as well, it has a number there.
 #[derive(Default)]
 pub(crate) struct Registered {
     entries: Vec<Entry>,
@@ -28,7 +29,7 @@ impl Registered {
         self.entries.push(Entry { owner: owner.clone(), proactor, start: start as usize, number });
     }
 
-    /// Lets go of the owner, and tells its number. `None`: the memory was not known.
+    /// Lets go of the owner, and tells its number. `None`: it was not known.
     pub(crate) fn remove(&mut self, start: *mut u8) -> Option<Option<u16>> {
         let index = self.entries.iter().position(|entry| entry.start == start as usize)?;
         Some(self.entries.swap_remove(index).number)

@@ -33,6 +33,7 @@ mod pooled;
 mod process;
 mod range;
 mod register;
+mod register_descriptor;
 mod scope;
 mod semaphore;
 mod sequence;
@@ -72,6 +73,7 @@ pub use pooled::{PooledDatagram, ReceiveFromPooledMany, ReceivePooled, ReceivePo
 pub use process::ProcessWait;
 pub use range::{Advise, ChangeRange, CopyRange, SyncRange};
 pub use register::{Register, Registered, Unregister};
+pub use register_descriptor::{RegisterDescriptor, UnregisterDescriptor};
 pub use scope::Scope;
 pub use semaphore::{Reached, SemaphoreSignal, SemaphoreWait, WaitMode};
 pub use sequence::{Sequence, Step};

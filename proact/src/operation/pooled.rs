@@ -202,6 +202,11 @@ pub struct ReceiveFromPooledMany {
     message: RawMessage,
 }
 
+// SAFETY: the message names no buffer: its pointers are null, and what the header in its room holds are lengths.
+unsafe impl Send for ReceiveFromPooledMany {}
+// SAFETY: as above; a shared one only gives its socket and pool to be looked at.
+unsafe impl Sync for ReceiveFromPooledMany {}
+
 /// A datagram in a buffer of a pool.
 #[derive(Debug)]
 pub struct PooledDatagram {

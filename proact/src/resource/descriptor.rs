@@ -39,6 +39,9 @@ pub struct Resource {
     closing: AtomicBool,
     /// Index of the home engine's record of operations on this resource. Only the home's poll thread touches it.
     record: AtomicU32,
+    /// One more than its place among the backend's registered descriptors; 0: none. Only the home's poll thread touches
+    /// it.
+    place: AtomicU32,
     failure: OnceLock<Status>,
     /// It is a stream with a peer: the first failure of a transfer is final.
     keeps_failures: AtomicBool,
@@ -56,6 +59,7 @@ impl Resource {
             raw: descriptor,
             closing: AtomicBool::new(false),
             record: AtomicU32::new(Resource::NO_RECORD),
+            place: AtomicU32::new(0),
             failure: OnceLock::new(),
             keeps_failures: AtomicBool::new(false),
         }
@@ -63,7 +67,15 @@ impl Resource {
 
     /// For requests, on the home's poll thread, while an operation holds the resource.
     pub(crate) fn raw(&self) -> Descriptor {
+        #[cfg(unix)]
+        return self.raw.with_place(self.place.load(Ordering::Relaxed).checked_sub(1));
+        #[cfg(not(unix))]
         self.raw
+    }
+
+    /// Its place among the backend's registered descriptors.
+    pub(crate) fn set_place(&self, place: Option<u32>) {
+        self.place.store(place.map_or(0, |place| place + 1), Ordering::Relaxed);
     }
 
     /// Runs `f` with the descriptor; it cannot be closed meanwhile. FailedPrecondition once it is closed.

@@ -3,9 +3,11 @@
 use linux_raw_sys::io_uring as raw;
 pub(crate) use linux_raw_sys::io_uring::io_uring_op as Op;
 
-pub(crate) use linux_raw_sys::io_uring::{IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE};
+pub(crate) use linux_raw_sys::io_uring::{
+    IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_RECVSEND_BUNDLE, IORING_SEND_ZC_REPORT_USAGE,
+};
 
-use super::sys::{IOSQE_BUFFER_SELECT, IOSQE_IO_LINK};
+use super::sys::{IOSQE_BUFFER_SELECT, IOSQE_FIXED_FILE, IOSQE_IO_LINK};
 
 // `linux/futex.h`.
 const FUTEX2_SIZE_U32: i32 = 2;
@@ -94,6 +96,13 @@ impl Entry {
     #[inline]
     pub(crate) fn set_buffer(&mut self, index: u16) {
         self.0.__bindgen_anon_4.buf_index = index;
+    }
+
+    /// Names the entry's file by its place in the ring's table instead of its number.
+    #[inline]
+    pub(crate) fn set_place(&mut self, place: u32) {
+        self.0.fd = place as i32;
+        self.0.flags |= IOSQE_FIXED_FILE;
     }
 
     /// What the completion will carry.

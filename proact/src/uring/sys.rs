@@ -36,6 +36,9 @@ pub(super) const IOSQE_IO_LINK: u8 = 1 << (raw::io_uring_sqe_flags_bit::IOSQE_IO
 /// The flag that leaves the choice of the buffer to the kernel.
 pub(super) const IOSQE_BUFFER_SELECT: u8 = 1 << (raw::io_uring_sqe_flags_bit::IOSQE_BUFFER_SELECT_BIT as u8);
 
+/// The flag that makes the descriptor a place in the ring's table.
+pub(super) const IOSQE_FIXED_FILE: u8 = 1 << (raw::io_uring_sqe_flags_bit::IOSQE_FIXED_FILE_BIT as u8);
+
 /// `IO_URING_OP_SUPPORTED` of the probe, which `linux-raw-sys` does not carry.
 pub(super) const IO_URING_OP_SUPPORTED: u16 = 1;
 

@@ -4,6 +4,7 @@
 //! passed on as it came. What takes more (readiness of a non-blocking descriptor, a structure to convert, a cancel) is
 //! told by the token's role and settled in the [table].
 
+mod descriptors;
 mod files;
 mod fixed;
 mod lower;
@@ -31,6 +32,7 @@ use crate::status::{Code, Operation, Result, Status};
 use crate::time::{Clock, Time};
 use crate::uring::{self, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF, Op, Ring, RingOptions};
 
+use descriptors::Descriptors;
 use fixed::FixedBuffers;
 use lower::{Targets, lower, severs};
 pub(crate) use report::report;
@@ -54,6 +56,7 @@ pub(crate) struct IoUring {
     table: Table,
     workers: Workers,
     buffers: FixedBuffers,
+    descriptors: Descriptors,
     futexes: Futexes,
     waker: Arc<EventWaker>,
     capabilities: Capabilities,
@@ -84,6 +87,7 @@ impl IoUring {
             table: Table::new(),
             workers: Workers::new(config, waker.clone()),
             buffers: FixedBuffers::default(),
+            descriptors: Descriptors::default(),
             futexes: Futexes::new(config, waker.clone()),
             waker,
             capabilities,
@@ -94,6 +98,7 @@ impl IoUring {
                 sink,
                 stat: None,
                 group: 0,
+                bundle: false,
                 multishot: capabilities.contains(Capabilities::KERNEL_MULTISHOT),
                 zero_copy: capabilities.contains(Capabilities::ZERO_COPY_SEND),
                 fixed: None,
@@ -125,6 +130,7 @@ impl IoUring {
             }
             // Registering is for this thread, but out of the way of what is hot.
             Request::RegisterBuffer { .. } | Request::UnregisterBuffer { .. } => true,
+            Request::RegisterDescriptor { .. } | Request::UnregisterDescriptor { .. } => true,
             Request::SetAttributes { .. } | Request::ListDirectory { .. } => true,
             Request::Open { .. }
             | Request::Read { .. }
@@ -161,6 +167,15 @@ impl IoUring {
             }
             Request::UnregisterBuffer { start } => match self.flush() {
                 Ok(()) => self.buffers.unregister(&self.ring, start),
+                Err(status) => -status.os_error().unwrap_or(libc::EIO),
+            },
+            Request::RegisterDescriptor { descriptor, owner, proactor } => {
+                let table = self.capabilities.contains(Capabilities::REGISTERED_DESCRIPTORS);
+                // SAFETY: a request's pointers are valid until its completion.
+                self.descriptors.register(&self.ring, table, descriptor, unsafe { &*owner }, proactor)
+            }
+            Request::UnregisterDescriptor { descriptor } => match self.flush() {
+                Ok(()) => self.descriptors.unregister(&self.ring, descriptor),
                 Err(status) => -status.os_error().unwrap_or(libc::EIO),
             },
             _ => unreachable!("{request:?} registers nothing"),
@@ -203,13 +218,22 @@ impl IoUring {
             // SAFETY: the caller's promise, passed on.
             return unsafe { self.push_pooled(token, request, socket.fd()) };
         }
-        // A step of a chain finds its place when the kernel comes to it, which may be after the memory was given up.
-        let fixed = if link == Link::Alone { self.buffers.place_of(request) } else { None };
+        if let (Request::Close { descriptor }, false) = (request, self.descriptors.is_empty()) {
+            // Or the file would stay open in the ring's table. Nothing is in flight on what is closed.
+            self.descriptors.unregister(&self.ring, *descriptor);
+        }
+        // The kernel looks a place up when it comes to a step of a chain, which may be after it was given up.
+        let alone = link == Link::Alone;
+        let fixed = if alone { self.buffers.place_of(request) } else { None };
+        let place = if alone { descriptors::place_of(request) } else { None };
         let targets = Targets { fixed, ..self.targets };
         let Some(entry) = self.ring.free() else { return false };
         let (user_data, stat) = self.table.admit(token, request, link);
         // SAFETY: the caller answers for the request's pointers; the table keeps `stat` until the completion.
         unsafe { lower(entry, request, Targets { stat, ..targets }) };
+        if let Some(place) = place {
+            entry.set_place(place);
+        }
         fault(entry, request);
         entry.set_user_data(user_data);
         if link == Link::Leads {
@@ -238,12 +262,16 @@ impl IoUring {
             rings &= targets.multishot;
         }
         let incremental = self.capabilities.contains(Capabilities::INCREMENTAL_BUFFERS);
-        let group = self.table.admit_pooled(token, request, rings.then_some(&self.ring), incremental);
+        let bundle = self.table.may_bundle(request, self.capabilities);
+        let group = self.table.admit_pooled(token, request, rings.then_some(&self.ring), incremental, bundle);
         let Some(entry) = self.ring.free() else { return false };
         match group {
             // SAFETY: the caller answers for the request's pointers.
-            Some(group) => unsafe { lower(entry, request, Targets { group, ..targets }) },
+            Some(group) => unsafe { lower(entry, request, Targets { group, bundle, ..targets }) },
             None => entry.set_poll(socket, libc::POLLIN),
+        }
+        if let (Some(place), Some(_)) = (descriptors::place_of(request), group) {
+            entry.set_place(place);
         }
         entry.set_user_data(self.table.user_data(token));
         // SAFETY: just filled. The buffers of the group stay until the request has ended.
@@ -262,7 +290,11 @@ impl IoUring {
                 Some(events) => entry.set_poll(retry.descriptor, events),
                 // SAFETY: the request has not completed, so its pointers are still the backend's.
                 None => unsafe {
-                    lower(entry, &retry.request, Targets { stat: retry.stat, group: retry.group, fixed, ..targets })
+                    lower(
+                        entry,
+                        &retry.request,
+                        Targets { stat: retry.stat, group: retry.group, bundle: retry.bundle, fixed, ..targets },
+                    )
                 },
             }
             entry.set_user_data(retry.user_data);
@@ -372,6 +404,7 @@ impl IoUring {
                 ended += 1;
                 completions.push(Completion::new(token, completed.result));
             } else if let Some(completion) = table.settle(token, completed.result, completed.flags) {
+                table.take_bundled(completions);
                 completions.push(completion);
             }
         });
@@ -411,7 +444,7 @@ unsafe impl Backend for IoUring {
     #[inline]
     unsafe fn start(&mut self, token: Token, request: &Request) -> Start {
         if self.needs_worker(request) {
-            if let Request::RegisterBuffer { .. } | Request::UnregisterBuffer { .. } = request {
+            if registers(request) {
                 // SAFETY: the caller's promise, passed on.
                 unsafe { self.register(token, request) };
                 return Start::Accepted;
@@ -598,6 +631,17 @@ fn fault(entry: &mut uring::Entry, request: &Request) {
     if let Some(errno) = fault::entry() {
         entry.set_failing(errno);
     }
+}
+
+/// Whether a request is carried out by registering something with the ring.
+fn registers(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::RegisterBuffer { .. }
+            | Request::UnregisterBuffer { .. }
+            | Request::RegisterDescriptor { .. }
+            | Request::UnregisterDescriptor { .. }
+    )
 }
 
 /// The status of a ring that stopped working.

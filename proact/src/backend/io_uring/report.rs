@@ -15,7 +15,7 @@ struct Line {
     lack: &'static str,
 }
 
-const LINES: [Line; 13] = [
+const LINES: [Line; 15] = [
     Line {
         capability: Capabilities::KERNEL_CHAINS,
         name: "kernel chains",
@@ -41,7 +41,7 @@ const LINES: [Line; 13] = [
         capability: Capabilities::KERNEL_TRUNCATE,
         name: "kernel truncate",
         since: "6.9",
-        gain: "truncate without a worker thread, and as a step of a kernel chain",
+        gain: "truncate without a worker thread, and as the last step of a kernel chain",
         lack: "kernel older than 6.9; a worker thread does it",
     },
     Line {
@@ -87,6 +87,13 @@ const LINES: [Line; 13] = [
         lack: "registration is filtered",
     },
     Line {
+        capability: Capabilities::RECEIVE_BUNDLES,
+        name: "receive bundles",
+        since: "6.10",
+        gain: "one completion tells of all the buffers of a pool that a stream has filled",
+        lack: "kernel older than 6.10; one completion a buffer",
+    },
+    Line {
         capability: Capabilities::INCREMENTAL_BUFFERS,
         name: "incremental buffers",
         since: "6.12",
@@ -99,6 +106,13 @@ const LINES: [Line; 13] = [
         since: "5.19",
         gain: "files are read into and written from pinned memory, whose pages need no looking up",
         lack: "the operations are filtered; memory that is registered is used as any other",
+    },
+    Line {
+        capability: Capabilities::REGISTERED_DESCRIPTORS,
+        name: "registered descriptors",
+        since: "5.19",
+        gain: "requests on sockets and files that were registered count no reference",
+        lack: "",
     },
     Line {
         capability: Capabilities::KERNEL_FUTEX,
@@ -148,8 +162,9 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
         found.set(Capabilities::ZERO_COPY_SEND, probe.has(Op::IORING_OP_SEND_ZC) && ring.reports_copies());
     }
     // Known by what the ring itself needs: 6.1 has both.
-    found |= Capabilities::KERNEL_MULTISHOT | Capabilities::BUFFER_RINGS;
+    found |= Capabilities::KERNEL_MULTISHOT | Capabilities::BUFFER_RINGS | Capabilities::REGISTERED_DESCRIPTORS;
     found.set(Capabilities::INCREMENTAL_BUFFERS, ring.fills_buffers_in_parts());
+    found.set(Capabilities::RECEIVE_BUNDLES, ring.has_bundles());
     found.set(Capabilities::REGISTERED_RING, ring.is_registered());
     found.set(Capabilities::NO_SUBMISSION_ARRAY, ring.is_without_array());
     found

@@ -12,7 +12,8 @@ use super::lower::{Again, again, awaited};
 use super::pools::Pools;
 use super::stat::{StatPool, Statx, metadata_of};
 use crate::backend::{
-    Completion, FileRequest, RawAddress, RawBuffer, RawMessage, Request, Token, WaitRequest, flags, pooled, role,
+    Capabilities, Completion, FileRequest, RawAddress, RawBuffer, RawMessage, Request, Token, WaitRequest, flags,
+    pooled, role,
 };
 use crate::uring::{
     IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUF_MORE, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF,
@@ -90,6 +91,8 @@ struct Record {
     events: Option<i16>,
     /// The ring of buffers that a pooled receive takes from.
     group: Option<u16>,
+    /// One completion may tell of several of them.
+    bundle: bool,
     /// What a send without a copy has come to, until the kernel gives its memory back.
     sent: Option<i32>,
 }
@@ -105,6 +108,7 @@ impl Record {
         cancelled: false,
         events: None,
         group: None,
+        bundle: false,
         sent: None,
     };
 
@@ -151,6 +155,7 @@ pub(super) struct Retry {
     pub(super) stat: Option<NonNull<Statx>>,
     pub(super) events: Option<i16>,
     pub(super) group: u16,
+    pub(super) bundle: bool,
     pub(super) descriptor: i32,
 }
 
@@ -162,6 +167,8 @@ pub(super) struct Table {
     known: Vec<Completion>,
     stats: StatPool,
     pub(super) pools: Pools,
+    /// What a completion that tells of several buffers comes to, all but its last.
+    bundled: Vec<Completion>,
     /// Requests that the ring has, or will be given again.
     pub(super) in_flight: usize,
     /// The wake descriptor's read is in the ring.
@@ -176,6 +183,7 @@ impl Table {
             known: Vec::new(),
             stats: StatPool::default(),
             pools: Pools::default(),
+            bundled: Vec::new(),
             in_flight: 0,
             wake_armed: false,
         }
@@ -229,6 +237,7 @@ impl Table {
         request: &Request,
         ring: Option<&Ring>,
         incremental: bool,
+        bundle: bool,
     ) -> Option<u16> {
         let (Request::ReceivePooled { source, .. } | Request::ReceiveMessagePooled { source, .. }) = *request else {
             unreachable!("{request:?} is no pooled receive")
@@ -239,8 +248,24 @@ impl Table {
         self.in_flight += 1;
         let place = if group.is_some() { Place::Kernel } else { Place::Readiness };
         let record = &mut self.records[token.slot() as usize];
-        *record = Record { token, request: *request, place, group, ..Record::EMPTY };
+        *record = Record { token, request: *request, place, group, bundle, ..Record::EMPTY };
         group
+    }
+
+    /// Whether the kernel may tell of several buffers at once: of a stream's receive that goes on, and not where it
+    /// fills buffers in parts.
+    pub(super) fn may_bundle(&self, request: &Request, capabilities: Capabilities) -> bool {
+        let Request::ReceivePooled { source, multishot: true, .. } = *request else { return false };
+        // SAFETY: a request's pointers are valid until its completion.
+        capabilities.contains(Capabilities::RECEIVE_BUNDLES) && !unsafe { &*source }.incremental()
+    }
+
+    /// Moves the completions that go before the last of a bundle to `completions`.
+    #[inline]
+    pub(super) fn take_bundled(&mut self, completions: &mut Vec<Completion>) {
+        if !self.bundled.is_empty() {
+            completions.append(&mut self.bundled);
+        }
     }
 
     /// What the entry of `token`'s request must carry.
@@ -281,7 +306,7 @@ impl Table {
             ROLE_CANCEL if result != -libc::ENOENT => None,
             ROLE_CANCEL => Some(missed(token)),
             _ => {
-                let buffer = self.filled(token, result, said);
+                let (buffer, result) = self.filled(token, result, said);
                 let mut completion = match said & (IORING_CQE_F_MORE | IORING_CQE_F_NOTIF) {
                     0 => {
                         let result = self.judge(token, result)?;
@@ -295,14 +320,29 @@ impl Table {
         }
     }
 
-    /// Which buffer of a ring the kernel has filled, as a completion's flags say it.
-    fn filled(&mut self, token: Token, result: i32, said: u32) -> u32 {
-        let Some(group) = self.records[token.slot() as usize].group else { return 0 };
+    /// Which buffer of a ring the kernel has filled, as a completion's flags say it, and how far.
+    fn filled(&mut self, token: Token, mut result: i32, said: u32) -> (u32, i32) {
+        let Some(group) = self.records[token.slot() as usize].group else { return (0, result) };
         if said & IORING_CQE_F_BUFFER == 0 {
-            return 0;
+            return (0, result);
         }
+        let mut id = (said >> IORING_CQE_BUFFER_SHIFT) as u16;
+        if self.records[token.slot() as usize].bundle {
+            // All but the last are full: one completion each, as if the kernel had told of them one by one.
+            while let Some((buffer, next)) = self.pools.full(group, id, result) {
+                let flags = told(buffer) | flags::MORE;
+                let token = token.with_role(role::OPERATION);
+                self.bundled.push(Completion { token, result: buffer.length as i32, flags });
+                result -= buffer.length as i32;
+                id = next;
+            }
+        }
+        (self.filled_last(group, id, result, said), result)
+    }
+
+    fn filled_last(&mut self, group: u16, id: u16, result: i32, said: u32) -> u32 {
         let more = said & IORING_CQE_F_BUF_MORE != 0;
-        match self.pools.taken(group, (said >> IORING_CQE_BUFFER_SHIFT) as u16, more) {
+        match self.pools.taken(group, id, more) {
             Some(buffer) if result >= 0 => told(buffer),
             Some(buffer) => {
                 self.pools.put(group, buffer);
@@ -438,6 +478,7 @@ impl Table {
                 stat: record.stat,
                 events: record.events,
                 group: record.group.unwrap_or(0),
+                bundle: record.bundle,
                 descriptor: awaited(&record.request),
             });
         }

@@ -33,6 +33,7 @@ pub(crate) struct Readiness<S> {
     wake: Arc<EventWake>,
     workers: Workers,
     registered: Registered,
+    descriptors: Registered,
     futexes: Futexes,
     clock: Clock,
     enters: u64,
@@ -50,6 +51,7 @@ impl<S: WatchSet> Readiness<S> {
             reported: Vec::new(),
             workers: Workers::new(config, wake.clone()),
             registered: Registered::default(),
+            descriptors: Registered::default(),
             futexes: Futexes::new(config, wake.clone()),
             wake,
             clock: config.clock.clone(),
@@ -155,6 +157,11 @@ impl<S: WatchSet> Readiness<S> {
     }
 }
 
+/// What a registered descriptor is known by.
+fn key(descriptor: Descriptor) -> *mut u8 {
+    std::ptr::without_provenance_mut(descriptor.fd() as usize)
+}
+
 // SAFETY: memory behind a request is touched by `attempt`, called only for requests that have not completed, and by
 // workers, which list a completion after their system call has returned. No kernel call outlives its return. A token
 // is in one place (parked, known, or with the workers) and leaves it once, by its completion.
@@ -189,7 +196,22 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
     unsafe fn start(&mut self, token: Token, request: &Request) -> Start {
         match *request {
             Request::Nop => self.know(token, 0),
-            Request::Close { descriptor } => self.close(token, request, descriptor),
+            Request::Close { descriptor } => {
+                self.descriptors.remove(key(descriptor));
+                self.close(token, request, descriptor);
+            }
+            Request::RegisterDescriptor { descriptor, owner, proactor } => {
+                let known = self.descriptors.has(key(descriptor));
+                if !known {
+                    // SAFETY: a request's pointers are valid until its completion.
+                    self.descriptors.add(unsafe { &*owner }, proactor, key(descriptor), None);
+                }
+                self.know(token, if known { -libc::EEXIST } else { registration::NOTED });
+            }
+            Request::UnregisterDescriptor { descriptor } => {
+                let known = self.descriptors.remove(key(descriptor)).is_some();
+                self.know(token, if known { 0 } else { -libc::ENOENT });
+            }
             Request::RegisterBuffer { owner, proactor, start, .. } => {
                 let known = self.registered.has(start);
                 if !known {

@@ -136,7 +136,10 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
             let closed = outcome_of(unsafe { libc::close(descriptor.fd()) } as isize);
             fault::tried(|| closed)
         }
-        Request::RegisterBuffer { .. } | Request::UnregisterBuffer { .. } => {
+        Request::RegisterBuffer { .. }
+        | Request::UnregisterBuffer { .. }
+        | Request::RegisterDescriptor { .. }
+        | Request::UnregisterDescriptor { .. } => {
             debug_assert!(false, "{request:?} is for the poll thread");
             Err(Errno::OPNOTSUPP)
         }

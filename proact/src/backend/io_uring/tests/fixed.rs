@@ -128,3 +128,41 @@ fn a_last_step_of_a_chain_outlives_the_registration_of_its_memory() {
     assert_eq!(driver.finish(last), 4);
     assert_eq!(&content(start), b"text");
 }
+
+/// What tells a place in the table from a number: another file is put in the number's place.
+#[test]
+fn a_read_by_place_goes_to_the_file_that_was_registered() {
+    use std::os::fd::AsFd;
+    let Some(mut driver) = Driver::new() else { return };
+    let scratch = Scratch::new("places");
+    std::fs::write(scratch.file("f"), b"first").unwrap();
+    std::fs::write(scratch.file("g"), b"other").unwrap();
+    let mut file = std::os::fd::OwnedFd::from(std::fs::File::open(scratch.file("f")).unwrap());
+    let other = std::fs::File::open(scratch.file("g")).unwrap();
+    let owner: Arc<dyn BufferOwner> = Arc::new(Nobody);
+    let plain = descriptor(&file);
+    let place = driver.run(Request::RegisterDescriptor { descriptor: plain, owner: &raw const owner, proactor: 0 });
+    let placed = plain.with_place(Some(place.try_into().expect("a place")));
+    assert_eq!((placed.place(), placed.fd()), (Some(place as u32), plain.fd()));
+    rustix::io::dup2(other.as_fd(), &mut file).unwrap();
+    let mut bytes = [0; 5];
+    let mut read = |driver: &mut Driver, file| {
+        let buffer = bytes.as_mut_ptr();
+        assert_eq!(driver.run(Request::Read { file, offset: 0, buffer, length: 5, fixed: None }), 5);
+        bytes
+    };
+    assert_eq!(&read(&mut driver, placed), b"first");
+    assert_eq!(&read(&mut driver, plain), b"other");
+    // A chain goes by number, since its steps may begin after the place was given up.
+    let mut buffers = [[0; 5]; 2];
+    let steps = buffers.each_mut().map(|buffer| {
+        let read = Request::Read { file: placed, offset: 0, buffer: buffer.as_mut_ptr(), length: 5, fixed: None };
+        (driver.token(), read)
+    });
+    // SAFETY: the buffers live until the completions, which are waited for.
+    assert!(unsafe { driver.backend.start_linked(&steps) });
+    assert_eq!(steps.map(|(token, _)| driver.finish(token)), [5, 5]);
+    assert_eq!(&buffers, &[*b"other"; 2]);
+    assert_eq!(driver.run(Request::UnregisterDescriptor { descriptor: placed }), 0);
+    assert_eq!(driver.run(Request::UnregisterDescriptor { descriptor: placed }), -libc::ENOENT);
+}
