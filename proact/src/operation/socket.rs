@@ -347,7 +347,8 @@ impl<B: StableBytes> Send<B> {
     /// whether it did: over loopback, and on hardware that cannot, it copies.
     ///
     /// The outcome comes when the kernel has let go of the buffer, which for TCP is when the peer has acknowledged it.
-    /// Sends behind this one do not wait for that.
+    /// Sends behind this one do not wait for that. A cancel, and a close of the socket, do: as long as a peer neither
+    /// reads nor goes away. A socket that knows no such sends (a Unix one) copies.
     #[must_use]
     pub fn zero_copy(mut self) -> Send<B> {
         self.zero_copy = true;
