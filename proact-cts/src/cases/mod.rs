@@ -6,6 +6,7 @@ pub mod attributes;
 pub mod cancel;
 pub mod chain;
 pub mod cost;
+pub mod crossed;
 pub mod datagram;
 pub mod deadline;
 pub mod directory;
@@ -70,6 +71,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("futex", futex::CASES),
     ("socket", socket::CASES),
     ("stream", stream::CASES),
+    ("crossed", crossed::CASES),
     ("datagram", datagram::CASES),
     ("failure", failure::CASES),
     ("exchange", exchange::CASES),

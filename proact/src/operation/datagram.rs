@@ -243,7 +243,11 @@ fn prepare<B: BuffersMut>(
 
 fn request(socket: &Socket, message: &mut Message) -> Request {
     message.after(0);
-    message.attach_control(CONTROL_BYTES);
+    // A Unix socket has no segments to tell of. What its peer can put there are descriptors, which the kernel would
+    // install in this process for no one: without room it closes them.
+    if socket.domain() != Domain::Unix {
+        message.attach_control(CONTROL_BYTES);
+    }
     Request::ReceiveMessage { socket: socket.resource().raw(), message: message.raw_mut(), exact: false }
 }
 

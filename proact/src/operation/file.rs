@@ -12,7 +12,8 @@ use crate::status::{Code, Operation, Result, Status};
 /// Opens a file or directory.
 ///
 /// The file belongs to the proactor and is closed on exec. An open that was cancelled too late has its file adopted,
-/// and tells it.
+/// and tells it. It is for what has offsets, and for directories: a FIFO is opened without waiting for its other end,
+/// and a pipe or terminal that was opened in another way is taken in as a [`Stream`](crate::resource::Stream).
 ///
 /// | backend | path |
 /// |---|---|

@@ -276,6 +276,8 @@ impl<B: StableBytesMut> Kind for ReceiveMany<B> {
 /// | in a kernel chain | as the first step |
 /// | epoll, poll | `connect` on the poll thread, and its result when the socket is writable |
 ///
+/// Path: the kernel itself on io_uring (Linux 5.5), the system call upon readiness on epoll and poll.
+///
 /// # Errors
 /// `Unavailable` when nobody listens or there is no way, `DeadlineExceeded` when the system gave up. Make a new socket
 /// to try again: a system need not let one that failed try twice. None of these is the socket's [own
@@ -491,7 +493,8 @@ impl<B: StableBytes> Send<B> {
     /// whether it did: over loopback, and on hardware that cannot, it copies.
     ///
     /// The outcome comes when the kernel has let go of the buffer, which for TCP is when the peer has acknowledged it.
-    /// Sends behind this one do not wait for that.
+    /// Sends behind this one do not wait for that. A cancel, and a close of the socket, do: as long as a peer neither
+    /// reads nor goes away. A socket that knows no such sends (a Unix one) copies.
     #[must_use]
     pub fn zero_copy(mut self) -> Send<B> {
         self.zero_copy = true;

@@ -214,6 +214,8 @@ pub(super) enum Again {
     Never,
     /// Nothing happened: start it once more.
     Now,
+    /// Start it once more, as a send that copies.
+    Copying,
     /// Start it once more when its descriptor is ready for these events.
     WhenReady(i16),
 }
@@ -229,6 +231,8 @@ pub(super) fn again(request: &Request, errno: i32) -> Again {
     match (errno, request) {
         (_, R::File(request)) => again_file(request, errno),
         (_, R::Wait(request)) => again_wait(request, errno),
+        // A socket that only knows sends that copy (Unix ones); no room to account for memory that stays in use.
+        (libc::EOPNOTSUPP | libc::ENOMEM, R::Send { zero_copy: true, .. }) => Again::Copying,
         (libc::EINTR | libc::EINPROGRESS | libc::EALREADY, R::Connect { .. }) => Again::WhenReady(libc::POLLOUT),
         (libc::EAGAIN, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Read { .. }) => {
             Again::WhenReady(libc::POLLIN)

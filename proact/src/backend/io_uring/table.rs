@@ -30,12 +30,16 @@ const ROLE_READINESS: u8 = role::BACKEND + 2;
 /// A cancel of a request.
 pub(super) const ROLE_CANCEL: u8 = role::BACKEND + 3;
 /// A received message: its header is taken over before its completion goes on.
-const ROLE_MESSAGE: u8 = role::BACKEND + 6;
+const ROLE_MESSAGE: u8 = role::BACKEND + 5;
 /// What is left of a chain's step that was cut off before the kernel took it.
 pub(super) const ROLE_SEVERED: u8 = role::BACKEND + 4;
 
 /// A receive from a pool: its ring is left when it ends.
-const ROLE_POOLED: u8 = role::BACKEND + 6;
+const ROLE_POOLED: u8 = role::BACKEND + 5;
+/// A send without a copy that is a step of a chain. When the kernel severs it, it ends it without a word of a
+/// notification, and sends one all the same (seen on Linux 6.18): when the engine has the same send out again, alone,
+/// which that must not end.
+const ROLE_CHAINED_SEND: u8 = role::BACKEND + 7;
 
 /// Where a slot's last request is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,13 +68,23 @@ pub(super) enum Standing {
     Worker,
 }
 
+/// How a request stands to others in the ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Link {
+    /// By itself.
+    Alone,
+    /// The last step of a chain.
+    Last,
+    /// Another step hangs on this one: it cannot be tried again, as a failure has severed the link.
+    Leads,
+}
+
 struct Record {
     token: Token,
     request: Request,
     stat: Option<NonNull<Statx>>,
     place: Place,
-    /// Another step hangs on this one: it cannot be tried again, as a failure has severed the link.
-    linked: bool,
+    link: Link,
     /// Asked to end: it is not tried again.
     cancelled: bool,
     /// The readiness to await before the next try.
@@ -80,7 +94,7 @@ struct Record {
     /// One completion may tell of several of them.
     bundle: bool,
     /// What a send without a copy has come to, until the kernel gives its memory back.
-    sent: i32,
+    sent: Option<i32>,
 }
 
 impl Record {
@@ -90,12 +104,12 @@ impl Record {
         request: Request::Nop,
         stat: None,
         place: Place::Gone,
-        linked: false,
+        link: Link::Alone,
         cancelled: false,
         events: None,
         group: None,
         bundle: false,
-        sent: 0,
+        sent: None,
     };
 
     /// Takes a copy of `request`, word by word: it has just been written that way, and wider reads, which a plain copy
@@ -120,6 +134,7 @@ impl Record {
             Request::StatFile { .. } | Request::StatPath { .. } => ROLE_STAT,
             Request::ReceiveMessage { .. } => ROLE_MESSAGE,
             Request::ReceivePooled { .. } | Request::ReceiveMessagePooled { .. } => ROLE_POOLED,
+            Request::Send { zero_copy: true, .. } if self.link != Link::Alone => ROLE_CHAINED_SEND,
             _ => role::OPERATION,
         }
     }
@@ -182,18 +197,18 @@ impl Table {
 
     /// Whether the request of this token was linked to one behind it.
     pub(super) fn was_linked(&self, token: Token) -> bool {
-        self.records.get(token.slot() as usize).is_some_and(|record| record.linked)
+        self.records.get(token.slot() as usize).is_some_and(|record| record.link == Link::Leads)
     }
 
     /// Takes note of a request that goes into the ring: what its entry must carry, and where its answer goes.
     #[inline]
-    pub(super) fn admit(&mut self, token: Token, request: &Request, linked: bool) -> (u64, Option<NonNull<Statx>>) {
+    pub(super) fn admit(&mut self, token: Token, request: &Request, link: Link) -> (u64, Option<NonNull<Statx>>) {
         self.in_flight += 1;
         let record = &mut self.records[token.slot() as usize];
         record.token = token;
         record.keep(request);
         record.place = Place::Kernel;
-        record.linked = linked;
+        record.link = link;
         record.cancelled = false;
         let role = record.role();
         if role == ROLE_STAT {
@@ -204,13 +219,13 @@ impl Table {
 
     /// [`Table::admit`] of a NOP, which has nothing to keep.
     #[inline]
-    pub(super) fn admit_nop(&mut self, token: Token, linked: bool) {
+    pub(super) fn admit_nop(&mut self, token: Token, link: Link) {
         self.in_flight += 1;
         let record = &mut self.records[token.slot() as usize];
         record.token = token;
         record.request = Request::Nop;
         record.place = Place::Kernel;
-        record.linked = linked;
+        record.link = link;
         record.cancelled = false;
     }
 
@@ -342,7 +357,9 @@ impl Table {
     fn settle_part(&mut self, token: Token, result: i32, said: u32) -> Option<Completion> {
         let record = &mut self.records[token.slot() as usize];
         if said & IORING_CQE_F_NOTIF != 0 {
-            let sent = std::mem::replace(&mut record.sent, 0);
+            let current = record.token.with_role(record.role()) == token;
+            // Of a request that had ended without it: nobody waits for this one.
+            let sent = record.sent.take_if(|_| current)?;
             let sent = self.judge(token, sent)?;
             let mut completion = self.finish(token, sent);
             if result as u32 & IORING_NOTIF_USAGE_ZC_COPIED == 0 && sent > 0 {
@@ -351,7 +368,7 @@ impl Table {
             return Some(completion);
         }
         if let Request::Send { .. } = record.request {
-            record.sent = result;
+            record.sent = Some(result);
             if result < 0 {
                 return None; // the end tells it
             }
@@ -378,8 +395,14 @@ impl Table {
             // A cancel interrupts a running request.
             Again::Never if record.cancelled && result == -libc::EINTR => return Some(-libc::ECANCELED),
             Again::Never => return Some(result),
-            _ if record.cancelled || record.linked => return Some(-libc::ECANCELED),
+            _ if record.cancelled || record.link == Link::Leads => return Some(-libc::ECANCELED),
             Again::Now => record.events = None,
+            Again::Copying => {
+                record.events = None;
+                if let Request::Send { zero_copy, .. } = &mut record.request {
+                    *zero_copy = false;
+                }
+            }
             Again::WhenReady(events) => record.events = Some(events),
         }
         record.place = Place::Waiting;

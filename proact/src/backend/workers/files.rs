@@ -1,11 +1,11 @@
 //! Carrying out requests on files and names by blocking system calls.
 
-use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, Statx, StatxFlags, Timespec, Timestamps, Uid};
 use rustix::io::{Errno, Result};
 
-use super::perform::{borrow, kind_of, metadata_of, open_flags, path_of, retried};
+use super::perform::{borrow, kind_of, metadata_of, open, path_of, retried};
 use super::walk::walk;
 use crate::backend::{
     Advice, AttributeMode, Changes, CopyArguments, CopyMethod, DirectAlignment, FileRequest, FileTime, Metadata,
@@ -31,9 +31,7 @@ pub(super) unsafe fn perform_file(request: &FileRequest) -> Result<i32> {
     match *request {
         FileRequest::OpenAt { directory, path, flags, mode } => {
             // SAFETY: as said above.
-            let (directory, path) = (borrow(&directory)?, unsafe { path_of(path) });
-            let mode = Mode::from_raw_mode(mode);
-            Ok(retry_on_intr(|| rustix::fs::openat(directory, path, open_flags(flags), mode))?.into_raw_fd())
+            open(borrow(&directory)?, unsafe { path_of(path) }, flags, mode)
         }
         FileRequest::ReadVectored { file, offset, slices, count } => retried(|| {
             // SAFETY: as said above; an `IoSlice` is an `iovec`.
@@ -196,10 +194,21 @@ fn copy(arguments: &mut CopyArguments) -> Result<i32> {
         // Two file systems that cannot do it between them, one that cannot at all, a filter that forbids the call, a
         // file that is no regular one.
         Ok(0) | Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::INVAL) => {
-            copy_through_memory(from, to, arguments, length)
+            if !overlap(from, to, arguments, length)? {
+                return copy_through_memory(from, to, arguments, length);
+            }
+            // What has been written would be read again. The kernel refuses it too, but for an end with nothing to copy.
+            copied.map_or(Err(Errno::INVAL), |_| Ok(0))
         }
         Err(errno) => Err(errno),
     }
+}
+
+/// Whether both ranges have bytes of one file in common.
+fn overlap(from: BorrowedFd<'_>, to: BorrowedFd<'_>, arguments: &CopyArguments, length: usize) -> Result<bool> {
+    let identity = |file: BorrowedFd<'_>| rustix::fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
+    let apart = arguments.from_offset.abs_diff(arguments.to_offset) >= length as u64;
+    Ok(!apart && identity(from)? == identity(to)?)
 }
 
 fn copy_through_memory(
@@ -208,13 +217,7 @@ fn copy_through_memory(
     arguments: &mut CopyArguments,
     length: usize,
 ) -> Result<i32> {
-    // Not between overlapping ranges of one file: what has been written would be read again. The kernel refuses too.
     let (from_start, to_start) = (arguments.from_offset, arguments.to_offset);
-    let apart = from_start.abs_diff(to_start) >= length as u64;
-    let identity = |file: BorrowedFd<'_>| rustix::fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
-    if !apart && identity(from)? == identity(to)? {
-        return Err(Errno::INVAL);
-    }
     let mut buffer = vec![0u8; length.min(COPY_BUFFER)];
     let mut done = 0;
     while done < length {
