@@ -55,28 +55,29 @@ pub struct ReceivePooled {
 ///
 /// ```
 /// use proact::memory::{Allocation, BufferPool, Slab};
-/// use proact::operation::{Complete, Context, Op, Outcome, ReceivePooledMany, Send};
-/// use proact::resource::{Shutdown, SocketType};
+/// use proact::operation::{Chain, Close, Complete, Context, Op, Outcome, ReceivePooledMany, Send};
+/// use proact::resource::SocketType;
 ///
-/// struct Print;
+/// struct Count(usize);
 ///
-/// impl Complete<ReceivePooledMany> for Print {
+/// impl Complete<ReceivePooledMany> for Count {
 ///     fn more(&mut self, _: &ReceivePooledMany, outcome: Outcome<ReceivePooledMany>, _: &mut Context<'_>) {
 ///         if let Ok(Some(lease)) = outcome.result {
-///             println!("{} bytes", lease.len());
+///             self.0 += lease.len();
 ///         } // and the buffer goes back
 ///     }
-///     fn done(_: Box<Op<ReceivePooledMany, Self>>, outcome: Outcome<ReceivePooledMany>, _: &mut Context<'_>) {
+///     fn done(op: Box<Op<ReceivePooledMany, Self>>, outcome: Outcome<ReceivePooledMany>, _: &mut Context<'_>) {
 ///         assert!(outcome.result.unwrap().is_none(), "the end of the stream");
+///         assert_eq!(op.state.0, 5);
 ///     }
 /// }
 ///
 /// let mut proactor = proact::proactor::Builder::new().build()?;
 /// let (left, right) = proactor.handle().socket_pair(SocketType::Stream)?;
 /// let pool = BufferPool::new(Slab::allocate(4096, 64, &Allocation::new())?)?;
-/// proactor.submit(Op::new(ReceivePooledMany::new(right, &pool), Print)).unwrap();
-/// proactor.submit(Op::new(Send::exact(left.clone(), b"hello".as_slice()), ())).unwrap();
-/// left.shutdown(Shutdown::Send)?;
+/// proactor.submit(Op::new(ReceivePooledMany::new(right, &pool), Count(0))).unwrap();
+/// let send = Op::new(Send::exact(left.clone(), b"hello".as_slice()), ());
+/// proactor.submit(Chain::new((send, Op::new(Close::new(left), ())))).unwrap();
 /// proactor.run()?;
 /// # Ok::<(), proact::status::Status>(())
 /// ```
