@@ -30,7 +30,7 @@ const ROLE_READINESS: u8 = role::BACKEND + 2;
 /// A cancel of a request.
 pub(super) const ROLE_CANCEL: u8 = role::BACKEND + 3;
 /// A received message: its header is taken over before its completion goes on.
-const ROLE_MESSAGE: u8 = role::BACKEND + 6;
+const ROLE_MESSAGE: u8 = role::BACKEND + 5;
 /// What is left of a chain's step that was cut off before the kernel took it.
 pub(super) const ROLE_SEVERED: u8 = role::BACKEND + 4;
 

@@ -436,9 +436,13 @@ impl Engine {
     /// and a socket without a peer may still get one.
     fn note_failure(&mut self, slot: u32, status: &Status) {
         let Class::Kernel(lane) = self.table(slot).class else { return };
-        let flow = self.transfer(slot).flow;
-        let torn = status.is_cancelled() && lane == Lane::Send && self.entries[slot as usize].progress > 0;
+        let (flow, moved) = (self.transfer(slot).flow, self.entries[slot as usize].progress);
+        let torn = status.is_cancelled() && lane == Lane::Send && moved > 0;
         if lane == Lane::Other || flow == Flow::None || (status.is_cancelled() && !torn) {
+            return;
+        }
+        // SAFETY: the table is the operation's own, and the operation the engine's.
+        if unsafe { (self.table(slot).spares)(self.raw(slot), status, moved) } {
             return;
         }
         let end_of_stream = status.code() == Code::OutOfRange && lane == Lane::Receive;
