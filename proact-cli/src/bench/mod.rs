@@ -12,6 +12,8 @@ mod descriptor;
 mod floor;
 mod memory;
 mod nop;
+#[cfg(unix)]
+mod pooled;
 mod row;
 
 use std::io::{IsTerminal, Write};
@@ -38,6 +40,8 @@ const MEASURES: &[Measure] = &[
     Measure { name: "buffer", unit: "ns", run: memory::pairs },
     Measure { name: "read/4k", unit: "ns", run: |choice| memory::reads(choice, false) },
     Measure { name: "fixed/4k", unit: "ns", run: |choice| memory::reads(choice, true) },
+    #[cfg(unix)]
+    Measure { name: "pooled/4k", unit: "ns", run: pooled::run },
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     Measure { name: "descriptor", unit: "ns", run: descriptor::run },
 ];
@@ -104,7 +108,10 @@ mod tests {
     #[test]
     fn a_filter_selects_by_a_part_of_the_name_and_its_absence_selects_all() {
         let names = |filter| MEASURES.iter().map(|m| m.name).filter(|name| selected(name, filter)).collect::<Vec<_>>();
-        assert_eq!(names(None), ["nop/1", "nop/16", "nop/128", "buffer", "read/4k", "fixed/4k", "descriptor"]);
+        assert_eq!(
+            names(None),
+            ["nop/1", "nop/16", "nop/128", "buffer", "read/4k", "fixed/4k", "pooled/4k", "descriptor"]
+        );
         assert_eq!(names(Some("p/12")), ["nop/128"]);
         assert!(names(Some("absent")).is_empty());
     }

@@ -45,6 +45,7 @@ cases![
     a_file_opened_for_one_direction_refuses_the_other,
     reading_a_directory_fails_and_leaves_the_file_usable_for_sync,
     dev_zero_fills_a_buffer_whole,
+    opening_a_fifo_waits_for_no_one_at_its_other_end,
 ];
 
 fn pattern(length: usize) -> Vec<u8> {
@@ -405,4 +406,17 @@ fn dev_zero_fills_a_buffer_whole(cts: &mut Cts) {
     assert!(told.kind.buffer.iter().all(|byte| *byte == 0));
     let full = cts.get(Open::new("/dev/full", OpenFlags::WRITE));
     assert_eq!(cts.fails(Write::exact(full, 0, vec![1; 8])).code(), Code::ResourceExhausted);
+}
+
+fn opening_a_fifo_waits_for_no_one_at_its_other_end(cts: &mut Cts) {
+    let path = cts.path("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+    let file = cts.get(Open::new(&path, OpenFlags::READ));
+    assert_eq!(cts.get(Stat::new(file.clone())).kind, FileKind::Other);
+    let flags = file.try_with_fd(|fd| rustix::fs::fcntl_getfl(fd).unwrap()).unwrap();
+    assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK), "{flags:?}");
+    cts.get(Close::new(file));
+    // Now without a reader: no one is there to write to.
+    let status = cts.fails(Open::new(&path, OpenFlags::WRITE));
+    assert_eq!(status.os_error(), Some(libc::ENXIO), "{status}");
 }

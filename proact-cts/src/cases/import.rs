@@ -9,6 +9,7 @@ use proact::status::Code;
 
 use crate::bench::Cts;
 use crate::cases;
+use crate::harness::Only;
 use crate::system::descriptors;
 
 cases![
@@ -24,6 +25,7 @@ cases![
     a_socket_goes_from_one_proactor_to_another,
     files_are_taken_in_and_given_out,
     what_has_no_offsets_is_refused_as_a_file,
+    a_file_that_says_it_would_not_block_is_read_like_any_other.only(Only::Extremes),
 ];
 
 fn non_blocking(fd: &impl std::os::fd::AsFd) -> bool {
@@ -221,16 +223,27 @@ fn what_has_no_offsets_is_refused_as_a_file(cts: &mut Cts) {
     let mut refused = vec![(reader, "a pipe"), (OwnedFd::from(socket), "a socket")];
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
+        // Opened without CLOEXEC, which being refused must not add.
         let path = rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
         refused.push((path, "O_PATH"));
     }
     for (fd, why) in refused {
-        let number = fd.as_raw_fd();
+        let (number, flags) = (fd.as_raw_fd(), rustix::io::fcntl_getfd(&fd).unwrap());
         let returned = cts.handle().import_file(fd).expect_err("a refusal");
         assert_eq!((returned.status.code(), returned.resource.as_raw_fd()), (Code::InvalidArgument, number));
         assert!(returned.to_string().contains(why), "{returned}");
+        assert_eq!(rustix::io::fcntl_getfd(&returned.resource).unwrap(), flags, "as it was");
     }
     // A directory is one.
     let folder = std::fs::File::open("/").unwrap();
     cts.handle().import_file(folder.into()).unwrap();
+}
+
+fn a_file_that_says_it_would_not_block_is_read_like_any_other(cts: &mut Cts) {
+    use rustix::fs::{Mode, OFlags};
+    // One of a file system whose files the kernel never reads without waiting.
+    let fd = rustix::fs::open("/proc/self/status", OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
+    let file = cts.handle().import_file(fd).unwrap();
+    let told = cts.one(Read::some(file, 0, vec![0; 64]));
+    assert!(told.result.unwrap() > 0 && told.kind.buffer.starts_with(b"Name:"));
 }

@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
+use proact::memory::{BufferPool, Slab};
 use proact::operation::{Chain, Close, Nop, Op, Receive, ReceiveDescriptors, ReceiveVectored, Send};
+use proact::operation::{ReceiveFrom, ReceiveFromMany, ReceiveFromPooledMany};
 use proact::operation::{SendDescriptors, SendVectored};
 use proact::resource::{Address, Domain, Socket, SocketOptions, SocketType};
 use proact::status::{Code, Operation};
@@ -19,6 +21,7 @@ cases![
     buffers_are_scattered_each_filled_before_the_next,
     what_is_gathered_here_is_scattered_there,
     buffers_of_no_bytes_are_passed_over,
+    more_buffers_of_no_bytes_than_one_call_takes_are_passed_over,
     lists_of_one_and_of_none_are_lists,
     many_more_buffers_than_one_call_takes_arrive_whole,
     vectors_through_small_buffers_keep_every_byte_in_place,
@@ -35,6 +38,7 @@ cases![
     descriptors_go_with_datagrams_too.alone(),
     descriptors_beyond_the_room_are_closed_and_said_to_be_lost.alone(),
     descriptors_that_nobody_takes_are_closed.alone(),
+    descriptors_with_datagrams_are_closed_where_nobody_asks_for_them.alone(),
     a_cancelled_receive_of_descriptors_leaks_none.alone(),
     a_shutdown_with_descriptors_on_the_way_leaks_none.alone(),
     many_descriptors_go_at_once.alone(),
@@ -94,6 +98,19 @@ fn buffers_of_no_bytes_are_passed_over(cts: &mut Cts) {
     let told = cts.one(ReceiveVectored::exact(server, room(&[0, 2, 0, 10, 0])));
     assert_eq!(told.result.unwrap(), 12);
     assert_eq!(told.kind.buffers.concat(), sent.concat());
+}
+
+fn more_buffers_of_no_bytes_than_one_call_takes_are_passed_over(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    let mut lengths = vec![0; 2500];
+    lengths.extend([3, 0, 4]);
+    let sent = parts(&lengths);
+    assert_eq!(cts.get(SendVectored::exact(client.clone(), sent.clone())), 7);
+    let told = cts.one(ReceiveVectored::exact(server.clone(), room(&lengths)));
+    assert_eq!((told.result.unwrap(), told.kind.buffers.concat()), (7, sent.concat()));
+    // What is there at once is not mistaken for the end either.
+    assert_eq!(cts.get(SendVectored::some(client, sent)), 7);
+    assert_eq!(cts.get(ReceiveVectored::some(server, room(&lengths))), 7);
 }
 
 fn lists_of_one_and_of_none_are_lists(cts: &mut Cts) {
@@ -344,6 +361,39 @@ fn descriptors_that_nobody_takes_are_closed(cts: &mut Cts) {
         assert_eq!(cts.get(Receive::some(server.clone(), vec![0; 4])), 1);
     }
     assert_eq!(descriptors(), before);
+}
+
+fn descriptors_with_datagrams_are_closed_where_nobody_asks_for_them(cts: &mut Cts) {
+    let (client, server) = cts.handle().socket_pair(SocketType::Datagram).unwrap();
+    let pool = BufferPool::new(Slab::allocate(4096, 4, &Default::default()).unwrap()).unwrap();
+    let send = |cts: &mut Cts| {
+        let (reader, writer) = pipe();
+        cts.get(SendDescriptors::new(client.clone(), b"x".as_slice(), vec![reader, writer]));
+    };
+    cts.look();
+    let before = descriptors();
+    send(cts);
+    let received = cts.get(ReceiveFrom::new(server.clone(), vec![0; 4]));
+    assert_eq!((received.length, received.sender), (1, Address::Unnamed));
+    assert_eq!(descriptors(), before, "one receive");
+
+    let (op, many) = cts.watch(ReceiveFromMany::new(server.clone(), vec![0; 4]));
+    let id = cts.submit(op).unwrap();
+    send(cts);
+    cts.until("a datagram of many", || many.outcomes() == 1);
+    cts.cancel(id).unwrap();
+    cts.until("the end of the many", || many.is_done());
+    assert_eq!(descriptors(), before, "many receives");
+
+    let (op, many) = cts.watch(ReceiveFromPooledMany::new(server.clone(), &pool));
+    let id = cts.submit(op).unwrap();
+    send(cts);
+    cts.until("a datagram into the pool", || many.outcomes() == 1);
+    let datagram = many.take_outcomes().remove(0).unwrap();
+    assert_eq!((&datagram.bytes[..], datagram.sender), (b"x".as_slice(), Address::Unnamed));
+    cts.cancel(id).unwrap();
+    cts.until("the end of the pooled ones", || many.is_done());
+    assert_eq!(descriptors(), before, "pooled receives");
 }
 
 fn a_cancelled_receive_of_descriptors_leaks_none(cts: &mut Cts) {

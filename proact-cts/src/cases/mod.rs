@@ -6,6 +6,7 @@ pub mod attributes;
 pub mod cancel;
 pub mod chain;
 pub mod cost;
+pub mod crossed;
 pub mod datagram;
 pub mod deadline;
 pub mod directory;
@@ -46,6 +47,7 @@ pub mod severed;
 #[cfg(target_os = "linux")]
 pub mod shared_pool;
 pub mod socket;
+pub mod splice_lock;
 pub mod stream;
 pub mod timer;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -62,6 +64,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("attributes", attributes::CASES),
     ("directory", directory::CASES),
     ("pipe", pipe::CASES),
+    ("splice_lock", splice_lock::CASES),
     #[cfg(any(target_os = "linux", target_os = "android"))]
     ("watch", watch::CASES),
     ("pollable", pollable::CASES),
@@ -70,6 +73,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("futex", futex::CASES),
     ("socket", socket::CASES),
     ("stream", stream::CASES),
+    ("crossed", crossed::CASES),
     ("datagram", datagram::CASES),
     ("failure", failure::CASES),
     ("exchange", exchange::CASES),
@@ -88,6 +92,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("memory", memory::CASES),
     #[cfg(target_os = "linux")]
     ("shared_pool", shared_pool::CASES),
+    #[cfg(target_os = "linux")]
     ("pitfall", pitfall::CASES),
     ("severed", severed::CASES),
     ("mixed", mixed::CASES),

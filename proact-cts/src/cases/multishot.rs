@@ -12,6 +12,7 @@ use proact::operation::{
 };
 use proact::resource::{Address, Domain, SocketOptions};
 use proact::status::Code;
+use proact::time::Timeout;
 
 use crate::bench::Cts;
 use crate::cases;
@@ -33,6 +34,7 @@ cases![
     an_interval_keeps_to_its_grid_and_ends_after_its_count,
     an_interval_is_cancelled_between_two_outcomes,
     an_interval_without_a_period_is_refused,
+    an_interval_that_is_far_behind_tells_so_little_by_little,
     a_reset_connection_ends_a_receive_with_its_failure,
 ];
 
@@ -339,6 +341,20 @@ fn an_interval_is_cancelled_between_two_outcomes(cts: &mut Cts) {
 fn an_interval_without_a_period_is_refused(cts: &mut Cts) {
     let interval = Interval::new(cts.now(), Duration::ZERO);
     assert_eq!(cts.submit(Op::new(interval, ())).unwrap_err().status.code(), Code::InvalidArgument);
+}
+
+fn an_interval_that_is_far_behind_tells_so_little_by_little(cts: &mut Cts) {
+    // Behind by the nanoseconds since the clock's origin: more than one outcome can say, and more outcomes than one
+    // pass should tell.
+    let (op, interval) = cts.watch(Interval::new(proact::time::Time::ORIGIN, Duration::from_nanos(1)));
+    let id = cts.submit(op).unwrap();
+    cts.poll(Timeout::Immediate).unwrap();
+    let told = interval.take_outcomes().len();
+    assert!((1..=2).contains(&told), "{told} outcomes in one pass");
+    cts.until("more", || interval.outcomes() > 0);
+    cts.cancel(id).unwrap();
+    cts.until("its end", || interval.is_done());
+    assert_eq!(interval.only().status().code(), Code::Cancelled);
 }
 
 fn a_reset_connection_ends_a_receive_with_its_failure(cts: &mut Cts) {

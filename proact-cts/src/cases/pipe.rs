@@ -2,10 +2,12 @@
 
 use std::io::Write as _;
 
-use proact::operation::{Close, Kind, Op, ReadStream, Receive, Send, SendFile, Splice, WriteStream};
+use proact::backend::OpenFlags;
+use proact::operation::{Close, Kind, Op, Open, ReadStream, Receive, Send, SendFile, Splice, WriteStream};
 use proact::resource::{Shutdown, Socket, SocketOptions, Stream};
 use proact::status::{Code, Operation};
 
+use super::datagram::refused;
 use crate::bench::{Cts, Told};
 use crate::cases;
 
@@ -29,8 +31,11 @@ cases![
     bytes_move_between_pipe_and_socket,
     a_splice_waits_for_the_pipe_and_tells_its_end,
     a_splice_is_cancelled_while_it_waits,
-    a_splice_that_waits_for_its_socket_keeps_no_one_from_its_pipe,
-    a_splice_into_a_full_socket_keeps_no_one_from_its_pipe,
+    the_wrong_end_of_a_pipe_is_refused,
+    a_pipe_that_no_one_reads_does_not_fail_the_socket_that_fills_it,
+    a_file_that_takes_nothing_does_not_fail_the_pipe_that_fills_it,
+    a_source_that_gives_nothing_does_not_fail_the_socket,
+    an_imported_end_is_closed_on_exec,
 ];
 
 fn pattern(length: usize) -> Vec<u8> {
@@ -326,52 +331,64 @@ fn a_splice_is_cancelled_while_it_waits(cts: &mut Cts) {
     assert_eq!(cts.one(ReadStream::exact(reader, vec![0; 7])).kind.buffer, b"content");
 }
 
-/// Time for a worker of the kernel to take what was submitted, and to wait in it.
-fn settle(cts: &mut Cts) {
-    for _ in 0..10 {
-        cts.look();
-        std::thread::sleep(std::time::Duration::from_millis(1));
+fn the_wrong_end_of_a_pipe_is_refused(cts: &mut Cts) {
+    let (reader, writer) = pipe(cts);
+    let file = cts.file("f", &pattern(10));
+    let (near, _far) = cts.pair();
+    for status in [
+        refused(cts, Splice::file_to_pipe(file.clone(), 0, reader.clone(), 4)),
+        refused(cts, Splice::pipe_to_file(writer.clone(), file, 0, 4)),
+        refused(cts, Splice::socket_to_pipe(near.clone(), reader.clone(), 4)),
+        refused(cts, Splice::pipe_to_socket(writer.clone(), near, 4)),
+    ] {
+        assert_eq!((status.code(), status.operation()), (Code::InvalidArgument, Operation::Splice));
     }
+    assert_eq!(cts.fails(ReadStream::some(writer, vec![0; 4])).code(), Code::InvalidArgument);
+    assert_eq!(cts.fails(WriteStream::some(reader, vec![0; 4])).code(), Code::InvalidArgument);
 }
 
-fn a_splice_that_waits_for_its_socket_keeps_no_one_from_its_pipe(cts: &mut Cts) {
-    let (client, server) = cts.pair();
+fn a_pipe_that_no_one_reads_does_not_fail_the_socket_that_fills_it(cts: &mut Cts) {
     let (reader, writer) = pipe(cts);
-    let splice = cts.start(Splice::socket_to_pipe(server, writer.clone(), 100));
-    settle(cts);
-    // The pipe is locked as long as a worker of the kernel waits in it, and these would hang with the poll thread.
-    let read = cts.start(ReadStream::exact(reader.clone(), vec![0; 100]));
-    settle(cts);
-    cts.get(Send::exact(client.clone(), pattern(100)));
-    cts.until("the bytes", || read.is_done() && splice.is_done());
-    assert_eq!(read.only().kind.buffer, pattern(100));
-    let (splice, waits) = (splice.only().kind, cts.start(ReadStream::exact(reader.clone(), vec![0; 1])));
-    let splice = cts.start(splice);
-    settle(cts);
-    cts.get(Close::new(writer));
+    let (near, far) = cts.pair();
     cts.get(Close::new(reader));
-    cts.until("the read to be cancelled", || waits.is_done());
-    assert!(!splice.is_done(), "it has the pipe to itself, and waits for bytes");
-    cts.get(Close::new(client));
-    cts.until("the splice", || splice.is_done());
-    assert_eq!(splice.only().status().code(), Code::Unavailable, "no one reads the pipe any more");
+    cts.get(Send::exact(far.clone(), b"abc".as_slice()));
+    assert_eq!(cts.fails(Splice::socket_to_pipe(near.clone(), writer, 3)).code(), Code::Unavailable);
+    assert_eq!(near.failure().map(|status| status.code()), None, "the socket is as good as before");
+    assert_eq!(cts.get(Send::exact(near, b"answer".as_slice())), 6);
+    assert_eq!(cts.one(Receive::exact(far, vec![0; 6])).kind.buffer, b"answer");
 }
 
-fn a_splice_into_a_full_socket_keeps_no_one_from_its_pipe(cts: &mut Cts) {
-    let length = 3 << 20;
-    let (client, server) = narrow(cts);
+fn a_file_that_takes_nothing_does_not_fail_the_pipe_that_fills_it(cts: &mut Cts) {
+    cts.file("full", b"");
+    let path = cts.path("full");
+    let file = cts.get(Open::new(path, OpenFlags::READ));
     let (reader, writer) = pipe(cts);
-    let splice = cts.start(Splice::pipe_to_socket(reader.clone(), client, length));
-    let write = cts.start(WriteStream::exact(writer.clone(), pattern(length)));
-    settle(cts);
-    assert!(!splice.is_done() && !write.is_done(), "the socket holds it all");
-    // Nothing of this waits for the peer.
-    let closed = cts.start(Close::new(writer));
-    cts.until("the close", || closed.is_done() && write.is_done());
-    let sent = write.only().moved;
-    let received = cts.start(Receive::exact(server, vec![0; sent]));
-    cts.until("what was written before", || received.is_done() && splice.is_done());
-    assert!(received.only().kind.buffer == pattern(length)[..sent]);
-    assert_eq!(splice.only().status().code(), Code::OutOfRange, "the pipe's end came early");
-    drop(reader);
+    cts.get(WriteStream::exact(writer.clone(), b"kept".as_slice()));
+    cts.fails(Splice::pipe_to_file(reader.clone(), file, 0, 4));
+    assert_eq!(reader.failure().map(|status| status.code()), None, "the pipe is as good as before");
+    assert_eq!(cts.one(ReadStream::exact(reader.clone(), vec![0; 4])).kind.buffer, b"kept");
+    cts.get(Close::new(writer));
+    assert_eq!(cts.get(ReadStream::some(reader, vec![0; 4])), 0, "its end is its end");
+}
+
+fn a_source_that_gives_nothing_does_not_fail_the_socket(cts: &mut Cts) {
+    cts.file("mute", b"abc");
+    let path = cts.path("mute");
+    let mute = cts.get(Open::new(path, OpenFlags::WRITE));
+    let (near, far) = cts.pair();
+    assert_eq!(cts.fails(SendFile::new(near.clone(), mute, 0, 3)).code(), Code::InvalidArgument);
+    let (reader, writer) = pipe(cts);
+    cts.get(Close::new(writer));
+    assert_eq!(cts.fails(Splice::pipe_to_socket(reader, near.clone(), 3)).code(), Code::OutOfRange);
+    assert_eq!(near.failure().map(|status| status.code()), None, "not a byte is missing");
+    assert_eq!(cts.get(Send::exact(near, b"whole".as_slice())), 5);
+    assert_eq!(receives(cts, &far, 5), b"whole");
+}
+
+fn an_imported_end_is_closed_on_exec(cts: &mut Cts) {
+    let (reader, _writer) = crate::system::pipe();
+    rustix::io::fcntl_setfd(&reader, rustix::io::FdFlags::empty()).unwrap();
+    let stream = cts.handle().import_stream(reader).unwrap();
+    let flags = stream.try_with_fd(|fd| rustix::io::fcntl_getfd(fd).unwrap()).unwrap();
+    assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
 }

@@ -1,12 +1,13 @@
 //! Receives into a pool: the buffer is taken when bytes come, an empty pool holds up its peers and fails nobody.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proact::backend::Capabilities;
-use proact::memory::{BufferPool, Lease, Slab};
+use proact::memory::{Access, BufferPool, Lease, Region, Slab};
 use proact::operation::{
-    Close, Complete, Context, Op, Outcome, Receive, ReceiveFromPooledMany, ReceivePooled, ReceivePooledMany, Send,
+    Close, Complete, Context, Nop, Op, Outcome, Receive, ReceiveFromPooledMany, ReceivePooled, ReceivePooledMany, Send,
     SendTo,
 };
 use proact::resource::{Address, Domain, Socket, SocketOptions};
@@ -43,6 +44,8 @@ cases![
     a_stream_has_no_datagrams,
     one_large_buffer_serves_many_small_receives_where_the_kernel_can,
     parts_of_a_buffer_are_disjoint_and_come_back_as_one,
+    a_part_that_is_told_late_keeps_its_buffer_though_no_receive_is_left,
+    datagrams_into_memory_that_is_not_to_be_written_are_refused,
 ];
 
 fn pool(size: usize, count: u32) -> BufferPool {
@@ -579,4 +582,41 @@ fn parts_of_a_buffer_are_disjoint_and_come_back_as_one(cts: &mut Cts) {
     cts.until("the end of the stream", || receives.is_done());
     assert!(receives.only().result.unwrap().is_none());
     all_back(cts, &pool);
+}
+
+/// Panics once, when it is told.
+struct Bang;
+
+impl Complete<Nop> for Bang {
+    fn done(_: Box<Op<Nop, Bang>>, _: Outcome<Nop>, _: &mut Context<'_>) {
+        // A panic, without the noise of one.
+        std::panic::resume_unwind(Box::new("a broken callback"));
+    }
+}
+
+fn a_part_that_is_told_late_keeps_its_buffer_though_no_receive_is_left(cts: &mut Cts) {
+    let (near, far) = cts.pair();
+    let pool = incremental(4096, 1);
+    cts.get(Send::exact(near, vec![7; 100]));
+    let (op, receive) = cts.watch(ReceivePooled::new(far, &pool));
+    // Both end in one pass, and the callback of the first keeps the other's outcome waiting for the next. Between the
+    // two the backend sees that it has no use for the pool any more.
+    cts.submit((Op::new(Nop, Bang), op)).unwrap();
+    let panic = catch_unwind(AssertUnwindSafe(|| cts.until("the panic", || false)));
+    assert!(panic.is_err());
+    cts.until("the receive", || receive.is_done());
+    let lease = receive.only().result.unwrap().expect("bytes");
+    assert_eq!(lease[..], [7; 100]);
+    assert_eq!(pool.available(), 0, "the buffer is lent out");
+    assert!(pool.acquire().is_err(), "and nobody else may have it");
+    drop(lease);
+    all_back(cts, &pool);
+}
+
+fn datagrams_into_memory_that_is_not_to_be_written_are_refused(cts: &mut Cts) {
+    let (receiver, _) = datagrams(cts);
+    let region = Region::allocate(4096, &Default::default()).unwrap().restricted(Access::READ).unwrap();
+    let pool = BufferPool::new(Slab::over(region, 1024, 4).unwrap()).unwrap();
+    let refused = cts.submit(Op::new(ReceiveFromPooledMany::new(receiver, &pool), ())).unwrap_err();
+    assert_eq!(refused.status.code(), Code::FailedPrecondition);
 }

@@ -225,6 +225,7 @@ fn a_copy_past_the_end_is_short_and_an_exact_one_out_of_range(cts: &mut Cts) {
     let (from, to) = (cts.file("from", &pattern(100)), cts.file("to", b""));
     assert_eq!(cts.get(CopyRange::some(from.clone(), 90, to.clone(), 0, 50)).0, 10);
     assert_eq!(cts.get(CopyRange::some(from.clone(), 100, to.clone(), 0, 50)).0, 0);
+    assert_eq!(cts.get(CopyRange::some(from.clone(), 100, from.clone(), 120, 50)).0, 0, "within one file too");
     let status = cts.fails(CopyRange::exact(from, 60, to.clone(), 0, 50));
     assert_eq!((status.code(), status.operation()), (Code::OutOfRange, Operation::FileCopy));
     assert!(status.to_string().contains("40 of 50"), "{status}");

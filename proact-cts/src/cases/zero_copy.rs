@@ -21,6 +21,8 @@ cases![
     a_vanished_peer_ends_it_with_the_failure,
     spans_of_a_region_are_sent,
     it_may_say_that_more_follows,
+    a_socket_that_knows_no_such_sends_copies,
+    a_step_that_never_started_ends_once,
 ];
 
 fn pattern(length: usize, seed: u8) -> Vec<u8> {
@@ -172,4 +174,44 @@ fn it_may_say_that_more_follows(cts: &mut Cts) {
     let told = cts.one(Receive::exact(far, vec![0; 20]));
     assert_eq!(told.kind.buffer, [[1; 10], [2; 10]].concat());
     cts.until("both", || first.is_done() && second.is_done());
+}
+
+fn a_socket_that_knows_no_such_sends_copies(cts: &mut Cts) {
+    let address = format!("unix:{}", cts.path("socket").display());
+    let (near, far) = cts.pair_on(&address, &SocketOptions::default());
+    for chained in [false, true] {
+        let (send, one) = cts.watch(Send::exact(near.clone(), pattern(10_000, 1)).zero_copy());
+        let (behind, two) = cts.watch(Send::exact(near.clone(), pattern(10_000, 2)).zero_copy());
+        if chained {
+            cts.submit(Chain::new((send, behind))).unwrap();
+        } else {
+            cts.submit((send, behind)).unwrap();
+        }
+        let told = cts.one(Receive::exact(far.clone(), vec![0; 20_000]));
+        assert!(told.kind.buffer == [pattern(10_000, 1), pattern(10_000, 2)].concat());
+        cts.until("both sends", || one.is_done() && two.is_done());
+        let (one, two) = (one.only(), two.only());
+        assert!(!one.zero_copy && !two.zero_copy, "nothing is said to be that is not");
+        assert_eq!((one.result.unwrap(), two.result.unwrap()), (10_000, 10_000));
+    }
+}
+
+fn a_step_that_never_started_ends_once(cts: &mut Cts) {
+    let (near, far) = cts.pair();
+    for round in 0..10u8 {
+        let (receive, one) = cts.watch(Receive::exact(near.clone(), vec![0; 4]));
+        let (send, two) = cts.watch(Send::exact(near.clone(), vec![round; 10_000]).zero_copy());
+        let (head, _) = cts.submit(Chain::new((receive, send))).unwrap();
+        cts.look();
+        cts.cancel(head).unwrap();
+        cts.until("the chain", || two.is_done());
+        assert_eq!((one.code(), two.code()), (Some(Code::Cancelled), Some(Code::Cancelled)));
+        // What takes its place is not ended by what is late of it.
+        let receive = cts.start(Receive::exact(near.clone(), vec![0; 4]));
+        cts.look();
+        assert!(!receive.is_done());
+        cts.get(Send::exact(far.clone(), vec![round; 4]));
+        cts.until("the receive", || receive.is_done());
+        assert_eq!(receive.only().kind.buffer, [round; 4]);
+    }
 }

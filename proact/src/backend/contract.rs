@@ -52,6 +52,8 @@ bitflags::bitflags! {
         /// Descriptors that are registered have a place in the ring's own table, which saves each request a reference
         /// count (Linux 5.19).
         const REGISTERED_DESCRIPTORS = 1 << 13;
+        /// One completion of a stream's multishot receive tells of several buffers of a pool (Linux 6.10).
+        const RECEIVE_BUNDLES = 1 << 14;
     }
 }
 
@@ -441,8 +443,19 @@ pub unsafe trait BufferSource: Send + Sync {
     ///
     /// # Safety
     ///
-    /// The caller took the buffer, has not put it back, and no completion has named it as its last use.
+    /// The caller took the buffer, has not put it back, and no completion has named it but for parts that were
+    /// [held](BufferSource::hold).
     unsafe fn put(&self, index: u32);
+
+    /// Before a completion names the buffer of which the caller keeps the rest (incremental buffers): whoever is told
+    /// has a hold on it too, so that it is back only after that part is, however late that is told. Each part lies
+    /// behind the one before, and completions name them in this order. Only of a source that is
+    /// [incremental](BufferSource::incremental).
+    ///
+    /// # Safety
+    ///
+    /// The caller took the buffer, has not put it back, and no completion has named it as its last use.
+    unsafe fn hold(&self, index: u32);
 
     /// Bytes in each buffer.
     fn buffer_size(&self) -> u32;
@@ -450,7 +463,7 @@ pub unsafe trait BufferSource: Send + Sync {
     /// How many buffers there are in all; their numbers are below.
     fn count(&self) -> u32;
 
-    /// Whether a kernel that can may fill a buffer in parts, one after another: [`flags::BUFFER_MORE`].
+    /// Whether a kernel that can may fill a buffer in parts, one after another.
     fn incremental(&self) -> bool {
         false
     }
@@ -492,10 +505,8 @@ pub mod flags {
     /// The kernel itself reports that a send copied nothing.
     pub const ZERO_COPY: u32 = 1 << 2;
     /// The bytes lie in a buffer taken from the request's pool, whose number stands above [`BUFFER_SHIFT`]. It is the
-    /// engine's now.
+    /// engine's now; or, if the backend has taken a [hold](super::BufferSource::hold), this part of it is.
     pub const BUFFER: u32 = 1 << 3;
-    /// The kernel keeps the rest of that buffer and will fill more of it (incremental buffers).
-    pub const BUFFER_MORE: u32 = 1 << 4;
     /// Where a buffer's number begins: 24 bits.
     pub const BUFFER_SHIFT: u32 = 8;
 }

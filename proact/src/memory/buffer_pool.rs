@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::free_list::{COUNT_MAX, FreeList, Given};
 use super::lease::Lease;
@@ -47,12 +47,17 @@ pub(super) struct Shared {
     waiters: Waiters,
     handles: AtomicU32,
     id: u64,
-    incremental: bool,
     slab: Slab,
-    /// Of buffers in several parts: how many hold one besides the first. Made with the first such buffer.
-    holders: OnceLock<Box<[AtomicU32]>>,
-    /// How far such a buffer has been handed out.
-    filled: OnceLock<Box<[AtomicU32]>>,
+    /// One for each buffer, if they may be filled in parts.
+    parts: Box<[Parts]>,
+}
+
+/// A buffer that is filled in parts.
+struct Parts {
+    /// How many hold it besides the first.
+    holders: AtomicU32,
+    /// How far it has been handed out.
+    filled: AtomicU32,
 }
 
 // SAFETY: a handle only reaches what is shared, which is made for any thread.
@@ -94,16 +99,16 @@ impl BufferPool {
             return Err(Status::new(Code::InvalidArgument, Operation::PoolCreate).with_message(why));
         }
         slab.region().claim().map_err(|status| status.with_operation(Operation::PoolCreate))?;
+        let parts = if incremental { slab.buffer_count() } else { 0 };
+        let parts = (0..parts).map(|_| Parts { holders: AtomicU32::new(0), filled: AtomicU32::new(0) }).collect();
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let shared = Box::new(Shared {
             list: FreeList::new(slab.buffer_count()),
             waiters: Waiters::new(),
             handles: AtomicU32::new(1),
             id: NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
-            incremental,
             slab,
-            holders: OnceLock::new(),
-            filled: OnceLock::new(),
+            parts,
         });
         Ok(BufferPool { shared: NonNull::from(Box::leak(shared)) })
     }
@@ -147,7 +152,7 @@ impl BufferPool {
 
     /// Whether its buffers may be filled in parts.
     pub(crate) fn fills_in_parts(&self) -> bool {
-        self.shared().incremental
+        !self.shared().parts.is_empty()
     }
 
     /// What it was made over.
@@ -173,38 +178,20 @@ impl BufferPool {
         unsafe { Lease::new(self.shared, index, 0, length, size, false) }
     }
 
-    /// The lease of `length` bytes at `offset` of a buffer that was [taken](BufferSource::take) and is handed out in
-    /// parts. The buffer is back in the pool when the leases of all its parts are gone and the source of the parts has
-    /// no use for it any more: `last` says that this part is the last, and a [`put`](BufferSource::put) that none came.
+    /// The lease of the next `length` bytes of a buffer that a backend fills in parts. It takes over one hold: that of
+    /// whoever [took](BufferSource::take) the buffer, who is done with it by that, or one that was
+    /// [made](BufferSource::hold) for this part. The buffer is back in the pool when all holds have ended.
     ///
     /// # Safety
     ///
-    /// The buffer was taken from this pool, and neither put back nor adopted as a whole since; the part overlaps no
-    /// other, and nobody else uses it; after the last part there is no other and no put.
-    pub(crate) unsafe fn adopt_part(&self, index: u32, offset: u32, length: u32, last: bool) -> Lease {
-        let shared = self.shared();
-        debug_assert!(index < self.capacity() && u64::from(offset) + u64::from(length) <= self.buffer_size().into());
-        let holders = shared.holders.get_or_init(|| (0..self.capacity()).map(|_| AtomicU32::new(0)).collect());
-        if !last {
-            // One more besides the source of the parts, which the last part takes the place of.
-            holders[index as usize].fetch_add(1, Ordering::Relaxed);
-        }
+    /// The pool's buffers may be filled in parts. The caller has such a hold, and gives it to the lease; these bytes
+    /// lie behind those of the part before, and nobody else uses them.
+    pub(crate) unsafe fn adopt_next(&self, index: u32, length: u32) -> Lease {
+        // Only whoever fills the buffer comes here, and hands it on by way of the list.
+        let offset = self.shared().parts[index as usize].filled.fetch_add(length, Ordering::Relaxed);
+        debug_assert!(u64::from(offset) + u64::from(length) <= self.buffer_size().into());
         // SAFETY: the caller has the part to itself, and gives it to the lease.
         unsafe { Lease::new(self.shared, index, offset, length, length, true) }
-    }
-
-    /// The lease of the next `length` bytes of a buffer that a backend fills in parts, and names in the order in which
-    /// it does.
-    ///
-    /// # Safety
-    ///
-    /// As for [`BufferPool::adopt_part`], where each part follows the one before.
-    pub(crate) unsafe fn adopt_next(&self, index: u32, length: u32, last: bool) -> Lease {
-        let filled = self.shared().filled.get_or_init(|| (0..self.capacity()).map(|_| AtomicU32::new(0)).collect());
-        // Only whoever fills the buffer comes here, and hands it on by way of the list.
-        let offset = filled[index as usize].fetch_add(length, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { self.adopt_part(index, offset, length, last) }
     }
 
     /// Waits for a buffer: `sink` is told of one that came back, under `token`. `None`: there is one now, and nobody is
@@ -272,7 +259,7 @@ impl Shared {
         }
     }
 
-    /// Ends the hold of one part's lease, or of the source of the parts, on a buffer.
+    /// Ends one hold on a buffer: of a part's lease, or of whoever took it.
     ///
     /// # Safety
     ///
@@ -280,17 +267,13 @@ impl Shared {
     #[cold]
     pub(super) unsafe fn release_part(shared: NonNull<Shared>, index: u32) {
         // SAFETY: a buffer is out, so the pool is there until it is put back.
-        if let Some(holders) = unsafe { shared.as_ref() }.holders.get() {
-            let holders = &holders[index as usize];
+        if let Some(parts) = unsafe { shared.as_ref() }.parts.get(index as usize) {
             // Release and Acquire: the last one puts back what all others have finished with.
-            if holders.fetch_sub(1, Ordering::AcqRel) != 0 {
+            if parts.holders.fetch_sub(1, Ordering::AcqRel) != 0 {
                 return;
             }
-            holders.store(0, Ordering::Relaxed);
-        }
-        // SAFETY: as above.
-        if let Some(filled) = unsafe { shared.as_ref() }.filled.get() {
-            filled[index as usize].store(0, Ordering::Relaxed);
+            parts.holders.store(0, Ordering::Relaxed);
+            parts.filled.store(0, Ordering::Relaxed);
         }
         // SAFETY: nobody else has a hold on it.
         unsafe { Shared::put(shared, index) };
@@ -334,8 +317,13 @@ unsafe impl BufferSource for BufferPool {
         self.capacity()
     }
 
+    unsafe fn hold(&self, index: u32) {
+        // Relaxed: whoever has a hold may make another, as with any count of references.
+        self.shared().parts[index as usize].holders.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn incremental(&self) -> bool {
-        self.shared().incremental
+        self.fills_in_parts()
     }
 }
 

@@ -177,15 +177,30 @@ fn pools_have_different_ids() {
     assert_ne!(pool(1, 1).id(), pool(1, 1).id());
 }
 
+fn incremental(buffer_size: usize) -> BufferPool {
+    BufferPool::incremental(Slab::allocate(buffer_size, 1, &Allocation::new()).unwrap()).unwrap()
+}
+
+/// Parts of one buffer, taken for them: each of so many bytes. `finished`: the last is the last that there will be.
+fn parts<const N: usize>(pool: &BufferPool, length: u32, finished: bool) -> (u32, [Lease; N]) {
+    let index = pool.take().unwrap().index;
+    let parts = std::array::from_fn(|part| {
+        // SAFETY: just taken, and held for each part but the one that ends the first hold.
+        unsafe {
+            if part + 1 < N || !finished {
+                pool.hold(index);
+            }
+            pool.adopt_next(index, length)
+        }
+    });
+    (index, parts)
+}
+
 #[test]
 fn a_buffer_in_parts_is_back_after_the_last_part_whatever_the_order() {
-    let pool = pool(12, 1);
+    let pool = incremental(12);
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
-        let buffer = pool.take().unwrap();
-        // SAFETY: just taken; the parts are disjoint, and the last is the last.
-        let parts = [(0, false), (4, false), (8, true)]
-            .map(|(offset, last)| Some(unsafe { pool.adopt_part(buffer.index, offset, 4, last) }));
-        let mut parts = parts;
+        let mut parts = parts::<3>(&pool, 4, true).1.map(Some);
         for (fill, part) in parts.iter_mut().enumerate() {
             part.as_mut().unwrap().fill(fill as u8);
         }
@@ -200,36 +215,48 @@ fn a_buffer_in_parts_is_back_after_the_last_part_whatever_the_order() {
 
 #[test]
 fn a_buffer_whose_last_part_never_comes_is_back_after_the_put() {
-    let pool = pool(12, 2);
+    let pool = incremental(12);
     for put_first in [true, false] {
-        let buffer = pool.take().unwrap();
-        // SAFETY: just taken.
-        let part = unsafe { pool.adopt_part(buffer.index, 0, 6, false) };
+        let (index, part) = parts::<1>(&pool, 6, false);
         let mut part = Some(part);
         for step in [put_first, !put_first] {
-            assert_eq!(pool.available(), 1);
+            assert_eq!(pool.available(), 0);
             if step {
                 // SAFETY: taken above; no part was the last, and no other will come.
-                unsafe { pool.put(buffer.index) };
+                unsafe { pool.put(index) };
             } else {
                 part = None;
             }
         }
         assert!(part.is_none());
-        assert_eq!(pool.available(), 2);
+        assert_eq!(pool.available(), 1);
+    }
+}
+
+#[test]
+fn a_part_that_is_told_after_the_put_is_still_whole() {
+    let pool = incremental(12);
+    for _ in 0..2 {
+        let index = pool.take().unwrap().index;
+        // SAFETY: just taken; the part is held, and told of after its source has given the buffer up.
+        let part = unsafe {
+            pool.hold(index);
+            pool.put(index);
+            assert_eq!(pool.available(), 0);
+            pool.adopt_next(index, 5)
+        };
+        assert_eq!((part.len(), part.offset(), pool.available()), (5, 0, 0));
+        drop(part);
+        assert_eq!(pool.available(), 1);
     }
 }
 
 #[test]
 fn parts_dropped_by_several_threads_give_the_buffer_back_once() {
-    let pool = pool(8, 1);
+    let pool = incremental(8);
     for _ in 0..500 {
-        let buffer = pool.take().unwrap();
-        // SAFETY: just taken; disjoint, and the last is the last.
-        let parts: Vec<Lease> =
-            (0..8).map(|part| unsafe { pool.adopt_part(buffer.index, part, 1, part == 7) }).collect();
+        let mut parts = parts::<8>(&pool, 1, true).1.into_iter();
         std::thread::scope(|scope| {
-            let mut parts = parts.into_iter();
             let half: Vec<Lease> = parts.by_ref().take(4).collect();
             scope.spawn(move || drop(half));
             parts.for_each(drop);

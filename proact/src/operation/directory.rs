@@ -9,6 +9,24 @@ use crate::resource::{Home, Lane};
 use crate::status::{Operation, Result, Status};
 
 /// Renames a file or directory.
+///
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_RENAMEAT`, Linux 5.11; `KERNEL_FILES`) |
+/// | in a kernel chain | as the last step |
+/// | epoll, poll | a worker thread |
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`, `AlreadyExists` unless told to [replace](Rename::replacing), `FailedPrecondition`
+/// for a target on another file system or a directory that is not empty; at submit `InvalidArgument` for a path that is
+/// empty or has a NUL. The failure names both paths.
+///
+/// ```
+/// use proact::operation::{Op, Rename};
+///
+/// let publish = Op::new(Rename::new("state.new", "state").replacing(), ());
+/// # drop(publish);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rename {
     from: PathArgument,
@@ -56,6 +74,24 @@ impl Kind for Rename {
 }
 
 /// Removes a file, or an empty directory.
+///
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_UNLINKAT`, Linux 5.11; `KERNEL_FILES`) |
+/// | in a kernel chain | as the last step |
+/// | epoll, poll | a worker thread |
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`, `FailedPrecondition` for a directory that is not empty, or a file where a directory
+/// was named and the other way round; at submit `InvalidArgument` for a path that is empty or has a NUL.
+///
+/// ```
+/// use proact::operation::{Op, Remove};
+///
+/// let file = Op::new(Remove::file("build/output"), ());
+/// let directory = Op::new(Remove::directory("build"), ());
+/// # drop((file, directory));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Remove {
     path: PathArgument,
@@ -99,6 +135,23 @@ impl Kind for Remove {
 }
 
 /// Makes one directory; its parent must exist.
+///
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_MKDIRAT`, Linux 5.15; `KERNEL_FILES`) |
+/// | in a kernel chain | as the last step |
+/// | epoll, poll | a worker thread |
+///
+/// # Errors
+/// `AlreadyExists`, `NotFound` without its parent, `PermissionDenied`; at submit `InvalidArgument` for a path that is
+/// empty or has a NUL.
+///
+/// ```
+/// use proact::operation::{MakeDirectory, Op};
+///
+/// let private = Op::new(MakeDirectory::new("cache").mode(0o700), ());
+/// # drop(private);
+/// ```
 #[derive(Clone, Debug)]
 pub struct MakeDirectory {
     path: PathArgument,
@@ -143,7 +196,35 @@ impl Kind for MakeDirectory {
     }
 }
 
-/// Lists the names in a directory, in no order, without `.` and `..`.
+/// Lists the names in a directory, in no order, without `.` and `..`, all at once.
+///
+/// For directories of any size, in memory that does not grow, take [`ListBatch`](super::ListBatch); for what is below
+/// too, [`Walk`](super::Walk). The list is allocated by the worker, while the operation is in flight.
+///
+/// | backend | path |
+/// |---|---|
+/// | all | a worker thread: rings have no such operation |
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`, `FailedPrecondition` for what is no directory; at submit `InvalidArgument` for a
+/// path that is empty or has a NUL.
+///
+/// ```
+/// use proact::operation::{Complete, Context, ListDirectory, Op, Outcome};
+///
+/// struct Shown;
+///
+/// impl Complete<ListDirectory> for Shown {
+///     fn done(_: Box<Op<ListDirectory, Self>>, outcome: Outcome<ListDirectory>, _: &mut Context<'_>) {
+///         outcome.result.unwrap().iter().for_each(|entry| println!("{:?} {:?}", entry.kind, entry.name));
+///     }
+/// }
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// proactor.submit(Op::new(ListDirectory::new("src"), Shown)).unwrap();
+/// proactor.run()?;
+/// # Ok::<(), proact::status::Status>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ListDirectory {
     path: PathArgument,

@@ -71,7 +71,7 @@ impl<B: Buffers + private::EachMut> BuffersMut for B {}
 ///
 /// The list of slices is made when the operation is submitted, into a vector that keeps its room; from then on a part
 /// of it is shown, which begins where what is done ends, and nothing is allocated.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Message {
     raw: Raw,
     slices: Vec<IoSlice>,
@@ -88,12 +88,19 @@ pub(super) struct Message {
     control_length: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Raw(RawMessage);
 
 impl Default for Raw {
     fn default() -> Raw {
         Raw(RawMessage::EMPTY)
+    }
+}
+
+/// As much room, and nothing of what the first one points to.
+impl Clone for Message {
+    fn clone(&self) -> Message {
+        Message::new(self.slices.capacity(), self.control.len() * 8)
     }
 }
 
@@ -132,9 +139,12 @@ impl Message {
         self.control_length = 0;
     }
 
+    /// Buffers of no bytes are left out: a call whose slices were all of them would move nothing, as at a stream's end.
     fn push(&mut self, base: *mut u8, length: usize) {
-        self.slices.push(IoSlice { base, length });
-        self.length += length;
+        if length > 0 {
+            self.slices.push(IoSlice { base, length });
+            self.length += length;
+        }
     }
 
     /// Bytes in all buffers.
@@ -169,7 +179,7 @@ impl Message {
         self.shift = 0;
         while let Some(slice) = self.slices.get_mut(self.at) {
             let skip = progress - self.before;
-            if skip < slice.length || (skip == 0 && progress == 0) {
+            if skip < slice.length {
                 slice.base = slice.base.wrapping_add(skip);
                 slice.length -= skip;
                 self.shift = skip;
@@ -250,15 +260,15 @@ mod tests {
         message.gather(&buffers);
         assert_eq!(message.length(), 10);
         for (progress, left) in [
-            (0, vec![3, 0, 5, 2]),
-            (1, vec![2, 0, 5, 2]),
-            (2, vec![1, 0, 5, 2]),
+            (0, vec![3, 5, 2]),
+            (1, vec![2, 5, 2]),
+            (2, vec![1, 5, 2]),
             (3, vec![5, 2]),
             (7, vec![1, 2]),
             (8, vec![2]),
             (10, vec![]),
             (4, vec![4, 2]),
-            (0, vec![3, 0, 5, 2]),
+            (0, vec![3, 5, 2]),
         ] {
             assert_eq!(shown(&mut message, progress), left, "after {progress}");
         }
@@ -273,7 +283,16 @@ mod tests {
         message.gather(&Vec::<Vec<u8>>::new());
         assert_eq!((message.length(), shown(&mut message, 0)), (0, vec![]));
         message.gather(&Vec::<u8>::new());
-        assert_eq!((message.length(), shown(&mut message, 0)), (0, vec![0]));
+        assert_eq!((message.length(), shown(&mut message, 0)), (0, vec![]));
+    }
+
+    #[test]
+    fn a_clone_has_the_room_and_none_of_the_pointers() {
+        let mut message = Message::new(3, 24);
+        message.gather(&vec![vec![1u8; 3], vec![2]]);
+        let clone = message.clone();
+        assert!(clone.slices.capacity() >= 3 && clone.slices.is_empty());
+        assert_eq!((clone.control.len(), clone.length(), clone.raw().slices), (3, 0, std::ptr::null()));
     }
 
     #[test]

@@ -70,6 +70,14 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
         Some(value as usize)
     }
 
+    /// Whether a failure after `moved` bytes is that of the other resource, and leaves the stream that the operation
+    /// stands in as good as it was. Only of kinds that are [`Kind::STAGED`].
+    #[doc(hidden)]
+    fn spares(&self, status: &Status, moved: usize) -> bool {
+        let _ = (status, moved);
+        false
+    }
+
     /// The state that the engine's portable machinery works on. Only of the other classes.
     #[doc(hidden)]
     fn portable(&mut self) -> Portable {

@@ -185,11 +185,11 @@ impl Walk {
         self
     }
 
-    /// Tells what is at most `depth` levels below the root: 1 is the root's own names. Directories at that depth are
-    /// told and not entered.
+    /// Tells what is at most `depth` (at least 1) levels below the root: 1 is the root's own names. Directories at that
+    /// depth are told and not entered.
     #[must_use]
     pub fn depth(mut self, depth: u32) -> Walk {
-        self.walk.depth_max = depth;
+        self.walk.depth_max = depth.max(1);
         self
     }
 

@@ -319,6 +319,8 @@ pub(super) struct Vtable {
     pub(super) is_last: unsafe fn(NonNull<Header>, i64) -> bool,
     pub(super) pool: unsafe fn(NonNull<Header>) -> Option<NonNull<BufferPool>>,
     pub(super) explain: unsafe fn(NonNull<Header>, Status) -> Status,
+    /// [`Kind::spares`].
+    pub(super) spares: unsafe fn(NonNull<Header>, &Status, usize) -> bool,
     pub(super) reset: unsafe fn(NonNull<Header>),
     pub(super) free: unsafe fn(NonNull<Header>),
 }
@@ -357,6 +359,7 @@ impl<K: Kind, S: 'static> Table<K, S> {
             pool: pool::<K, S>,
 
             explain: explain::<K, S>,
+            spares: spares::<K, S>,
             reset,
             free: free::<K, S>,
         }
@@ -421,6 +424,11 @@ unsafe fn absorb<K: Kind, S>(raw: NonNull<Header>, value: i32) -> Option<usize> 
 unsafe fn explain<K: Kind, S>(raw: NonNull<Header>, status: Status) -> Status {
     // SAFETY: the caller's promise.
     unsafe { look::<K, S>(raw) }.explain(status)
+}
+
+unsafe fn spares<K: Kind, S>(raw: NonNull<Header>, status: &Status, moved: usize) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { look::<K, S>(raw) }.spares(status, moved)
 }
 
 unsafe fn pool<K: Kind, S>(raw: NonNull<Header>) -> Option<NonNull<BufferPool>> {

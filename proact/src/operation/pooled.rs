@@ -6,14 +6,12 @@ use std::sync::Arc;
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use crate::backend::{BufferSource, DATAGRAM_ADDRESS_ROOM, DATAGRAM_HEADER, RawAddress, RawMessage, Request};
 use crate::memory::{Access, BufferPool, Lease};
-use crate::resource::{Address, Home, Lane, Resource, Socket, SocketType};
+use crate::resource::{Address, Domain, Home, Lane, Resource, Socket, SocketType};
 use crate::status::{Code, Operation, Result, Status};
 
 /// In the result that the engine hands on: a buffer was filled, whose number stands above the count.
 pub(super) const BUFFERED: i64 = 1 << 62;
 pub(super) const BUFFER_SHIFT: u32 = 32;
-/// The kernel keeps the rest of the buffer.
-pub(super) const IN_PARTS: i64 = 1 << 61;
 const BUFFER_MASK: i64 = (1 << 24) - 1;
 
 /// Receives what is there into a buffer of a pool, taken when there is something to put into it: a thousand idle
@@ -54,6 +52,35 @@ pub struct ReceivePooled {
 ///
 /// All that is said of [`ReceivePooled`] holds. On io_uring one entry serves the whole stream (Linux 6.0); elsewhere
 /// the proactor asks again after each outcome.
+///
+/// ```
+/// use proact::memory::{Allocation, BufferPool, Slab};
+/// use proact::operation::{Chain, Close, Complete, Context, Op, Outcome, ReceivePooledMany, Send};
+/// use proact::resource::SocketType;
+///
+/// struct Count(usize);
+///
+/// impl Complete<ReceivePooledMany> for Count {
+///     fn more(&mut self, _: &ReceivePooledMany, outcome: Outcome<ReceivePooledMany>, _: &mut Context<'_>) {
+///         if let Ok(Some(lease)) = outcome.result {
+///             self.0 += lease.len();
+///         } // and the buffer goes back
+///     }
+///     fn done(op: Box<Op<ReceivePooledMany, Self>>, outcome: Outcome<ReceivePooledMany>, _: &mut Context<'_>) {
+///         assert!(outcome.result.unwrap().is_none(), "the end of the stream");
+///         assert_eq!(op.state.0, 5);
+///     }
+/// }
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// let (left, right) = proactor.handle().socket_pair(SocketType::Stream)?;
+/// let pool = BufferPool::new(Slab::allocate(4096, 64, &Allocation::new())?)?;
+/// proactor.submit(Op::new(ReceivePooledMany::new(right, &pool), Count(0))).unwrap();
+/// let send = Op::new(Send::exact(left.clone(), b"hello".as_slice()), ());
+/// proactor.submit(Chain::new((send, Op::new(Close::new(left), ())))).unwrap();
+/// proactor.run()?;
+/// # Ok::<(), proact::status::Status>(())
+/// ```
 pub struct ReceivePooledMany {
     common: Common,
 }
@@ -81,10 +108,10 @@ impl Common {
             return None;
         }
         // SAFETY: the backend took this buffer from the pool, filled so much of it, and names it in this one
-        // completion; or it fills it in parts, and names each of them once and in their order.
+        // completion; or it fills it in parts, holds it for each, and names each of them once and in their order.
         Some(unsafe {
             if self.pool.fills_in_parts() {
-                self.pool.adopt_next(index, length, value & IN_PARTS == 0)
+                self.pool.adopt_next(index, length)
             } else {
                 self.pool.adopt(index, length)
             }
@@ -237,7 +264,7 @@ const TRUNCATED: usize = libc::MSG_TRUNC as usize;
 const TRUNCATED: usize = 0;
 
 impl ReceiveFromPooledMany {
-    /// Bytes of each buffer that hold no part of the datagram.
+    /// Bytes of each buffer that hold no part of the datagram, at most.
     pub const OVERHEAD: usize = DATAGRAM_HEADER + DATAGRAM_ADDRESS_ROOM + CONTROL_ROOM;
 
     /// Receives from `socket` into buffers of `pool`.
@@ -255,10 +282,18 @@ impl ReceiveFromPooledMany {
         &self.common.pool
     }
 
+    /// Room for control messages. None for a Unix socket, which has no segments to tell of: what its peer can put there
+    /// are descriptors, which the kernel would install in this process for no one. Without room it closes them.
+    fn control_room(&self) -> usize {
+        if self.common.socket.domain() == Domain::Unix { 0 } else { CONTROL_ROOM }
+    }
+
     fn datagram(&self, value: i64) -> Result<PooledDatagram> {
         let malformed = || Status::new(Code::Internal, Self::OPERATION).with_message("a datagram without its header");
         let mut bytes = self.common.buffer(value).ok_or_else(malformed)?;
-        if bytes.len() < Self::OVERHEAD {
+        let control_at = DATAGRAM_HEADER + DATAGRAM_ADDRESS_ROOM;
+        let control_room = self.control_room();
+        if bytes.len() < control_at + control_room {
             return Err(malformed());
         }
         let word = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]) as usize;
@@ -267,9 +302,8 @@ impl ReceiveFromPooledMany {
         address.bytes.copy_from_slice(&bytes[DATAGRAM_HEADER..DATAGRAM_HEADER + DATAGRAM_ADDRESS_ROOM]);
         address.length = name.min(DATAGRAM_ADDRESS_ROOM) as u32;
         let sender = Address::from_raw(&address).unwrap_or(Address::Unnamed);
-        let control_at = DATAGRAM_HEADER + DATAGRAM_ADDRESS_ROOM;
-        let segment = segment_of(&bytes[control_at..control_at + control.min(CONTROL_ROOM)]);
-        bytes.advance(Self::OVERHEAD);
+        let segment = segment_of(&bytes[control_at..control_at + control.min(control_room)]);
+        bytes.advance(control_at + control_room);
         let segment = segment.filter(|&segment| segment < bytes.len());
         Ok(PooledDatagram { truncated: flags & TRUNCATED != 0, segment, sender, bytes })
     }
@@ -315,6 +349,7 @@ impl Kind for ReceiveFromPooledMany {
     const MULTISHOT: bool = true;
 
     fn validate(&mut self, home: Home) -> Result<()> {
+        self.common.pool.slab().access().check(Access::WRITE, Self::OPERATION)?;
         self.common.socket.check_type(SocketType::Datagram, Self::OPERATION)?;
         if self.common.pool.buffer_size() as usize <= Self::OVERHEAD {
             let why = format!("buffers of {} bytes, which what is said of a datagram fills", Self::OVERHEAD);
@@ -332,11 +367,12 @@ impl Kind for ReceiveFromPooledMany {
     }
 
     fn request(&mut self, _: usize) -> Request {
+        let control_room = self.control_room();
         Request::ReceiveMessagePooled {
             socket: self.common.socket.resource().raw(),
             source: &raw const self.common.source,
-            message: self.message.rooms(DATAGRAM_ADDRESS_ROOM, CONTROL_ROOM),
-            control_room: CONTROL_ROOM as u32,
+            message: self.message.rooms(DATAGRAM_ADDRESS_ROOM, control_room),
+            control_room: control_room as u32,
         }
     }
 

@@ -4,7 +4,11 @@ use super::file::check_range;
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
 use crate::backend::{DescriptorMode, FileRequest, Request, WaitRequest};
 use crate::resource::{File, Home, Lane, PrivatePipe, Resource, Second, Socket, SocketType, Stream};
-use crate::status::{Operation, Result};
+use crate::status::{Code, Operation, Result, Status};
+
+/// No one reads the pipe, and: it is full. Linux's numbers; no other system has splices.
+const EPIPE: i32 = 32;
+const EAGAIN: i32 = 11;
 
 /// The most bytes that one request moves: more than any pipe holds.
 const REQUEST_MAX: usize = 1 << 20;
@@ -21,8 +25,10 @@ const REQUEST_MAX: usize = 1 << 20;
 /// bytes. Linux 2.6.17, on io_uring 5.7.
 ///
 /// # Errors
-/// `OutOfRange` when the file ends before the range does (the bytes before have been sent: the socket's stream is torn
-/// then, and later sends are refused), and those of [`Send`](super::Send).
+/// `OutOfRange` when the file ends before the range does, and what the system says of a file that cannot be read: once
+/// bytes of it have been sent the socket's stream is torn by that, and later sends are refused. And those of
+/// [`Send`](super::Send). A socket whose peer is gone is told by the signal `SIGPIPE` as well, as with
+/// [`Stream`](crate::resource::Stream), which Rust programs ignore from their start.
 ///
 /// ```
 /// # use proact::operation::{Op, SendFile};
@@ -108,6 +114,11 @@ impl Kind for SendFile {
         if moved == 0 { Some(0) } else { None }
     }
 
+    /// The file's, before a byte of it went.
+    fn spares(&self, _: &Status, moved: usize) -> bool {
+        moved == 0 && self.inside == 0
+    }
+
     fn settle(&mut self, value: i64, _: Home) -> Result<usize> {
         self.source.release();
         Ok(value as usize)
@@ -130,7 +141,8 @@ impl Kind for SendFile {
 /// `OutOfRange` when the source ends before an exact transfer is whole (a pipe or socket that was written to is torn
 /// then, and later writes are refused), `InvalidArgument` for the wrong end of a pipe or
 /// a file opened for appending, `Unavailable` when no one reads a pipe any more, or when another process filled it
-/// meanwhile.
+/// meanwhile. What goes wrong on one of the two is no [failure](Socket::failure) of the other, as long as nothing is
+/// missing from what was written to it.
 ///
 /// ```
 /// # use proact::operation::{Op, Splice};
@@ -221,6 +233,7 @@ impl<const SENDS: bool> Kind for Splice<SENDS> {
             }
         };
         first.check(home, Self::OPERATION)?;
+        self.pipe.check_end(self.into_pipe, Self::OPERATION)?;
         self.second.hold(second, home, Self::OPERATION)
     }
 
@@ -273,6 +286,20 @@ impl<const SENDS: bool> Kind for Splice<SENDS> {
         }
         self.ready = false;
         Some(value as usize)
+    }
+
+    /// The system does not say which of the two failed. A pipe fails its readers never, and its writers when no one
+    /// reads it; a wrong end, and one that others have filled, is no connection's failure.
+    fn spares(&self, status: &Status, moved: usize) -> bool {
+        let errno = status.os_error();
+        let of_pipe = errno == Some(EPIPE) || errno == Some(EAGAIN) || status.code() == Code::InvalidArgument;
+        match (&self.other, self.into_pipe) {
+            (Other::File { .. }, false) => true,
+            (Other::File { .. }, true) => moved == 0 && errno != Some(EPIPE),
+            (Other::Socket(_), true) => of_pipe,
+            // No number: the pipe's end.
+            (Other::Socket(_), false) => moved == 0 && (errno.is_none() || status.code() == Code::InvalidArgument),
+        }
     }
 
     fn settle(&mut self, value: i64, _: Home) -> Result<usize> {

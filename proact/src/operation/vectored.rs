@@ -13,6 +13,18 @@ use crate::status::{Operation, Result};
 /// Any number of buffers: the kernel takes 1024 at a time, and the operation goes on from there. It stands in the
 /// socket's queue of sends as a [`Send`](super::Send) does, and in a chain it may be handed to the kernel. Path:
 /// kernel-native on io_uring (`sendmsg` from the ring), the system call upon readiness elsewhere.
+///
+/// # Errors
+/// As for [`Send`](super::Send); at submit also `InvalidArgument` for a datagram socket.
+///
+/// ```
+/// use proact::operation::{Op, SendVectored};
+/// use proact::resource::Socket;
+///
+/// fn answer(socket: Socket, head: Vec<u8>, body: Vec<u8>) -> Box<Op<SendVectored<Vec<u8>>, ()>> {
+///     Op::new(SendVectored::exact(socket, vec![head, body]), ())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SendVectored<B> {
     /// The socket: a stream.
@@ -82,6 +94,18 @@ impl<B: StableBytes> Kind for SendVectored<B> {
 /// Receives into several buffers, each filled before the next. Yields how many bytes.
 ///
 /// Any number of buffers; order and paths as for [`SendVectored`].
+///
+/// # Errors
+/// As for [`Receive`](super::Receive).
+///
+/// ```
+/// use proact::operation::{Op, ReceiveVectored};
+/// use proact::resource::Socket;
+///
+/// fn head_and_body(socket: Socket) -> Box<Op<ReceiveVectored<Vec<u8>>, ()>> {
+///     Op::new(ReceiveVectored::exact(socket, vec![vec![0; 16], vec![0; 4096]]), ())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ReceiveVectored<B> {
     /// The socket: a stream.

@@ -18,7 +18,8 @@ impl Handle {
         Stream::pipe(self.home())
     }
 
-    /// Takes an open pipe end, FIFO, terminal or other character device in. On failure it is handed back.
+    /// Takes an open pipe end, FIFO, terminal or other character device in. On failure it is handed back. It is closed
+    /// on exec from now on.
     ///
     /// Where the backend waits for readiness the descriptor becomes non-blocking, and so does every duplicate of it, in
     /// other processes too: standard input of a terminal is one that others share.

@@ -154,7 +154,7 @@ fn prepare(home: Home, fd: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
-fn set_close_on_exec(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
+pub(super) fn set_close_on_exec(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     let flags = tried(|| rustix::io::fcntl_getfd(fd))?;
     rustix::io::fcntl_setfd(fd, flags | rustix::io::FdFlags::CLOEXEC)
 }
@@ -167,17 +167,19 @@ fn examine_file(fd: BorrowedFd<'_>) -> Result<bool> {
         FileType::RegularFile | FileType::Directory | FileType::BlockDevice | FileType::CharacterDevice => {}
         found => return Err(refused(Operation::FileOpen, format!("{} has no offsets", name_of(found)))),
     }
-    set_close_on_exec(fd).map_err(&failed)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
+    let direct = {
         let flags = tried(|| rustix::fs::fcntl_getfl(fd)).map_err(&failed)?;
         if flags.contains(OFlags::PATH) {
             return Err(refused(Operation::FileOpen, "opened for its path alone (O_PATH)"));
         }
-        Ok(flags.contains(OFlags::DIRECT))
-    }
+        flags.contains(OFlags::DIRECT)
+    };
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    Ok(false)
+    let direct = false;
+    // The last thing, so that what is refused is left as it was.
+    set_close_on_exec(fd).map_err(&failed)?;
+    Ok(direct)
 }
 
 fn name_of(found: FileType) -> &'static str {

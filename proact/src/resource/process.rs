@@ -59,7 +59,7 @@ impl Process {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(target_os = "linux")]
 impl Process {
     pub(crate) fn open(home: Home, id: u32) -> Result<Process> {
         use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -104,7 +104,7 @@ impl Process {
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(target_os = "linux"))]
 impl Process {
     pub(crate) fn open(_: Home, _: u32) -> Result<Process> {
         Err(unavailable())
@@ -115,7 +115,7 @@ impl Process {
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(target_os = "linux"))]
 fn unavailable() -> Status {
     Status::new(Code::Unavailable, Operation::ProcessWait).with_message("no process waits on this system yet")
 }

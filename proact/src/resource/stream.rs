@@ -58,9 +58,26 @@ impl Stream {
         Ok((adopt(reader), adopt(writer)))
     }
 
+    /// Refuses the end that is not for this: one that is only read never becomes ready to be written, nor the other way
+    /// round, so that waiting for that would be for ever.
+    pub(crate) fn check_end(&self, written: bool, operation: Operation) -> Result<()> {
+        use rustix::fs::OFlags;
+        let mode = self.resource.with(operation, |descriptor| {
+            // SAFETY: the resource keeps the descriptor open while its lock is held.
+            let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
+            rustix::fs::fcntl_getfl(fd).map_err(|errno| Status::from_os_error(operation, errno.raw_os_error()))
+        })? & OFlags::RWMODE;
+        let why = match (written, mode) {
+            (true, OFlags::RDONLY) => "the stream is only read",
+            (false, OFlags::WRONLY) => "the stream is only written",
+            _ => return Ok(()),
+        };
+        Err(Status::new(Code::InvalidArgument, operation).with_message(why))
+    }
+
     pub(crate) fn import(home: Home, fd: std::os::fd::OwnedFd) -> Result<Stream, Returned<std::os::fd::OwnedFd>> {
         use rustix::fs::{FileType, OFlags};
-        use std::os::fd::IntoRawFd;
+        use std::os::fd::{AsFd, IntoRawFd};
         let checked = fault::tried(|| rustix::fs::fstat(&fd)).map(|stat| FileType::from_raw_mode(stat.st_mode));
         let failed = |errno: rustix::io::Errno| Status::from_os_error(Operation::StreamCreate, errno.raw_os_error());
         match checked {
@@ -72,12 +89,13 @@ impl Stream {
             }
             Err(errno) => return Err(Returned { resource: fd, status: failed(errno) }),
         }
+        let mut set = super::import::set_close_on_exec(fd.as_fd());
         if home.mode == crate::backend::DescriptorMode::NonBlocking {
-            let flags = fault::tried(|| rustix::fs::fcntl_getfl(&fd));
-            let set = flags.and_then(|flags| fault::tried(|| rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)));
-            if let Err(errno) = set {
-                return Err(Returned { resource: fd, status: failed(errno) });
-            }
+            let flags = set.and_then(|()| fault::tried(|| rustix::fs::fcntl_getfl(&fd)));
+            set = flags.and_then(|flags| fault::tried(|| rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)));
+        }
+        if let Err(errno) = set {
+            return Err(Returned { resource: fd, status: failed(errno) });
         }
         Ok(Stream::adopt(home, Descriptor(fd.into_raw_fd().into())))
     }
@@ -86,6 +104,10 @@ impl Stream {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Stream {
     pub(crate) fn pipe(_: Home) -> Result<(Stream, Stream)> {
+        Err(unavailable())
+    }
+
+    pub(crate) fn check_end(&self, _: bool, _: Operation) -> Result<()> {
         Err(unavailable())
     }
 

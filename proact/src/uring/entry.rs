@@ -3,7 +3,9 @@
 use linux_raw_sys::io_uring as raw;
 pub(crate) use linux_raw_sys::io_uring::io_uring_op as Op;
 
-pub(crate) use linux_raw_sys::io_uring::{IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE};
+pub(crate) use linux_raw_sys::io_uring::{
+    IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_RECVSEND_BUNDLE, IORING_SEND_ZC_REPORT_USAGE,
+};
 
 use super::sys::{IOSQE_BUFFER_SELECT, IOSQE_FIXED_FILE, IOSQE_IO_LINK};
 

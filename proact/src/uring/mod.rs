@@ -20,7 +20,9 @@ mod sys;
 mod tests;
 
 pub(crate) use buffers::BufferRing;
-pub(crate) use entry::{Entry, IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE, Op};
+pub(crate) use entry::{
+    Entry, IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_RECVSEND_BUNDLE, IORING_SEND_ZC_REPORT_USAGE, Op,
+};
 pub(crate) use fixed::PLACE_MAX;
 pub(crate) use linux_raw_sys::io_uring::{
     IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUF_MORE, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF,

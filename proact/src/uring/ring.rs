@@ -55,6 +55,7 @@ pub(crate) struct Ring {
     no_array: bool,
     reports_copies: bool,
     fills_buffers_in_parts: bool,
+    bundles: bool,
     registered: Option<u32>,
     // Unmapped before the descriptor is closed.
     _queues: Mapping,
@@ -109,6 +110,7 @@ impl Ring {
             no_array,
             reports_copies: params.features & raw::IORING_FEAT_REG_REG_RING != 0,
             fills_buffers_in_parts: params.features & raw::IORING_FEAT_MIN_TIMEOUT != 0,
+            bundles: params.features & raw::IORING_FEAT_RECVSEND_BUNDLE != 0,
             registered,
             _queues: queues,
             _entries: entries,
@@ -296,6 +298,11 @@ impl Ring {
     /// Whether sends without a copy report what the kernel did (Linux 6.2, told by a feature of 6.3).
     pub(crate) fn reports_copies(&self) -> bool {
         self.reports_copies
+    }
+
+    /// Whether one completion may tell of several buffers (Linux 6.10).
+    pub(crate) fn has_bundles(&self) -> bool {
+        self.bundles
     }
 
     /// Whether it knows incremental buffers (Linux 6.12, told by a feature of the same version).

@@ -7,7 +7,9 @@ use super::stat::{MASK, Statx};
 use crate::atomic::AtomicU64;
 use crate::backend::workers::perform::open_flags;
 use crate::backend::{RawMessage, Request, TRANSFER_MAX};
-use crate::uring::{Entry, IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_SEND_ZC_REPORT_USAGE, Op};
+use crate::uring::{
+    Entry, IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_RECVSEND_BUNDLE, IORING_SEND_ZC_REPORT_USAGE, Op,
+};
 
 /// Where the kernel writes what the request itself has no place for.
 #[derive(Clone, Copy)]
@@ -16,6 +18,8 @@ pub(super) struct Targets {
     pub(super) sink: NonNull<AtomicU64>,
     /// The answer of a stat; there for exactly those requests.
     pub(super) stat: Option<NonNull<Statx>>,
+    /// Whether a receive that goes on may fill several buffers at a time.
+    pub(super) bundle: bool,
     /// The group of buffers that a pooled receive takes from.
     pub(super) group: u16,
     /// Whether requests that ask for it may go on in the kernel after their first completion.
@@ -82,7 +86,8 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
             entry.set(Op::IORING_OP_RECV, socket.fd(), 0, 0, 0, 0);
             entry.select_buffer(targets.group);
             if multishot && targets.multishot {
-                entry.set_priority(IORING_RECV_MULTISHOT);
+                let bundle = if targets.bundle { IORING_RECVSEND_BUNDLE } else { 0 };
+                entry.set_priority(IORING_RECV_MULTISHOT | bundle);
             }
         }
         Request::ReceiveMessagePooled { socket, message, .. } => {
@@ -209,6 +214,8 @@ pub(super) enum Again {
     Never,
     /// Nothing happened: start it once more.
     Now,
+    /// Start it once more, as a send that copies.
+    Copying,
     /// Start it once more when its descriptor is ready for these events.
     WhenReady(i16),
 }
@@ -224,6 +231,8 @@ pub(super) fn again(request: &Request, errno: i32) -> Again {
     match (errno, request) {
         (_, R::File(request)) => again_file(request, errno),
         (_, R::Wait(request)) => again_wait(request, errno),
+        // A socket that only knows sends that copy (Unix ones); no room to account for memory that stays in use.
+        (libc::EOPNOTSUPP | libc::ENOMEM, R::Send { zero_copy: true, .. }) => Again::Copying,
         (libc::EINTR | libc::EINPROGRESS | libc::EALREADY, R::Connect { .. }) => Again::WhenReady(libc::POLLOUT),
         (libc::EAGAIN, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Read { .. }) => {
             Again::WhenReady(libc::POLLIN)

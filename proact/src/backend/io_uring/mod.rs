@@ -36,7 +36,7 @@ use descriptors::Descriptors;
 use fixed::FixedBuffers;
 use lower::{Targets, lower, severs};
 pub(crate) use report::report;
-use table::{ROLE_CANCEL, ROLE_SEVERED, Standing, Table, WAKE};
+use table::{Link, ROLE_CANCEL, ROLE_SEVERED, Standing, Table, WAKE};
 use waker::EventWaker;
 
 /// What a completion's flags may say that is more than an end: another is to come, a buffer was taken.
@@ -49,17 +49,6 @@ const DRAIN_PAUSE: Duration = Duration::from_millis(10);
 
 /// How often a queue is handed over that the kernel takes only parts of, for lack of memory.
 const FLUSHES_MAX: u32 = 100;
-
-/// Where a request stands in what is handed over.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Chain {
-    /// By itself.
-    Alone,
-    /// Another step hangs on it.
-    Linked,
-    /// It is the last step of a chain.
-    Last,
-}
 
 /// The io_uring backend.
 pub(crate) struct IoUring {
@@ -109,6 +98,7 @@ impl IoUring {
                 sink,
                 stat: None,
                 group: 0,
+                bundle: false,
                 multishot: capabilities.contains(Capabilities::KERNEL_MULTISHOT),
                 zero_copy: capabilities.contains(Capabilities::ZERO_COPY_SEND),
                 fixed: None,
@@ -210,15 +200,14 @@ impl IoUring {
     ///
     /// As for [`Backend::start`], for requests that do not need a worker.
     #[inline]
-    unsafe fn push(&mut self, token: Token, request: &Request, chain: Chain) -> bool {
-        let linked = chain == Chain::Linked;
+    unsafe fn push(&mut self, token: Token, request: &Request, link: Link) -> bool {
         if let Request::Nop = request {
             let Some(entry) = self.ring.free() else { return false };
-            self.table.admit_nop(token, linked);
+            self.table.admit_nop(token, link);
             entry.set(Op::IORING_OP_NOP, -1, 0, 0, 0, 0);
             fault(entry, request);
             entry.set_user_data(token.to_bits());
-            if linked {
+            if link == Link::Leads {
                 entry.link();
             }
             // SAFETY: just filled; a NOP points nowhere.
@@ -234,12 +223,12 @@ impl IoUring {
             self.descriptors.unregister(&self.ring, *descriptor);
         }
         // The kernel looks a place up when it comes to a step of a chain, which may be after it was given up.
-        let alone = chain == Chain::Alone;
+        let alone = link == Link::Alone;
         let fixed = if alone { self.buffers.place_of(request) } else { None };
-        let place = if alone { descriptors::place_of(request) } else { None };
+        let place = if alone { self.descriptors.place_of(request) } else { None };
         let targets = Targets { fixed, ..self.targets };
         let Some(entry) = self.ring.free() else { return false };
-        let (user_data, stat) = self.table.admit(token, request, linked);
+        let (user_data, stat) = self.table.admit(token, request, link);
         // SAFETY: the caller answers for the request's pointers; the table keeps `stat` until the completion.
         unsafe { lower(entry, request, Targets { stat, ..targets }) };
         if let Some(place) = place {
@@ -247,7 +236,7 @@ impl IoUring {
         }
         fault(entry, request);
         entry.set_user_data(user_data);
-        if linked {
+        if link == Link::Leads {
             entry.link();
         }
         // SAFETY: just filled. The caller answers for the request's pointers; `sink` and `stat` outlive the completion.
@@ -273,15 +262,16 @@ impl IoUring {
             rings &= targets.multishot;
         }
         let incremental = self.capabilities.contains(Capabilities::INCREMENTAL_BUFFERS);
-        let group = self.table.admit_pooled(token, request, rings.then_some(&self.ring), incremental);
+        let bundle = self.table.may_bundle(request, self.capabilities);
+        let group = self.table.admit_pooled(token, request, rings.then_some(&self.ring), incremental, bundle);
         let Some(entry) = self.ring.free() else { return false };
         match group {
             // SAFETY: the caller answers for the request's pointers.
-            Some(group) => unsafe { lower(entry, request, Targets { group, ..targets }) },
+            Some(group) => unsafe { lower(entry, request, Targets { group, bundle, ..targets }) },
             None => entry.set_poll(socket, libc::POLLIN),
         }
         fault(entry, request);
-        if let (Some(place), Some(_)) = (descriptors::place_of(request), group) {
+        if let (Some(place), Some(_)) = (self.descriptors.place_of(request), group) {
             entry.set_place(place);
         }
         entry.set_user_data(self.table.user_data(token));
@@ -301,7 +291,11 @@ impl IoUring {
                 Some(events) => entry.set_poll(retry.descriptor, events),
                 // SAFETY: the request has not completed, so its pointers are still the backend's.
                 None => unsafe {
-                    lower(entry, &retry.request, Targets { stat: retry.stat, group: retry.group, fixed, ..targets })
+                    lower(
+                        entry,
+                        &retry.request,
+                        Targets { stat: retry.stat, group: retry.group, bundle: retry.bundle, fixed, ..targets },
+                    )
                 },
             }
             fault(entry, &retry.request);
@@ -412,6 +406,7 @@ impl IoUring {
                 ended += 1;
                 completions.push(Completion::new(token, completed.result));
             } else if let Some(completion) = table.settle(token, completed.result, completed.flags) {
+                table.take_bundled(completions);
                 completions.push(completion);
             }
         });
@@ -469,7 +464,7 @@ unsafe impl Backend for IoUring {
             return Start::Accepted;
         }
         // SAFETY: the caller's promise, passed on.
-        if unsafe { self.push(token, request, Chain::Alone) } { Start::Accepted } else { Start::Full }
+        if unsafe { self.push(token, request, Link::Alone) } { Start::Accepted } else { Start::Full }
     }
 
     unsafe fn start_linked(&mut self, steps: &[(Token, Request)]) -> bool {
@@ -484,9 +479,9 @@ unsafe impl Backend for IoUring {
             return false;
         }
         for (index, (token, request)) in steps.iter().enumerate() {
-            let chain = if index + 1 < steps.len() { Chain::Linked } else { Chain::Last };
+            let link = if index + 1 < steps.len() { Link::Leads } else { Link::Last };
             // SAFETY: the caller's promise, passed on; `links` refuses what needs a worker.
-            let pushed = unsafe { self.push(*token, request, chain) };
+            let pushed = unsafe { self.push(*token, request, link) };
             debug_assert!(pushed, "room was checked");
         }
         self.chains += 1;

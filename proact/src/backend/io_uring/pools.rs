@@ -21,6 +21,9 @@ struct Lent {
     /// What each number in the ring stands for; `None`: not with the kernel.
     buffers: Vec<Option<RawBuffer>>,
     free: Vec<u16>,
+    /// The number offered after each, and the last that was.
+    after: Vec<u16>,
+    last: Option<u16>,
     /// Requests in flight that take from it.
     users: u32,
 }
@@ -67,6 +70,8 @@ impl Pools {
             ring: kernel,
             buffers: vec![None; count as usize],
             free: (0..count as u16).rev().collect(),
+            after: vec![0; count as usize],
+            last: None,
             users: 0,
         });
         self.by_source.insert(source.id(), group);
@@ -81,22 +86,38 @@ impl Pools {
         }
     }
 
-    /// The kernel has filled the buffer that it knows as `id`.
-    /// `more`: it keeps the rest of it.
+    /// The kernel has filled the buffer that it knows as `id`. `more`: it keeps the rest of it, and so does the ring;
+    /// whoever is told has a hold of its own.
     pub(super) fn taken(&mut self, group: u16, id: u16, more: bool) -> Option<RawBuffer> {
         let lent = self.lent.get_mut(usize::from(group))?.as_mut()?;
         if more {
-            return *lent.buffers.get(usize::from(id))?;
+            let buffer = (*lent.buffers.get(usize::from(id))?)?;
+            // The ring may be given up before this part is told of.
+            // SAFETY: taken from this source, and in the ring still.
+            unsafe { lent.source.hold(buffer.index) };
+            return Some(buffer);
         }
         let buffer = lent.buffers.get_mut(usize::from(id))?.take()?;
         lent.free.push(id);
         Some(buffer)
     }
 
+    /// The buffer that the kernel knows as `id`, if `count` bytes fill it and go on in another, and that other's
+    /// number: the kernel takes buffers in the order in which they were offered.
+    pub(super) fn full(&mut self, group: u16, id: u16, count: i32) -> Option<(RawBuffer, u16)> {
+        let lent = self.lent.get_mut(usize::from(group))?.as_mut()?;
+        let buffer = (*lent.buffers.get(usize::from(id))?)?;
+        if i64::from(count) <= i64::from(buffer.length) {
+            return None;
+        }
+        let next = lent.after[usize::from(id)];
+        self.taken(group, id, false).map(|buffer| (buffer, next))
+    }
+
     /// Gives a buffer back that holds nothing for anyone.
     pub(super) fn put(&self, group: u16, buffer: RawBuffer) {
         if let Some(Some(lent)) = self.lent.get(usize::from(group)) {
-            // SAFETY: taken from this source, and no completion has named it.
+            // SAFETY: taken from this source, or held for a part, and no completion has named it.
             unsafe { lent.source.put(buffer.index) };
         }
     }
@@ -143,6 +164,9 @@ impl Lent {
             let Some(buffer) = self.source.take() else { break };
             self.free.pop();
             self.buffers[usize::from(id)] = Some(buffer);
+            if let Some(last) = self.last.replace(id) {
+                self.after[usize::from(last)] = id;
+            }
             // SAFETY: taken from the source, so no one else's until it is put back, which is after a completion has
             // named it or the ring was given up; each number is in the ring once, and there are as many as entries.
             unsafe { self.ring.offer(buffer.pointer, buffer.length, id) };

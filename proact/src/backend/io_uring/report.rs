@@ -15,7 +15,7 @@ struct Line {
     lack: &'static str,
 }
 
-const LINES: [Line; 14] = [
+const LINES: [Line; 15] = [
     Line {
         capability: Capabilities::KERNEL_CHAINS,
         name: "kernel chains",
@@ -41,7 +41,7 @@ const LINES: [Line; 14] = [
         capability: Capabilities::KERNEL_TRUNCATE,
         name: "kernel truncate",
         since: "6.9",
-        gain: "truncate without a worker thread, and as a step of a kernel chain",
+        gain: "truncate without a worker thread, and as the last step of a kernel chain",
         lack: "kernel older than 6.9; a worker thread does it",
     },
     Line {
@@ -85,6 +85,13 @@ const LINES: [Line; 14] = [
         since: "5.19",
         gain: "the kernel takes a pool's buffer when bytes come, not before",
         lack: "registration is filtered",
+    },
+    Line {
+        capability: Capabilities::RECEIVE_BUNDLES,
+        name: "receive bundles",
+        since: "6.10",
+        gain: "one completion tells of all the buffers of a pool that a stream has filled",
+        lack: "kernel older than 6.10; one completion a buffer",
     },
     Line {
         capability: Capabilities::INCREMENTAL_BUFFERS,
@@ -157,6 +164,7 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
     // Known by what the ring itself needs: 6.1 has both.
     found |= Capabilities::KERNEL_MULTISHOT | Capabilities::BUFFER_RINGS | Capabilities::REGISTERED_DESCRIPTORS;
     found.set(Capabilities::INCREMENTAL_BUFFERS, ring.fills_buffers_in_parts());
+    found.set(Capabilities::RECEIVE_BUNDLES, ring.has_bundles());
     found.set(Capabilities::REGISTERED_RING, ring.is_registered());
     found.set(Capabilities::NO_SUBMISSION_ARRAY, ring.is_without_array());
     found

@@ -12,7 +12,8 @@ use super::lower::{Again, again, awaited};
 use super::pools::Pools;
 use super::stat::{StatPool, Statx, metadata_of};
 use crate::backend::{
-    Completion, FileRequest, RawAddress, RawBuffer, RawMessage, Request, Token, WaitRequest, flags, pooled, role,
+    Capabilities, Completion, FileRequest, RawAddress, RawBuffer, RawMessage, Request, Token, WaitRequest, flags,
+    pooled, role,
 };
 use crate::uring::{
     IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUF_MORE, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF,
@@ -34,7 +35,11 @@ const ROLE_MESSAGE: u8 = role::BACKEND + 5;
 pub(super) const ROLE_SEVERED: u8 = role::BACKEND + 4;
 
 /// A receive from a pool: its ring is left when it ends.
-const ROLE_POOLED: u8 = role::BACKEND + 6;
+const ROLE_POOLED: u8 = role::BACKEND + 5;
+/// A send without a copy that is a step of a chain. When the kernel severs it, it ends it without a word of a
+/// notification, and sends one all the same (seen on Linux 6.18): when the engine has the same send out again, alone,
+/// which that must not end.
+const ROLE_CHAINED_SEND: u8 = role::BACKEND + 7;
 
 /// Where a slot's last request is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,21 +68,33 @@ pub(super) enum Standing {
     Worker,
 }
 
+/// How a request stands to others in the ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Link {
+    /// By itself.
+    Alone,
+    /// The last step of a chain.
+    Last,
+    /// Another step hangs on this one: it cannot be tried again, as a failure has severed the link.
+    Leads,
+}
+
 struct Record {
     token: Token,
     request: Request,
     stat: Option<NonNull<Statx>>,
     place: Place,
-    /// Another step hangs on this one: it cannot be tried again, as a failure has severed the link.
-    linked: bool,
+    link: Link,
     /// Asked to end: it is not tried again.
     cancelled: bool,
     /// The readiness to await before the next try.
     events: Option<i16>,
     /// The ring of buffers that a pooled receive takes from.
     group: Option<u16>,
+    /// One completion may tell of several of them.
+    bundle: bool,
     /// What a send without a copy has come to, until the kernel gives its memory back.
-    sent: i32,
+    sent: Option<i32>,
 }
 
 impl Record {
@@ -87,11 +104,12 @@ impl Record {
         request: Request::Nop,
         stat: None,
         place: Place::Gone,
-        linked: false,
+        link: Link::Alone,
         cancelled: false,
         events: None,
         group: None,
-        sent: 0,
+        bundle: false,
+        sent: None,
     };
 
     /// Takes a copy of `request`, word by word: it has just been written that way, and wider reads, which a plain copy
@@ -116,6 +134,7 @@ impl Record {
             Request::StatFile { .. } | Request::StatPath { .. } => ROLE_STAT,
             Request::ReceiveMessage { .. } => ROLE_MESSAGE,
             Request::ReceivePooled { .. } | Request::ReceiveMessagePooled { .. } => ROLE_POOLED,
+            Request::Send { zero_copy: true, .. } if self.link != Link::Alone => ROLE_CHAINED_SEND,
             _ => role::OPERATION,
         }
     }
@@ -136,6 +155,7 @@ pub(super) struct Retry {
     pub(super) stat: Option<NonNull<Statx>>,
     pub(super) events: Option<i16>,
     pub(super) group: u16,
+    pub(super) bundle: bool,
     pub(super) descriptor: i32,
 }
 
@@ -147,6 +167,8 @@ pub(super) struct Table {
     known: Vec<Completion>,
     stats: StatPool,
     pub(super) pools: Pools,
+    /// What a completion that tells of several buffers comes to, all but its last.
+    bundled: Vec<Completion>,
     /// Requests that the ring has, or will be given again.
     pub(super) in_flight: usize,
     /// The wake descriptor's read is in the ring.
@@ -161,6 +183,7 @@ impl Table {
             known: Vec::new(),
             stats: StatPool::default(),
             pools: Pools::default(),
+            bundled: Vec::new(),
             in_flight: 0,
             wake_armed: false,
         }
@@ -174,18 +197,18 @@ impl Table {
 
     /// Whether the request of this token was linked to one behind it.
     pub(super) fn was_linked(&self, token: Token) -> bool {
-        self.records.get(token.slot() as usize).is_some_and(|record| record.linked)
+        self.records.get(token.slot() as usize).is_some_and(|record| record.link == Link::Leads)
     }
 
     /// Takes note of a request that goes into the ring: what its entry must carry, and where its answer goes.
     #[inline]
-    pub(super) fn admit(&mut self, token: Token, request: &Request, linked: bool) -> (u64, Option<NonNull<Statx>>) {
+    pub(super) fn admit(&mut self, token: Token, request: &Request, link: Link) -> (u64, Option<NonNull<Statx>>) {
         self.in_flight += 1;
         let record = &mut self.records[token.slot() as usize];
         record.token = token;
         record.keep(request);
         record.place = Place::Kernel;
-        record.linked = linked;
+        record.link = link;
         record.cancelled = false;
         let role = record.role();
         if role == ROLE_STAT {
@@ -196,13 +219,13 @@ impl Table {
 
     /// [`Table::admit`] of a NOP, which has nothing to keep.
     #[inline]
-    pub(super) fn admit_nop(&mut self, token: Token, linked: bool) {
+    pub(super) fn admit_nop(&mut self, token: Token, link: Link) {
         self.in_flight += 1;
         let record = &mut self.records[token.slot() as usize];
         record.token = token;
         record.request = Request::Nop;
         record.place = Place::Kernel;
-        record.linked = linked;
+        record.link = link;
         record.cancelled = false;
     }
 
@@ -214,6 +237,7 @@ impl Table {
         request: &Request,
         ring: Option<&Ring>,
         incremental: bool,
+        bundle: bool,
     ) -> Option<u16> {
         let (Request::ReceivePooled { source, .. } | Request::ReceiveMessagePooled { source, .. }) = *request else {
             unreachable!("{request:?} is no pooled receive")
@@ -224,8 +248,24 @@ impl Table {
         self.in_flight += 1;
         let place = if group.is_some() { Place::Kernel } else { Place::Readiness };
         let record = &mut self.records[token.slot() as usize];
-        *record = Record { token, request: *request, place, group, ..Record::EMPTY };
+        *record = Record { token, request: *request, place, group, bundle, ..Record::EMPTY };
         group
+    }
+
+    /// Whether the kernel may tell of several buffers at once: of a stream's receive that goes on, and not where it
+    /// fills buffers in parts.
+    pub(super) fn may_bundle(&self, request: &Request, capabilities: Capabilities) -> bool {
+        let Request::ReceivePooled { source, multishot: true, .. } = *request else { return false };
+        // SAFETY: a request's pointers are valid until its completion.
+        capabilities.contains(Capabilities::RECEIVE_BUNDLES) && !unsafe { &*source }.incremental()
+    }
+
+    /// Moves the completions that go before the last of a bundle to `completions`.
+    #[inline]
+    pub(super) fn take_bundled(&mut self, completions: &mut Vec<Completion>) {
+        if !self.bundled.is_empty() {
+            completions.append(&mut self.bundled);
+        }
     }
 
     /// What the entry of `token`'s request must carry.
@@ -266,7 +306,7 @@ impl Table {
             ROLE_CANCEL if result != -libc::ENOENT => None,
             ROLE_CANCEL => Some(missed(token)),
             _ => {
-                let buffer = self.filled(token, result, said);
+                let (buffer, result) = self.filled(token, result, said);
                 let mut completion = match said & (IORING_CQE_F_MORE | IORING_CQE_F_NOTIF) {
                     0 => {
                         let result = self.judge(token, result)?;
@@ -280,16 +320,29 @@ impl Table {
         }
     }
 
-    /// Which buffer of a ring the kernel has filled, as a completion's flags say it.
-    fn filled(&mut self, token: Token, result: i32, said: u32) -> u32 {
-        let Some(group) = self.records[token.slot() as usize].group else { return 0 };
+    /// Which buffer of a ring the kernel has filled, as a completion's flags say it, and how far.
+    fn filled(&mut self, token: Token, mut result: i32, said: u32) -> (u32, i32) {
+        let Some(group) = self.records[token.slot() as usize].group else { return (0, result) };
         if said & IORING_CQE_F_BUFFER == 0 {
-            return 0;
+            return (0, result);
         }
+        let mut id = (said >> IORING_CQE_BUFFER_SHIFT) as u16;
+        if self.records[token.slot() as usize].bundle {
+            // All but the last are full: one completion each, as if the kernel had told of them one by one.
+            while let Some((buffer, next)) = self.pools.full(group, id, result) {
+                let flags = told(buffer) | flags::MORE;
+                let token = token.with_role(role::OPERATION);
+                self.bundled.push(Completion { token, result: buffer.length as i32, flags });
+                result -= buffer.length as i32;
+                id = next;
+            }
+        }
+        (self.filled_last(group, id, result, said), result)
+    }
+
+    fn filled_last(&mut self, group: u16, id: u16, result: i32, said: u32) -> u32 {
         let more = said & IORING_CQE_F_BUF_MORE != 0;
-        match self.pools.taken(group, (said >> IORING_CQE_BUFFER_SHIFT) as u16, more) {
-            Some(_) if more && result < 0 => 0,
-            Some(buffer) if more => told(buffer) | flags::BUFFER_MORE,
+        match self.pools.taken(group, id, more) {
             Some(buffer) if result >= 0 => told(buffer),
             Some(buffer) => {
                 self.pools.put(group, buffer);
@@ -304,7 +357,9 @@ impl Table {
     fn settle_part(&mut self, token: Token, result: i32, said: u32) -> Option<Completion> {
         let record = &mut self.records[token.slot() as usize];
         if said & IORING_CQE_F_NOTIF != 0 {
-            let sent = std::mem::replace(&mut record.sent, 0);
+            let current = record.token.with_role(record.role()) == token;
+            // Of a request that had ended without it: nobody waits for this one.
+            let sent = record.sent.take_if(|_| current)?;
             let sent = self.judge(token, sent)?;
             let mut completion = self.finish(token, sent);
             if result as u32 & IORING_NOTIF_USAGE_ZC_COPIED == 0 && sent > 0 {
@@ -313,7 +368,7 @@ impl Table {
             return Some(completion);
         }
         if let Request::Send { .. } = record.request {
-            record.sent = result;
+            record.sent = Some(result);
             if result < 0 {
                 return None; // the end tells it
             }
@@ -340,8 +395,14 @@ impl Table {
             // A cancel interrupts a running request.
             Again::Never if record.cancelled && result == -libc::EINTR => return Some(-libc::ECANCELED),
             Again::Never => return Some(result),
-            _ if record.cancelled || record.linked => return Some(-libc::ECANCELED),
+            _ if record.cancelled || record.link == Link::Leads => return Some(-libc::ECANCELED),
             Again::Now => record.events = None,
+            Again::Copying => {
+                record.events = None;
+                if let Request::Send { zero_copy, .. } = &mut record.request {
+                    *zero_copy = false;
+                }
+            }
             Again::WhenReady(events) => record.events = Some(events),
         }
         record.place = Place::Waiting;
@@ -417,6 +478,7 @@ impl Table {
                 stat: record.stat,
                 events: record.events,
                 group: record.group.unwrap_or(0),
+                bundle: record.bundle,
                 descriptor: awaited(&record.request),
             });
         }
@@ -464,10 +526,9 @@ impl Table {
             _ => None,
         };
         if let (Some(index), Some(source)) = (completion.buffer(), source) {
-            if completion.flags & flags::BUFFER_MORE == 0 {
-                // SAFETY: the pointer is valid, as no one was told of a completion; the buffer is the backend's.
-                unsafe { (*source).put(index) };
-            }
+            // SAFETY: the pointer is valid, as no one was told of a completion; the buffer, or the hold on it that was
+            // taken for a part, is the backend's.
+            unsafe { (*source).put(index) };
             return;
         }
         if let (Request::ReceiveMessage { message, .. }, true) = (record.request, completion.result >= 0) {

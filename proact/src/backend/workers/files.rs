@@ -1,17 +1,26 @@
 //! Carrying out requests on files and names by blocking system calls.
 
-use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, Statx, StatxFlags, Timespec, Timestamps, Uid};
 use rustix::io::{Errno, Result};
 
-use super::perform::{borrow, kind_of, metadata_of, open_flags, path_of, retried};
+use super::perform::{borrow, kind_of, metadata_of, open, path_of, retried};
 use super::walk::walk;
 use crate::backend::{
     Advice, AttributeMode, Changes, CopyArguments, CopyMethod, DirectAlignment, FileRequest, FileTime, Metadata,
     RangeMode, SLICES_MAX, TRANSFER_MAX,
 };
 use crate::fault::retry_on_intr;
+
+#[cfg(not(target_os = "android"))]
+use libc::sync_file_range;
+
+#[cfg(target_os = "android")]
+// SAFETY: as the system declares it (`fcntl.h`, since API level 26); the `libc` crate lacks it there.
+unsafe extern "C" {
+    fn sync_file_range(file: libc::c_int, offset: libc::off64_t, length: libc::off64_t, flags: u32) -> libc::c_int;
+}
 
 /// # Safety
 ///
@@ -22,9 +31,7 @@ pub(super) unsafe fn perform_file(request: &FileRequest) -> Result<i32> {
     match *request {
         FileRequest::OpenAt { directory, path, flags, mode } => {
             // SAFETY: as said above.
-            let (directory, path) = (borrow(&directory)?, unsafe { path_of(path) });
-            let mode = Mode::from_raw_mode(mode);
-            Ok(retry_on_intr(|| rustix::fs::openat(directory, path, open_flags(flags), mode))?.into_raw_fd())
+            open(borrow(&directory)?, unsafe { path_of(path) }, flags, mode)
         }
         FileRequest::ReadVectored { file, offset, slices, count } => retried(|| {
             // SAFETY: as said above; an `IoSlice` is an `iovec`.
@@ -37,7 +44,7 @@ pub(super) unsafe fn perform_file(request: &FileRequest) -> Result<i32> {
         FileRequest::SyncRange { file, offset, length } => {
             let (offset, length) = (offset as libc::off64_t, length as libc::off64_t);
             // SAFETY: no memory is involved.
-            retried(|| unsafe { libc::sync_file_range(file.fd(), offset, length, SYNC_WHOLE) } as isize)
+            retried(|| unsafe { sync_file_range(file.fd(), offset, length, SYNC_WHOLE) } as isize)
         }
         FileRequest::Advise { file, offset, length, advice } => {
             let length = std::num::NonZeroU64::new(length);
@@ -106,8 +113,10 @@ pub(super) unsafe fn perform_file(request: &FileRequest) -> Result<i32> {
 }
 
 /// Waits for what is being written, writes what is dirty, and waits for that.
-pub(crate) const SYNC_WHOLE: libc::c_uint =
-    libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+pub(crate) const SYNC_WHOLE: u32 = {
+    use linux_raw_sys::general as raw; // libc lacks these for Android
+    raw::SYNC_FILE_RANGE_WAIT_BEFORE | raw::SYNC_FILE_RANGE_WRITE | raw::SYNC_FILE_RANGE_WAIT_AFTER
+};
 
 fn pieces(count: u32) -> i32 {
     count.min(SLICES_MAX as u32) as i32
@@ -185,10 +194,21 @@ fn copy(arguments: &mut CopyArguments) -> Result<i32> {
         // Two file systems that cannot do it between them, one that cannot at all, a filter that forbids the call, a
         // file that is no regular one.
         Ok(0) | Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::INVAL) => {
-            copy_through_memory(from, to, arguments, length)
+            if !overlap(from, to, arguments, length)? {
+                return copy_through_memory(from, to, arguments, length);
+            }
+            // What has been written would be read again. The kernel refuses it too, unless nothing is there to copy.
+            copied.map_or(Err(Errno::INVAL), |_| Ok(0))
         }
         Err(errno) => Err(errno),
     }
+}
+
+/// Whether both ranges have bytes of one file in common.
+fn overlap(from: BorrowedFd<'_>, to: BorrowedFd<'_>, arguments: &CopyArguments, length: usize) -> Result<bool> {
+    let identity = |file: BorrowedFd<'_>| rustix::fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
+    let apart = arguments.from_offset.abs_diff(arguments.to_offset) >= length as u64;
+    Ok(!apart && identity(from)? == identity(to)?)
 }
 
 fn copy_through_memory(
@@ -197,13 +217,7 @@ fn copy_through_memory(
     arguments: &mut CopyArguments,
     length: usize,
 ) -> Result<i32> {
-    // Not between overlapping ranges of one file: what has been written would be read again. The kernel refuses too.
     let (from_start, to_start) = (arguments.from_offset, arguments.to_offset);
-    let apart = from_start.abs_diff(to_start) >= length as u64;
-    let identity = |file: BorrowedFd<'_>| rustix::fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
-    if !apart && identity(from)? == identity(to)? {
-        return Err(Errno::INVAL);
-    }
     let mut buffer = vec![0u8; length.min(COPY_BUFFER)];
     let mut done = 0;
     while done < length {

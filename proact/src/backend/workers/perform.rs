@@ -5,7 +5,7 @@
 
 use std::ffi::{CStr, OsStr, c_char};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -51,10 +51,7 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
         Request::Nop => Ok(0),
         Request::Open { path, flags, mode } => {
             // SAFETY: as said above.
-            let path = unsafe { path_of(path) };
-            let mode = Mode::from_raw_mode(mode);
-            let file = retry_on_intr(|| rustix::fs::openat(CWD, path, open_flags(flags), mode))?;
-            Ok(std::os::fd::IntoRawFd::into_raw_fd(file))
+            open(CWD, unsafe { path_of(path) }, flags, mode)
         }
         Request::Read { file, offset, buffer, length, .. } => {
             let length = length.min(TRANSFER_MAX);
@@ -180,6 +177,24 @@ pub(crate) fn borrow(descriptor: &Descriptor) -> Result<BorrowedFd<'_>> {
     }
     // SAFETY: not -1, and whoever started the request keeps the descriptor open until the request's completion.
     Ok(unsafe { BorrowedFd::borrow_raw(descriptor.fd()) })
+}
+
+/// Opens a path, relative to `directory`.
+///
+/// Not for as long as a stranger pleases: a FIFO, which anyone may have put there, would wait for its other end, and a
+/// worker with it, for ever. What was opened is a file that waits, as the ring opens it.
+pub(super) fn open(directory: BorrowedFd<'_>, path: &CStr, flags: OpenFlags, mode: u32) -> Result<i32> {
+    let (flags, mode) = (open_flags(flags), Mode::from_raw_mode(mode));
+    let file = match retry_on_intr(|| rustix::fs::openat(directory, path, flags | OFlags::NONBLOCK, mode)) {
+        Ok(file) => file,
+        // Another process has a lease on the file, and has been told to give it up: that takes a bounded time.
+        Err(Errno::AGAIN) => {
+            return Ok(retry_on_intr(|| rustix::fs::openat(directory, path, flags, mode))?.into_raw_fd());
+        }
+        Err(errno) => return Err(errno),
+    };
+    rustix::fs::fcntl_setfl(&file, flags)?;
+    Ok(file.into_raw_fd())
 }
 
 /// How `open` spells `flags`; always close-on-exec.

@@ -45,6 +45,10 @@ impl Engine {
             });
             resource.set_record(index);
         }
+        self.append(slot, index, lane);
+    }
+
+    fn append(&mut self, slot: u32, index: u32, lane: Lane) {
         let record = &mut self.records.records[index as usize];
         let tail = std::mem::replace(&mut record.tails[lane as usize], slot);
         if tail == NIL {
@@ -66,6 +70,32 @@ impl Engine {
         if index == NIL {
             return Left::Nothing;
         }
+        let next = self.unlink(slot, index);
+        let record = &mut self.records.records[index as usize];
+        if record.heads == [NIL; 3] {
+            let closer = std::mem::replace(&mut record.closer, NIL);
+            self.records.free.push(index);
+            if let Some(resource) = self.resource(slot) {
+                // SAFETY: the operation that leaves still holds its resource.
+                unsafe { resource.as_ref() }.set_record(Resource::NO_RECORD);
+            }
+            return if closer == NIL { Left::Nothing } else { Left::Close(closer) };
+        }
+        next.map_or(Left::Nothing, Left::Next)
+    }
+
+    /// Moves `slot` to the lane in which nobody waits for anybody: it holds up its stream no more, but still its
+    /// resource's close. Answers who heads the stream by that.
+    pub(super) fn step_aside(&mut self, slot: u32) -> Option<u32> {
+        let index = self.entries[slot as usize].record;
+        let next = self.unlink(slot, index);
+        self.append(slot, index, Lane::Other);
+        next
+    }
+
+    /// Takes `slot` out of the list that it stands in. Answers who heads its stream by that.
+    fn unlink(&mut self, slot: u32, index: u32) -> Option<u32> {
+        let entry = &self.entries[slot as usize];
         let (lane, previous, next) = (entry.lane, entry.lane_previous, entry.lane_next);
         let record = &mut self.records.records[index as usize];
         match previous {
@@ -76,19 +106,7 @@ impl Engine {
             NIL => record.tails[lane as usize] = previous,
             next => self.entries[next as usize].lane_previous = previous,
         }
-        if record.heads == [NIL; 3] {
-            let closer = std::mem::replace(&mut record.closer, NIL);
-            self.records.free.push(index);
-            if let Some(resource) = self.resource(slot) {
-                // SAFETY: the operation that leaves still holds its resource.
-                unsafe { resource.as_ref() }.set_record(Resource::NO_RECORD);
-            }
-            return if closer == NIL { Left::Nothing } else { Left::Close(closer) };
-        }
-        if previous == NIL && next != NIL && lane != Lane::Other {
-            return Left::Next(next);
-        }
-        Left::Nothing
+        (previous == NIL && next != NIL && lane != Lane::Other).then_some(next)
     }
 
     /// The first of a lane.

@@ -10,7 +10,7 @@ use crate::backend::{Completion, flags, role};
 use crate::operation::context::Context;
 use crate::operation::kind::{Class, Flow};
 use crate::operation::op::{Ended, Header, Vtable, failure};
-use crate::operation::pooled::{BUFFER_SHIFT, BUFFERED, IN_PARTS};
+use crate::operation::pooled::{BUFFER_SHIFT, BUFFERED};
 use crate::resource::Lane;
 use crate::status::{Code, Result, Status};
 
@@ -87,10 +87,7 @@ impl Engine {
             entry.flags.insert(Flags::ZERO_COPY);
         }
         if let Some(buffer) = completion.buffer() {
-            let mut value = i64::from(completion.result) | i64::from(buffer) << BUFFER_SHIFT | BUFFERED;
-            if completion.flags & flags::BUFFER_MORE != 0 {
-                value |= IN_PARTS;
-            }
+            let value = i64::from(completion.result) | i64::from(buffer) << BUFFER_SHIFT | BUFFERED;
             return self.settle_pooled(slot, completion.result, value, more);
         }
         if more && multishot {
@@ -176,11 +173,9 @@ impl Engine {
             return;
         }
         entry.flags.insert(Flags::SENT);
-        let Some(resource) = self.resource(slot) else { return };
-        self.leave_lane(slot);
-        // A close still waits for it.
-        // SAFETY: the operation holds its resource while it is in flight.
-        self.join(slot, unsafe { resource.as_ref() }, Lane::Other);
+        if let Some(next) = self.step_aside(slot) {
+            self.start_queued(next);
+        }
     }
 
     /// Settles a result of an operation that stands alone, or whose predecessors have all ended.
@@ -211,9 +206,11 @@ impl Engine {
             let status = failure(self.raw(slot), Code::from_os_error(-result), -result);
             return self.fail(slot, status);
         }
+        let multishot = self.table(slot).multishot;
         let entry = &mut self.entries[slot as usize];
-        if !entry.flags.contains(Flags::CANCEL) && entry.flags.contains(Flags::BY_KERNEL) {
-            // A chain was called back, or severed by a step that the engine finishes itself.
+        if !entry.flags.contains(Flags::CANCEL) && (multishot || entry.flags.contains(Flags::BY_KERNEL)) {
+            // A chain was called back, or severed by a step that the engine finishes itself; or the kernel had no room
+            // for another of many outcomes, and gave the rest up.
             entry.flags.remove(Flags::BY_KERNEL);
             return self.issue(slot);
         }
@@ -439,9 +436,13 @@ impl Engine {
     /// and a socket without a peer may still get one.
     fn note_failure(&mut self, slot: u32, status: &Status) {
         let Class::Kernel(lane) = self.table(slot).class else { return };
-        let flow = self.transfer(slot).flow;
-        let torn = status.is_cancelled() && lane == Lane::Send && self.entries[slot as usize].progress > 0;
+        let (flow, moved) = (self.transfer(slot).flow, self.entries[slot as usize].progress);
+        let torn = status.is_cancelled() && lane == Lane::Send && moved > 0;
         if lane == Lane::Other || flow == Flow::None || (status.is_cancelled() && !torn) {
+            return;
+        }
+        // SAFETY: the table is the operation's own, and the operation the engine's.
+        if unsafe { (self.table(slot).spares)(self.raw(slot), status, moved) } {
             return;
         }
         let end_of_stream = status.code() == Code::OutOfRange && lane == Lane::Receive;
