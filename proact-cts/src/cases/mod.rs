@@ -10,6 +10,7 @@ pub mod crossed;
 pub mod datagram;
 pub mod deadline;
 pub mod directory;
+pub mod ending;
 pub mod error;
 pub mod event;
 pub mod exchange;
@@ -100,6 +101,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     #[cfg(target_os = "linux")]
     ("interrupted", interrupted::CASES),
     ("multishot", multishot::CASES),
+    ("ending", ending::CASES),
     ("deadline", deadline::CASES),
     ("pooled", pooled::CASES),
     ("op_pool", op_pool::CASES),

@@ -46,6 +46,7 @@ cases![
     parts_of_a_buffer_are_disjoint_and_come_back_as_one,
     a_part_that_is_told_late_keeps_its_buffer_though_no_receive_is_left,
     datagrams_into_memory_that_is_not_to_be_written_are_refused,
+    one_proactor_serves_hundreds_of_pools_one_after_another_and_many_at_once,
 ];
 
 fn pool(size: usize, count: u32) -> BufferPool {
@@ -619,4 +620,29 @@ fn datagrams_into_memory_that_is_not_to_be_written_are_refused(cts: &mut Cts) {
     let pool = BufferPool::new(Slab::over(region, 1024, 4).unwrap()).unwrap();
     let refused = cts.submit(Op::new(ReceiveFromPooledMany::new(receiver, &pool), ())).unwrap_err();
     assert_eq!(refused.status.code(), Code::FailedPrecondition);
+}
+
+fn one_proactor_serves_hundreds_of_pools_one_after_another_and_many_at_once(cts: &mut Cts) {
+    let (near, far) = cts.pair();
+    for round in 0..200u8 {
+        let pool = pool(64, 2);
+        let received = cts.start(ReceivePooled::new(far.clone(), &pool));
+        cts.get(Send::exact(near.clone(), vec![round; 10]));
+        cts.until("the bytes", || received.is_done());
+        assert_eq!(received.only().result.unwrap().unwrap()[..], [round; 10]);
+        all_back(cts, &pool);
+    }
+    let pairs: Vec<_> = (0..40).map(|_| (cts.pair(), pool(64, 2))).collect();
+    let receives: Vec<_> = pairs.iter().map(|((_, far), pool)| ReceivePooled::new(far.clone(), pool)).collect();
+    let receives: Vec<_> = receives.into_iter().map(|receive| cts.start(receive)).collect();
+    for (index, ((near, _), _)) in pairs.iter().enumerate() {
+        cts.get(Send::exact(near.clone(), vec![index as u8; 5]));
+    }
+    cts.until("all bytes", || receives.iter().all(|receive| receive.is_done()));
+    for (index, receive) in receives.into_iter().enumerate() {
+        assert_eq!(receive.only().result.unwrap().unwrap()[..], [index as u8; 5], "each from its own pool");
+    }
+    for (_, pool) in &pairs {
+        all_back(cts, pool);
+    }
 }

@@ -14,6 +14,7 @@ use crate::system::{descriptors, unique};
 cases![
     tcp_over_ipv4_connects_and_carries_bytes_both_ways,
     tcp_over_ipv6_connects_and_carries_bytes_both_ways,
+    tcp_over_ipv6_reaches_a_link_local_address_by_its_zone,
     unix_sockets_connect_by_path,
     unix_sockets_connect_by_abstract_name,
     accept_tells_who_connected,
@@ -66,6 +67,38 @@ fn tcp_over_ipv6_connects_and_carries_bytes_both_ways(cts: &mut Cts) {
     }
     let (client, server) = cts.pair_on("[::1]:0", &SocketOptions::default());
     exchange(cts, &client, &server);
+}
+
+/// An address of this machine that is good on one link alone, with the link's number.
+fn link_local() -> Option<(std::net::Ipv6Addr, u32)> {
+    let table = std::fs::read_to_string("/proc/net/if_inet6").ok()?;
+    table.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let address = u128::from_str_radix(words.next()?, 16).ok()?;
+        let link = u32::from_str_radix(words.next()?, 16).ok()?;
+        let address = std::net::Ipv6Addr::from(address);
+        address.is_unicast_link_local().then_some((address, link))
+    })
+}
+
+fn tcp_over_ipv6_reaches_a_link_local_address_by_its_zone(cts: &mut Cts) {
+    let Some((host, link)) = link_local() else { skip("no interface here has a link-local address") };
+    if let Err(error) = std::net::TcpListener::bind(std::net::SocketAddrV6::new(host, 0, 0, link)) {
+        skip(format!("no socket on the link-local address: {error}"));
+    }
+    let (listener, address) = cts.listener_on(&format!("[{host}%{link}]:0"), &SocketOptions::default());
+    assert_eq!(address.to_string(), format!("[{host}%{link}]:{}", address.port().unwrap()), "the zone is told");
+    let client = cts.handle().socket(Domain::Ipv6, &SocketOptions::default()).unwrap();
+    let accept = cts.start(Accept::new(listener));
+    cts.get(Connect::new(client.clone(), address.clone()));
+    cts.until("the connection", || accept.is_done());
+    let accepted = accept.only().result.unwrap();
+    assert_eq!(client.peer_address().unwrap(), address);
+    assert_eq!(accepted.peer, client.local_address().unwrap(), "zone and all");
+    exchange(cts, &client, &accepted.socket);
+    let elsewhere: Address = format!("[{host}%{}]:{}", link + 1000, address.port().unwrap()).parse().unwrap();
+    let client = cts.handle().socket(Domain::Ipv6, &SocketOptions::default()).unwrap();
+    cts.fails(Connect::new(client, elsewhere));
 }
 
 fn unix_sockets_connect_by_path(cts: &mut Cts) {
