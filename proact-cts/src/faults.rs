@@ -92,7 +92,7 @@ pub const KNOWN: &[Known] = &[
     known("W-74", "SIGPIPE is changed for the process; threads start unasked", Tests(PROCESS)),
     known("W-90, W-91", "files cannot be synced, listed, renamed; sockets do not tell their peer", Tests(GAPS)),
     known("W-92", "no deadlines, no cancel of a group, no periodic timers", Tests(COMPANY)),
-    known("W-93", "no wait for a child, a writable descriptor, a futex", Later("processes, descriptors and futexes")),
+    known("W-93", "no wait for a child, a writable descriptor, a futex", Tests(OTHERS_ENDS)),
     known("W-94", "nothing is counted", Tests(COUNTED)),
     known("W-95", "no fault is ever injected, no interleaving explored", Tests(INJECTED)),
     known("W-100", "closing with work pending, and two outstanding sends, are not looked at", Tests(NOT_LOOKED_AT)),
@@ -165,11 +165,15 @@ const STICKY: &[&str] = &[
     "sends_after_a_failure_get_that_failure_and_receives_still_try",
     "a_vanished_peer_ends_it_with_the_failure",
 ];
-const ACCEPTS: &[&str] =
-    &["one_accept_takes_many_connections_and_ends_once_when_cancelled", "accept_tells_who_connected"];
+const ACCEPTS: &[&str] = &[
+    "one_accept_takes_many_connections_and_ends_once_when_cancelled",
+    "accept_tells_who_connected",
+    "room_to_write_is_told_when_it_comes",
+];
 const IMPORTS: &[&str] = &[
     "what_is_no_socket_is_refused_and_comes_back_as_it_was",
     "either_blocking_mode_is_taken_in_and_suits_the_backend",
+    "whatever_call_that_waits_for_others_fails_every_operation_ends_once_and_nothing_leaks",
 ];
 const FULL_RING: &[&str] = &[
     "more_operations_than_ring_entries_all_complete_in_order",
@@ -180,16 +184,24 @@ const REGISTRATION: &[&str] = &[
     "a_full_table_refuses_and_has_room_again",
     "several_regions_are_registered_side_by_side",
     "two_pools_are_kept_apart",
+    "one_proactor_serves_hundreds_of_pools_one_after_another_and_many_at_once",
+    "whatever_call_on_pools_fails_every_operation_ends_once_and_nothing_leaks",
 ];
-const RETURNS: &[&str] =
-    &["a_lease_dropped_on_another_thread_wakes_the_receive", "leases_that_receive_are_dropped_on_another_thread"];
+const RETURNS: &[&str] = &[
+    "a_lease_dropped_on_another_thread_wakes_the_receive",
+    "leases_that_receive_are_dropped_on_another_thread",
+    "dropped_outcomes_give_their_buffers_back",
+];
 const CALLS: &[&str] = &[
     "an_immediate_poll_with_nothing_to_do_enters_no_kernel",
     "a_batch_as_long_as_the_ring_costs_one_enter",
     "many_submits_during_one_sleep_are_one_wake",
 ];
-const MANY_BUFFERS: &[&str] =
-    &["many_more_buffers_than_one_call_takes_arrive_whole", "too_many_buffers_for_one_datagram_are_refused"];
+const MANY_BUFFERS: &[&str] = &[
+    "many_more_buffers_than_one_call_takes_arrive_whole",
+    "more_buffers_than_the_kernel_takes_at_once_still_arrive_whole",
+    "too_many_buffers_for_one_datagram_are_refused",
+];
 const ORDER: &[&str] = &[
     "concurrent_large_sends_go_out_in_their_order",
     "sends_and_receives_of_mixed_sizes_keep_every_byte_in_place",
@@ -226,12 +238,22 @@ const GAPS: &[&str] = &[
     "segments_leave_as_one_and_arrive_as_many",
     "a_group_is_heard_by_its_members_until_they_leave",
     "options_by_number_reach_the_kernel",
+    "states_follow_bind_listen_connect_and_close",
+    "an_attribute_is_set_told_listed_and_removed",
+    "a_walk_tells_the_whole_tree_in_batches",
+    "direct_io_tells_its_alignment_and_refuses_what_is_not",
+    "bytes_move_between_pipe_and_socket",
 ];
 const COMPANY: &[&str] = &[
     "a_deadline_ends_whatever_waits",
     "a_cancelled_scope_ends_all_that_is_in_it_and_only_that",
     "an_interval_keeps_to_its_grid_and_ends_after_its_count",
     "members_run_side_by_side",
+];
+const OTHERS_ENDS: &[&str] = &[
+    "a_wait_begun_before_the_end_is_told_of_it",
+    "room_to_write_is_told_when_it_comes",
+    "a_wait_ends_when_another_thread_changes_and_wakes",
 ];
 const COUNTED: &[&str] = &[
     "statistics_count_operations_batches_and_depth",

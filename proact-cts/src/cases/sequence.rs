@@ -73,7 +73,9 @@ fn a_timer_in_the_middle_holds_the_rest_back(cts: &mut Cts) {
         Sequence::new().step(Nop).step(Timer::new(deadline)).step(SemaphoreSignal::new(semaphore.clone(), 1));
     let watch = cts.start(sequence);
     cts.look();
-    assert_eq!(semaphore.value(), 0);
+    // Looked at before the clock: a machine that is busy elsewhere may be late by more than that.
+    let early = semaphore.value();
+    assert!(early == 0 || cts.now() >= deadline, "the step behind the timer has run before its time");
     cts.until("the sequence", || watch.is_done());
     assert!(cts.now() >= deadline);
     assert_eq!(semaphore.value(), 1);
