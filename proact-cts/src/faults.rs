@@ -76,7 +76,7 @@ pub const KNOWN: &[Known] = &[
         Tests(&["capabilities_in_force_are_detected_and_allowed"]),
     ),
     known("W-48", "buffers given back by another thread tear the kernel's ring", Tests(RETURNS)),
-    known("W-49", "submitting allocates", Tests(&["waits_on_several_semaphores", "chains_of_a_wait_and_a_send"])),
+    known("W-49", "submitting allocates", Tests(NO_ALLOCATION)),
     known("W-50, W-73", "several system calls a poll, and a wake a submit", Tests(CALLS)),
     known("W-60, W-81", "more than eight buffers overrun an array, or are cut", Tests(MANY_BUFFERS)),
     known("W-61", "an accept that succeeds at once is never armed again", Tests(ACCEPTS)),
@@ -224,8 +224,17 @@ const BATCHES: &[&str] = &[
     "the_local_limit_is_exact",
     "whatever_call_fails_every_operation_ends_once_and_nothing_leaks",
 ];
-const EMPTY_POOL: &[&str] =
-    &["an_empty_pool_is_no_failure_of_the_socket", "an_empty_pool_holds_up_a_receive_until_a_lease_is_dropped"];
+const NO_ALLOCATION: &[&str] = &[
+    "waits_on_several_semaphores",
+    "chains_of_a_wait_and_a_send",
+    "repeated_receives_into_a_pool",
+    "storage_from_a_pool",
+];
+const EMPTY_POOL: &[&str] = &[
+    "an_empty_pool_is_no_failure_of_the_socket",
+    "an_empty_pool_holds_up_a_receive_until_a_lease_is_dropped",
+    "a_receive_with_many_outcomes_survives_an_empty_pool",
+];
 const MANY_TIMERS: &[&str] = &["ten_thousand_timers_with_random_cancels_all_end_once"];
 const NEAR_TIMERS: &[&str] = &["a_wait_for_a_near_timer_does_not_spin", "a_timer_never_fires_early"];
 const PROCESS: &[&str] =
@@ -271,6 +280,7 @@ const NOT_LOOKED_AT: &[&str] = &[
     "concurrent_large_sends_go_out_in_their_order",
     "a_cancel_after_the_end_is_not_found",
     "many_more_buffers_than_one_call_takes_arrive_whole",
+    "a_close_ends_each_of_many_outcomes_once_and_completes",
 ];
 
 /// The table, in Markdown.

@@ -14,7 +14,10 @@ use proact::resource::{Advice, AttributeMode, ChangeMask, File, FileTime};
 
 use crate::driver::{Driver, Part, bytes};
 
-pub const PARTS: &[Part] = &[vectors, ranges, attributes, links, listings, changes, registered, shared_memory];
+pub const PARTS: &[Part] = &[vectors, ranges, attributes, links, listings, registered, shared_memory];
+
+/// Changes are read whole or not at all: a read with less room than one takes fails.
+pub const WATCHED: &[Part] = &[changes];
 
 /// A file with this content, made anew.
 fn open(driver: &mut Driver<'_>, path: &Path, content: &[u8]) -> Option<File> {

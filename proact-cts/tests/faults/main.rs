@@ -53,8 +53,19 @@ const LEAKS_MAX: usize = 3;
 const SHORT_OF_TIME: [Fault; 2] = [Fault::Error(libc::EINTR), Fault::Error(libc::EAGAIN)];
 
 /// Every program.
-const PROGRAMS: [&[Part]; 7] =
-    [basics::PARTS, files::PARTS, moving::PARTS, moving::WAITS, sockets::PARTS, sockets::POOLED, company::PARTS];
+const PROGRAMS: [&[Part]; 8] = [
+    basics::PARTS,
+    files::PARTS,
+    moving::PARTS,
+    sockets::PARTS,
+    sockets::POOLED,
+    company::PARTS,
+    moving::WAITS,
+    files::WATCHED,
+];
+
+/// Those of them whose transfers may come short.
+const TRANSFERS: usize = 7;
 
 /// What one run came to.
 struct Report {
@@ -151,7 +162,7 @@ fn programs_without_a_fault_succeed_and_leave_nothing(cts: &mut Cts) {
         }
         assert_eq!(report.ended.failures(), Vec::<String>::new());
         assert_eq!((report.left, report.ended.leaked, report.ended.polls_failed), ((0, 0), 0, 0));
-        assert!(report.calls.len() > 5, "sites are counted: {:?}", report.calls);
+        assert!(report.calls.len() > 3, "sites are counted: {:?}", report.calls);
     }
     cts.rebuild(|builder| builder);
 }
@@ -175,6 +186,7 @@ fn whatever_call_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts
 
 fn whatever_call_on_files_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
     whatever_call_fails(cts, files::PARTS);
+    whatever_call_fails(cts, files::WATCHED);
 }
 
 fn whatever_call_that_moves_bytes_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
@@ -198,7 +210,7 @@ fn whatever_call_fails_operations_in_company_end_once_and_nothing_leaks(cts: &mu
 }
 
 fn short_transfers_lose_no_byte(cts: &mut Cts) {
-    for parts in PROGRAMS {
+    for parts in &PROGRAMS[..TRANSFERS] {
         try_all(
             cts,
             parts,

@@ -238,7 +238,8 @@ fn registered(driver: &mut Driver<'_>, _: &Path) -> Option<()> {
 fn several_pools(driver: &mut Driver<'_>, _: &Path) -> Option<()> {
     for _ in 0..3 {
         let (near, far) = pair(driver)?;
-        let pool = pool(driver, 64, 2)?;
+        // Room for the bytes in two parts, and the end.
+        let pool = pool(driver, 64, 4)?;
         let receive = driver.start("receive into one of several pools", ReceivePooledMany::new(far, &pool));
         let sent = driver.one("send to one of several pools", Send::exact(near.clone(), vec![9; 10]), |_| true);
         driver.one("close of the sender", Close::new(near), |_| true);
