@@ -9,8 +9,8 @@ use std::path::Path;
 
 use proact::backend::OpenFlags;
 use proact::operation::{
-    AnyOp, Chain, Close, Kind, ListDirectory, Lowering, MakeDirectory, Nop, Open, OperationId, Read, Receive, Remove,
-    Rename, SemaphoreSignal, SemaphoreWait, Send, Sequence, Stat, StatPath, Sync, Timer, Truncate, Write,
+    AnyOp, Chain, Close, Kind, Link, ListDirectory, Lowering, MakeDirectory, Nop, Open, OperationId, Read, Receive,
+    Remove, Rename, SemaphoreSignal, SemaphoreWait, Send, Sequence, Stat, StatPath, Sync, Timer, Truncate, Write,
 };
 use proact::resource::{File, Socket};
 use proact::sync::Semaphore;
@@ -26,6 +26,8 @@ cases![
     programs_have_the_same_results_as_elsewhere,
     programs_have_the_same_results_when_they_run_again.only(Only::Extremes),
 ];
+
+mod more;
 
 /// Rounds of one program.
 const ROUNDS: usize = 12;
@@ -88,7 +90,7 @@ impl<'a> Run<'a> {
         let file = self.files[at].clone();
         let offset = [0, 1, 4095, 4999, 20_000][self.random.below(5)];
         let show = |kind: &Read<Vec<u8>>| format!(" {:x}", digest(&kind.buffer));
-        match self.random.below(7) {
+        match self.random.below(11) {
             0 => {
                 let bytes = self.bytes();
                 self.plain("write", Write::exact(file, offset, bytes))
@@ -104,6 +106,7 @@ impl<'a> Run<'a> {
             3 => self.plain("sync", Sync::data(file)),
             4 => self.plain("truncate", Truncate::new(file, self.random.clone().below(10_000) as u64)),
             5 => self.plain("nop", Nop),
+            6..=9 => more::about_file(self, at, offset),
             _ => {
                 let (op, watch) = self.cts.watch(Stat::new(file));
                 let line = move || {
@@ -119,7 +122,7 @@ impl<'a> Run<'a> {
     fn about_name(&mut self) -> (AnyOp, Line) {
         let one = self.cts.path(["a", "b", "c", "a/d"][self.random.below(4)]);
         let other = self.cts.path(["a", "b", "c", "a/d"][self.random.below(4)]);
-        match self.random.below(8) {
+        match self.random.below(10) {
             0 => self.plain("make directory", MakeDirectory::new(one)),
             1 => self.plain("rename", Rename::new(one, other)),
             2 => self.plain("replace", Rename::new(one, other).replacing()),
@@ -127,6 +130,8 @@ impl<'a> Run<'a> {
             4 => self.plain("remove directory", Remove::directory(one)),
             5 => self.opening("make", Open::new(one, OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::CREATE_NEW)),
             6 => self.opening("open", Open::new(one, OpenFlags::READ | OpenFlags::NO_FOLLOW)),
+            7 => self.plain("hard link", Link::hard(one, other)),
+            8 => self.plain("symbolic link", Link::symbolic("a", one)),
             _ => {
                 let (op, watch) = self.cts.watch(StatPath::new(one));
                 let line = move || {
@@ -266,11 +271,14 @@ impl<'a> Run<'a> {
 
     fn all(mut self) -> Vec<String> {
         for _ in 0..ROUNDS {
-            match self.random.below(5) {
+            match self.random.below(8) {
                 0 | 1 => self.files_and_names(),
                 2 => self.streams(),
                 3 => self.cancels(),
-                _ => self.sequence(),
+                4 => self.sequence(),
+                5 => more::datagrams(&mut self),
+                6 => more::pooled(&mut self),
+                _ => more::company(&mut self),
             }
         }
         for (one, other) in std::mem::take(&mut self.streams) {
@@ -300,6 +308,8 @@ fn contents(folder: &Path, below: &str, text: &mut String) {
         let name = format!("{below}/{}", entry.file_name().to_string_lossy());
         if entry.file_type().unwrap().is_dir() {
             contents(&entry.path(), &name, text);
+        } else if entry.file_type().unwrap().is_symlink() {
+            let _ = writeln!(text, "{name} -> {:?}", std::fs::read_link(entry.path()).unwrap());
         } else {
             let bytes = std::fs::read(entry.path()).unwrap();
             let _ = writeln!(text, "{name}: {} bytes {:x}", bytes.len(), digest(&bytes));
