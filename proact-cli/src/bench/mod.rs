@@ -12,6 +12,7 @@ mod descriptor;
 mod floor;
 mod memory;
 mod nop;
+#[cfg(unix)]
 mod pooled;
 mod row;
 
@@ -39,6 +40,7 @@ const MEASURES: &[Measure] = &[
     Measure { name: "buffer", unit: "ns", run: memory::pairs },
     Measure { name: "read/4k", unit: "ns", run: |choice| memory::reads(choice, false) },
     Measure { name: "fixed/4k", unit: "ns", run: |choice| memory::reads(choice, true) },
+    #[cfg(unix)]
     Measure { name: "pooled/4k", unit: "ns", run: pooled::run },
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     Measure { name: "descriptor", unit: "ns", run: descriptor::run },

@@ -90,6 +90,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("memory", memory::CASES),
     #[cfg(target_os = "linux")]
     ("shared_pool", shared_pool::CASES),
+    #[cfg(target_os = "linux")]
     ("pitfall", pitfall::CASES),
     ("severed", severed::CASES),
     ("mixed", mixed::CASES),

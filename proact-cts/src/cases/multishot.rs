@@ -344,8 +344,8 @@ fn an_interval_without_a_period_is_refused(cts: &mut Cts) {
 }
 
 fn an_interval_that_is_far_behind_tells_so_little_by_little(cts: &mut Cts) {
-    // Behind by the nanoseconds since the clock's origin: more than one outcome can say, and more outcomes than one pass
-    // should tell.
+    // Behind by the nanoseconds since the clock's origin: more than one outcome can say, and more outcomes than one
+    // pass should tell.
     let (op, interval) = cts.watch(Interval::new(proact::time::Time::ORIGIN, Duration::from_nanos(1)));
     let id = cts.submit(op).unwrap();
     cts.poll(Timeout::Immediate).unwrap();

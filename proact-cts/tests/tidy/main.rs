@@ -4,6 +4,7 @@
 //! - [`layers`]: the order of the rooms in `proact/src`, and of the crates.
 //! - [`habits`]: line length, file length, reasons beside `unsafe`, nothing left to do.
 //! - [`manifests`]: what every `Cargo.toml` says.
+//! - [`operations`]: that `docs/operations.md` speaks of every operation.
 //! - [`threading`]: that `docs/threading.md` speaks of every public call.
 //!
 //! Each check also meets made-up source that breaks its rule: a check that finds nothing there would find nothing here.
@@ -11,6 +12,7 @@
 mod habits;
 mod layers;
 mod manifests;
+mod operations;
 mod scan;
 mod threading;
 

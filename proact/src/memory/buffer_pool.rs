@@ -184,8 +184,8 @@ impl BufferPool {
     ///
     /// # Safety
     ///
-    /// The pool's buffers may be filled in parts. The caller has such a hold, and gives it to the lease; these bytes lie
-    /// behind those of the part before, and nobody else uses them.
+    /// The pool's buffers may be filled in parts. The caller has such a hold, and gives it to the lease; these bytes
+    /// lie behind those of the part before, and nobody else uses them.
     pub(crate) unsafe fn adopt_next(&self, index: u32, length: u32) -> Lease {
         // Only whoever fills the buffer comes here, and hands it on by way of the list.
         let offset = self.shared().parts[index as usize].filled.fetch_add(length, Ordering::Relaxed);

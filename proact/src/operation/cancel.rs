@@ -45,9 +45,22 @@ impl<R: Closable> private::Target for R {
 ///
 /// Of a scope, it completes when all of them have had their final callbacks, except those that come later in its own
 /// chain; and the scope takes no new ones. Of a resource it completes at once, and the resource stays usable: to wait
-/// for
-/// the ends, and to take no new operations, [`Close`](super::Close) it. It may be submitted from any thread, or be a
-/// step of a chain.
+/// for the ends, and to take no new operations, [`Close`](super::Close) it. It may be submitted from any thread, or be
+/// a step of a chain.
+///
+/// Path: the proactor's own, on every backend; what is in the kernel is cancelled there (`IORING_OP_ASYNC_CANCEL`).
+///
+/// # Errors
+/// At submit `InvalidArgument` for a scope or resource of another proactor.
+///
+/// ```
+/// use proact::operation::{CancelAll, Op};
+/// use proact::resource::Socket;
+///
+/// fn interrupt(socket: &Socket) -> Box<Op<CancelAll<Socket>, ()>> {
+///     Op::new(CancelAll::new(socket), ())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct CancelAll<T: CancelTarget> {
     target: T,

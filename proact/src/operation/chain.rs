@@ -22,6 +22,16 @@ pub enum Lowering {
 /// not specified: a lowered chain runs in the kernel. Code that must run between two steps belongs into a
 /// [`Sequence`](super::Sequence).
 ///
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native where every step qualifies: linked entries (Linux 5.3; `KERNEL_CHAINS`) |
+/// | otherwise, and on epoll and poll | step by step, by the poll thread |
+///
+/// At most 64 steps go to the kernel. A step qualifies when the ring carries it out as one entry and its failure keeps
+/// what is behind it from starting, or nothing is behind it; only the last may be a transfer for which less is a
+/// success; a transfer on a stream must be next in that stream's queue; a connect only begins a chain.
+/// [`Outcome::lowered`](super::Outcome::lowered) tells what became of it.
+///
 /// ```
 /// # use proact::operation::{Chain, Nop, Op, Timer};
 /// # use proact::time::Timeout;

@@ -34,10 +34,27 @@ closable!(Socket, File, Event, Stream, Pollable, Watcher, Process);
 /// refused and pending ones cancelled; the descriptor is closed after the last of them has ended; then this completes.
 ///
 /// Other handles to the resource stay, and answer `FailedPrecondition`. The descriptor is gone even when this fails:
-/// the error is what the system said of the close (for a file, that written data was lost).
+/// the error is what the system said of the close (for a file, that written data was lost). Once it has begun, a close
+/// is not cancelled.
 ///
-/// Path: the kernel itself on io_uring (Linux 5.6). On epoll and poll files and directories are closed by a worker
-/// thread, since that may write to a disk or a server first, and everything else at once.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_CLOSE`, Linux 5.6) |
+/// | in a kernel chain | never |
+/// | epoll, poll | a worker thread for what may wait for a disk (files, directories, block devices) |
+/// | epoll, poll, all else | `close` on the poll thread |
+///
+/// # Errors
+/// `FailedPrecondition` for what is closed or being closed, `DataLoss` when the system says so.
+///
+/// ```
+/// use proact::operation::{Close, Op};
+/// use proact::resource::Socket;
+///
+/// fn hang_up(socket: Socket) -> Box<Op<Close<Socket>, ()>> {
+///     Op::new(Close::new(socket), ())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Close<R: Closable> {
     /// What to close.

@@ -18,6 +18,15 @@ use crate::status::{Code, Operation, Result, Status};
 /// `InvalidArgument` for a stream socket and too many buffers; the system's answer to what is too long for one datagram
 /// (`EMSGSIZE`); `Unavailable` when the peer told that nobody is there (`ECONNREFUSED`, of an earlier datagram to a
 /// connected peer). The socket stays usable after any of them.
+///
+/// ```
+/// use proact::operation::{Op, SendTo};
+/// use proact::resource::{Address, Socket};
+///
+/// fn tell(socket: Socket, whom: Address) -> Box<Op<SendTo<Vec<u8>>, ()>> {
+///     Op::new(SendTo::new(socket, b"hello".to_vec(), whom), ())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SendTo<B> {
     /// The socket: of datagrams.
@@ -177,8 +186,28 @@ impl Datagram {
 /// other, and no end. Path: kernel-native on io_uring, the system call upon readiness elsewhere.
 ///
 /// # Errors
-/// `InvalidArgument` at submit for a stream socket and too many buffers; `Unavailable` when the peer of a connected
-/// socket told that nobody is there (`ECONNREFUSED`). The socket stays usable.
+/// `Unavailable` when a connected peer told that nobody is there (of a datagram that was sent before); the socket stays
+/// usable. At submit `InvalidArgument` for a stream socket, too many buffers, and memory that may not be written.
+///
+/// ```
+/// use proact::operation::{Complete, Context, Op, Outcome, ReceiveFrom};
+/// use proact::resource::Socket;
+///
+/// type Hear = ReceiveFrom<Vec<u8>>;
+/// struct Shown;
+///
+/// impl Complete<Hear> for Shown {
+///     fn done(op: Box<Op<Hear, Self>>, outcome: Outcome<Hear>, _: &mut Context<'_>) {
+///         if let Ok(datagram) = outcome.result {
+///             println!("{}: {:?}", datagram.sender, &op.kind.buffer[..datagram.length]);
+///         }
+///     }
+/// }
+///
+/// fn hear(socket: Socket) -> Box<Op<Hear, Shown>> {
+///     Op::new(ReceiveFrom::new(socket, vec![0; 1500]), Shown)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ReceiveFrom<B> {
     /// The socket: of datagrams.
@@ -255,6 +284,30 @@ impl<B: BuffersMut> Kind for ReceiveFrom<B> {
 ///
 /// The buffer is the same every time: look at it in [`Complete::more`](super::Complete::more), and take what is needed.
 /// No backend receives while the callback runs: the proactor asks again after it, on every backend.
+///
+/// Path: one request an outcome on every backend, as of [`ReceiveFrom`]; the kernel's own multishot receive takes
+/// buffers of a pool alone ([`ReceiveFromPooledMany`](super::ReceiveFromPooledMany)).
+///
+/// ```
+/// use proact::operation::{Complete, Context, Op, Outcome, ReceiveFromMany};
+/// use proact::resource::Socket;
+///
+/// type Hear = ReceiveFromMany<Vec<u8>>;
+/// struct Shown;
+///
+/// impl Complete<Hear> for Shown {
+///     fn more(&mut self, kind: &Hear, outcome: Outcome<Hear>, _: &mut Context<'_>) {
+///         if let Ok(datagram) = outcome.result {
+///             println!("{}: {:?}", datagram.sender, &kind.buffer[..datagram.length]);
+///         }
+///     }
+///     fn done(_: Box<Op<Hear, Self>>, _: Outcome<Hear>, _: &mut Context<'_>) {}
+/// }
+///
+/// fn hear(socket: Socket) -> Box<Op<Hear, Shown>> {
+///     Op::new(ReceiveFromMany::new(socket, vec![0; 1500]), Shown)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ReceiveFromMany<B> {
     /// The socket: of datagrams.

@@ -24,6 +24,17 @@ fn refused(operation: Operation, why: impl Into<std::borrow::Cow<'static, str>>)
 ///
 /// # Errors
 /// `InvalidArgument` for a socket of another family, no descriptor or more than 253, or no byte.
+///
+/// ```
+/// use std::os::fd::OwnedFd;
+///
+/// use proact::operation::{Op, SendDescriptors};
+/// use proact::resource::Socket;
+///
+/// fn hand_over(socket: Socket, file: std::fs::File) -> Box<Op<SendDescriptors<Vec<u8>>, ()>> {
+///     Op::new(SendDescriptors::new(socket, vec![1], vec![OwnedFd::from(file)]), ())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct SendDescriptors<B> {
     /// The socket: a Unix one, stream or datagram.
@@ -144,11 +155,31 @@ pub struct ReceivedDescriptors {
 /// together. A plain [`Receive`](super::Receive) instead loses descriptors: the kernel closes them. Nothing is leaked
 /// when the receive is cancelled: either it ends as cancelled and took nothing, or it has arrived and says so.
 ///
-/// Path: the kernel itself on io_uring (Linux 5.3), the system call upon readiness on epoll and poll.
+/// Path: kernel-native on io_uring (`recvmsg` from the ring), the system call upon readiness elsewhere.
 ///
 /// # Errors
-/// `InvalidArgument` at submit for a socket that is no Unix one and room for none or for more than 253; those of
-/// [`Receive`](super::Receive).
+/// At submit `InvalidArgument` for a socket of another family, and room for none or more than 253. Descriptors that
+/// there is no room for are no failure: [`ReceivedDescriptors::descriptors_lost`] says so.
+///
+/// ```
+/// use proact::operation::{Complete, Context, Op, Outcome, ReceiveDescriptors};
+/// use proact::resource::Socket;
+///
+/// type Taking = ReceiveDescriptors<Vec<u8>>;
+/// struct Take;
+///
+/// impl Complete<Taking> for Take {
+///     fn done(_: Box<Op<Taking, Self>>, outcome: Outcome<Taking>, cx: &mut Context<'_>) {
+///         for descriptor in outcome.result.unwrap().descriptors {
+///             println!("{:?}", cx.handle().import_file(descriptor).map_err(|returned| returned.status));
+///         }
+///     }
+/// }
+///
+/// fn take(socket: Socket) -> Box<Op<Taking, Take>> {
+///     Op::new(ReceiveDescriptors::new(socket, vec![0; 64], 8), Take)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct ReceiveDescriptors<B> {
     /// The socket: a Unix one, stream or datagram.

@@ -10,12 +10,23 @@ use crate::status::{Operation, Result, Status};
 
 /// Renames a file or directory.
 ///
-/// Both paths are relative to the working directory. Path: the kernel itself on io_uring (Linux 5.11), a worker thread
-/// on epoll and poll, and where `KERNEL_FILES` is masked.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_RENAMEAT`, Linux 5.11; `KERNEL_FILES`) |
+/// | in a kernel chain | as the last step |
+/// | epoll, poll | a worker thread |
 ///
 /// # Errors
-/// `NotFound`, `AlreadyExists`, `PermissionDenied`, `FailedPrecondition` between two file systems and for a directory
-/// that would be replaced and is not empty.
+/// `NotFound`, `PermissionDenied`, `AlreadyExists` unless told to [replace](Rename::replacing), `FailedPrecondition`
+/// for a target on another file system or a directory that is not empty; at submit `InvalidArgument` for a path that is
+/// empty or has a NUL. The failure names both paths.
+///
+/// ```
+/// use proact::operation::{Op, Rename};
+///
+/// let publish = Op::new(Rename::new("state.new", "state").replacing(), ());
+/// # drop(publish);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rename {
     from: PathArgument,
@@ -64,12 +75,23 @@ impl Kind for Rename {
 
 /// Removes a file, or an empty directory.
 ///
-/// An open file lives until its last handle is gone. Path: the kernel itself on io_uring (Linux 5.11), a worker thread
-/// on epoll and poll, and where `KERNEL_FILES` is masked.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_UNLINKAT`, Linux 5.11; `KERNEL_FILES`) |
+/// | in a kernel chain | as the last step |
+/// | epoll, poll | a worker thread |
 ///
 /// # Errors
-/// `NotFound`, `PermissionDenied`, `FailedPrecondition` for a directory as a file, a file as a directory, and one that
-/// is not empty.
+/// `NotFound`, `PermissionDenied`, `FailedPrecondition` for a directory that is not empty, or a file where a directory
+/// was named and the other way round; at submit `InvalidArgument` for a path that is empty or has a NUL.
+///
+/// ```
+/// use proact::operation::{Op, Remove};
+///
+/// let file = Op::new(Remove::file("build/output"), ());
+/// let directory = Op::new(Remove::directory("build"), ());
+/// # drop((file, directory));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Remove {
     path: PathArgument,
@@ -114,11 +136,22 @@ impl Kind for Remove {
 
 /// Makes one directory; its parent must exist.
 ///
-/// Path: the kernel itself on io_uring (Linux 5.15), a worker thread on epoll and poll, and where `KERNEL_FILES` is
-/// masked.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_MKDIRAT`, Linux 5.15; `KERNEL_FILES`) |
+/// | in a kernel chain | as the last step |
+/// | epoll, poll | a worker thread |
 ///
 /// # Errors
-/// `AlreadyExists`, `NotFound` without a parent, `PermissionDenied`.
+/// `AlreadyExists`, `NotFound` without its parent, `PermissionDenied`; at submit `InvalidArgument` for a path that is
+/// empty or has a NUL.
+///
+/// ```
+/// use proact::operation::{MakeDirectory, Op};
+///
+/// let private = Op::new(MakeDirectory::new("cache").mode(0o700), ());
+/// # drop(private);
+/// ```
 #[derive(Clone, Debug)]
 pub struct MakeDirectory {
     path: PathArgument,
@@ -163,13 +196,35 @@ impl Kind for MakeDirectory {
     }
 }
 
-/// Lists the names in a directory, in no order, without `.` and `..`.
+/// Lists the names in a directory, in no order, without `.` and `..`, all at once.
 ///
-/// All at once, in memory that grows with the directory: for large ones see [`ListBatch`](super::ListBatch). Path: a
-/// worker thread on every backend.
+/// For directories of any size, in memory that does not grow, take [`ListBatch`](super::ListBatch); for what is below
+/// too, [`Walk`](super::Walk). The list is allocated by the worker, while the operation is in flight.
+///
+/// | backend | path |
+/// |---|---|
+/// | all | a worker thread: rings have no such operation |
 ///
 /// # Errors
-/// `NotFound`, `PermissionDenied`, `FailedPrecondition` for what is no directory.
+/// `NotFound`, `PermissionDenied`, `FailedPrecondition` for what is no directory; at submit `InvalidArgument` for a
+/// path that is empty or has a NUL.
+///
+/// ```
+/// use proact::operation::{Complete, Context, ListDirectory, Op, Outcome};
+///
+/// struct Shown;
+///
+/// impl Complete<ListDirectory> for Shown {
+///     fn done(_: Box<Op<ListDirectory, Self>>, outcome: Outcome<ListDirectory>, _: &mut Context<'_>) {
+///         outcome.result.unwrap().iter().for_each(|entry| println!("{:?} {:?}", entry.kind, entry.name));
+///     }
+/// }
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// proactor.submit(Op::new(ListDirectory::new("src"), Shown)).unwrap();
+/// proactor.run()?;
+/// # Ok::<(), proact::status::Status>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ListDirectory {
     path: PathArgument,

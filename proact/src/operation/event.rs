@@ -8,8 +8,27 @@ use crate::sync::Event;
 
 /// Completes when the event is set, and resets it. An event set before completes the wait at the next poll.
 ///
-/// One set of the event ends one wait; which of several is not said. Path: the kernel itself on io_uring (a read of the
-/// eventfd, Linux 5.6), a read upon readiness on epoll and poll.
+/// Of several waits for one event, one takes the set. A cancelled wait takes nothing: the event stays set.
+///
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native: a read of the event's descriptor (Linux 5.6) |
+/// | in a kernel chain | as any step |
+/// | epoll, poll | read on the poll thread when the descriptor is readable |
+///
+/// # Errors
+/// At submit `InvalidArgument` for an event of another proactor, `FailedPrecondition` for one that is being closed.
+///
+/// ```
+/// use proact::operation::{EventWait, Op};
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// let event = proactor.handle().event()?;
+/// proactor.submit(Op::new(EventWait::new(event.clone()), ())).unwrap();
+/// std::thread::spawn(move || event.set());
+/// proactor.run()?;
+/// # Ok::<(), proact::status::Status>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct EventWait {
     /// The event.

@@ -11,13 +11,40 @@ use crate::status::{Code, Operation, Result, Status};
 
 /// Opens a file or directory.
 ///
-/// It is for what has offsets, and for directories. A FIFO is opened without waiting for its other end; a pipe or
-/// terminal that was opened in another way is taken in as a [`Stream`](crate::resource::Stream). Path: the kernel
-/// itself on io_uring (Linux 5.6), a worker thread on epoll and poll, and where `KERNEL_FILES` is masked.
+/// The file belongs to the proactor and is closed on exec. An open that was cancelled too late has its file adopted,
+/// and tells it. It is for what has offsets, and for directories: a FIFO is opened without waiting for its other end,
+/// and a pipe or terminal that was opened in another way is taken in as a [`Stream`](crate::resource::Stream).
+///
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_OPENAT`, Linux 5.6; `KERNEL_FILES`) |
+/// | in a kernel chain | as any step; [`Open::at`] as the last |
+/// | epoll, poll | a worker thread |
 ///
 /// # Errors
-/// `NotFound`, `PermissionDenied`, `AlreadyExists` (with [`OpenFlags::CREATE_NEW`]), and at submit `InvalidArgument`
-/// for flags that do not go together.
+/// `NotFound`, `PermissionDenied`, `AlreadyExists` (with [`OpenFlags::CREATE_NEW`]), `FailedPrecondition` for a link
+/// with [`OpenFlags::NO_FOLLOW`] and for what is no directory, `ResourceExhausted` when no descriptor is left; and at
+/// submit `InvalidArgument` for flags that do not go together, and a path that is empty or has a NUL.
+///
+/// ```
+/// use proact::operation::{Complete, Context, Op, Open, Outcome, Read};
+/// use proact::resource::OpenFlags;
+///
+/// struct Begin;
+///
+/// impl Complete<Open> for Begin {
+///     fn done(_: Box<Op<Open, Self>>, outcome: Outcome<Open>, cx: &mut Context<'_>) {
+///         if let Ok(file) = outcome.result {
+///             cx.submit(Op::new(Read::some(file, 0, vec![0; 4096]), ())).unwrap();
+///         }
+///     }
+/// }
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// proactor.submit(Op::new(Open::new("Cargo.toml", OpenFlags::READ), Begin)).unwrap();
+/// proactor.run()?;
+/// # Ok::<(), proact::status::Status>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Open {
     directory: Option<File>,
@@ -115,14 +142,28 @@ fn fault_of(flags: OpenFlags) -> Option<&'static str> {
 
 /// Reads from a file at an offset into the operation's own buffer. Yields how many bytes.
 ///
-/// An exact read that came short asks for the rest, until it is whole. Path: the kernel itself on io_uring (Linux 5.6),
-/// a worker thread on epoll and poll, and where `KERNEL_FILES` is masked. A request moves at most 2 GiB less a page. A
-/// read that has begun is not cancelled, as a rule: it ends as it ends.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_READ`, Linux 5.6; `KERNEL_FILES`) |
+/// | io_uring, [registered](super::Register) memory | `IORING_OP_READ_FIXED` (`REGISTERED_BUFFERS`, Linux 5.19) |
+/// | in a kernel chain | an exact one as any step, the other as the last |
+/// | epoll, poll | a worker thread |
+///
+/// On a file system that cannot read asynchronously, the kernel itself hands the read to a thread of its own.
 ///
 /// # Errors
-/// `OutOfRange` for an exact read across the end of the file, `InvalidArgument` for a file that was not opened to be
-/// read, and at submit for an offset and length beyond 2^63 - 1 or what [direct I/O](OpenFlags::DIRECT) cannot do,
-/// `FailedPrecondition` for a directory, `DataLoss` when the device failed.
+/// `OutOfRange` when an exact read meets the end, `InvalidArgument` for a file that is not open for reading,
+/// `FailedPrecondition` for a directory, `DataLoss` when the device failed. At submit `InvalidArgument` for a range
+/// beyond 2^63 - 1, memory that may not be written, and direct I/O that is not [aligned](File::direct_alignment).
+///
+/// ```
+/// use proact::operation::{Op, Read};
+/// use proact::resource::File;
+///
+/// fn header(file: File) -> Box<Op<Read<Vec<u8>>, ()>> {
+///     Op::new(Read::exact(file, 0, vec![0; 16]), ())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Read<B> {
     /// The file.
@@ -195,15 +236,30 @@ impl<B: StableBytesMut> Kind for Read<B> {
 
 /// Writes the operation's own buffer to a file at an offset. Yields how many bytes.
 ///
-/// Completion says that the kernel has the bytes; that they survive a crash is what [`Sync`] says.
+/// Completion says that the kernel has the bytes; that they survive a crash is what [`Sync`] says. Writes of one file
+/// are not ordered among each other: chain them where ranges overlap.
 ///
-/// An exact write that came short goes on with the rest, until it is whole; several writes need not go out in their
-/// order. Path: the kernel itself on io_uring (Linux 5.6), a worker thread on epoll and poll, and where `KERNEL_FILES`
-/// is masked.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_WRITE`, Linux 5.6; `KERNEL_FILES`) |
+/// | io_uring, [registered](super::Register) memory | `IORING_OP_WRITE_FIXED` (`REGISTERED_BUFFERS`, Linux 5.19) |
+/// | in a kernel chain | an exact one as any step, the other as the last |
+/// | epoll, poll | a worker thread |
 ///
 /// # Errors
-/// `ResourceExhausted` when the disk is full or a quota reached, `OutOfRange` beyond the largest file,
-/// `InvalidArgument` as for [`Read`], `DataLoss` when the device failed.
+/// `ResourceExhausted` when the disk or a quota is full, `OutOfRange` at the file-size limit, `InvalidArgument` for a
+/// file that is not open for writing, `DataLoss` when the device failed. At submit as for [`Read`], with memory that
+/// may not be read.
+///
+/// ```
+/// use proact::operation::{Chain, Op, Sync, Write};
+/// use proact::resource::File;
+///
+/// fn durable(file: File, bytes: Vec<u8>) -> Chain<(Box<Op<Write<Vec<u8>>, ()>>, Box<Op<Sync, ()>>)> {
+///     let write = Op::new(Write::exact(file.clone(), 0, bytes), ());
+///     Chain::new((write, Op::new(Sync::data(file), ())))
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Write<B> {
     /// The file.
@@ -319,11 +375,24 @@ pub(super) use file_kind;
 /// It covers the writes that completed before it was submitted. A new name in a directory is durable only after a sync
 /// of the directory too.
 ///
-/// Path: the kernel itself on io_uring (Linux 5.1), a worker thread on epoll and poll, and where `KERNEL_FILES` is
-/// masked.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_FSYNC`, Linux 5.1; `KERNEL_FILES`) |
+/// | in a kernel chain | as the last step |
+/// | epoll, poll | a worker thread |
 ///
 /// # Errors
-/// `DataLoss` or `ResourceExhausted` when earlier writes could not be made durable: the system tells that once.
+/// `DataLoss` when the device failed: what had been written may be gone, and a second sync need not say so again.
+/// `ResourceExhausted` on file systems that reserve space only then.
+///
+/// ```
+/// use proact::operation::{Op, Sync};
+/// use proact::resource::File;
+///
+/// fn save(file: File) -> Box<Op<Sync, ()>> {
+///     Op::new(Sync::all(file), ())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Sync {
     file: File,
@@ -350,10 +419,30 @@ file_kind!(
     |self| ()
 );
 
-/// Tells what is known of an open file.
+/// Tells what is known of an open file: kind, size in bytes, times, owner, and what direct I/O must be aligned to.
 ///
-/// Path: the kernel itself on io_uring (Linux 5.6), a worker thread on epoll and poll, and where `KERNEL_FILES` is
-/// masked. Tells [`Metadata`] in bytes, and in seconds and nanoseconds since 1970.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_STATX`, Linux 5.6; `KERNEL_FILES`) |
+/// | in a kernel chain | never |
+/// | epoll, poll | a worker thread |
+///
+/// ```
+/// use proact::operation::{Complete, Context, Op, Outcome, Stat};
+/// use proact::resource::File;
+///
+/// struct Size;
+///
+/// impl Complete<Stat> for Size {
+///     fn done(_: Box<Op<Stat, Self>>, outcome: Outcome<Stat>, _: &mut Context<'_>) {
+///         println!("{} bytes", outcome.result.unwrap().size);
+///     }
+/// }
+///
+/// fn size(file: File) -> Box<Op<Stat, Size>> {
+///     Op::new(Stat::new(file), Size)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Stat {
     file: File,
@@ -377,12 +466,23 @@ file_kind!(
 
 /// Cuts a file, or extends it with zeros.
 ///
-/// Path: the kernel itself on io_uring (Linux 6.9, `KERNEL_TRUNCATE`), a worker thread before that, and on epoll and
-/// poll.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_FTRUNCATE`, Linux 6.9; `KERNEL_TRUNCATE`); a worker thread before |
+/// | in a kernel chain | as the last step |
+/// | epoll, poll | a worker thread |
 ///
 /// # Errors
-/// `InvalidArgument` for a size beyond 2^63 - 1 and for a file that was not opened to be written, `OutOfRange` beyond
-/// the largest file.
+/// `InvalidArgument` for a file that is not open for writing, `OutOfRange` beyond the file-size limit.
+///
+/// ```
+/// use proact::operation::{Op, Truncate};
+/// use proact::resource::File;
+///
+/// fn empty(file: File) -> Box<Op<Truncate, ()>> {
+///     Op::new(Truncate::new(file, 0), ())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Truncate {
     file: File,
@@ -407,11 +507,24 @@ file_kind!(
 /// Reserves disk space for a range of a file, so that writing it cannot run out of space; extends the file to the
 /// range's end.
 ///
-/// Path: the kernel itself on io_uring (Linux 5.6), a worker thread on epoll and poll, and where `KERNEL_FILES` is
-/// masked.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_FALLOCATE`, Linux 5.6; `KERNEL_FILES`) |
+/// | in a kernel chain | as the last step |
+/// | epoll, poll | a worker thread |
 ///
 /// # Errors
-/// `ResourceExhausted` when the disk is full, `Unavailable` on a file system that cannot.
+/// `ResourceExhausted` when the disk is full, `Unavailable` on a file system that cannot, `InvalidArgument` for a
+/// length of 0 and for a file that is not open for writing.
+///
+/// ```
+/// use proact::operation::{Allocate, Op};
+/// use proact::resource::File;
+///
+/// fn reserve(file: File, bytes: u64) -> Box<Op<Allocate, ()>> {
+///     Op::new(Allocate::new(file, 0, bytes), ())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Allocate {
     file: File,
@@ -434,13 +547,24 @@ file_kind!(
     |self| ()
 );
 
-/// Sets a file's permission bits and the time of its last change.
+/// Sets a file's permission bits and the time of its last change. [`ChangeFile`](super::ChangeFile) sets owner, group
+/// and the time of the last read too.
 ///
-/// What is absent stays as it is. Path: a worker thread on every backend.
+/// | backend | path |
+/// |---|---|
+/// | all | a worker thread: rings have no such operation |
 ///
 /// # Errors
-/// `PermissionDenied` for another user's file, `InvalidArgument` for a second of 10^9 nanoseconds or more; the mode has
-/// not been changed then.
+/// `PermissionDenied` for a file of someone else, `InvalidArgument` for nanoseconds of 10⁹ and more.
+///
+/// ```
+/// use proact::operation::{Op, SetAttributes};
+/// use proact::resource::File;
+///
+/// fn private(file: File) -> Box<Op<SetAttributes, ()>> {
+///     Op::new(SetAttributes::new(file).mode(0o600), ())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SetAttributes {
     file: File,
@@ -477,13 +601,25 @@ file_kind!(
     |self| ()
 );
 
-/// Tells what is known of a path.
+/// Tells what is known of a path, as [`Stat`] does of an open file.
 ///
-/// Path: the kernel itself on io_uring (Linux 5.6), a worker thread on epoll and poll, and where `KERNEL_FILES` is
-/// masked.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_STATX`, Linux 5.6; `KERNEL_FILES`) |
+/// | in a kernel chain | never |
+/// | epoll, poll | a worker thread |
 ///
 /// # Errors
-/// `NotFound`, `PermissionDenied`, `FailedPrecondition` for a path through something that is no directory.
+/// `NotFound`, `PermissionDenied`, `FailedPrecondition` for too many links; at submit `InvalidArgument` for a path that
+/// is empty or has a NUL.
+///
+/// ```
+/// use proact::operation::{Op, StatPath};
+///
+/// let target = Op::new(StatPath::new("current"), ());
+/// let link = Op::new(StatPath::new("current").no_follow(), ());
+/// # drop((target, link));
+/// ```
 #[derive(Clone, Debug)]
 pub struct StatPath {
     path: PathArgument,

@@ -2,6 +2,35 @@
 //!
 //! An operation is an [`Op`]: a kind (what to do, one type a kind, one file a family), and the user's state, which is
 //! told of the outcome by [`Complete`]. Submit moves it in, the final callback moves it back.
+//!
+//! # Ways to submit
+//!
+//! Alone, several at once (a [`Batch`], taken whole or refused whole), one after another (a [`Chain`], or a
+//! [`Sequence`] with code between the steps), side by side (a [`Group`]); with a deadline ([`Op::deadline`]), or with
+//! others that are ended together ([`Op::within`] a [`Scope`]). A *multishot* operation tells of many outcomes
+//! ([`Complete::more`]) before its last; it may be neither a step of a sequence nor a member of a group.
+//!
+//! # Threads
+//!
+//! The poll thread submits through its [`Proactor`](crate::proactor::Proactor) or a [`Context`], every other thread
+//! through a [`Handle`](crate::proactor::Handle), which takes what is `Send`: a kind is when what it holds is.
+//! Callbacks come on the poll thread alone.
+//!
+//! # Paths
+//!
+//! Every page says which path an operation takes on each backend. The results are the same on all of them.
+//!
+//! - *kernel-native*: the kernel carries it out by itself, from one entry of its ring. The version named is the one
+//!   that first had the entry; the io_uring backend itself needs Linux 6.1.
+//! - *on the poll thread*: by a system call that does not block, at once and again whenever the descriptor is ready.
+//! - *a worker thread*: by a system call that may block, on one of few threads of the proactor's own
+//!   ([`Builder::workers_max`](crate::proactor::Builder::workers_max)); such a thread never runs a callback.
+//! - *the proactor's own*: without a system call.
+//! - *in a kernel chain*: where in a [`Chain`] that is handed to the kernel whole it may stand. The project's
+//!   `docs/operations.md` has one table of all operations, which says that of each.
+//!
+//! A capability that is named can be masked ([`Builder::allow`](crate::proactor::Builder::allow)); what is missing here
+//! is refused at submit as `Unavailable`, with the reason.
 
 mod attributes;
 mod batch;

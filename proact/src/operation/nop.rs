@@ -7,8 +7,23 @@ use crate::status::{Operation, Result};
 
 /// Does nothing, and completes on the next poll.
 ///
-/// It goes the whole way through the backend (on io_uring through the kernel), so it measures what that way costs; as
-/// the last of a batch or chain it marks the end, and as a hop it runs a callback on the poll thread.
+/// It goes the whole way through the backend, so it measures what that way costs; as the last of a batch or chain it
+/// marks the end, and as a hop from another thread it runs a callback on the poll thread.
+///
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_NOP`, Linux 5.1) |
+/// | in a kernel chain | as any step |
+/// | epoll, poll | told by the next poll, without a system call of its own |
+///
+/// ```
+/// use proact::operation::{Nop, Op};
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// proactor.submit(Op::new(Nop, ())).unwrap();
+/// proactor.run()?;
+/// # Ok::<(), proact::status::Status>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Nop;
 

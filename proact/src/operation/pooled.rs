@@ -52,6 +52,35 @@ pub struct ReceivePooled {
 ///
 /// All that is said of [`ReceivePooled`] holds. On io_uring one entry serves the whole stream (Linux 6.0); elsewhere
 /// the proactor asks again after each outcome.
+///
+/// ```
+/// use proact::memory::{Allocation, BufferPool, Slab};
+/// use proact::operation::{Chain, Close, Complete, Context, Op, Outcome, ReceivePooledMany, Send};
+/// use proact::resource::SocketType;
+///
+/// struct Count(usize);
+///
+/// impl Complete<ReceivePooledMany> for Count {
+///     fn more(&mut self, _: &ReceivePooledMany, outcome: Outcome<ReceivePooledMany>, _: &mut Context<'_>) {
+///         if let Ok(Some(lease)) = outcome.result {
+///             self.0 += lease.len();
+///         } // and the buffer goes back
+///     }
+///     fn done(op: Box<Op<ReceivePooledMany, Self>>, outcome: Outcome<ReceivePooledMany>, _: &mut Context<'_>) {
+///         assert!(outcome.result.unwrap().is_none(), "the end of the stream");
+///         assert_eq!(op.state.0, 5);
+///     }
+/// }
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// let (left, right) = proactor.handle().socket_pair(SocketType::Stream)?;
+/// let pool = BufferPool::new(Slab::allocate(4096, 64, &Allocation::new())?)?;
+/// proactor.submit(Op::new(ReceivePooledMany::new(right, &pool), Count(0))).unwrap();
+/// let send = Op::new(Send::exact(left.clone(), b"hello".as_slice()), ());
+/// proactor.submit(Chain::new((send, Op::new(Close::new(left), ())))).unwrap();
+/// proactor.run()?;
+/// # Ok::<(), proact::status::Status>(())
+/// ```
 pub struct ReceivePooledMany {
     common: Common,
 }

@@ -120,6 +120,17 @@ impl Kind for Register {
 ///
 /// # Errors
 /// `NotFound` if the proactor does not know the memory.
+///
+/// Path: on the poll thread, on every backend.
+///
+/// ```
+/// use proact::memory::Region;
+/// use proact::operation::{Op, Unregister};
+///
+/// fn forget(region: Region) -> Box<Op<Unregister, ()>> {
+///     Op::new(Unregister::new(region), ())
+/// }
+/// ```
 pub struct Unregister {
     memory: Arc<dyn Registrable>,
     proactor: u32,

@@ -23,7 +23,31 @@ pub enum WaitMode {
 /// Waits until semaphores reach values. A wait for a value that is signalled only later may be submitted now.
 ///
 /// A semaphore that fails before it reaches its value fails the wait, with its own failure; so does one that failed
-/// before. One that reached its value counts as reached, also when it failed later.
+/// before. One that reached its value counts as reached, also when it failed later. Semaphores belong to no proactor:
+/// any may wait for them, and any thread signal them.
+///
+/// | backend | path |
+/// |---|---|
+/// | io_uring | the proactor's own |
+/// | in a kernel chain | at its head: a read of a private eventfd (Linux 5.6; `KERNEL_WAIT_CHAINS`) |
+/// | epoll, poll | the proactor's own: the signaller puts the wait on the poll thread's list and wakes it |
+///
+/// # Errors
+/// The semaphore's failure. At submit `InvalidArgument` for a wait for any of no semaphores.
+///
+/// ```
+/// use proact::operation::{Op, SemaphoreWait};
+/// use proact::sync::Semaphore;
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// let (left, right) = (Semaphore::new(0), Semaphore::new(0));
+/// let both = SemaphoreWait::all(vec![(left.clone(), 1), (right.clone(), 7)]);
+/// proactor.submit(Op::new(both, ())).unwrap();
+/// left.signal(1, None)?;
+/// right.signal(7, None)?;
+/// proactor.run()?;
+/// # Ok::<(), proact::status::Status>(())
+/// ```
 #[derive(Debug)]
 pub struct SemaphoreWait {
     state: WaitState,
@@ -110,6 +134,27 @@ impl Kind for SemaphoreWait {
 }
 
 /// Signals semaphores, in order, when its turn in the chain comes. Stops at the first that refuses.
+///
+/// | backend | path |
+/// |---|---|
+/// | all | by the poll thread, without a system call; a chain with this step is run step by step |
+///
+/// # Errors
+/// `InvalidArgument` for a value that is not above the semaphore's present one, or above [`Semaphore::VALUE_MAX`]; the
+/// semaphore's failure, if it has failed. Signals before the one that is refused have happened.
+///
+/// ```
+/// use proact::operation::{Chain, Nop, Op, SemaphoreSignal};
+/// use proact::sync::Semaphore;
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// let done = Semaphore::new(0);
+/// let signal = Op::new(SemaphoreSignal::new(done.clone(), 1), ());
+/// proactor.submit(Chain::new((Op::new(Nop, ()), signal))).unwrap();
+/// proactor.run()?;
+/// assert_eq!(done.value(), 1);
+/// # Ok::<(), proact::status::Status>(())
+/// ```
 #[derive(Debug)]
 pub struct SemaphoreSignal {
     state: SignalState,

@@ -17,7 +17,17 @@ use crate::status::{Operation, Result};
 /// [`Sequence::on_step`], the function runs between any two steps on the poll thread, may change the parameters of
 /// those to come, and may end the sequence; such a sequence is never lowered.
 ///
-/// Steps are kinds; they have no callback of their own. Their results stay in the sequence, to be read at its end.
+/// Steps are kinds; they have no callback of their own. Their results stay in the sequence, to be read at its end. A
+/// step may be a sequence or a [`Group`](super::Group) itself.
+///
+/// | backend | path |
+/// |---|---|
+/// | all | the proactor's own, each step by its own path |
+/// | in the kernel | where a [`Chain`](super::Chain) of the steps would be |
+///
+/// # Errors
+/// The first failure of a step, or of the step function. At submit what any of its steps is refused for, and
+/// `InvalidArgument` for a multishot operation as a step.
 ///
 /// ```
 /// # use proact::operation::{Complete, Context, Nop, Op, Outcome, Sequence, Timer};

@@ -8,11 +8,41 @@ use crate::status::{Code, Operation, Result, Status};
 
 /// Accepts one connection from a listener.
 ///
-/// Path: the kernel itself on io_uring (Linux 5.5), the system call upon readiness on epoll and poll.
+/// The connection belongs to the listener's proactor and is closed on exec. An accept that was cancelled too late has
+/// its connection adopted, and tells it.
+///
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_ACCEPT`, Linux 5.5) |
+/// | in a kernel chain | as any step |
+/// | epoll, poll | `accept4` on the poll thread when the listener is readable |
 ///
 /// # Errors
-/// `InvalidArgument` for a socket that does not listen, `ResourceExhausted` at the limit of descriptors. The listener
-/// stays usable after any of them. An accept that was cancelled when a connection had come yields it all the same.
+/// `ResourceExhausted` when no descriptor is left to the process or the system, `Unavailable` when the connection was
+/// gone before it was accepted, `InvalidArgument` for a socket that does not listen. The listener stays usable after
+/// any.
+///
+/// ```
+/// use proact::operation::{Accept, Complete, Connect, Context, Op, Outcome};
+/// use proact::resource::{Domain, SocketOptions};
+///
+/// struct Greet;
+///
+/// impl Complete<Accept> for Greet {
+///     fn done(_: Box<Op<Accept, Self>>, outcome: Outcome<Accept>, _: &mut Context<'_>) {
+///         println!("from {}", outcome.result.unwrap().peer);
+///     }
+/// }
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// let options = SocketOptions::default();
+/// let listener = proactor.handle().listen(&"127.0.0.1:0".parse()?, &options)?;
+/// let client = proactor.handle().socket(Domain::Ipv4, &options)?;
+/// let connect = Connect::new(client, listener.local_address()?);
+/// proactor.submit((Op::new(Accept::new(listener), Greet), Op::new(connect, ()))).unwrap();
+/// proactor.run()?;
+/// # Ok::<(), proact::status::Status>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Accept {
     listener: Socket,
@@ -66,8 +96,37 @@ impl Kind for Accept {
 /// Accepts connections from a listener, one outcome each, until it is cancelled, the listener is closed, or an accept
 /// fails: a multishot operation.
 ///
-/// On io_uring the kernel itself goes on accepting (Linux 5.19); elsewhere the proactor asks again after each. The
-/// peer's address is asked of the connection: [`Address::Unnamed`] when the peer has gone again already.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native: one entry goes on accepting (Linux 5.19; `KERNEL_MULTISHOT`) |
+/// | io_uring without that | one entry a connection |
+/// | epoll, poll | `accept4` on the poll thread when the listener is readable, again after each |
+///
+/// The peer's address is asked of the connection: [`Address::Unnamed`] when the peer has gone again already.
+///
+/// # Errors
+/// As for [`Accept`]; the first ends it, and the listener stays usable.
+///
+/// ```
+/// use proact::operation::{AcceptMany, Complete, Context, Op, Outcome};
+/// use proact::resource::Socket;
+///
+/// #[derive(Default)]
+/// struct Server(Vec<Socket>);
+///
+/// impl Complete<AcceptMany> for Server {
+///     fn more(&mut self, _: &AcceptMany, outcome: Outcome<AcceptMany>, _: &mut Context<'_>) {
+///         self.0.extend(outcome.result.map(|accepted| accepted.socket));
+///     }
+///     fn done(_: Box<Op<AcceptMany, Self>>, outcome: Outcome<AcceptMany>, _: &mut Context<'_>) {
+///         println!("no more: {:?}", outcome.result.err());
+///     }
+/// }
+///
+/// fn serve(listener: Socket) -> Box<Op<AcceptMany, Server>> {
+///     Op::new(AcceptMany::new(listener), Server::default())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct AcceptMany {
     listener: Socket,
@@ -116,12 +175,37 @@ impl Kind for AcceptMany {
 /// operation. Yields how many bytes; the last outcome of a stream that ended is 0.
 ///
 /// The buffer is the same every time: look at it in [`Complete::more`](super::Complete::more), where it is lent
-/// ([`ReceiveMany::buffer`]), and take what is needed. No backend receives while the callback runs. The kernel has no
-/// such operation for a buffer of one's own: the proactor asks again after each. For many connections, or buffers to
-/// keep, receive from a pool.
+/// ([`ReceiveMany::buffer`]), and take what is needed. The kernel has no such operation for a buffer of one's own. No
+/// backend receives while the callback runs. For many connections, or buffers to keep, receive from a pool.
+///
+/// | backend | path |
+/// |---|---|
+/// | io_uring | one entry an outcome (`IORING_OP_RECV`, Linux 5.6) |
+/// | epoll, poll | `recv` on the poll thread when the socket is readable |
 ///
 /// # Errors
-/// As for [`Receive`].
+/// As for [`Receive`]; at submit also `InvalidArgument` for an empty buffer.
+///
+/// ```
+/// use proact::operation::{Complete, Context, Op, Outcome, ReceiveMany};
+/// use proact::resource::Socket;
+///
+/// type Lines = ReceiveMany<Vec<u8>>;
+/// struct Echo;
+///
+/// impl Complete<Lines> for Echo {
+///     fn more(&mut self, kind: &Lines, outcome: Outcome<Lines>, _: &mut Context<'_>) {
+///         if let Ok(count) = outcome.result {
+///             println!("{:?}", &kind.buffer[..count]);
+///         }
+///     }
+///     fn done(_: Box<Op<Lines, Self>>, _: Outcome<Lines>, _: &mut Context<'_>) {}
+/// }
+///
+/// fn listen(socket: Socket) -> Box<Op<Lines, Echo>> {
+///     Op::new(ReceiveMany::new(socket, vec![0; 4096]), Echo)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ReceiveMany<B> {
     /// The socket.
@@ -184,13 +268,33 @@ impl<B: StableBytesMut> Kind for ReceiveMany<B> {
     }
 }
 
-/// Connects a socket.
+/// Connects a socket: a stream to its peer, or a datagram socket to the one that it speaks with from then on.
+///
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_CONNECT`, Linux 5.5) |
+/// | in a kernel chain | as the first step |
+/// | epoll, poll | `connect` on the poll thread, and its result when the socket is writable |
 ///
 /// Path: the kernel itself on io_uring (Linux 5.5), the system call upon readiness on epoll and poll.
 ///
 /// # Errors
 /// `Unavailable` when nobody listens or there is no way, `DeadlineExceeded` when the system gave up. Make a new socket
-/// to try again: a system need not let one that failed try twice.
+/// to try again: a system need not let one that failed try twice. None of these is the socket's [own
+/// failure](Socket::failure).
+///
+/// ```
+/// use proact::operation::{Chain, Connect, Op, Send};
+/// use proact::resource::{Address, Domain, SocketOptions};
+///
+/// fn greet(proactor: &mut proact::proactor::Proactor, peer: Address) -> proact::status::Result {
+///     let socket = proactor.handle().socket(Domain::of(&peer), &SocketOptions::default())?;
+///     let connect = Op::new(Connect::new(socket.clone(), peer), ());
+///     let send = Op::new(Send::exact(socket, b"hello".as_slice()), ());
+///     proactor.submit(Chain::new((connect, send))).map_err(|refused| refused.status)?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Connect {
     socket: Socket,
@@ -239,12 +343,37 @@ impl Kind for Connect {
 ///
 /// Receives of one socket are filled in the order in which they were submitted, each whole before the next begins.
 ///
-/// Path: the kernel itself on io_uring (Linux 5.6), the system call upon readiness on epoll and poll.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_RECV`, Linux 5.6; an exact one with `MSG_WAITALL`) |
+/// | in a kernel chain | an exact one as any step, the other as the last |
+/// | epoll, poll | `recv` on the poll thread when the socket is readable |
 ///
 /// # Errors
-/// `OutOfRange` for an exact receive that meets the end of the stream, `Unavailable` when the peer has reset the
-/// connection, `DeadlineExceeded` when the system gave it up, `FailedPrecondition` for a socket without a peer,
-/// `InvalidArgument` for one of datagrams. The first failure of a connection [stays](Socket::failure).
+/// `OutOfRange` when an exact receive meets the end, `Unavailable` when the peer has reset the connection,
+/// `FailedPrecondition` for a socket without a peer, the socket's [own failure](Socket::failure). At submit
+/// `InvalidArgument` for a datagram socket, or memory that may not be written.
+///
+/// ```
+/// use proact::operation::{Complete, Context, Op, Outcome, Receive, Send};
+/// use proact::resource::SocketType;
+///
+/// type Header = Receive<Vec<u8>>;
+/// struct Shown;
+///
+/// impl Complete<Header> for Shown {
+///     fn done(op: Box<Op<Header, Self>>, outcome: Outcome<Header>, _: &mut Context<'_>) {
+///         assert_eq!((outcome.result.unwrap(), op.kind.buffer.as_slice()), (4, b"head".as_slice()));
+///     }
+/// }
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// let (left, right) = proactor.handle().socket_pair(SocketType::Stream)?;
+/// let receive = Op::new(Receive::exact(right, vec![0; 4]), Shown);
+/// proactor.submit((receive, Op::new(Send::exact(left, b"head".as_slice()), ()))).unwrap();
+/// proactor.run()?;
+/// # Ok::<(), proact::status::Status>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Receive<B> {
     /// The socket.
@@ -304,13 +433,30 @@ impl<B: StableBytesMut> Kind for Receive<B> {
 /// Sends the operation's own buffer. Yields how many bytes.
 ///
 /// Sends of one socket go out in the order in which they were submitted, each whole before the next begins. After one
-/// has failed, the rest are refused with the same failure: the peer would read a stream with a hole.
+/// has failed, the rest are refused with the same failure: the peer would read a stream with a hole. On a connected
+/// datagram socket each is one datagram. No signal is raised when the peer is gone.
 ///
-/// Never raises `SIGPIPE`. Path: the kernel itself on io_uring (Linux 5.6), the system call upon readiness on epoll and
-/// poll.
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native (`IORING_OP_SEND`, Linux 5.6); copied |
+/// | io_uring, [`Send::zero_copy`] | `IORING_OP_SEND_ZC` (Linux 6.2; `ZERO_COPY_SEND`); copied without it |
+/// | in a kernel chain | an exact one as any step, the other as the last |
+/// | epoll, poll | `send` on the poll thread when the socket is writable; copied |
 ///
 /// # Errors
-/// `Unavailable` when the peer has closed or reset the connection, which [stays](Socket::failure).
+/// `Unavailable` when the peer has closed or reset the connection; that or `FailedPrecondition`, as the system has it,
+/// for a socket without a peer; the socket's [own failure](Socket::failure). At submit `InvalidArgument` for memory
+/// that may not be read.
+///
+/// ```
+/// use proact::operation::{Op, Send};
+/// use proact::resource::Socket;
+///
+/// fn answer(socket: Socket, body: Vec<u8>) -> [Box<Op<Send<Vec<u8>>, ()>>; 2] {
+///     let head = Send::exact(socket.clone(), b"200\n".to_vec()).more();
+///     [Op::new(head, ()), Op::new(Send::exact(socket, body).zero_copy(), ())]
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Send<B> {
     /// The socket.

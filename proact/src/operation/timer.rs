@@ -8,7 +8,27 @@ use crate::time::Time;
 /// Completes at a time, or on the next poll when that is past. Never early.
 ///
 /// Timers of one proactor fire in the order of their deadlines, equal ones in the order of their submits. They are kept
-/// by the proactor itself: inserting or cancelling one among `n` costs `O(log n)` and no system call.
+/// by the proactor itself: inserting or cancelling one among `n` costs `O(log n)` and no system call. The deadline is
+/// absolute, in nanoseconds on the proactor's monotonic clock, which stands still while the machine sleeps.
+///
+/// | backend | path |
+/// |---|---|
+/// | all | the proactor's own timers; the backend's wait ends when the first is due |
+///
+/// To the nanosecond with `NANOSECOND_WAITS` (Linux 5.11), otherwise to the millisecond above.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use proact::operation::{Op, Timer};
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// let soon = proactor.now() + Duration::from_millis(1);
+/// proactor.submit(Op::new(Timer::new(soon), ())).unwrap();
+/// proactor.run()?;
+/// assert!(proactor.now() >= soon);
+/// # Ok::<(), proact::status::Status>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Timer {
     /// When, on the proactor's clock.

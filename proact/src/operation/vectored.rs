@@ -15,7 +15,16 @@ use crate::status::{Operation, Result};
 /// kernel-native on io_uring (`sendmsg` from the ring), the system call upon readiness elsewhere.
 ///
 /// # Errors
-/// Those of [`Send`](super::Send), and at submit `InvalidArgument` for a socket of datagrams.
+/// As for [`Send`](super::Send); at submit also `InvalidArgument` for a datagram socket.
+///
+/// ```
+/// use proact::operation::{Op, SendVectored};
+/// use proact::resource::Socket;
+///
+/// fn answer(socket: Socket, head: Vec<u8>, body: Vec<u8>) -> Box<Op<SendVectored<Vec<u8>>, ()>> {
+///     Op::new(SendVectored::exact(socket, vec![head, body]), ())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SendVectored<B> {
     /// The socket: a stream.
@@ -87,7 +96,16 @@ impl<B: StableBytes> Kind for SendVectored<B> {
 /// Any number of buffers; order and paths as for [`SendVectored`].
 ///
 /// # Errors
-/// Those of [`Receive`](super::Receive).
+/// As for [`Receive`](super::Receive).
+///
+/// ```
+/// use proact::operation::{Op, ReceiveVectored};
+/// use proact::resource::Socket;
+///
+/// fn head_and_body(socket: Socket) -> Box<Op<ReceiveVectored<Vec<u8>>, ()>> {
+///     Op::new(ReceiveVectored::exact(socket, vec![vec![0; 16], vec![0; 4096]]), ())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ReceiveVectored<B> {
     /// The socket: a stream.

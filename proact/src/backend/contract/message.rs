@@ -162,3 +162,11 @@ impl RawMessage {
         }
     }
 }
+
+#[cfg(not(unix))]
+impl RawMessage {
+    /// Where the header would be. No backend on these systems receives messages, so that nothing reads it.
+    pub(crate) fn rooms(&mut self, _: usize, _: usize) -> *const std::ffi::c_void {
+        self.room.as_ptr().cast()
+    }
+}

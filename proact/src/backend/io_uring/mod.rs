@@ -270,6 +270,7 @@ impl IoUring {
             Some(group) => unsafe { lower(entry, request, Targets { group, bundle, ..targets }) },
             None => entry.set_poll(socket, libc::POLLIN),
         }
+        fault(entry, request);
         if let (Some(place), Some(_)) = (self.descriptors.place_of(request), group) {
             entry.set_place(place);
         }
@@ -297,6 +298,7 @@ impl IoUring {
                     )
                 },
             }
+            fault(entry, &retry.request);
             entry.set_user_data(retry.user_data);
             // SAFETY: just filled; see `push`.
             unsafe { self.ring.commit() };

@@ -13,6 +13,15 @@ use crate::backend::{
 };
 use crate::fault::retry_on_intr;
 
+#[cfg(not(target_os = "android"))]
+use libc::sync_file_range;
+
+#[cfg(target_os = "android")]
+// SAFETY: as the system declares it (`fcntl.h`, since API level 26); the `libc` crate lacks it there.
+unsafe extern "C" {
+    fn sync_file_range(file: libc::c_int, offset: libc::off64_t, length: libc::off64_t, flags: u32) -> libc::c_int;
+}
+
 /// # Safety
 ///
 /// As for [`super::perform`].
@@ -35,7 +44,7 @@ pub(super) unsafe fn perform_file(request: &FileRequest) -> Result<i32> {
         FileRequest::SyncRange { file, offset, length } => {
             let (offset, length) = (offset as libc::off64_t, length as libc::off64_t);
             // SAFETY: no memory is involved.
-            retried(|| unsafe { libc::sync_file_range(file.fd(), offset, length, SYNC_WHOLE) } as isize)
+            retried(|| unsafe { sync_file_range(file.fd(), offset, length, SYNC_WHOLE) } as isize)
         }
         FileRequest::Advise { file, offset, length, advice } => {
             let length = std::num::NonZeroU64::new(length);
@@ -104,8 +113,10 @@ pub(super) unsafe fn perform_file(request: &FileRequest) -> Result<i32> {
 }
 
 /// Waits for what is being written, writes what is dirty, and waits for that.
-pub(crate) const SYNC_WHOLE: libc::c_uint =
-    libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+pub(crate) const SYNC_WHOLE: u32 = {
+    use linux_raw_sys::general as raw; // libc lacks these for Android
+    raw::SYNC_FILE_RANGE_WAIT_BEFORE | raw::SYNC_FILE_RANGE_WRITE | raw::SYNC_FILE_RANGE_WAIT_AFTER
+};
 
 fn pieces(count: u32) -> i32 {
     count.min(SLICES_MAX as u32) as i32
