@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use proact::backend::*;
 use proact::operation::{Chain, Complete, Context, Kind, Lowering, Nop, Op, Outcome, Send, StatPath};
 use proact::proactor::Builder;
-use proact::resource::{Domain, SocketOptions};
+use proact::resource::{Domain, SocketOptions, SocketType};
 use proact::status::{Code, Operation, Result, Status};
 use proact::time::Timeout;
 
@@ -141,7 +141,8 @@ fn a_send_cancelled_midway_while_it_waits_for_room_lets_no_later_send_go() {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let told = seen.clone();
     let mut proactor = Builder::new().build_on(|_| Ok(Box::new(Halving { seen: told, known: Vec::new() }))).unwrap();
-    let socket = proactor.handle().socket(Domain::Ipv4, &SocketOptions::default()).unwrap();
+    // With a peer: of a socket that has none no failure stays.
+    let (socket, _peer) = proactor.handle().socket_pair(SocketType::Stream).unwrap();
     let (sender, receiver) = channel();
     let first = proactor.submit(Op::new(Send::exact(socket.clone(), vec![1; 6]), Tell(sender.clone()))).unwrap();
     proactor.submit(Op::new(Send::exact(socket, vec![2; 8]), Tell(sender))).unwrap();
