@@ -7,8 +7,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, PoisonError, RwLock};
 
 use libtest_mimic::{Completion, Trial};
 use proact::backend::Capabilities;
@@ -258,35 +257,38 @@ fn lacks(missing: Capabilities, masked: Capabilities) -> String {
 }
 
 /// Runs a case on a thread, and gives it up when that does not come back.
+///
+/// Waiting allocates nothing, however late it begins: what the process allocates while a case runs is the case's.
 fn supervise(case: Case, configuration: Configuration) -> Ran {
     let stage = Arc::new(Mutex::new(String::from("start")));
-    let (sender, receiver) = channel();
-    let told = stage.clone();
+    let verdict = Arc::new((Mutex::new(None), Condvar::new()));
+    let (told, ours) = (stage.clone(), verdict.clone());
     let body = move || {
         IN_CASE.set(true);
-        let verdict = judge(catch_unwind(AssertUnwindSafe(|| {
+        let ran = judge(catch_unwind(AssertUnwindSafe(|| {
             let mut cts = Cts::new(configuration, told);
             (case.run)(&mut cts);
             cts.end();
         })));
-        // Nobody listens any more when the case was given up.
-        let _ = sender.send(verdict);
+        *ours.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ran);
+        ours.1.notify_one();
     };
     let thread = match std::thread::Builder::new().name(String::from("case")).spawn(body) {
         Ok(thread) => thread,
         Err(error) => return Ran::Failed(format!("no thread for the case: {error}")),
     };
-    match receiver.recv_timeout(patience() * 6) {
-        Ok(verdict) => {
-            let _ = thread.join();
-            verdict
-        }
-        Err(RecvTimeoutError::Timeout) => {
-            let stage = stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            Ran::Failed(format!("given up after {:?}; last seen: {stage}", patience() * 6))
-        }
-        Err(RecvTimeoutError::Disconnected) => Ran::Failed(String::from("the case's thread went away")),
-    }
+    let waiting = verdict.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut waited, _) = verdict
+        .1
+        .wait_timeout_while(waiting, patience() * 6, |ran| ran.is_none())
+        .unwrap_or_else(PoisonError::into_inner);
+    let Some(ran) = waited.take() else {
+        let stage = stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        return Ran::Failed(format!("given up after {:?}; last seen: {stage}", patience() * 6));
+    };
+    drop(waited);
+    let _ = thread.join();
+    ran
 }
 
 fn judge(result: std::thread::Result<()>) -> Ran {
