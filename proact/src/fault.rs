@@ -205,6 +205,15 @@ pub(crate) fn tried<T>(call: impl FnOnce() -> Result<T, Errno>) -> Result<T, Err
     call()
 }
 
+/// Makes a call once that fails with the standard library's errors.
+#[cfg(unix)]
+#[cfg_attr(feature = "fault-injection", track_caller)]
+#[inline(always)]
+pub(crate) fn tried_io<T>(call: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
+    check().map_err(std::io::Error::from_raw_os_error)?;
+    call()
+}
+
 /// Repeats a system call while a signal cuts it short.
 #[cfg(unix)]
 #[cfg_attr(feature = "fault-injection", track_caller)]

@@ -1,5 +1,5 @@
-//! What happens when ends cross: an operation in every state that it can wait in is cancelled, closed, timed out or shut
-//! down, from where that is least expected.
+//! What happens when ends cross: an operation in every state that it can wait in is cancelled, closed, timed out or
+//! shut down, from where that is least expected.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

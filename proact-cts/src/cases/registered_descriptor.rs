@@ -5,13 +5,13 @@ use std::io::Read as _;
 use proact::backend::{Capabilities, OpenFlags};
 use proact::memory::{BufferPool, Slab};
 use proact::operation::{
-    AcceptMany, CancelAll, Chain, Close, Op, Open, Read, Receive, ReceivePooledMany, ReceiveVectored,
-    RegisterDescriptor, Registered, Send, SendVectored, Sync, UnregisterDescriptor, Write,
+    AcceptMany, CancelAll, Chain, Close, Complete, Context, Op, Open, Outcome, Read, Receive, ReceivePooledMany,
+    ReceiveVectored, RegisterDescriptor, Registered, Send, SendVectored, Sync, UnregisterDescriptor, Write,
 };
 use proact::resource::Socket;
 use proact::status::Code;
 
-use crate::bench::Cts;
+use crate::bench::{Cts, Tell};
 use crate::cases;
 
 cases![
@@ -27,6 +27,7 @@ cases![
     chains_of_registered_sockets_lower_and_arrive,
     a_place_that_is_used_again_leads_to_its_new_descriptor,
     a_proactor_that_ends_lets_registered_descriptors_go.alone(),
+    a_place_that_was_given_up_before_it_was_told_is_not_gone_by,
 ];
 
 fn register(cts: &mut Cts, socket: &Socket) -> Registered {
@@ -190,4 +191,32 @@ fn a_proactor_that_ends_lets_registered_descriptors_go(cts: &mut Cts) {
     assert_eq!(cts.take().shutdown(crate::bench::patience()), 0);
     crate::bench::eventually("the peer to see the end", || has_ended(&mut peer));
     drop(file);
+}
+
+/// Receives as soon as it is told of the place.
+struct Eager(Option<Box<Op<Receive<Vec<u8>>, Tell<Receive<Vec<u8>>>>>>);
+
+impl Complete<RegisterDescriptor<Socket>> for Eager {
+    fn done(
+        mut op: Box<Op<RegisterDescriptor<Socket>, Self>>,
+        outcome: Outcome<RegisterDescriptor<Socket>>,
+        cx: &mut Context<'_>,
+    ) {
+        outcome.result.unwrap();
+        cx.submit(op.state.0.take().unwrap()).unwrap();
+    }
+}
+
+fn a_place_that_was_given_up_before_it_was_told_is_not_gone_by(cts: &mut Cts) {
+    let (one, to_one) = cts.pair();
+    let (two, to_two) = cts.pair();
+    cts.get(Send::exact(to_one, b"one".as_slice()));
+    cts.get(Send::exact(to_two, b"two".as_slice()));
+    let (receive, watch) = cts.watch(Receive::exact(one.clone(), vec![0; 3]));
+    cts.submit(Op::new(RegisterDescriptor::new(one.clone()), Eager(Some(receive)))).unwrap();
+    cts.submit(Op::new(UnregisterDescriptor::new(one), ())).unwrap();
+    // Gets the place that was just given up.
+    cts.submit(Op::new(RegisterDescriptor::new(two), ())).unwrap();
+    cts.until("the receive", || watch.is_done());
+    assert_eq!(watch.only().kind.buffer, b"one", "bytes of its own socket");
 }

@@ -173,10 +173,12 @@ pub(super) fn seal(fd: std::os::fd::BorrowedFd<'_>) -> Result {
 /// A new memory object of zeros, whose length no one can change.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn memory_object(length: usize) -> Result<std::os::fd::OwnedFd> {
+    use crate::fault::tried;
     use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
     let failed = |errno: rustix::io::Errno| Status::from_os_error(Operation::RegionCreate, errno.raw_os_error());
-    let fd = memfd_create("proact", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(failed)?;
-    ftruncate(&fd, length as u64).map_err(failed)?;
-    fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW).map_err(failed)?;
+    let create = || memfd_create("proact", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
+    let fd = tried(create).map_err(failed)?;
+    tried(|| ftruncate(&fd, length as u64)).map_err(failed)?;
+    tried(|| fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW)).map_err(failed)?;
     Ok(fd)
 }

@@ -99,7 +99,8 @@ mod pages {
             #[cfg(any(target_os = "linux", target_os = "android"))]
             flags.set(MapFlags::NORESERVE, how.lazy);
             // SAFETY: no address is asked for, so no existing mapping is replaced.
-            let start = unsafe { mmap_anonymous(std::ptr::null_mut(), length, protection, flags) }.map_err(failed)?;
+            let map = || unsafe { mmap_anonymous(std::ptr::null_mut(), length, protection, flags) };
+            let start = crate::fault::tried(map).map_err(failed)?;
             let mapping = Mapping { start: whole(start)?, lead: 0, length };
             let placement = super::place(&mapping, how)?;
             Ok((mapping, placement))
@@ -117,12 +118,10 @@ mod pages {
             protection.set(ProtFlags::READ, access.contains(Access::READ));
             protection.set(ProtFlags::WRITE, access.contains(Access::WRITE));
             let whole_length = length.checked_add(lead).ok_or_else(super::too_long)?;
+            let (at, flags, from) = (std::ptr::null_mut(), MapFlags::SHARED, offset - lead as u64);
             // SAFETY: no address is asked for, so no existing mapping is replaced.
-            let start = unsafe {
-                let (at, flags) = (std::ptr::null_mut(), MapFlags::SHARED);
-                mmap(at, whole_length, protection, flags, fd, offset - lead as u64)
-            };
-            let start = whole(start.map_err(failed)?)?;
+            let map = || unsafe { mmap(at, whole_length, protection, flags, fd, from) };
+            let start = whole(crate::fault::tried(map).map_err(failed)?)?;
             // SAFETY: `lead` is less than a page, which the mapping has.
             Ok(Mapping { start: unsafe { start.add(lead) }, lead, length })
         }

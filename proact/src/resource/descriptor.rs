@@ -95,7 +95,7 @@ impl Resource {
         self.with(operation, |descriptor| {
             // SAFETY: the resource keeps the descriptor open while its lock is held.
             let fd = unsafe { BorrowedFd::borrow_raw(descriptor.fd()) };
-            match rustix::io::fcntl_dupfd_cloexec(fd, 3) {
+            match crate::fault::tried(|| rustix::io::fcntl_dupfd_cloexec(fd, 3)) {
                 Ok(fd) => Ok(Descriptor(fd.into_raw_fd().into())),
                 Err(errno) => Err(Status::from_os_error(operation, errno.raw_os_error())),
             }

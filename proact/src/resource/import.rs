@@ -8,6 +8,7 @@ use rustix::fs::{FileType, OFlags};
 
 use super::{Domain, File, Home, Resource, Socket, SocketType};
 use crate::backend::{Descriptor, DescriptorMode};
+use crate::fault::tried;
 use crate::status::{Code, Operation, Result, Status};
 
 /// What could not be handed over, back with the reason.
@@ -125,7 +126,7 @@ struct Examined {
 
 fn examine_socket(fd: BorrowedFd<'_>) -> Result<Examined> {
     let failed = failed(Operation::SocketCreate);
-    let stat = rustix::fs::fstat(fd).map_err(&failed)?;
+    let stat = tried(|| rustix::fs::fstat(fd)).map_err(&failed)?;
     let found = FileType::from_raw_mode(stat.st_mode as rustix::fs::RawMode);
     if found != FileType::Socket {
         return Err(refused(Operation::SocketCreate, format!("not a socket but {}", name_of(found))));
@@ -149,32 +150,32 @@ fn examine_socket(fd: BorrowedFd<'_>) -> Result<Examined> {
 /// Sets the mode that the backend needs. The last thing that can fail, so that what is refused is left as it was.
 fn prepare(home: Home, fd: BorrowedFd<'_>) -> Result<()> {
     let failed = failed(Operation::SocketCreate);
-    let flags = rustix::fs::fcntl_getfl(fd).map_err(&failed)?;
+    let flags = tried(|| rustix::fs::fcntl_getfl(fd)).map_err(&failed)?;
     let mut wanted = flags;
     wanted.set(OFlags::NONBLOCK, home.mode == DescriptorMode::NonBlocking);
     set_close_on_exec(fd).map_err(&failed)?;
     if wanted != flags {
-        rustix::fs::fcntl_setfl(fd, wanted).map_err(&failed)?;
+        tried(|| rustix::fs::fcntl_setfl(fd, wanted)).map_err(&failed)?;
     }
     Ok(())
 }
 
 pub(super) fn set_close_on_exec(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
-    let flags = rustix::io::fcntl_getfd(fd)?;
+    let flags = tried(|| rustix::io::fcntl_getfd(fd))?;
     rustix::io::fcntl_setfd(fd, flags | rustix::io::FdFlags::CLOEXEC)
 }
 
 /// Whether the file was opened for direct I/O.
 fn examine_file(fd: BorrowedFd<'_>) -> Result<bool> {
     let failed = failed(Operation::FileOpen);
-    let stat = rustix::fs::fstat(fd).map_err(&failed)?;
+    let stat = tried(|| rustix::fs::fstat(fd)).map_err(&failed)?;
     match FileType::from_raw_mode(stat.st_mode as rustix::fs::RawMode) {
         FileType::RegularFile | FileType::Directory | FileType::BlockDevice | FileType::CharacterDevice => {}
         found => return Err(refused(Operation::FileOpen, format!("{} has no offsets", name_of(found)))),
     }
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let direct = {
-        let flags = rustix::fs::fcntl_getfl(fd).map_err(&failed)?;
+        let flags = tried(|| rustix::fs::fcntl_getfl(fd)).map_err(&failed)?;
         if flags.contains(OFlags::PATH) {
             return Err(refused(Operation::FileOpen, "opened for its path alone (O_PATH)"));
         }
@@ -214,6 +215,6 @@ fn duplicate(resource: &Resource, operation: Operation) -> Result<OwnedFd> {
     resource.with(operation, |descriptor| {
         // SAFETY: the resource keeps the descriptor open while its lock is held.
         let fd = unsafe { BorrowedFd::borrow_raw(descriptor.fd()) };
-        rustix::io::fcntl_dupfd_cloexec(fd, 0).map_err(failed(operation))
+        tried(|| rustix::io::fcntl_dupfd_cloexec(fd, 0)).map_err(failed(operation))
     })
 }

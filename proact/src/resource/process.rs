@@ -67,7 +67,7 @@ impl Process {
         let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
         let failed = |why: &'static str| Status::new(Code::InvalidArgument, Operation::ProcessWait).with_message(why);
         let pid = pid.ok_or_else(|| failed("0 is no process"))?;
-        let fd = pidfd_open(pid, PidfdFlags::empty())
+        let fd = crate::fault::tried(|| pidfd_open(pid, PidfdFlags::empty()))
             .map_err(|errno| Status::from_os_error(Operation::ProcessWait, errno.raw_os_error()))?;
         let descriptor = crate::backend::Descriptor(fd.into_raw_fd().into());
         let resource = Resource::adopt(home, descriptor);
@@ -83,7 +83,7 @@ impl Process {
         let waited = self.inner.resource.with(Operation::ProcessWait, |descriptor| {
             // SAFETY: the resource keeps the descriptor open while its lock is held.
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
-            rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(fd), WaitIdOptions::EXITED | WaitIdOptions::NOHANG))
+            crate::fault::retry_on_intr(|| waitid(WaitId::PidFd(fd), WaitIdOptions::EXITED | WaitIdOptions::NOHANG))
                 .map_err(|errno| Status::from_os_error(Operation::ProcessWait, errno.raw_os_error()))
         });
         let status = match waited {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use super::{Address, Home, Resource};
 use crate::backend::Descriptor;
+#[cfg(unix)]
+use crate::fault;
 use crate::status::{Code, Operation, Result, Status};
 
 pub use self::options::{KeepAlive, SocketOptions};
@@ -151,21 +153,24 @@ impl Socket {
     pub(crate) fn create(home: Home, domain: Domain, kind: SocketType, options: &SocketOptions) -> Result<Socket> {
         use std::os::fd::IntoRawFd;
         let failed = |error: std::io::Error| Status::from_io_error(Operation::SocketCreate, &error);
-        let socket = socket2::Socket::new(family(domain), type_of(kind), None).map_err(failed)?;
+        let new = || socket2::Socket::new(family(domain), type_of(kind), None);
+        let socket = fault::tried_io(new).map_err(failed)?;
         if home.mode == crate::backend::DescriptorMode::NonBlocking {
-            socket.set_nonblocking(true).map_err(failed)?;
+            fault::tried_io(|| socket.set_nonblocking(true)).map_err(failed)?;
         }
-        options.apply(&socket, domain, kind).map_err(|error| Status::from_io_error(Operation::SocketOption, &error))?;
+        fault::tried_io(|| options.apply(&socket, domain, kind))
+            .map_err(|error| Status::from_io_error(Operation::SocketOption, &error))?;
         Ok(Socket::own(home, Descriptor(socket.into_raw_fd().into()), domain, kind))
     }
 
     pub(crate) fn pair(home: Home, kind: SocketType) -> Result<(Socket, Socket)> {
         use std::os::fd::IntoRawFd;
         let failed = |error: std::io::Error| Status::from_io_error(Operation::SocketCreate, &error);
-        let (one, two) = socket2::Socket::pair(socket2::Domain::UNIX, type_of(kind), None).map_err(failed)?;
+        let new = || socket2::Socket::pair(socket2::Domain::UNIX, type_of(kind), None);
+        let (one, two) = fault::tried_io(new).map_err(failed)?;
         if home.mode == crate::backend::DescriptorMode::NonBlocking {
-            one.set_nonblocking(true).map_err(failed)?;
-            two.set_nonblocking(true).map_err(failed)?;
+            fault::tried_io(|| one.set_nonblocking(true)).map_err(failed)?;
+            fault::tried_io(|| two.set_nonblocking(true)).map_err(failed)?;
         }
         let own = |socket: socket2::Socket| {
             let socket = Socket::own(home, Descriptor(socket.into_raw_fd().into()), Domain::Unix, kind);
@@ -183,7 +188,8 @@ impl Socket {
         self.resource.with(operation, |descriptor| {
             // SAFETY: the resource keeps the descriptor open while its lock is held, which is for the call of `f`.
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
-            f(socket2::SockRef::from(&fd)).map_err(|error| Status::from_io_error(operation, &error))
+            let answer = fault::tried_io(|| f(socket2::SockRef::from(&fd)));
+            answer.map_err(|error| Status::from_io_error(operation, &error))
         })
     }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::Returned;
 use super::{Home, Resource};
 use crate::backend::Descriptor;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::fault;
 use crate::status::{Code, Operation, Result, Status};
 
 /// One end of a pipe, or another stream of bytes that is no socket and has no positions: a FIFO, a terminal.
@@ -50,7 +52,7 @@ impl Stream {
         if home.mode == crate::backend::DescriptorMode::NonBlocking {
             flags |= PipeFlags::NONBLOCK;
         }
-        let (reader, writer) = rustix::pipe::pipe_with(flags)
+        let (reader, writer) = fault::tried(|| rustix::pipe::pipe_with(flags))
             .map_err(|errno| Status::from_os_error(Operation::StreamCreate, errno.raw_os_error()))?;
         let adopt = |fd: std::os::fd::OwnedFd| Stream::adopt(home, Descriptor(fd.into_raw_fd().into()));
         Ok((adopt(reader), adopt(writer)))
@@ -76,7 +78,7 @@ impl Stream {
     pub(crate) fn import(home: Home, fd: std::os::fd::OwnedFd) -> Result<Stream, Returned<std::os::fd::OwnedFd>> {
         use rustix::fs::{FileType, OFlags};
         use std::os::fd::{AsFd, IntoRawFd};
-        let checked = rustix::fs::fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        let checked = fault::tried(|| rustix::fs::fstat(&fd)).map(|stat| FileType::from_raw_mode(stat.st_mode));
         let failed = |errno: rustix::io::Errno| Status::from_os_error(Operation::StreamCreate, errno.raw_os_error());
         match checked {
             Ok(FileType::Fifo | FileType::CharacterDevice) => {}
@@ -94,6 +96,11 @@ impl Stream {
         }
         if let Err(errno) = set {
             return Err(Returned { resource: fd, status: failed(errno) });
+            let flags = fault::tried(|| rustix::fs::fcntl_getfl(&fd));
+            let set = flags.and_then(|flags| fault::tried(|| rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)));
+            if let Err(errno) = set {
+                return Err(Returned { resource: fd, status: failed(errno) });
+            }
         }
         Ok(Stream::adopt(home, Descriptor(fd.into_raw_fd().into())))
     }
@@ -151,7 +158,7 @@ impl PrivatePipe {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn new(home: Home) -> Result<PrivatePipe> {
         use std::os::fd::{AsFd, IntoRawFd};
-        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        let (reader, writer) = fault::tried(|| rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC))
             .map_err(|errno| Status::from_os_error(Operation::StreamCreate, errno.raw_os_error()))?;
         // A process over its share of pipe memory keeps the size that it was given.
         let _ = rustix::pipe::fcntl_setpipe_size(writer.as_fd(), PrivatePipe::CAPACITY);

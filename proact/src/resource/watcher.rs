@@ -124,7 +124,8 @@ impl Watcher {
         if home.mode == crate::backend::DescriptorMode::NonBlocking {
             flags |= CreateFlags::NONBLOCK;
         }
-        let fd = init(flags).map_err(|errno| Status::from_os_error(Operation::DirectoryWatch, errno.raw_os_error()))?;
+        let fd = crate::fault::tried(|| init(flags))
+            .map_err(|errno| Status::from_os_error(Operation::DirectoryWatch, errno.raw_os_error()))?;
         let descriptor = crate::backend::Descriptor(fd.into_raw_fd().into());
         Ok(Watcher { resource: Arc::new(Resource::adopt(home, descriptor)) })
     }
@@ -148,7 +149,7 @@ impl Watcher {
             .with(operation, |descriptor| {
                 // SAFETY: the resource keeps the descriptor open while its lock is held.
                 let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
-                rustix::fs::inotify::add_watch(fd, path, flags)
+                crate::fault::tried(|| rustix::fs::inotify::add_watch(fd, path, flags))
                     .map_err(|errno| Status::from_os_error(operation, errno.raw_os_error()))
             })
             .map(Watch)

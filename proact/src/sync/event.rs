@@ -45,7 +45,7 @@ impl Event {
         if home.mode == crate::backend::DescriptorMode::NonBlocking {
             flags |= rustix::event::EventfdFlags::NONBLOCK;
         }
-        let fd = rustix::event::eventfd(0, flags)
+        let fd = crate::fault::tried(|| rustix::event::eventfd(0, flags))
             .map_err(|error| Status::from_os_error(Operation::EventCreate, error.raw_os_error()))?;
         let descriptor = crate::backend::Descriptor(fd.into_raw_fd().into());
         Ok(Event { resource: Arc::new(Resource::adopt(home, descriptor)) })

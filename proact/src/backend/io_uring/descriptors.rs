@@ -1,7 +1,8 @@
 //! Registered descriptors: references of the ring's own, which save a request the counting of one.
 //!
 //! They stand beside the real descriptor, never in its place: a step of a chain, and whatever is tried again, goes by
-//! number, since the kernel looks a place up only when it comes to the request.
+//! number, since the kernel looks a place up only when it comes to the request. A request names its place as a hint:
+//! whether that is still its descriptor's is looked up here when the request goes into the ring.
 
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ pub(super) struct Descriptors {
     known: Vec<Known>,
     /// Empty places; none before there is a table.
     free: Vec<u32>,
-    made: bool,
+    /// The descriptor in each place, -1 for none. Empty before there is a table.
+    places: Vec<i32>,
 }
 
 struct Known {
@@ -53,16 +55,19 @@ impl Descriptors {
 
     /// `None`: the kernel, or a filter before it, will have no table.
     fn place(&mut self, ring: &Ring, fd: i32) -> Result<Option<u32>, i32> {
-        if !self.made {
+        if self.places.is_empty() {
             if ring.register_file_table(PLACES).is_err() {
                 return Ok(None);
             }
-            self.made = true;
+            self.places = vec![-1; PLACES as usize];
             self.free = (0..PLACES).rev().collect();
         }
         let index = self.free.pop().ok_or(libc::ENOBUFS)?;
         match ring.set_file(index, fd) {
-            Ok(()) => Ok(Some(index)),
+            Ok(()) => {
+                self.places[index as usize] = fd;
+                Ok(Some(index))
+            }
             Err(errno) => {
                 self.free.push(index);
                 Err(errno)
@@ -82,6 +87,7 @@ impl Descriptors {
         let Some(at) = self.known.iter().position(|known| known.fd == descriptor.fd()) else { return -libc::ENOENT };
         let known = self.known.swap_remove(at);
         if let Some(index) = known.index {
+            self.places[index as usize] = -1;
             // A place that cannot be emptied is not used again.
             if ring.set_file(index, -1).is_ok() {
                 self.free.push(index);
@@ -89,6 +95,15 @@ impl Descriptors {
         }
         known.owner.unregistered(known.proactor);
         0
+    }
+
+    /// The place of the descriptor that a request works on, where the kernel may go by it.
+    #[inline]
+    pub(super) fn place_of(&self, request: &Request) -> Option<u32> {
+        let descriptor = descriptor_of(request)?;
+        let place = descriptor.place()?;
+        // One that was given up may not have been told yet, and be another's by now.
+        (self.places.get(place as usize) == Some(&descriptor.fd())).then_some(place)
     }
 }
 
@@ -100,16 +115,18 @@ impl Drop for Descriptors {
     }
 }
 
-/// The place of the descriptor that a request works on, where the kernel may go by it.
+/// The descriptor that a request works on, of those that may go by a place.
 #[inline]
-pub(super) fn place_of(request: &Request) -> Option<u32> {
+fn descriptor_of(request: &Request) -> Option<Descriptor> {
     match *request {
-        Request::Receive { socket, .. } | Request::Send { socket, .. } => socket.place(),
-        Request::Read { file, .. } | Request::Write { file, .. } => file.place(),
-        Request::SendMessage { socket, .. } | Request::ReceiveMessage { socket, .. } => socket.place(),
-        Request::ReceivePooled { socket, .. } | Request::ReceiveMessagePooled { socket, .. } => socket.place(),
-        Request::Accept { listener, .. } => listener.place(),
-        Request::Sync { file, .. } => file.place(),
+        Request::Receive { socket, .. }
+        | Request::Send { socket, .. }
+        | Request::SendMessage { socket, .. }
+        | Request::ReceiveMessage { socket, .. }
+        | Request::ReceivePooled { socket, .. }
+        | Request::ReceiveMessagePooled { socket, .. } => Some(socket),
+        Request::Read { file, .. } | Request::Write { file, .. } | Request::Sync { file, .. } => Some(file),
+        Request::Accept { listener, .. } => Some(listener),
         _ => None,
     }
 }

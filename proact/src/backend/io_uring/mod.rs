@@ -225,7 +225,7 @@ impl IoUring {
         // The kernel looks a place up when it comes to a step of a chain, which may be after it was given up.
         let alone = link == Link::Alone;
         let fixed = if alone { self.buffers.place_of(request) } else { None };
-        let place = if alone { descriptors::place_of(request) } else { None };
+        let place = if alone { self.descriptors.place_of(request) } else { None };
         let targets = Targets { fixed, ..self.targets };
         let Some(entry) = self.ring.free() else { return false };
         let (user_data, stat) = self.table.admit(token, request, link);
@@ -270,7 +270,8 @@ impl IoUring {
             Some(group) => unsafe { lower(entry, request, Targets { group, bundle, ..targets }) },
             None => entry.set_poll(socket, libc::POLLIN),
         }
-        if let (Some(place), Some(_)) = (descriptors::place_of(request), group) {
+        fault(entry, request);
+        if let (Some(place), Some(_)) = (self.descriptors.place_of(request), group) {
             entry.set_place(place);
         }
         entry.set_user_data(self.table.user_data(token));
@@ -297,6 +298,7 @@ impl IoUring {
                     )
                 },
             }
+            fault(entry, &retry.request);
             entry.set_user_data(retry.user_data);
             // SAFETY: just filled; see `push`.
             unsafe { self.ring.commit() };

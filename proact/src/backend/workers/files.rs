@@ -197,7 +197,7 @@ fn copy(arguments: &mut CopyArguments) -> Result<i32> {
             if !overlap(from, to, arguments, length)? {
                 return copy_through_memory(from, to, arguments, length);
             }
-            // What has been written would be read again. The kernel refuses it too, but for an end with nothing to copy.
+            // What has been written would be read again. The kernel refuses it too, unless nothing is there to copy.
             copied.map_or(Err(Errno::INVAL), |_| Ok(0))
         }
         Err(errno) => Err(errno),

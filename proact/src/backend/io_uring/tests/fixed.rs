@@ -116,6 +116,19 @@ fn memory_is_given_up_after_the_ring_has_handed_over_what_names_it() {
     assert_eq!(&content(start), b"text");
 }
 
+#[test]
+fn a_last_step_of_a_chain_outlives_the_registration_of_its_memory() {
+    let Some((mut driver, _scratch, file, start, number)) = registered() else { return };
+    let event = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+    let wait = Request::EventWait { event: descriptor(&event) };
+    let [_, last] = driver.chain([wait, read(&file, start, Some(number))]);
+    driver.settle();
+    assert_eq!(driver.run(Request::UnregisterBuffer { start }), 0);
+    rustix::io::write(&event, &1u64.to_ne_bytes()).unwrap();
+    assert_eq!(driver.finish(last), 4);
+    assert_eq!(&content(start), b"text");
+}
+
 /// What tells a place in the table from a number: another file is put in the number's place.
 #[test]
 fn a_read_by_place_goes_to_the_file_that_was_registered() {

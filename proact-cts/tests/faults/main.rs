@@ -5,18 +5,22 @@
 //!
 //! `PROACT_CTS_FAULTS` is how many calls of one site are tried, spread over all of them (100).
 
-#[path = "faults/program.rs"]
-mod program;
+mod basics;
+mod company;
+mod driver;
+mod files;
+mod moving;
+mod sockets;
 
 use std::alloc::System;
 use std::process::ExitCode;
 
+use driver::{Ended, Part};
 use libtest_mimic::Arguments;
 use proact::fault::{self, Fault, Site, What};
 use proact_cts::bench::Cts;
 use proact_cts::harness::Only;
 use proact_cts::{cases, harness, select, system};
-use program::Ended;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -29,8 +33,13 @@ fn main() -> ExitCode {
 }
 
 cases![
-    the_program_without_a_fault_succeeds_and_leaves_nothing,
+    programs_without_a_fault_succeed_and_leave_nothing,
     whatever_call_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
+    whatever_call_on_files_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
+    whatever_call_that_moves_bytes_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
+    whatever_call_on_sockets_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
+    whatever_call_on_pools_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
+    whatever_call_fails_operations_in_company_end_once_and_nothing_leaks.only(Only::Extremes),
     short_transfers_lose_no_byte.only(Only::Extremes),
     a_wait_that_signals_cut_short_loses_nothing.only(Only::Extremes),
 ];
@@ -41,6 +50,10 @@ const LEAKS_MAX: usize = 3;
 
 /// Faults after which a kernel that was entered goes on all the same.
 const SHORT_OF_TIME: [Fault; 2] = [Fault::Error(libc::EINTR), Fault::Error(libc::EAGAIN)];
+
+/// Every program.
+const PROGRAMS: [&[Part]; 6] =
+    [basics::PARTS, files::PARTS, moving::PARTS, sockets::PARTS, sockets::POOLED, company::PARTS];
 
 /// What one run came to.
 struct Report {
@@ -57,15 +70,15 @@ fn holdings() -> (i64, i64) {
     (system::descriptors() as i64, allocations)
 }
 
-/// Runs the program once; `plan` is what goes wrong.
-fn run(cts: &mut Cts, plan: Option<(Site, u64, Fault)>) -> Report {
+/// Runs a program once; `plan` is what goes wrong.
+fn run(cts: &mut Cts, parts: &[Part], plan: Option<(Site, u64, Fault)>) -> Report {
     let folder = cts.path("");
     let before = holdings();
     match plan {
         Some((site, call, fault)) => fault::arm(site, call, fault),
         None => fault::count(),
     }
-    let ended = program::run(cts.config, &folder, &|what| cts.say(&format!("{plan:?}: {what}")));
+    let ended = driver::run(cts.config, parts, &folder, &|what| cts.say(&format!("{plan:?}: {what}")));
     let (calls, fired) = fault::disarm();
     let mut report = Report { ended, fired, calls, left: (0, 0) };
     // What the report itself holds is no leak.
@@ -88,13 +101,19 @@ impl Report {
     }
 }
 
-/// Runs the program with every fault of `faults` at every site that `takes`; each report goes to `check`.
-fn try_all(cts: &mut Cts, takes: impl Fn(What) -> bool, faults: &[Fault], mut check: impl FnMut(&Report, Site, Fault)) {
+/// Runs a program with every fault of `faults` at every site that `takes`; each report goes to `check`.
+fn try_all(
+    cts: &mut Cts,
+    parts: &[Part],
+    takes: impl Fn(What) -> bool,
+    faults: &[Fault],
+    mut check: impl FnMut(&Report, Site, Fault),
+) {
     drop(cts.take());
     for _ in 0..2 {
-        run(cts, None); // what a process makes once
+        run(cts, parts, None); // what a process makes once
     }
-    let calls = run(cts, None).calls;
+    let calls = run(cts, parts, None).calls;
     let most: u64 = std::env::var("PROACT_CTS_FAULTS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     for (site, count) in calls.into_iter().filter(|(site, _)| takes(site.what)) {
         let mut fired = 0;
@@ -104,7 +123,7 @@ fn try_all(cts: &mut Cts, takes: impl Fn(What) -> bool, faults: &[Fault], mut ch
                 let plan = (site, call, *fault);
                 let mut left = Vec::new();
                 loop {
-                    let report = run(cts, Some(plan));
+                    let report = run(cts, parts, Some(plan));
                     fired += u32::from(report.fired);
                     check(&report, site, *fault);
                     // What a kernel that does not answer any more may still use is leaked on purpose.
@@ -122,22 +141,24 @@ fn try_all(cts: &mut Cts, takes: impl Fn(What) -> bool, faults: &[Fault], mut ch
     cts.rebuild(|builder| builder);
 }
 
-fn the_program_without_a_fault_succeeds_and_leaves_nothing(cts: &mut Cts) {
+fn programs_without_a_fault_succeed_and_leave_nothing(cts: &mut Cts) {
     drop(cts.take());
-    let mut report = run(cts, None);
-    for _ in 0..3 {
-        report = run(cts, None);
+    for parts in PROGRAMS {
+        let mut report = run(cts, parts, None);
+        for _ in 0..3 {
+            report = run(cts, parts, None);
+        }
+        assert_eq!(report.ended.failures(), Vec::<String>::new());
+        assert_eq!((report.left, report.ended.leaked, report.ended.polls_failed), ((0, 0), 0, 0));
+        assert!(report.calls.len() > 5, "sites are counted: {:?}", report.calls);
     }
-    assert_eq!(report.ended.failures(), Vec::<String>::new());
-    assert_eq!((report.left, report.ended.leaked, report.ended.polls_failed), ((0, 0), 0, 0));
-    assert!(report.calls.len() > 10, "sites are counted: {:?}", report.calls);
     cts.rebuild(|builder| builder);
 }
 
-fn whatever_call_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
+fn whatever_call_fails(cts: &mut Cts, parts: &[Part]) {
     let errors = [libc::EINTR, libc::EAGAIN, libc::ENOMEM, libc::EIO, libc::ECONNRESET].map(Fault::Error);
     let takes = |what| matches!(what, What::Call | What::Enter | What::Entry);
-    try_all(cts, takes, &errors, |report, site, fault| {
+    try_all(cts, parts, takes, &errors, |report, site, fault| {
         let Fault::Error(errno) = fault else { unreachable!("only errors were asked for") };
         report.ended.check(report.fired.then_some(errno));
         // Only a kernel that fails to wait breaks a proactor for good; what it has then is left to it.
@@ -147,25 +168,55 @@ fn whatever_call_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts
     });
 }
 
+fn whatever_call_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
+    whatever_call_fails(cts, basics::PARTS);
+}
+
+fn whatever_call_on_files_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
+    whatever_call_fails(cts, files::PARTS);
+}
+
+fn whatever_call_that_moves_bytes_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
+    whatever_call_fails(cts, moving::PARTS);
+}
+
+fn whatever_call_on_sockets_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
+    whatever_call_fails(cts, sockets::PARTS);
+}
+
+fn whatever_call_on_pools_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
+    whatever_call_fails(cts, sockets::POOLED);
+}
+
+fn whatever_call_fails_operations_in_company_end_once_and_nothing_leaks(cts: &mut Cts) {
+    whatever_call_fails(cts, company::PARTS);
+}
+
 fn short_transfers_lose_no_byte(cts: &mut Cts) {
-    try_all(
-        cts,
-        |what| what == What::Length,
-        &[Fault::Short],
-        |report, _, fault| {
-            assert_eq!(report.ended.failures(), Vec::<String>::new(), "{fault:?}");
-        },
-    );
+    for parts in PROGRAMS {
+        try_all(
+            cts,
+            parts,
+            |what| what == What::Length,
+            &[Fault::Short],
+            |report, _, fault| {
+                assert_eq!(report.ended.failures(), Vec::<String>::new(), "{fault:?}");
+            },
+        );
+    }
 }
 
 fn a_wait_that_signals_cut_short_loses_nothing(cts: &mut Cts) {
-    try_all(
-        cts,
-        |what| what == What::Enter,
-        &[Fault::Error(libc::EINTR)],
-        |report, _, fault| {
-            assert_eq!(report.ended.failures(), Vec::<String>::new(), "{fault:?}");
-            assert_eq!(report.ended.polls_failed, 0);
-        },
-    );
+    for parts in PROGRAMS {
+        try_all(
+            cts,
+            parts,
+            |what| what == What::Enter,
+            &[Fault::Error(libc::EINTR)],
+            |report, _, fault| {
+                assert_eq!(report.ended.failures(), Vec::<String>::new(), "{fault:?}");
+                assert_eq!(report.ended.polls_failed, 0);
+            },
+        );
+    }
 }
