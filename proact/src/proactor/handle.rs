@@ -80,7 +80,8 @@ impl Handle {
     /// Makes an event: one descriptor.
     ///
     /// # Errors
-    /// `ResourceExhausted` when the process or the system has no descriptor left, `Unavailable` on systems without events.
+    /// `ResourceExhausted` when the process or the system has no descriptor left, `Unavailable` on systems
+    /// without events.
     pub fn event(&self) -> Result<Event> {
         Event::create(self.shared.home)
     }
