@@ -261,8 +261,8 @@ fn lacks(missing: Capabilities, masked: Capabilities) -> String {
 /// Waiting allocates nothing, however late it begins: what the process allocates while a case runs is the case's.
 fn supervise(case: Case, configuration: Configuration) -> Ran {
     let stage = Arc::new(Mutex::new(String::from("start")));
-    let verdict = Arc::new((Mutex::new(None), Condvar::new()));
-    let (told, ours) = (stage.clone(), verdict.clone());
+    let verdict = Arc::new(Verdict::default());
+    let (told, given) = (stage.clone(), verdict.clone());
     let body = move || {
         IN_CASE.set(true);
         let ran = judge(catch_unwind(AssertUnwindSafe(|| {
@@ -270,25 +270,35 @@ fn supervise(case: Case, configuration: Configuration) -> Ran {
             (case.run)(&mut cts);
             cts.end();
         })));
-        *ours.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ran);
-        ours.1.notify_one();
+        *given.ran.lock().unwrap_or_else(PoisonError::into_inner) = Some(ran);
+        given.there.notify_one();
     };
     let thread = match std::thread::Builder::new().name(String::from("case")).spawn(body) {
         Ok(thread) => thread,
         Err(error) => return Ran::Failed(format!("no thread for the case: {error}")),
     };
-    let waiting = verdict.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut waited, _) = verdict
-        .1
-        .wait_timeout_while(waiting, patience() * 6, |ran| ran.is_none())
-        .unwrap_or_else(PoisonError::into_inner);
-    let Some(ran) = waited.take() else {
-        let stage = stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        return Ran::Failed(format!("given up after {:?}; last seen: {stage}", patience() * 6));
-    };
-    drop(waited);
-    let _ = thread.join();
-    ran
+    let ran = verdict.ran.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = verdict.there.wait_timeout_while(ran, patience() * 6, |ran| ran.is_none());
+    let ran = waited.unwrap_or_else(PoisonError::into_inner).0.take();
+    match ran {
+        Some(ran) => {
+            let _ = thread.join();
+            ran
+        }
+        None if thread.is_finished() => Ran::Failed(String::from("the case's thread went away")),
+        None => {
+            let stage = stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Ran::Failed(format!("given up after {:?}; last seen: {stage}", patience() * 6))
+        }
+    }
+}
+
+/// What a case came to, when it has. No channel: a thread that begins to wait for one allocates, whenever it comes to
+/// that, and cases count allocations.
+#[derive(Default)]
+struct Verdict {
+    ran: Mutex<Option<Ran>>,
+    there: Condvar,
 }
 
 fn judge(result: std::thread::Result<()>) -> Ran {

@@ -5,19 +5,23 @@
 
 use std::alloc::System;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libtest_mimic::Arguments;
 use proact::memory::{self, Allocation, BufferPool, Slab};
 use proact::operation::{
-    Advise, Chain, ChangeFile, Complete, Context, CopyRange, EventWait, FutexWait, FutexWake, Kind, ListBatch,
-    Lowering, Nop, Op, Open, Outcome, PollHandle, Read, ReadStream, ReadVectored, Receive, ReceiveFrom,
-    ReceiveVectored, Register, SemaphoreSignal, SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence, Splice,
-    Stat, Sync, SyncRange, Timer, WatchChanges, Write, WriteStream, WriteVectored,
+    Advise, Allocate, CancelAll, Chain, ChangeFile, ChangeRange, Complete, Context, CopyRange, EventWait, Finish,
+    FutexWait, FutexWake, GetAttribute, Group, Interval, Kind, Link, ListAttributes, ListBatch, Lowering, Nop, Op,
+    OpPool, Open, Outcome, PollHandle, Read, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromMany,
+    ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, ReceiveVectored, Register, Remove,
+    RemoveAttribute, Rename, SemaphoreSignal, SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence,
+    SetAttribute, SetAttributes, Splice, Stat, StatPath, Sync, SyncRange, Timer, Truncate, WatchChanges, Write,
+    WriteStream, WriteVectored,
 };
 use proact::resource::{Address, Domain, Socket, SocketOptions};
-use proact::resource::{Advice, ChangeMask, FileTime, FutexWord, OpenFlags};
+use proact::resource::{Advice, AttributeMode, ChangeMask, FileTime, FutexWord, OpenFlags};
 use proact::sync::Semaphore;
 use proact::time::Time;
 use proact_cts::bench::Cts;
@@ -64,6 +68,21 @@ cases![
     sequences_with_a_step_function,
     submits_through_a_handle,
     remote_cancels,
+    sends_without_a_copy,
+    repeated_receives,
+    repeated_receives_of_datagrams,
+    receives_into_a_pool,
+    repeated_receives_into_a_pool,
+    repeated_receives_of_datagrams_into_a_pool,
+    intervals,
+    deadlines_that_pass_and_that_do_not,
+    scopes_and_their_cancels,
+    cancels_of_all_on_a_socket,
+    groups,
+    storage_from_a_pool,
+    names_in_a_folder,
+    extended_attributes,
+    lengths_and_ranges,
 ];
 
 /// Where an operation's storage is between its flights.
@@ -407,7 +426,7 @@ fn futex_waits_and_wakes(cts: &mut Cts) {
         wait.with(|wait| wait.expected = number as u32 - 1);
         cts.submit(wait.take()).unwrap();
         cts.look(); // it waits, before anything comes
-        word.atomic().store(number as u32, std::sync::atomic::Ordering::SeqCst);
+        word.atomic().store(number as u32, Ordering::SeqCst);
         back(cts, &wake);
         cts.until("the wake", || wait.is_back());
     });
@@ -520,5 +539,202 @@ fn remote_cancels(cts: &mut Cts) {
         let id = if number % 2 == 0 { handle.submit(timer.take()) } else { cts.submit(timer.take()) };
         handle.cancel(id.unwrap()).unwrap();
         cts.until("the timer", || timer.is_back());
+    });
+}
+
+fn sends_without_a_copy(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    let send = Berth::of(Send::exact(client, vec![1; 20_000]).zero_copy());
+    let receive = Berth::of(Receive::exact(server, vec![0; 20_000]));
+    steady(cts, |cts, _| {
+        cts.submit((receive.take(), send.take())).unwrap();
+        cts.until("both transfers", || send.is_back() && receive.is_back());
+    });
+}
+
+/// Counts the outcomes of an operation that has many, and drops what they bring.
+#[derive(Clone, Default)]
+struct Tally(Arc<AtomicUsize>);
+
+impl<K: Kind> Complete<K> for Tally {
+    fn more(&mut self, _: &K, outcome: Outcome<K>, _: &mut Context<'_>) {
+        assert!(outcome.result.is_ok());
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn done(_: Box<Op<K, Tally>>, outcome: Outcome<K>, _: &mut Context<'_>) {
+        assert!(outcome.result.is_err_and(|status| status.is_cancelled()), "only the end of the test ends it");
+    }
+}
+
+/// Rounds of one `send` each, which `receive` is told of, again and again.
+#[track_caller]
+fn told_of_each<K: Kind, S: Kind>(cts: &mut Cts, receive: K, send: S) {
+    let tally = Tally::default();
+    cts.submit(Op::new(receive, tally.clone())).unwrap();
+    let send = Berth::of(send);
+    steady(cts, |cts, number| {
+        back(cts, &send);
+        cts.until("the outcome", || tally.0.load(Ordering::Relaxed) as u64 == number);
+    });
+}
+
+fn repeated_receives(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    told_of_each(cts, ReceiveMany::new(server, vec![0; 100]), Send::exact(client, vec![1; 100]));
+}
+
+fn repeated_receives_of_datagrams(cts: &mut Cts) {
+    let (one, two, address) = udp(cts);
+    told_of_each(cts, ReceiveFromMany::new(two, vec![0; 100]), SendTo::new(one, vec![1; 100], address));
+}
+
+fn buffers(size: usize) -> BufferPool {
+    BufferPool::new(Slab::allocate(size, 8, &Allocation::new()).unwrap()).unwrap()
+}
+
+fn receives_into_a_pool(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    let pool = buffers(128);
+    // One stays, so that the ring does which the kernel takes buffers of this pool from: making one allocates.
+    let (_quiet, idle) = cts.pair();
+    cts.submit(Op::new(ReceivePooled::new(idle, &pool), Tally::default())).unwrap();
+    let (send, receive) = (Berth::of(Send::exact(client, vec![1; 100])), Berth::of(ReceivePooled::new(server, &pool)));
+    steady(cts, |cts, _| {
+        cts.submit((receive.take(), send.take())).unwrap();
+        cts.until("both transfers", || send.is_back() && receive.is_back());
+    });
+}
+
+fn repeated_receives_into_a_pool(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    told_of_each(cts, ReceivePooledMany::new(server, &buffers(128)), Send::exact(client, vec![1; 100]));
+}
+
+fn repeated_receives_of_datagrams_into_a_pool(cts: &mut Cts) {
+    let (one, two, address) = udp(cts);
+    let pool = buffers(ReceiveFromPooledMany::OVERHEAD + 100);
+    told_of_each(cts, ReceiveFromPooledMany::new(two, &pool), SendTo::new(one, vec![1; 100], address));
+}
+
+fn intervals(cts: &mut Cts) {
+    let tally = Tally::default();
+    let interval = Interval::new(cts.now(), Duration::from_micros(50));
+    cts.submit(Op::new(interval, tally.clone())).unwrap();
+    steady(cts, |cts, _| {
+        let before = tally.0.load(Ordering::Relaxed);
+        cts.until("the next period", || tally.0.load(Ordering::Relaxed) > before);
+    });
+}
+
+fn deadlines_that_pass_and_that_do_not(cts: &mut Cts) {
+    let (nop, timer) = (Berth::of(Nop), Berth::of(Timer::new(Time::ORIGIN)));
+    let (client, server) = cts.pair();
+    let send = Berth::of(Send::exact(client, vec![1; 100]));
+    let receive = Berth::of(Receive::exact(server, vec![0; 100]));
+    steady(cts, |cts, _| {
+        let later = cts.now() + Duration::from_secs(3600);
+        cts.submit((nop.take().deadline(later), timer.take().deadline(later))).unwrap();
+        cts.submit((receive.take().deadline(later), send.take().deadline(later))).unwrap();
+        let all = || nop.is_back() && timer.is_back() && send.is_back() && receive.is_back();
+        cts.until("what ends in time", all);
+    });
+}
+
+fn scopes_and_their_cancels(cts: &mut Cts) {
+    let scope = cts.handle().scope();
+    let (nop, timer) = (Berth::of(Nop), Berth::of(Timer::new(Time::ORIGIN)));
+    steady(cts, |cts, _| {
+        cts.submit((nop.take().within(&scope), timer.take().within(&scope))).unwrap();
+        cts.until("what is in the scope", || nop.is_back() && timer.is_back());
+    });
+    let cancel = Berth::of(CancelAll::new(&scope));
+    steady(cts, |cts, _| back(cts, &cancel));
+}
+
+fn cancels_of_all_on_a_socket(cts: &mut Cts) {
+    let (_client, server) = cts.pair();
+    let receive = Berth::of(Receive::exact(server.clone(), vec![0; 9]));
+    let cancel = Berth::of(CancelAll::new(&server));
+    steady(cts, |cts, number| {
+        cts.submit(receive.take()).unwrap();
+        if number % 2 == 0 {
+            cts.look();
+        }
+        back(cts, &cancel);
+        cts.until("the receive", || receive.is_back());
+    });
+}
+
+fn groups(cts: &mut Cts) {
+    let file = cts.file("f", &[1; 64]);
+    let steps = Sequence::new().step(Nop).step(Read::exact(file.clone(), 0, vec![0; 64]));
+    let group = Group::new().with(Nop).with(Timer::new(Time::ORIGIN)).with(steps).with(Stat::new(file));
+    let group = Berth::of(group);
+    steady(cts, |cts, _| back(cts, &group));
+}
+
+/// Its operations come back by themselves.
+struct Once(Tally);
+
+impl Finish<Nop> for Once {
+    fn finish(&mut self, _: &mut Nop, _: Outcome<Nop>, _: &mut Context<'_>) {
+        self.0.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn storage_from_a_pool(cts: &mut Cts) {
+    let (pool, tally) = (OpPool::with_capacity(4), Tally::default());
+    steady(cts, |cts, number| {
+        for _ in 0..4 {
+            cts.submit(pool.take(Nop, Once(tally.clone()))).unwrap();
+        }
+        cts.until("the nops", || tally.0.load(Ordering::Relaxed) as u64 == 4 * number);
+    });
+}
+
+fn names_in_a_folder(cts: &mut Cts) {
+    cts.file("a", b"");
+    let (a, b, c) = (cts.path("a"), cts.path("b"), cts.path("c"));
+    let (there, home) = (Berth::of(Rename::new(&a, &b)), Berth::of(Rename::new(&b, &a)));
+    let (link, remove) = (Berth::of(Link::hard(&a, &c)), Berth::of(Remove::file(&c)));
+    let stat = Berth::of(StatPath::new(&a));
+    steady(cts, |cts, _| {
+        back(cts, &there);
+        back(cts, &home);
+        back(cts, &link);
+        back(cts, &stat);
+        back(cts, &remove);
+    });
+}
+
+fn extended_attributes(cts: &mut Cts) {
+    let file = cts.file("f", b"");
+    let set = || SetAttribute::new(file.clone(), "user.colour", b"blue".as_slice(), AttributeMode::Set);
+    if let Err(status) = cts.one(set()).result {
+        harness::skip(format!("the file system of temporary files: {status}"));
+    }
+    let (set, get) = (Berth::of(set()), Berth::of(GetAttribute::new(file.clone(), "user.colour", vec![0; 9])));
+    let list = Berth::of(ListAttributes::new(file.clone(), vec![0; 500]));
+    let remove = Berth::of(RemoveAttribute::new(file, "user.colour"));
+    steady(cts, |cts, _| {
+        back(cts, &set);
+        back(cts, &get);
+        back(cts, &list);
+        back(cts, &remove);
+    });
+}
+
+fn lengths_and_ranges(cts: &mut Cts) {
+    let file = cts.file("f", &[1; 4096]);
+    let (allocate, truncate) =
+        (Berth::of(Allocate::new(file.clone(), 0, 8192)), Berth::of(Truncate::new(file.clone(), 9)));
+    let reserve = Berth::of(ChangeRange::reserve(file.clone(), 0, 16_384));
+    let times = Berth::of(SetAttributes::new(file).mode(0o600).modified(1, 0));
+    steady(cts, |cts, _| {
+        back(cts, &allocate);
+        back(cts, &truncate);
+        back(cts, &reserve);
+        back(cts, &times);
     });
 }

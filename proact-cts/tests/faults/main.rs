@@ -37,6 +37,7 @@ cases![
     whatever_call_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
     whatever_call_on_files_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
     whatever_call_that_moves_bytes_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
+    whatever_call_that_waits_for_others_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
     whatever_call_on_sockets_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
     whatever_call_on_pools_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
     whatever_call_fails_operations_in_company_end_once_and_nothing_leaks.only(Only::Extremes),
@@ -52,8 +53,8 @@ const LEAKS_MAX: usize = 3;
 const SHORT_OF_TIME: [Fault; 2] = [Fault::Error(libc::EINTR), Fault::Error(libc::EAGAIN)];
 
 /// Every program.
-const PROGRAMS: [&[Part]; 6] =
-    [basics::PARTS, files::PARTS, moving::PARTS, sockets::PARTS, sockets::POOLED, company::PARTS];
+const PROGRAMS: [&[Part]; 7] =
+    [basics::PARTS, files::PARTS, moving::PARTS, moving::WAITS, sockets::PARTS, sockets::POOLED, company::PARTS];
 
 /// What one run came to.
 struct Report {
@@ -178,6 +179,10 @@ fn whatever_call_on_files_fails_every_operation_ends_once_and_nothing_leaks(cts:
 
 fn whatever_call_that_moves_bytes_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
     whatever_call_fails(cts, moving::PARTS);
+}
+
+fn whatever_call_that_waits_for_others_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
+    whatever_call_fails(cts, moving::WAITS);
 }
 
 fn whatever_call_on_sockets_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {

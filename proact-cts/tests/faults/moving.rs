@@ -14,7 +14,10 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::driver::{Driver, Part, bytes};
 
-pub const PARTS: &[Part] = &[pipes, splices, files_sent, readiness, imported, children, futexes];
+pub const PARTS: &[Part] = &[pipes, splices, files_sent];
+
+/// Waits for others, and what was theirs.
+pub const WAITS: &[Part] = &[readiness, imported, children, futexes];
 
 fn pipe(driver: &mut Driver<'_>) -> Option<(Stream, Stream)> {
     let pipe = driver.proactor.handle().pipe();
@@ -146,6 +149,7 @@ fn futexes(driver: &mut Driver<'_>, _: &Path) -> Option<()> {
     }
     driver.end(&wait, |_, _| true);
     let wait = driver.start("futex never woken", FutexWait::new(word, 0));
-    driver.end_cancelled(&wait);
+    // EAGAIN says of a wait that the word is another: where that is the fault, it ends well.
+    driver.give_up(&wait);
     Some(())
 }

@@ -2,7 +2,7 @@
 
 use super::file::check_range;
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
-use crate::backend::{FileRequest, Request, WaitRequest};
+use crate::backend::{DescriptorMode, FileRequest, Request, WaitRequest};
 use crate::resource::{File, Home, Lane, PrivatePipe, Resource, Second, Socket, SocketType, Stream};
 use crate::status::{Code, Operation, Result, Status};
 
@@ -134,7 +134,8 @@ impl Kind for SendFile {
 /// With a socket it takes its turn among the socket's sends or receives, and with a file among the pipe's reads or
 /// writes. The other of the two may be closed meanwhile, and is used to the end all the same. No one else may use the
 /// same end of the pipe while a splice with it is in flight: the two are not ordered. `SENDS` says in whose queue it
-/// stands: that of sends and writes, or that of receives and reads.
+/// stands: that of sends and writes, or that of receives and reads. A socket that was spliced with once is non-blocking
+/// from then on (`O_NONBLOCK`), on every backend, and stays so when it is handed out.
 ///
 /// # Errors
 /// `OutOfRange` when the source ends before an exact transfer is whole (a pipe or socket that was written to is torn
@@ -222,6 +223,12 @@ impl<const SENDS: bool> Kind for Splice<SENDS> {
             }
             Other::Socket(socket) => {
                 socket.check_type(SocketType::Stream, Self::OPERATION)?;
+                socket.resource().check(home, Self::OPERATION)?;
+                if home.mode == DescriptorMode::Blocking {
+                    // A splice that waits for the socket keeps the pipe locked meanwhile, and whoever reads, writes or
+                    // closes the pipe waits for that lock, the poll thread too.
+                    socket.resource().never_block(Self::OPERATION)?;
+                }
                 (socket.resource(), self.pipe.resource())
             }
         };

@@ -102,6 +102,29 @@ impl Resource {
         })
     }
 
+    /// Has the system answer that a call would wait instead of waiting, from now on, whoever calls. Every backend takes
+    /// that answer.
+    #[cfg(unix)]
+    pub(crate) fn never_block(&self, operation: Operation) -> Result<()> {
+        use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+        self.with(operation, |descriptor| {
+            // SAFETY: the resource keeps the descriptor open while its lock is held.
+            let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
+            let set =
+                crate::fault::tried(|| fcntl_getfl(fd)).and_then(|flags| match flags.contains(OFlags::NONBLOCK) {
+                    true => Ok(()),
+                    false => crate::fault::tried(|| fcntl_setfl(fd, flags | OFlags::NONBLOCK)),
+                });
+            set.map_err(|errno| Status::from_os_error(operation, errno.raw_os_error()))
+        })
+    }
+
+    /// Nothing blocks here yet.
+    #[cfg(not(unix))]
+    pub(crate) fn never_block(&self, _: Operation) -> Result<()> {
+        Ok(())
+    }
+
     /// Another descriptor of the same open file, which the caller owns.
     #[cfg(not(unix))]
     pub(crate) fn duplicate(&self, operation: Operation) -> Result<Descriptor> {

@@ -211,7 +211,8 @@ impl Shared {
 
     fn look_again(&self) {
         self.control.fetch_add(1, Ordering::SeqCst);
-        wake(self.control.as_ptr(), 1, false);
+        // Of a word of this process's own, which cannot fail: no fault is put here either.
+        wake_once(self.control.as_ptr(), 1, false);
     }
 
     /// A helper's life.
@@ -296,11 +297,14 @@ fn wait_any(waiters: &[Waiter]) -> Result<usize, Errno> {
 
 /// Wakes at most `count` who wait for `word`: how many, or a negated errno. The kernel does not read the word.
 pub(crate) fn wake(word: *const u32, count: u32, shared: bool) -> i32 {
+    retried(|| wake_once(word, count, shared)).unwrap_or_else(|errno| -errno.raw_os_error())
+}
+
+fn wake_once(word: *const u32, count: u32, shared: bool) -> isize {
     let operation = libc::FUTEX_WAKE | if shared { 0 } else { libc::FUTEX_PRIVATE_FLAG };
     let count = count.min(i32::MAX as u32) as i32;
     // SAFETY: the kernel takes the address as a name, and refuses one that is none.
-    let woken = retried(|| unsafe { libc::syscall(libc::SYS_futex, word, operation, count) as isize });
-    woken.unwrap_or_else(|errno| -errno.raw_os_error())
+    unsafe { libc::syscall(libc::SYS_futex, word, operation, count) as isize }
 }
 
 /// What is missing here, with the reason: nothing where `futex_waitv` is there.
