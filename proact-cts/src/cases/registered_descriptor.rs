@@ -194,7 +194,9 @@ fn a_proactor_that_ends_lets_registered_descriptors_go(cts: &mut Cts) {
 }
 
 /// Receives as soon as it is told of the place.
-struct Eager(Option<Box<Op<Receive<Vec<u8>>, Tell<Receive<Vec<u8>>>>>>);
+struct Eager(Option<Box<Op<Hear, Tell<Hear>>>>);
+
+type Hear = Receive<Vec<u8>>;
 
 impl Complete<RegisterDescriptor<Socket>> for Eager {
     fn done(

@@ -1,5 +1,5 @@
-//! What files have beside reads and writes: vectors, ranges, attributes, links, listings, walks, changes; and memory and
-//! descriptors that are registered.
+//! What files have beside reads and writes: vectors, ranges, attributes, links, listings, walks, changes; and memory
+//! and descriptors that are registered.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! What moves bytes between descriptors, and waits for those of others: pipes, splices, sent files, readiness, children,
-//! futexes.
+//! What moves bytes between descriptors, and waits for those of others: pipes, splices, sent files, readiness,
+//! children, futexes.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

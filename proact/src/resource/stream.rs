@@ -91,16 +91,11 @@ impl Stream {
         }
         let mut set = super::import::set_close_on_exec(fd.as_fd());
         if home.mode == crate::backend::DescriptorMode::NonBlocking {
-            let flags = set.and_then(|()| rustix::fs::fcntl_getfl(&fd));
-            set = flags.and_then(|flags| rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK));
+            let flags = set.and_then(|()| fault::tried(|| rustix::fs::fcntl_getfl(&fd)));
+            set = flags.and_then(|flags| fault::tried(|| rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)));
         }
         if let Err(errno) = set {
             return Err(Returned { resource: fd, status: failed(errno) });
-            let flags = fault::tried(|| rustix::fs::fcntl_getfl(&fd));
-            let set = flags.and_then(|flags| fault::tried(|| rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)));
-            if let Err(errno) = set {
-                return Err(Returned { resource: fd, status: failed(errno) });
-            }
         }
         Ok(Stream::adopt(home, Descriptor(fd.into_raw_fd().into())))
     }

@@ -1,5 +1,5 @@
 use std::ffi::CString;
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::atomic::AtomicU32;
-use crate::backend::{Descriptor, OpenFlags};
+use crate::backend::{Descriptor, FileRequest, OpenFlags};
 
 /// Counts wakes and tells a channel of each.
 struct Bell {
@@ -60,30 +60,36 @@ impl Rig {
     }
 }
 
-/// A pool whose only thread sits in `open` of a named pipe until [`Stuck::release`].
+/// A pool whose only thread waits for room in a full pipe until [`Stuck::release`].
 struct Stuck {
-    path: CString,
+    reader: OwnedFd,
+    /// What the request names, kept until its end.
+    _kept: [OwnedFd; 2],
     token: Token,
 }
 
 impl Stuck {
+    /// Returns when the thread is at it.
     fn in_slot(rig: &mut Rig, slot: u32) -> Stuck {
-        let path = std::env::temp_dir().join(format!("proact-workers-{}-{:?}", std::process::id(), rig.bell.line_id()));
-        let path = CString::new(path.into_os_string().into_encoded_bytes()).unwrap();
-        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-        let token = rig.submit(slot, Request::Open { path: path.as_ptr(), flags: OpenFlags::READ, mode: 0 });
-        Stuck { path, token }
+        let file = rustix::fs::memfd_create("proact-workers", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        rustix::io::write(&file, &[7; 4096]).unwrap();
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        rustix::fs::fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+        while rustix::io::write(&writer, &[0; 4096]).is_ok() {}
+        rustix::fs::fcntl_setfl(&writer, OFlags::empty()).unwrap();
+        rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK).unwrap();
+        let of = |fd: &OwnedFd| Descriptor(fd.as_raw_fd().into());
+        let request =
+            FileRequest::SpliceFile { file: of(&file), offset: 0, pipe: of(&writer), length: 4096, into_pipe: true };
+        let token = rig.submit(slot, Request::File(request));
+        until("a worker takes the job", || (rig.workers.shared.lock().queued == 0).then_some(()));
+        Stuck { reader, _kept: [file, writer], token }
     }
 
-    /// Opens the other end, which succeeds as soon as the worker is inside its own open, and not before.
-    fn release(&self) -> OwnedFd {
-        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let end = until("a worker opens the pipe", || match rustix::fs::open(&self.path, flags, Mode::empty()) {
-            Err(Errno::NXIO) => None,
-            opened => Some(opened.unwrap()),
-        });
-        rustix::fs::unlink(&self.path).unwrap();
-        end
+    /// Makes room.
+    fn release(&self) {
+        let mut bytes = [0; 4096];
+        while rustix::io::read(&self.reader, &mut bytes).is_ok_and(|count| count > 0) {}
     }
 }
 
@@ -154,12 +160,9 @@ fn cancel_reaches_a_queued_job_and_neither_a_running_nor_an_ended_one() {
     let stuck = Stuck::in_slot(&mut rig, 0);
     let queued = rig.submit(1, Request::Nop);
     let kept = rig.submit(2, Request::Nop);
-    let other_end = stuck.release();
+    stuck.release();
     rig.collect(3);
-    assert!(rig.result(stuck.token) >= 0);
-    // SAFETY: the descriptor came from the pool and is this test's alone.
-    unsafe { rustix::io::close(rig.result(stuck.token)) };
-    drop(other_end);
+    assert_eq!(rig.result(stuck.token), 4096);
     assert!(!rig.workers.cancel(queued), "ended jobs are not found");
     assert_eq!(rig.result(kept), 0);
 
@@ -171,14 +174,12 @@ fn cancel_reaches_a_queued_job_and_neither_a_running_nor_an_ended_one() {
     assert!(!rig.workers.cancel(Token::new(2, 1)), "another generation's job is not this one");
     assert!(rig.workers.cancel(queued));
     assert!(!rig.workers.cancel(queued), "cancelled once");
-    let other_end = stuck.release(); // returns when the worker is inside the open
     assert!(!rig.workers.cancel(running_or_first));
+    stuck.release();
     rig.collect(3);
     assert_eq!(rig.result(queued), -libc::ECANCELED);
     assert_eq!(rig.result(kept), 0);
-    // SAFETY: as above.
-    unsafe { rustix::io::close(rig.result(running_or_first)) };
-    drop(other_end);
+    assert_eq!(rig.result(running_or_first), 4096);
 }
 
 #[test]
@@ -188,10 +189,23 @@ fn queued_close_is_not_cancelled_and_survives_the_pool() {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     let close = rig.submit(1, Request::Close { descriptor: Descriptor(writer.into_raw_fd().into()) });
     assert!(!rig.workers.cancel(close));
-    let other_end = stuck.release();
-    drop(rig); // the open's descriptor has no taker and is closed; so is the pipe's write end
+    stuck.release();
+    drop(rig);
     assert_eq!(rustix::io::read(&reader, &mut [0u8; 8]), Ok(0), "end of stream: no writer is left");
-    assert_eq!(rustix::io::write(&other_end, b"x"), Err(Errno::PIPE), "no reader is left of the opened pipe");
+}
+
+#[test]
+fn a_file_that_nobody_is_told_of_is_closed() {
+    let mut rig = Rig::new(1);
+    let path = std::env::temp_dir().join(format!("proact-workers-{}-{:?}", std::process::id(), rig.bell.line_id()));
+    let path = CString::new(path.into_os_string().into_encoded_bytes()).unwrap();
+    rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    rig.submit(0, Request::Open { path: path.as_ptr(), flags: OpenFlags::READ, mode: 0 });
+    until("the pipe is opened", || (rig.workers.jobs() == 1).then_some(()));
+    drop(rig);
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    assert_eq!(rustix::fs::open(&path, flags, Mode::empty()).unwrap_err(), Errno::NXIO, "no reader is left");
+    rustix::fs::unlink(&path).unwrap();
 }
 
 #[test]
