@@ -257,6 +257,8 @@ fn lacks(missing: Capabilities, masked: Capabilities) -> String {
 }
 
 /// Runs a case on a thread, and gives it up when that does not come back.
+///
+/// Waiting allocates nothing, however late it begins: what the process allocates while a case runs is the case's.
 fn supervise(case: Case, configuration: Configuration) -> Ran {
     let stage = Arc::new(Mutex::new(String::from("start")));
     let verdict = Arc::new(Verdict::default());

@@ -37,6 +37,14 @@ pub fn pipe() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
     made.expect("a pipe")
 }
 
+/// Makes a named pipe. By libc, since rustix has no such call on Apple's systems.
+pub fn make_fifo(path: &Path) {
+    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).expect("a path without NUL");
+    // SAFETY: the path ends with NUL, and the call only reads it.
+    let made = unsafe { libc::mkfifo(path.as_ptr(), 0o700) };
+    assert_eq!(made, 0, "{}", std::io::Error::last_os_error());
+}
+
 /// A number that no other case of this process has.
 pub fn unique() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);

@@ -141,7 +141,7 @@ fn a_send_cancelled_midway_while_it_waits_for_room_lets_no_later_send_go() {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let told = seen.clone();
     let mut proactor = Builder::new().build_on(|_| Ok(Box::new(Halving { seen: told, known: Vec::new() }))).unwrap();
-    // One with a peer, who would read a stream with a hole.
+    // With a peer: of a socket that has none no failure stays.
     let (socket, _peer) = proactor.handle().socket_pair(SocketType::Stream).unwrap();
     let (sender, receiver) = channel();
     let first = proactor.submit(Op::new(Send::exact(socket.clone(), vec![1; 6]), Tell(sender.clone()))).unwrap();

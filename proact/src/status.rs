@@ -90,76 +90,144 @@ impl fmt::Display for Code {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 #[non_exhaustive]
-#[allow(missing_docs)] // each is the operation or call of that name
 pub enum Operation {
+    /// Nothing in particular.
     None,
+    /// Building a proactor.
     Build,
+    /// Submitting a batch.
     Submit,
+    /// Polling.
     Poll,
+    /// Asking operations to end early.
     Cancel,
+    /// Shutting a proactor down.
     Shutdown,
+    /// Doing nothing.
     Nop,
+    /// Waiting for a time.
     Timer,
+    /// Waiting for an event.
     EventWait,
+    /// Making an event.
     EventCreate,
+    /// Waiting for semaphores.
     SemaphoreWait,
+    /// Signalling a semaphore.
     SemaphoreSignal,
+    /// Running steps one after another.
     Sequence,
+    /// Running members side by side.
     Group,
+    /// Firing again and again.
     Interval,
+    /// Making or importing a socket.
     SocketCreate,
+    /// Binding a socket to an address.
     SocketBind,
+    /// Making a listener.
     SocketListen,
+    /// Reading or setting a socket's option.
     SocketOption,
+    /// Accepting connections.
     SocketAccept,
+    /// Connecting a socket.
     SocketConnect,
+    /// Receiving into a buffer, or buffers of a pool.
     SocketReceive,
+    /// Sending a buffer.
     SocketSend,
+    /// Ending a direction of a socket.
     SocketShutdown,
+    /// Sending several buffers.
     SocketSendVectored,
+    /// Receiving into several buffers.
     SocketReceiveVectored,
+    /// Sending a datagram.
     SocketSendTo,
+    /// Receiving datagrams.
     SocketReceiveFrom,
+    /// Sending descriptors.
     SocketSendDescriptors,
+    /// Receiving descriptors.
     SocketReceiveDescriptors,
+    /// Opening or importing a file.
     FileOpen,
+    /// Reading from a file.
     FileRead,
+    /// Writing to a file.
     FileWrite,
+    /// Making a file, or a range of it, durable.
     FileSync,
+    /// Asking what is known of a file or path.
     FileStat,
+    /// Cutting or extending a file.
     FileTruncate,
+    /// Changing the disk space behind a range.
     FileAllocate,
+    /// Closing a resource.
     Close,
+    /// Renaming.
     Rename,
+    /// Removing a name.
     Remove,
+    /// Setting owner, mode or times.
     FileSetAttributes,
+    /// Making a directory.
     DirectoryMake,
+    /// Listing a directory.
     DirectoryList,
+    /// Copying a range from file to file.
     FileCopy,
+    /// Saying what a range is for.
     FileAdvise,
+    /// Making a link.
     FileLink,
+    /// Reading a symbolic link.
     FileReadLink,
+    /// Reading, listing, setting or removing extended attributes.
     ExtendedAttribute,
+    /// Walking through a tree.
     DirectoryWalk,
+    /// Watching for changes.
     DirectoryWatch,
+    /// Making or importing a pipe or its like.
     StreamCreate,
+    /// Reading a pipe or its like.
     StreamRead,
+    /// Writing a pipe or its like.
     StreamWrite,
+    /// Moving bytes through a pipe.
     Splice,
+    /// Sending a range of a file.
     SendFile,
+    /// Waiting until a descriptor is ready.
     HandlePoll,
+    /// Waiting for the end of a child process.
     ProcessWait,
+    /// Waiting for a word of memory.
     FutexWait,
+    /// Waking who waits for a word.
     FutexWake,
+    /// Making a region of memory.
     RegionCreate,
+    /// Copying to or from a region.
     RegionCopy,
+    /// Cutting a region into buffers.
     SlabCreate,
+    /// Making a pool of buffers.
     PoolCreate,
+    /// Taking a buffer of a pool.
     BufferAcquire,
+    /// Giving a buffer back.
     BufferRelease,
+    /// Registering memory.
     BufferRegister,
+    /// Forgetting registered memory.
     BufferUnregister,
+    /// Registering a socket or file.
     DescriptorRegister,
+    /// Forgetting a registered socket or file.
     DescriptorUnregister,
 }
 

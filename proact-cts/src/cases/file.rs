@@ -13,7 +13,7 @@ use proact::status::{Code, Operation, Status};
 use crate::bench::{Cts, Told};
 use crate::cases;
 use crate::harness::skip;
-use crate::system::is_superuser;
+use crate::system::{is_superuser, make_fifo};
 
 cases![
     reads_return_the_bytes_at_their_offset,
@@ -410,7 +410,7 @@ fn dev_zero_fills_a_buffer_whole(cts: &mut Cts) {
 
 fn opening_a_fifo_waits_for_no_one_at_its_other_end(cts: &mut Cts) {
     let path = cts.path("fifo");
-    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+    make_fifo(&path);
     let file = cts.get(Open::new(&path, OpenFlags::READ));
     assert_eq!(cts.get(Stat::new(file.clone())).kind, FileKind::Other);
     let flags = file.try_with_fd(|fd| rustix::fs::fcntl_getfl(fd).unwrap()).unwrap();

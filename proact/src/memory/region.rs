@@ -136,7 +136,10 @@ impl Region {
     }
 
     /// A new memory object of `length` zeros, mapped, and the descriptor by which other processes map it too
-    /// ([`Region::map_shared`]). Its length is sealed.
+    /// ([`Region::map_shared`]). Its length, in bytes, is sealed.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for no bytes, `ResourceExhausted` without memory or descriptors.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn create_shared(length: usize) -> Result<(Region, std::os::fd::OwnedFd)> {
         use std::os::fd::AsFd;

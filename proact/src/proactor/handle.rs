@@ -77,17 +77,28 @@ impl Handle {
         Scope::new(self.shared.home)
     }
 
-    /// Makes an event.
+    /// Makes an event: one descriptor.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` when the process or the system has no descriptor left, `Unavailable` on systems
+    /// without events.
     pub fn event(&self) -> Result<Event> {
         Event::create(self.shared.home)
     }
 
-    /// Makes a stream socket.
+    /// Makes a stream socket: TCP, or Unix stream.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` when the process or the system has no descriptor left, `Unavailable` for a family or an
+    /// option that the system lacks, `InvalidArgument` for an option that this socket does not have.
     pub fn socket(&self, domain: Domain, options: &SocketOptions) -> Result<Socket> {
         Socket::create(self.shared.home, domain, SocketType::Stream, options)
     }
 
     /// Makes a datagram socket: UDP, or Unix datagram. Bind it to receive from anyone, connect it to speak with one.
+    ///
+    /// # Errors
+    /// As for [`Handle::socket`].
     ///
     /// ```
     /// use proact::operation::{Complete, Context, Op, Outcome, ReceiveFrom, SendTo};
@@ -120,6 +131,9 @@ impl Handle {
     }
 
     /// Makes two Unix sockets that are each other's peer, without names.
+    ///
+    /// # Errors
+    /// As for [`Handle::socket`].
     pub fn socket_pair(&self, kind: SocketType) -> Result<(Socket, Socket)> {
         Socket::pair(self.shared.home, kind)
     }

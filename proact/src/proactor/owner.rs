@@ -70,6 +70,12 @@ impl Proactor {
     }
 
     /// Polls until nothing is in flight.
+    ///
+    /// # Errors
+    /// As for [`Proactor::poll`].
+    ///
+    /// # Panics
+    /// As [`Proactor::poll`] does.
     pub fn run(&mut self) -> Result<()> {
         while self.engine.pending() > 0 {
             self.engine.poll(Timeout::Infinite)?;

@@ -107,7 +107,8 @@ fn alignment_of(resource: &Resource) -> Option<DirectAlignment> {
         // SAFETY: the resource keeps the descriptor open while its lock is held.
         let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
         // What this machine knows already: the poll thread does not wait for a server.
-        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        // By its number: rustix does not name it on Android.
+        let flags = AtFlags::EMPTY_PATH | AtFlags::from_bits_retain(linux_raw_sys::general::AT_STATX_DONT_SYNC);
         Ok(rustix::fs::statx(fd, c"", flags, StatxFlags::DIOALIGN).ok())
     });
     let answer = asked.ok()??;

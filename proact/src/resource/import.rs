@@ -78,6 +78,9 @@ impl Socket {
     ///
     /// Both name one socket: its mode, options and peer are the same. The order of transfers is kept among operations
     /// of one of them, not between the two.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` once it is closed, `ResourceExhausted` when no descriptor is left.
     pub fn duplicate(&self) -> Result<OwnedFd> {
         duplicate(self.resource(), Operation::SocketCreate)
     }
@@ -106,6 +109,9 @@ impl File {
     }
 
     /// Another descriptor of the same open file. Closed on exec.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` once it is closed, `ResourceExhausted` when no descriptor is left.
     pub fn duplicate(&self) -> Result<OwnedFd> {
         duplicate(self.resource(), Operation::FileOpen)
     }

@@ -206,6 +206,10 @@ impl Socket {
 
     /// Starts to listen. `backlog` 0 means the system's largest. A socket that is not bound gets a port that the system
     /// chooses; one that listens already takes the new backlog.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the address is in use, `Unavailable` or `InvalidArgument` for a socket that cannot listen,
+    /// `FailedPrecondition` once it is closed.
     pub fn listen(&self, backlog: u32) -> Result<()> {
         let backlog = match backlog {
             0 => libc::SOMAXCONN,
@@ -215,6 +219,9 @@ impl Socket {
     }
 
     /// The local address; of a socket that was never bound, the family's wildcard or [`Address::Unnamed`].
+    ///
+    /// # Errors
+    /// `FailedPrecondition` once it is closed.
     pub fn local_address(&self) -> Result<Address> {
         let address = self.with_socket(Operation::SocketOption, |socket| socket.local_addr())?;
         Address::from_socket2(&address)

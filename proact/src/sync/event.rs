@@ -18,7 +18,10 @@ impl Event {
         &self.resource
     }
 
-    /// Sets the event. Setting a set event changes nothing.
+    /// Sets the event, from any thread. Setting a set event changes nothing.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` once it is closed.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub fn set(&self) -> Result<()> {
         self.resource.with(Operation::EventWait, |descriptor| {
@@ -51,7 +54,10 @@ impl Event {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Event {
-    /// Sets the event. Setting a set event changes nothing.
+    /// Sets the event, from any thread. Setting a set event changes nothing.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` once it is closed.
     pub fn set(&self) -> Result<()> {
         Err(unavailable())
     }
