@@ -55,6 +55,16 @@ fn the_table_of_faults_is_the_one_in_the_sources() {
     assert!(text.ends_with(&document::section()), "run `{COMMAND}`");
 }
 
+#[test]
+fn readme_says_how_many_cases_there_are() {
+    let read =
+        |name: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)).unwrap();
+    let table = read("docs/conformance.md");
+    let total = table.lines().find_map(|line| line.strip_prefix("| | **")?.split_once("**")).expect("a last row").0;
+    let said = total.replace(", ", " on ");
+    assert!(read("README.md").contains(&said), "README does not say {said:?}");
+}
+
 /// The text of every source file below `folder`.
 fn sources(folder: &Path, text: &mut String) {
     for entry in std::fs::read_dir(folder).expect("a folder of the tree") {
