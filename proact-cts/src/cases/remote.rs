@@ -1,5 +1,6 @@
 //! Submits from other threads.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -88,15 +89,24 @@ fn many_submits_during_one_sleep_are_one_wake(cts: &mut Cts) {
     assert_eq!(cts.statistics().wakes, 0);
     cts.until_with("the first fifty", |proactor| proactor.statistics().completed == 50);
     assert_eq!(cts.statistics().wakes, 0, "nobody slept");
-    // Fifty more, of which the first finds it asleep: as many wakes as sleeps, however many submits.
+    // Fifty more, some of which find it asleep: as many wakes as sleeps at most, however many submits.
+    let before = cts.statistics();
+    let slept = Arc::new(AtomicBool::new(false));
+    let awake = slept.clone();
     let thread = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(20));
+        // Until the poll thread was found asleep once: then somebody had to wake it.
+        crate::bench::eventually("the poll thread to sleep and be woken", || {
+            handle.wake();
+            awake.load(Ordering::Acquire)
+        });
         for _ in 0..50 {
             handle.submit(Op::new(Nop, ())).unwrap();
         }
     });
-    let before = cts.statistics();
-    cts.until_with("the second fifty", |proactor| proactor.statistics().completed == 100);
+    cts.until_with("the second fifty", |proactor| {
+        slept.store(proactor.statistics().wakes > 0, Ordering::Release);
+        proactor.statistics().completed == 100
+    });
     thread.join().unwrap();
     let after = cts.statistics();
     assert!(after.wakes >= 1, "it slept, and somebody woke it");
