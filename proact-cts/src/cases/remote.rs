@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
-use std::time::Duration;
 
 use proact::operation::{Chain, Nop, Op, SemaphoreSignal, Timer};
 use proact::sync::Semaphore;
