@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use proact::backend::*;
 use proact::operation::{AcceptMany, Close, Complete, Context, Kind, Op, OperationId, Outcome, Send};
 use proact::proactor::{Builder, Proactor};
-use proact::resource::{Domain, SocketOptions};
+use proact::resource::{Domain, SocketOptions, SocketType};
 use proact::status::{Code, Operation, Status};
 use proact::time::Timeout;
 
@@ -160,4 +160,28 @@ fn an_operation_with_many_outcomes_that_the_system_gave_up_is_asked_for_again() 
     stage.script().say(accept, -ECANCELED, 0);
     stage.look();
     assert_eq!(stage.told(), [("accept", Code::Cancelled)]);
+}
+
+#[test]
+fn what_the_system_gave_up_before_it_began_is_asked_for_again() {
+    const ECANCELED: i32 = 125;
+    let mut stage = Stage::new();
+    let (socket, _peer) = stage.proactor.handle().socket_pair(SocketType::Stream).unwrap();
+    let (send, id) = stage.start("send", Send::exact(socket, vec![1; 6]));
+    for times in 2..5 {
+        // As a kernel says that could not start a thread for it.
+        stage.script().say(send, -ECANCELED, 0);
+        stage.look();
+        assert_eq!((stage.told().len(), stage.script().started.len()), (0, times), "nobody asked it to end");
+    }
+    // The rest of what went halfway, too.
+    stage.script().say(send, 4, 0);
+    stage.script().say(send, -ECANCELED, 0);
+    stage.look();
+    let Request::Send { length, .. } = stage.script().started.last().unwrap().1 else { panic!("no send") };
+    assert_eq!((length, stage.script().started.len()), (2, 6));
+    stage.proactor.cancel(id).unwrap();
+    stage.script().say(send, -ECANCELED, 0);
+    stage.look();
+    assert_eq!(stage.told(), [("send", Code::Cancelled)]);
 }

@@ -206,11 +206,12 @@ impl Engine {
             let status = failure(self.raw(slot), Code::from_os_error(-result), -result);
             return self.fail(slot, status);
         }
-        let multishot = self.table(slot).multishot;
         let entry = &mut self.entries[slot as usize];
-        if !entry.flags.contains(Flags::CANCEL) && (multishot || entry.flags.contains(Flags::BY_KERNEL)) {
-            // A chain was called back, or severed by a step that the engine finishes itself; or the kernel had no room
-            // for another of many outcomes, and gave the rest up.
+        if !entry.flags.contains(Flags::CANCEL) {
+            // Nobody asked for this end, and nothing has happened by it. A chain was called back, or severed by a step
+            // that the engine finishes itself; the kernel had no room for another of many outcomes, and gave the rest
+            // up; or it could not start a thread to carry the request out (signals interrupt that, and after three
+            // tries it gives up what waits: io-wq, Linux 6.18).
             entry.flags.remove(Flags::BY_KERNEL);
             return self.issue(slot);
         }
