@@ -53,7 +53,8 @@ thread() {
         ln -s "$runtime" "$folder/"
     fi
     # rustix by way of libc: the sanitizer sees no system call that is made without it.
-    RUSTFLAGS="-Zsanitizer=thread --cfg rustix_use_libc" TSAN_OPTIONS="suppressions=$PWD/ci/tsan.supp:${TSAN_OPTIONS:-}" \
+    RUSTFLAGS="-Zsanitizer=thread --cfg rustix_use_libc" \
+        TSAN_OPTIONS="suppressions=$PWD/ci/tsan.supp:${TSAN_OPTIONS:-}" \
         tests tsan -Zbuild-std=std,panic_unwind,test
 }
 
