@@ -2,9 +2,11 @@
 
 use std::ptr::NonNull;
 
+use rustix::fs::Statx;
+
 use super::files::{again_file, again_wait, awaited_stream, lower_more_files, lower_wait};
-use super::stat::{MASK, Statx};
 use crate::atomic::AtomicU64;
+use crate::backend::workers::files::STATX_MASK;
 use crate::backend::workers::perform::open_flags;
 use crate::backend::{RawMessage, Request, TRANSFER_MAX};
 use crate::uring::{
@@ -156,11 +158,11 @@ unsafe fn lower_file(entry: &mut Entry, request: &Request, targets: Targets) {
         }
         Request::StatFile { file, .. } => {
             let flags = libc::AT_EMPTY_PATH as u32;
-            entry.set(Op::IORING_OP_STATX, file.fd(), stat, c"".as_ptr() as u64, MASK, flags);
+            entry.set(Op::IORING_OP_STATX, file.fd(), stat, c"".as_ptr() as u64, STATX_MASK.bits(), flags);
         }
         Request::StatPath { path, follow, .. } => {
             let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW as u32 };
-            entry.set(Op::IORING_OP_STATX, libc::AT_FDCWD, stat, path as u64, MASK, flags);
+            entry.set(Op::IORING_OP_STATX, libc::AT_FDCWD, stat, path as u64, STATX_MASK.bits(), flags);
         }
         Request::Truncate { file, size } => entry.set(Op::IORING_OP_FTRUNCATE, file.fd(), size, 0, 0, 0),
         Request::Allocate { file, offset, length } => {

@@ -1,20 +1,11 @@
-//! `statx` answers: where the kernel writes them, and what they say.
+//! `statx` answers: where the kernel writes them.
 
 use std::ptr::NonNull;
 
-use linux_raw_sys::general as raw;
-
-use crate::backend::workers::files::direct_of;
-use crate::backend::{FileKind, FileTime, Metadata};
-
-/// The kernel's answer.
-pub(super) type Statx = raw::statx;
+use rustix::fs::Statx;
 
 // The kernel writes this many bytes.
 const _: () = assert!(size_of::<Statx>() == 256);
-
-/// What is asked for: all that [`Metadata`] tells.
-pub(super) const MASK: u32 = raw::STATX_BASIC_STATS | raw::STATX_DIOALIGN;
 
 /// Answers that wait to be used again. Only the first few requests allocate.
 #[derive(Default)]
@@ -31,7 +22,7 @@ impl StatPool {
         let answer = self.free.pop().unwrap_or_else(|| {
             self.made += 1;
             self.free.reserve(self.made);
-            // SAFETY: plain integers, for which zero is a value.
+            // SAFETY: plain integers and sets of bits, for which zero is a value.
             Box::new(unsafe { std::mem::zeroed() })
         });
         NonNull::from(Box::leak(answer))
@@ -45,32 +36,5 @@ impl StatPool {
     pub(super) unsafe fn put(&mut self, answer: NonNull<Statx>) {
         // SAFETY: `take` leaked it from a box; the caller gives up the only reference.
         self.free.push(unsafe { Box::from_raw(answer.as_ptr()) });
-    }
-}
-
-/// What the kernel's answer says.
-pub(super) fn metadata_of(answer: &Statx) -> Metadata {
-    let kind = match u32::from(answer.stx_mode) & libc::S_IFMT {
-        libc::S_IFREG => FileKind::File,
-        libc::S_IFDIR => FileKind::Directory,
-        libc::S_IFLNK => FileKind::Link,
-        _ => FileKind::Other,
-    };
-    let time = |time: &raw::statx_timestamp| FileTime { seconds: time.tv_sec, nanoseconds: time.tv_nsec };
-    Metadata {
-        kind,
-        size: answer.stx_size,
-        mode: u32::from(answer.stx_mode) & 0o7777,
-        modified_seconds: answer.stx_mtime.tv_sec,
-        modified_nanoseconds: answer.stx_mtime.tv_nsec,
-        device: rustix::fs::makedev(answer.stx_dev_major, answer.stx_dev_minor),
-        inode: answer.stx_ino,
-        links: answer.stx_nlink.into(),
-        allocated: answer.stx_blocks * 512,
-        owner: answer.stx_uid,
-        group: answer.stx_gid,
-        accessed: time(&answer.stx_atime),
-        changed: time(&answer.stx_ctime),
-        direct: direct_of(answer.stx_dio_mem_align, answer.stx_dio_offset_align),
     }
 }

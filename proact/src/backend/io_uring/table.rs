@@ -6,11 +6,13 @@
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 
+use rustix::fs::Statx;
 use rustix::io::Errno;
 
 use super::lower::{Again, again, awaited};
 use super::pools::Pools;
-use super::stat::{StatPool, Statx, metadata_of};
+use super::stat::StatPool;
+use crate::backend::workers::files::metadata_of_statx;
 use crate::backend::{
     Capabilities, Completion, FileRequest, RawAddress, RawBuffer, RawMessage, Request, Token, WaitRequest, flags,
     pooled, role,
@@ -421,7 +423,7 @@ impl Table {
             {
                 // SAFETY: the kernel has written the answer and let go of it; `metadata` is the backend's until the
                 // completion that is made here.
-                unsafe { metadata.write(metadata_of(stat.as_ref())) };
+                unsafe { metadata.write(metadata_of_statx(stat.as_ref())) };
             }
             // SAFETY: from this pool, and the kernel's no more: its entry has completed.
             unsafe { self.stats.put(stat) };

@@ -301,9 +301,12 @@ fn tell_kinds(directory: BorrowedFd<'_>, records: &mut [u8]) -> Result<bool> {
 /// What stands before a record's name.
 const RECORD_HEAD: usize = 19;
 
+/// What is asked of `statx`: all that [`Metadata`] tells.
+pub(crate) const STATX_MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::DIOALIGN);
+
 /// What is known of an open file (`path` empty) or a name.
 pub(super) fn stat(directory: BorrowedFd<'_>, path: &std::ffi::CStr, flags: AtFlags) -> Result<Metadata> {
-    match rustix::fs::statx(directory, path, flags, StatxFlags::BASIC_STATS | StatxFlags::DIOALIGN) {
+    match rustix::fs::statx(directory, path, flags, STATX_MASK) {
         Ok(answer) => Ok(metadata_of_statx(&answer)),
         // A kernel, or a filter, from before the call.
         Err(Errno::NOSYS | Errno::PERM) => Ok(metadata_of(&rustix::fs::statat(directory, path, flags)?)),
@@ -311,7 +314,8 @@ pub(super) fn stat(directory: BorrowedFd<'_>, path: &std::ffi::CStr, flags: AtFl
     }
 }
 
-fn metadata_of_statx(answer: &Statx) -> Metadata {
+/// What the kernel's answer says, whoever asked.
+pub(crate) fn metadata_of_statx(answer: &Statx) -> Metadata {
     let time = |time: &rustix::fs::StatxTimestamp| FileTime { seconds: time.tv_sec, nanoseconds: time.tv_nsec };
     Metadata {
         kind: kind_of(FileType::from_raw_mode(answer.stx_mode.into())),
@@ -332,6 +336,6 @@ fn metadata_of_statx(answer: &Statx) -> Metadata {
 }
 
 /// What direct I/O must be aligned to, of two numbers that are 0 where the kernel says nothing.
-pub(crate) fn direct_of(memory: u32, offset: u32) -> Option<DirectAlignment> {
+fn direct_of(memory: u32, offset: u32) -> Option<DirectAlignment> {
     (memory > 0 && offset > 0).then_some(DirectAlignment { memory, offset })
 }
