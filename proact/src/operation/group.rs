@@ -4,7 +4,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use super::kind::{Class, Kind, Portable, sealed::Sealed};
-use super::sequence::{SequenceState, storage, storage_mut};
+use super::sequence::{SequenceState, result_of, storage, storage_mut, take_result_of};
 use crate::resource::Home;
 use crate::status::{Operation, Result};
 
@@ -64,12 +64,12 @@ impl Group {
 
     /// The result of member `index` in the last flight. `None` if there is no such member, or its kind is another.
     pub fn result<K: Kind>(&self, index: usize) -> Option<&Result<K::Output>> {
-        storage::<K>(&self.state.steps, index)?.state.outcome.as_ref().map(|outcome| &outcome.result)
+        result_of::<K>(&self.state.steps, index)
     }
 
     /// Takes the result of member `index` out.
     pub fn take_result<K: Kind>(&mut self, index: usize) -> Option<Result<K::Output>> {
-        storage_mut::<K>(&mut self.state.steps, index)?.state.outcome.take().map(|outcome| outcome.result)
+        take_result_of::<K>(&mut self.state.steps, index)
     }
 
     /// The parameters of member `index`, if it is of that kind.

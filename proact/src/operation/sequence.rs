@@ -142,12 +142,12 @@ impl Sequence {
     /// The result of step `index` in the last flight. `None` if there is no such step, its kind is another, or it was
     /// not reached.
     pub fn result<K: Kind>(&self, index: usize) -> Option<&Result<K::Output>> {
-        storage::<K>(&self.state.steps, index)?.state.outcome.as_ref().map(|outcome| &outcome.result)
+        result_of::<K>(&self.state.steps, index)
     }
 
     /// Takes the result of step `index` out.
     pub fn take_result<K: Kind>(&mut self, index: usize) -> Option<Result<K::Output>> {
-        storage_mut::<K>(&mut self.state.steps, index)?.state.outcome.take().map(|outcome| outcome.result)
+        take_result_of::<K>(&mut self.state.steps, index)
     }
 
     /// The parameters of step `index`, if it is of that kind.
@@ -212,12 +212,12 @@ impl Step<'_> {
 
     /// The result of a step that has ended.
     pub fn result<K: Kind>(&self, index: usize) -> Option<&Result<K::Output>> {
-        storage::<K>(self.steps, index)?.state.outcome.as_ref().map(|outcome| &outcome.result)
+        result_of::<K>(self.steps, index)
     }
 
     /// Takes the result of a step out: an opened file, for the step that reads it.
     pub fn take_result<K: Kind>(&mut self, index: usize) -> Option<Result<K::Output>> {
-        storage_mut::<K>(self.steps, index)?.state.outcome.take().map(|outcome| outcome.result)
+        take_result_of::<K>(self.steps, index)
     }
 
     /// The parameters of a step. `None` also for a step that is itself a sequence: its steps are in flight with this
@@ -260,6 +260,16 @@ unsafe fn keep<K: Kind>(raw: NonNull<Header>, ended: Ended, cx: &mut Context<'_>
 unsafe fn forget<K: Kind>(raw: NonNull<Header>) {
     // SAFETY: called at submit, when the sequence, and so the step, belongs to the batch being admitted.
     unsafe { (*raw.cast::<Op<K, StepStorage<K>>>().as_ptr()).state.outcome = None };
+}
+
+/// What step `index` has ended with. `None` if there is no such step, its kind is another, or it has not ended.
+pub(super) fn result_of<K: Kind>(steps: &[AnyOp], index: usize) -> Option<&Result<K::Output>> {
+    storage::<K>(steps, index)?.state.outcome.as_ref().map(|outcome| &outcome.result)
+}
+
+/// Takes it out.
+pub(super) fn take_result_of<K: Kind>(steps: &mut [AnyOp], index: usize) -> Option<Result<K::Output>> {
+    storage_mut::<K>(steps, index)?.state.outcome.take().map(|outcome| outcome.result)
 }
 
 pub(super) fn storage<K: Kind>(steps: &[AnyOp], index: usize) -> Option<&Op<K, StepStorage<K>>> {
