@@ -1,10 +1,11 @@
 //! What a kind of operation tells the engine about itself.
 
+use std::panic::Location;
 use std::ptr::NonNull;
 
 use super::cancel::CancelState;
 use super::interval::IntervalState;
-use super::semaphore::{SignalState, WaitState};
+use super::semaphore::WaitState;
 use super::sequence::SequenceState;
 use crate::backend::Request;
 use crate::resource::{Home, Lane, Resource};
@@ -84,6 +85,15 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
         Portable::None
     }
 
+    /// Does it, now, and says the result: what needs no waiting (a signal, a message). `location` is where it was
+    /// submitted. It must neither block nor call back into the engine; what it wakes of this proactor, it reaches by
+    /// the stack that other threads use. Only of [`Class::Immediate`].
+    #[doc(hidden)]
+    fn perform(&mut self, location: &'static Location<'static>) -> Result<i32> {
+        let _ = location;
+        unreachable!("{} is not done at once", Self::OPERATION)
+    }
+
     /// Makes the output of a result that is not an error; adopts the resource it names.
     #[doc(hidden)]
     fn settle(&mut self, value: i64, home: Home) -> Result<Self::Output>;
@@ -130,8 +140,8 @@ pub enum Class {
     Timer,
     /// The engine and the semaphores' waiter queues, or the kernel when lowered.
     SemaphoreWait,
-    /// The engine, when its turn comes.
-    SemaphoreSignal,
+    /// The operation itself, on the poll thread, when its turn comes: [`Kind::perform`].
+    Immediate,
     /// The engine, step by step.
     Sequence,
     /// The engine first, which ends what is pending on the resource, then the backend.
@@ -182,8 +192,6 @@ pub enum Portable {
     Interval(NonNull<IntervalState>),
     /// What to wait for.
     Wait(NonNull<WaitState>),
-    /// What to signal.
-    Signal(NonNull<SignalState>),
     /// What to run.
     Sequence(NonNull<SequenceState>),
     /// Whom to end.

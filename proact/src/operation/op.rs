@@ -310,6 +310,7 @@ pub(super) struct Vtable {
     pub(super) transfer: unsafe fn(NonNull<Header>) -> Transfer,
     pub(super) request: unsafe fn(NonNull<Header>, usize) -> Request,
     pub(super) portable: unsafe fn(NonNull<Header>) -> Portable,
+    pub(super) perform: unsafe fn(NonNull<Header>) -> Result<i32>,
     /// [`Kind::absorb`], of kinds that are [`Kind::STAGED`].
     pub(super) absorb: Option<Absorb>,
     /// [`Kind::MULTISHOT`].
@@ -351,6 +352,7 @@ impl<K: Kind, S: 'static> Table<K, S> {
             transfer: transfer::<K, S>,
             request: request::<K, S>,
             portable: portable::<K, S>,
+            perform: perform::<K, S>,
             absorb: if K::STAGED { Some(absorb::<K, S>) } else { None },
             multishot: K::MULTISHOT,
             deliver,
@@ -414,6 +416,13 @@ unsafe fn request<K: Kind, S>(raw: NonNull<Header>, progress: usize) -> Request 
 unsafe fn portable<K: Kind, S>(raw: NonNull<Header>) -> Portable {
     // SAFETY: the caller's promise.
     unsafe { kind::<K, S>(raw) }.portable()
+}
+
+unsafe fn perform<K: Kind, S>(raw: NonNull<Header>) -> Result<i32> {
+    // SAFETY: the caller's promise.
+    let location = unsafe { raw.as_ref() }.location;
+    // SAFETY: as above.
+    unsafe { kind::<K, S>(raw) }.perform(location)
 }
 
 unsafe fn absorb<K: Kind, S>(raw: NonNull<Header>, value: i32) -> Option<usize> {

@@ -1,5 +1,6 @@
 //! Waiting for timeline semaphores and signalling them, as operations.
 
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -157,14 +158,8 @@ impl Kind for SemaphoreWait {
 /// ```
 #[derive(Debug)]
 pub struct SemaphoreSignal {
-    state: SignalState,
-}
-
-/// What the engine works on. Hidden.
-#[derive(Debug)]
-pub struct SignalState {
-    pub(super) signals: Vec<(Semaphore, u64)>,
-    pub(super) frontier: Option<Frontier>,
+    signals: Vec<(Semaphore, u64)>,
+    frontier: Option<Frontier>,
 }
 
 impl SemaphoreSignal {
@@ -175,13 +170,13 @@ impl SemaphoreSignal {
 
     /// Raises each semaphore to its value.
     pub fn many(signals: Vec<(Semaphore, u64)>) -> SemaphoreSignal {
-        SemaphoreSignal { state: SignalState { signals, frontier: None } }
+        SemaphoreSignal { signals, frontier: None }
     }
 
     /// Attaches what happened before: whoever waits for these values learns it.
     #[must_use]
     pub fn with_frontier(mut self, frontier: Frontier) -> SemaphoreSignal {
-        self.state.frontier = Some(frontier);
+        self.frontier = Some(frontier);
         self
     }
 
@@ -191,7 +186,7 @@ impl SemaphoreSignal {
     ///
     /// If there is no such semaphore.
     pub fn set_value(&mut self, index: usize, value: u64) {
-        self.state.signals[index].1 = value;
+        self.signals[index].1 = value;
     }
 }
 
@@ -200,10 +195,12 @@ impl Sealed for SemaphoreSignal {}
 impl Kind for SemaphoreSignal {
     type Output = ();
     const OPERATION: Operation = Operation::SemaphoreSignal;
-    const CLASS: Class = Class::SemaphoreSignal;
+    const CLASS: Class = Class::Immediate;
 
-    fn portable(&mut self) -> Portable {
-        Portable::Signal(NonNull::from(&mut self.state))
+    fn perform(&mut self, location: &'static Location<'static>) -> Result<i32> {
+        let causes = self.frontier.as_ref();
+        self.signals.iter().try_for_each(|(semaphore, value)| semaphore.signal_at(*value, causes, location))?;
+        Ok(0)
     }
 
     fn settle(&mut self, _: i64, _: Home) -> Result<()> {

@@ -283,10 +283,19 @@ impl Engine {
             },
             Class::Cancel => self.start_cancel(slot),
             Class::SemaphoreWait => self.start_wait(slot),
-            Class::SemaphoreSignal => self.signal(slot),
+            Class::Immediate => self.perform(slot),
             Class::Sequence => self.start_sequence(slot),
             Class::Close => self.start_close(slot),
         }
+    }
+
+    /// Does what needs no waiting.
+    fn perform(&mut self, slot: u32) {
+        let raw = self.raw(slot);
+        // SAFETY: the operation is in flight and nothing else refers to it; what it does reaches this engine only by
+        // the stack of other threads.
+        let result = unsafe { (raw.as_ref().table.perform)(raw) };
+        self.end(slot, result);
     }
 
     pub(super) fn set_timer(&mut self, slot: u32, deadline: Time) {

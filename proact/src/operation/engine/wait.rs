@@ -14,7 +14,7 @@ use crate::operation::chain::Lowering;
 use crate::operation::kind::Portable;
 use crate::operation::op::failure;
 use crate::operation::semaphore::{Reached, WaitMode, WaitState};
-use crate::status::{Code, Result};
+use crate::status::Code;
 use crate::sync::{Armed, Sink, Waiter};
 
 /// What arming a wait on all its semaphores led to.
@@ -209,19 +209,6 @@ impl Engine {
         } else {
             self.end_cancelled(slot);
         }
-    }
-
-    pub(super) fn signal(&mut self, slot: u32) {
-        let Portable::Signal(state) = self.portable(slot) else { return };
-        // SAFETY: the operation is in flight and nothing else refers to its state. Signalling reaches waits of this
-        // proactor only by its stack.
-        let state = unsafe { state.as_ref() };
-        // SAFETY: the operation belongs to the engine while it is in flight.
-        let location = unsafe { self.raw(slot).as_ref() }.location;
-        let causes = state.frontier.as_ref();
-        let signalled: Result<()> =
-            state.signals.iter().try_for_each(|(semaphore, value)| semaphore.signal_at(*value, causes, location));
-        self.end(slot, signalled.map(|()| 0));
     }
 
     // Lowered waits.
