@@ -1,7 +1,7 @@
 //! What may go to another thread, and what several threads may use at once: held by the types, so that a change of a
 //! type that takes it away does not build. `docs/threading.md` names these functions.
 
-use proact::causal::{Axis, Frontier, Knowledge};
+use proact::causal::{Axis, Frontier, Knowledge, Session};
 use proact::memory::{
     Allocation, BufferPool, Lease, NodePools, Part, Region, Registrations, SharedLease, SharedPool, Slab, Span,
 };
@@ -89,5 +89,5 @@ fn operations_go_to_other_threads_as_far_as_their_parts_do() {
 
 #[test]
 fn plain_values_are_shared() {
-    are!(Send, Sync, Clone: Time, Status, Address, Axis, Frontier, Knowledge, Statistics, Latencies, OperationId, Exit);
+    are!(Send, Sync, Clone: Time, Status, Address, Axis, Frontier, Knowledge, Session, Statistics, Latencies, OperationId, Exit);
 }
