@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libtest_mimic::Arguments;
+use proact::causal::{Axis, Entry, Frontier};
 use proact::memory::{self, Allocation, BufferPool, Slab};
 use proact::operation::{
     Advise, Allocate, CancelAll, Chain, ChangeFile, ChangeRange, Complete, Context, CopyRange, EventWait, Finish,
-    FutexWait, FutexWake, GetAttribute, Group, Interval, Kind, Link, ListAttributes, ListBatch, Lowering, Nop, Op,
-    OpPool, Open, Outcome, PollHandle, Read, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromMany,
+    FrontierWait, FutexWait, FutexWake, GetAttribute, Group, Interval, Kind, Link, ListAttributes, ListBatch, Lowering,
+    Nop, Op, OpPool, Open, Outcome, PollHandle, Read, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromMany,
     ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, ReceiveVectored, Register, Remove,
     RemoveAttribute, Rename, SemaphoreSignal, SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence,
     SetAttribute, SetAttributes, Splice, Stat, StatPath, Sync, SyncRange, Timer, Truncate, WatchChanges, Write,
@@ -22,7 +23,7 @@ use proact::operation::{
 };
 use proact::resource::{Address, Domain, Socket, SocketOptions};
 use proact::resource::{Advice, AttributeMode, ChangeMask, FileTime, FutexWord, OpenFlags};
-use proact::sync::Semaphore;
+use proact::sync::{Semaphore, Tracker};
 use proact::time::Time;
 use proact_cts::bench::Cts;
 use proact_cts::{cases, harness, select};
@@ -62,6 +63,7 @@ cases![
     reads_into_registered_leases_and_writes_of_spans,
     semaphore_waits_and_signals,
     waits_on_several_semaphores,
+    waits_for_frontiers,
     chains_of_a_wait_and_a_send,
     portable_chains,
     sequences,
@@ -457,6 +459,30 @@ fn waits_on_several_semaphores(cts: &mut Cts) {
         cts.submit((all.take(), any.take())).unwrap();
         semaphores.iter().for_each(|semaphore| semaphore.signal(number, None).unwrap());
         cts.until("both waits", || all.is_back() && any.is_back());
+    });
+}
+
+fn waits_for_frontiers(cts: &mut Cts) {
+    let tracker = Tracker::new();
+    let axes = [0, 1, 2, 3, 4].map(|queue| tracker.register(Axis::queue(1, 0, 0, queue)).unwrap());
+    let wanted = |count: usize, epoch| {
+        let entries: Vec<Entry> = axes[..count].iter().map(|axis| Entry::new(axis.axis(), epoch)).collect();
+        Frontier::from_entries(&entries).unwrap()
+    };
+    let counts = [1, 4, 5];
+    let waits = counts.map(|count| Berth::of(FrontierWait::new(&tracker, wanted(count, 1))));
+    let mut frontiers = counts.map(|count| wanted(count, 1));
+    steady(cts, |cts, number| {
+        for ((wait, frontier), count) in waits.iter().zip(&mut frontiers).zip(counts) {
+            // The next epoch of each axis, in the same storage.
+            for axis in &axes[..count] {
+                frontier.merge(&Frontier::single(axis.axis(), number).unwrap()).unwrap();
+            }
+            wait.with(|wait| wait.set_frontier(frontier));
+            cts.submit(wait.take()).unwrap();
+        }
+        axes.iter().for_each(|axis| _ = axis.advance(number).unwrap());
+        cts.until("the waits", || waits.iter().all(Berth::is_back));
     });
 }
 

@@ -229,6 +229,12 @@ pub enum Operation {
     DescriptorRegister,
     /// Forgetting a registered socket or file.
     DescriptorUnregister,
+    /// Waiting for a frontier.
+    FrontierWait,
+    /// Registering an axis, or making a tracker.
+    AxisRegister,
+    /// Advancing an axis.
+    AxisAdvance,
 }
 
 impl Operation {
@@ -304,6 +310,9 @@ impl Operation {
             Operation::BufferUnregister => "unregister buffers",
             Operation::DescriptorRegister => "register descriptor",
             Operation::DescriptorUnregister => "unregister descriptor",
+            Operation::FrontierWait => "frontier wait",
+            Operation::AxisRegister => "register",
+            Operation::AxisAdvance => "advance",
         }
     }
 }

@@ -51,6 +51,7 @@ pub mod socket;
 pub mod splice_lock;
 pub mod stream;
 pub mod timer;
+pub mod tracker;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod watch;
 pub mod zero_copy;
@@ -82,6 +83,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("import", import::CASES),
     ("message_io", message_io::CASES),
     ("semaphore", semaphore::CASES),
+    ("tracker", tracker::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
     ("sequence", sequence::CASES),

@@ -4,6 +4,7 @@ use std::panic::Location;
 use std::ptr::NonNull;
 
 use super::cancel::CancelState;
+use super::frontier::FrontierState;
 use super::interval::IntervalState;
 use super::semaphore::WaitState;
 use super::sequence::SequenceState;
@@ -140,6 +141,8 @@ pub enum Class {
     Timer,
     /// The engine and the semaphores' waiter queues, or the kernel when lowered.
     SemaphoreWait,
+    /// The engine and the lines of the axes.
+    FrontierWait,
     /// The operation itself, on the poll thread, when its turn comes: [`Kind::perform`].
     Immediate,
     /// The engine, step by step.
@@ -192,6 +195,8 @@ pub enum Portable {
     Interval(NonNull<IntervalState>),
     /// What to wait for.
     Wait(NonNull<WaitState>),
+    /// What to wait for, of a tracker's axes.
+    Frontier(NonNull<FrontierState>),
     /// What to run.
     Sequence(NonNull<SequenceState>),
     /// Whom to end.

@@ -75,6 +75,7 @@ impl Engine {
                 self.end_cancelled(slot);
             }
             Phase::Semaphore => self.cancel_wait(slot),
+            Phase::Frontier => self.cancel_frontier_wait(slot),
             Phase::Starved => {
                 self.leave_pool(slot);
                 self.end_cancelled(slot);

@@ -11,6 +11,7 @@
 mod cancel;
 mod entry;
 mod extras;
+mod frontier;
 mod gate;
 mod latency;
 mod lower;
@@ -283,6 +284,7 @@ impl Engine {
             },
             Class::Cancel => self.start_cancel(slot),
             Class::SemaphoreWait => self.start_wait(slot),
+            Class::FrontierWait => self.start_frontier_wait(slot),
             Class::Immediate => self.perform(slot),
             Class::Sequence => self.start_sequence(slot),
             Class::Close => self.start_close(slot),

@@ -143,6 +143,7 @@ impl Engine {
                 if self.table(slot).class == crate::operation::kind::Class::SemaphoreWait {
                     self.look_at_wait(slot);
                 }
+                self.look_at_frontier_wait(slot);
             }
         }
     }
