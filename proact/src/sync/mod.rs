@@ -2,8 +2,12 @@
 
 mod event;
 mod semaphore;
+mod timeline;
+mod wait_flags;
 
 pub use event::Event;
 
-pub use semaphore::Semaphore;
 pub(crate) use semaphore::{Armed, Sink, Waiter};
+pub use semaphore::{Semaphore, SemaphoreFuture, SemaphoreLink, SemaphoreOptions};
+pub use timeline::{Driver, Primitive, Timeline};
+pub use wait_flags::WaitFlags;
