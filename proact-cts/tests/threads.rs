@@ -17,7 +17,10 @@ use proact::operation::{
 use proact::proactor::{Builder, Handle, Latencies, Proactor, ProactorThread, Statistics};
 use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Socket, Stream, Watcher};
 use proact::status::Status;
-use proact::sync::{AxisHandle, AxisOptions, Event, FrontierReached, Semaphore, Tracker, TrackerOptions};
+use proact::sync::{
+    AxisHandle, AxisOptions, Driver, Event, FrontierReached, Primitive, Semaphore, SemaphoreFuture, SemaphoreLink,
+    SemaphoreOptions, Tracker, TrackerOptions, WaitFlags,
+};
 use proact::time::{Clock, Time};
 
 /// Fails to build when one of the types is not all that is named before the colon.
@@ -63,6 +66,7 @@ fn resources_are_shared() {
     are!(Send, Sync, Clone: Socket, File, Event, Semaphore);
     are!(Send, Sync, Clone: Tracker);
     are!(Send, Sync: AxisHandle, FrontierReached);
+    are!(Send, Sync: Driver, SemaphoreLink, SemaphoreFuture, SemaphoreOptions, Primitive, WaitFlags);
     are!(Send, Sync, Clone: Stream, Pollable, Watcher, Process, FutexWord);
 }
 

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use super::super::op::Header;
 use super::slots::{ANY, NONE, RemoteSlots, SlotTable};
-use crate::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, StoreAmidExchanges, fence};
+use crate::atomic::{
+    AtomicBool, AtomicPtr, AtomicU64, Ordering, StoreAmidExchanges, fence, fence_between_sequential_exchange_and_load,
+};
 use crate::backend::{Token, Wake};
 use crate::resource::Home;
 use crate::status::Operation;
@@ -84,7 +86,8 @@ impl RemoteStack {
                 return;
             }
             slot.below.store(head, Ordering::Relaxed);
-            match self.head.compare_exchange_weak(head, slot_node(index), Ordering::Release, Ordering::Relaxed) {
+            // Sequentially consistent for `push_slot_and_notify`.
+            match self.head.compare_exchange_weak(head, slot_node(index), Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => head = now,
             }
@@ -209,7 +212,26 @@ impl Shared {
     /// `sleeping` and then loads the stack. The two fences see to it that at least one of them sees the other.
     pub(crate) fn notify(&self) {
         fence(Ordering::SeqCst);
-        if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel) {
+        if self.sleeping.load(Ordering::Relaxed) {
+            self.wake_sleeper();
+        }
+    }
+
+    /// Pushes a slot's node and wakes the poll thread if it sleeps: as [`RemoteStack::push_slot`] and
+    /// [`Shared::notify`], for the exchange of the first and the load of the second without the fence between.
+    ///
+    /// A push that finds the node there already leaves the waking to whoever pushed it.
+    fn push_slot_and_notify(&self, slot: u32) {
+        self.stack.push_slot(&self.slots, slot);
+        fence_between_sequential_exchange_and_load();
+        if self.sleeping.load(Ordering::SeqCst) {
+            self.wake_sleeper();
+        }
+    }
+
+    #[cold]
+    fn wake_sleeper(&self) {
+        if self.sleeping.swap(false, Ordering::AcqRel) {
             self.wakes.fetch_add(1, Ordering::Relaxed);
             self.waker.wake();
         }
@@ -251,17 +273,22 @@ impl Shared {
     /// is of the wait that occupies the slot.
     pub(super) fn count_reached(&self, token: Token, index: u32) -> bool {
         let slot = self.slots.get(token.slot());
-        if slot.left.load(Ordering::Relaxed) == ANY {
-            return slot.winner.compare_exchange(NONE, index, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        match slot.left.load(Ordering::Acquire) {
+            ANY => slot.winner.compare_exchange(NONE, index, Ordering::AcqRel, Ordering::Acquire).is_ok(),
+            // Everyone else has been counted: nobody but this call changes it any more. An exchange would cost as much
+            // as all the rest.
+            1 => {
+                slot.left.store(0, Ordering::Release);
+                true
+            }
+            _ => slot.left.fetch_sub(1, Ordering::AcqRel) == 1,
         }
-        slot.left.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     pub(super) fn count_failed(&self, token: Token, index: u32) {
         let slot = self.slots.get(token.slot());
         if slot.failed.compare_exchange(NONE, index, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.stack.push_slot(&self.slots, token.slot());
-            self.notify();
+            self.push_slot_and_notify(token.slot());
         }
     }
 }
@@ -270,8 +297,7 @@ impl Shared {
 impl Sink for Shared {
     fn reached(&self, token: Token, index: u32) {
         if self.count_reached(token, index) {
-            self.stack.push_slot(&self.slots, token.slot());
-            self.notify();
+            self.push_slot_and_notify(token.slot());
         }
     }
 

@@ -305,3 +305,19 @@ fn loom_no_wake_request_leaves_the_poll_thread_asleep() {
         assert!(!shared.take_wake_request());
     });
 }
+
+#[test]
+fn loom_a_wait_for_all_is_ended_by_the_last_of_its_values_and_by_no_other() {
+    loom::model(|| {
+        let (shared, _) = shared();
+        let generation = shared.slots.get(1).occupy();
+        // Two values, and one for who joins the lines.
+        shared.slots.get(1).left.store(3, Ordering::Relaxed);
+        let count = move |shared: &Shared| shared.count_reached(Token::new(generation, 1), 0);
+        let (one, two) = (spawn(&shared, count), spawn(&shared, count));
+        let joined = shared.slots.get(1).left.fetch_sub(1, Ordering::AcqRel) == 1;
+        let ends = [joined, one.join().unwrap(), two.join().unwrap()];
+        assert_eq!(ends.into_iter().filter(|end| *end).count(), 1, "{ends:?}");
+        assert_eq!(shared.slots.get(1).left.load(Ordering::Relaxed), 0);
+    });
+}
