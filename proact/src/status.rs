@@ -229,6 +229,14 @@ pub enum Operation {
     DescriptorRegister,
     /// Forgetting a registered socket or file.
     DescriptorUnregister,
+    /// Pinning a thread to processors.
+    PinThread,
+    /// Asking where pages lie.
+    FindPages,
+    /// Starting a proactor's thread, or waiting for its end.
+    ProactorThread,
+    /// Taking a proactor of a pool.
+    ProactorPool,
 }
 
 impl Operation {
@@ -304,6 +312,10 @@ impl Operation {
             Operation::BufferUnregister => "unregister buffers",
             Operation::DescriptorRegister => "register descriptor",
             Operation::DescriptorUnregister => "unregister descriptor",
+            Operation::PinThread => "pin thread",
+            Operation::FindPages => "find pages",
+            Operation::ProactorThread => "proactor thread",
+            Operation::ProactorPool => "proactor pool",
         }
     }
 }
@@ -445,6 +457,11 @@ impl Status {
             }
             Repr::Full(_) => self.edit(|detail| detail.location = location),
         }
+    }
+
+    /// Whether the outermost context is this text.
+    pub(crate) fn is_about(&self, context: &str) -> bool {
+        matches!(&self.repr, Repr::Full(detail) if detail.context.first().is_some_and(|first| first == context))
     }
 
     fn edit(self, change: impl FnOnce(&mut Detail)) -> Status {
