@@ -235,6 +235,14 @@ pub enum Operation {
     AxisRegister,
     /// Advancing an axis.
     AxisAdvance,
+    /// Pinning a thread to processors.
+    PinThread,
+    /// Asking where pages lie.
+    FindPages,
+    /// Starting a proactor's thread, or waiting for its end.
+    ProactorThread,
+    /// Taking a proactor of a pool.
+    ProactorPool,
 }
 
 impl Operation {
@@ -313,6 +321,10 @@ impl Operation {
             Operation::FrontierWait => "frontier wait",
             Operation::AxisRegister => "register",
             Operation::AxisAdvance => "advance",
+            Operation::PinThread => "pin thread",
+            Operation::FindPages => "find pages",
+            Operation::ProactorThread => "proactor thread",
+            Operation::ProactorPool => "proactor pool",
         }
     }
 }
@@ -454,6 +466,11 @@ impl Status {
             }
             Repr::Full(_) => self.edit(|detail| detail.location = location),
         }
+    }
+
+    /// Whether the outermost context is this text.
+    pub(crate) fn is_about(&self, context: &str) -> bool {
+        matches!(&self.repr, Repr::Full(detail) if detail.context.first().is_some_and(|first| first == context))
     }
 
     fn edit(self, change: impl FnOnce(&mut Detail)) -> Status {

@@ -36,6 +36,8 @@ pub mod pipe;
 pub mod pitfall;
 pub mod pollable;
 pub mod pooled;
+pub mod proactor_pool;
+pub mod proactor_thread;
 pub mod process;
 pub mod property;
 pub mod range;
@@ -111,4 +113,6 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("zero_copy", zero_copy::CASES),
     ("scope", scope::CASES),
     ("group", group::CASES),
+    ("proactor_thread", proactor_thread::CASES),
+    ("proactor_pool", proactor_pool::CASES),
 ];
