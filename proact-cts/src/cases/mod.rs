@@ -3,6 +3,8 @@
 use crate::harness::Case;
 
 pub mod attributes;
+#[cfg(target_os = "linux")]
+pub mod broken_pipe;
 pub mod cancel;
 pub mod chain;
 pub mod cost;
@@ -65,6 +67,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("attributes", attributes::CASES),
     ("directory", directory::CASES),
     ("pipe", pipe::CASES),
+    #[cfg(target_os = "linux")]
+    ("broken_pipe", broken_pipe::CASES),
     ("splice_lock", splice_lock::CASES),
     #[cfg(any(target_os = "linux", target_os = "android"))]
     ("watch", watch::CASES),
