@@ -27,6 +27,8 @@ pub mod interrupted;
 pub mod lifetime;
 pub mod lowered;
 pub mod memory;
+#[cfg(unix)]
+pub mod message;
 pub mod message_io;
 pub mod mixed;
 pub mod multishot;
@@ -49,6 +51,8 @@ pub mod sequence;
 pub mod severed;
 #[cfg(target_os = "linux")]
 pub mod shared_pool;
+#[cfg(target_os = "linux")]
+pub mod signal;
 pub mod socket;
 pub mod splice_lock;
 pub mod stream;
@@ -85,6 +89,10 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("options", options::CASES),
     ("import", import::CASES),
     ("message_io", message_io::CASES),
+    #[cfg(unix)]
+    ("message", message::CASES),
+    #[cfg(target_os = "linux")]
+    ("signal", signal::CASES),
     ("semaphore", semaphore::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),

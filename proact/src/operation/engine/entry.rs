@@ -25,6 +25,8 @@ pub(super) enum Phase {
     Timer,
     /// In its semaphores' queues.
     Semaphore,
+    /// Among those who are told of signals.
+    Signals,
     /// A sequence whose steps run.
     Sequence,
     /// A close, or a cancel of many, that waits for others to end.
