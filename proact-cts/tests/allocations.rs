@@ -15,13 +15,15 @@ use proact::memory::{self, Allocation, BufferPool, Slab};
 use proact::operation::{
     Advise, Allocate, CancelAll, Chain, ChangeFile, ChangeRange, Complete, Context, CopyRange, EventWait, Finish,
     FrontierWait, FutexWait, FutexWake, GetAttribute, Group, Interval, Kind, Link, ListAttributes, ListBatch, Lowering,
-    Nop, Op, OpPool, Open, Outcome, PollHandle, Read, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromMany,
-    ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, ReceiveVectored, Register, Remove,
-    RemoveAttribute, Rename, SemaphoreSignal, SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence,
+    Message, Nop, Op, OpPool, Open, Outcome, PollHandle, Read, ReadStream, ReadVectored, Receive, ReceiveFrom,
+    ReceiveFromMany, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, ReceiveVectored, Register,
+    Remove, RemoveAttribute, Rename, SemaphoreSignal, SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence,
     SetAttribute, SetAttributes, Splice, Stat, StatPath, Sync, SyncRange, Timer, Truncate, WatchChanges, Write,
     WriteStream, WriteVectored,
 };
-use proact::resource::{Address, Domain, Socket, SocketOptions};
+use proact::resource::{
+    Address, Advice, AttributeMode, ChangeMask, Domain, FileTime, FutexWord, OpenFlags, Socket, SocketOptions,
+};
 use proact::resource::{Advice, AttributeMode, ChangeMask, FileTime, FutexWord, OpenFlags};
 use proact::sync::{Semaphore, Tracker};
 use proact::time::Time;
@@ -85,6 +87,8 @@ cases![
     names_in_a_folder,
     extended_attributes,
     lengths_and_ranges,
+    messages_as_operations_in_chains_and_sent_directly,
+    messages_that_are_refused,
 ];
 
 /// Where an operation's storage is between its flights.
@@ -763,4 +767,38 @@ fn lengths_and_ranges(cts: &mut Cts) {
         back(cts, &reserve);
         back(cts, &times);
     });
+}
+
+fn messages_as_operations_in_chains_and_sent_directly(cts: &mut Cts) {
+    let (told, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (noted, mut there) = (seen.clone(), cts.config.builder().build().unwrap());
+    there.on_message(move |_, _| {
+        noted.fetch_add(1, Ordering::Relaxed);
+    });
+    let noted = told.clone();
+    cts.on_message(move |_, _| {
+        noted.fetch_add(1, Ordering::Relaxed);
+    });
+    let (here, to) = (cts.handle().clone(), there.handle().clone());
+    let (nop, there_by_chain, here_by_chain) =
+        (Berth::of(Nop), Berth::of(Message::new(&to, 1)), Berth::of(Message::new(&here, 2)));
+    steady(cts, |cts, number| {
+        let number = number as usize;
+        cts.submit(Chain::new((nop.take(), there_by_chain.take(), here_by_chain.take()))).unwrap();
+        here.send_message(3).unwrap();
+        to.send_message(4).unwrap();
+        cts.until("the chain and its messages", || {
+            here_by_chain.is_back() && told.load(Ordering::Relaxed) == 2 * number
+        });
+        while seen.load(Ordering::Relaxed) < 2 * number {
+            there.poll(proact::time::Timeout::Immediate).unwrap();
+        }
+    });
+}
+
+fn messages_that_are_refused(cts: &mut Cts) {
+    cts.rebuild(|builder| builder.messages(1));
+    let handle = cts.handle().clone();
+    handle.send_message(1).unwrap();
+    steady(cts, |_, _| assert!(handle.send_message(2).is_err()));
 }

@@ -8,16 +8,16 @@ use proact::memory::{
 use proact::operation::{
     Accept, AcceptMany, Advise, AnyOp, CancelAll, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange,
     EventWait, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, Interval, Link, ListAttributes, ListBatch,
-    ListDirectory, Nop, Op, Open, OperationId, PollHandle, ProcessWait, Read, ReadLink, ReadStream, ReadVectored,
-    Receive, ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register,
+    ListDirectory, Message, Nop, Op, Open, OperationId, PollHandle, ProcessWait, Read, ReadLink, ReadStream,
+    ReadVectored, Receive, ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register,
     RegisterDescriptor, RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes, SendFile,
-    SendTo, SendVectored, Sequence, SetAttribute, Splice, SyncRange, Timer, Unregister, UnregisterDescriptor, Walk,
-    WatchChanges, Write, WriteStream, WriteVectored,
+    SendTo, SendVectored, Sequence, SetAttribute, SignalWait, Splice, SyncRange, Timer, Unregister,
+    UnregisterDescriptor, Walk, WatchChanges, Write, WriteStream, WriteVectored,
 };
 use proact::proactor::{
     Builder, Handle, Latencies, Proactor, ProactorPool, ProactorThread, Statistics, ThreadBody, ThreadOptions,
 };
-use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Socket, Stream, Watcher};
+use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Signal, SignalSet, Socket, Stream, Watcher};
 use proact::status::Status;
 use proact::sync::{
     AxisHandle, AxisOptions, Driver, Event, FrontierReached, Primitive, Semaphore, SemaphoreFuture, SemaphoreLink,
@@ -92,8 +92,8 @@ fn operations_go_to_other_threads_as_far_as_their_parts_do() {
     are!(Send: ReadVectored<Vec<u8>>, RemoveAttribute, SendFile, SetAttribute<Vec<u8>>, Splice<true>, Splice<false>);
     are!(Send: SyncRange, Walk, WatchChanges, WriteStream<Vec<u8>>, WriteVectored<Vec<u8>>);
     are!(Send: AcceptMany, ReceiveMany<Vec<u8>>, ReceivePooled, ReceivePooledMany, ReceiveFromPooledMany, Interval);
-    are!(Send: CancelAll<Scope>, CancelAll<Socket>, Register, Unregister, RegisterDescriptor<Socket>);
-    are!(Send: UnregisterDescriptor<Socket>, SendTo<Vec<u8>>, ReceiveFrom<Vec<u8>>, SendVectored<Vec<u8>>);
+    are!(Send: CancelAll<Scope>, CancelAll<Socket>, Message, Register, SignalWait, RegisterDescriptor<Socket>);
+    are!(Send: Unregister, UnregisterDescriptor<Socket>, SendTo<Vec<u8>>, ReceiveFrom<Vec<u8>>, SendVectored<Vec<u8>>);
     type Local = std::rc::Rc<()>;
     are_not!(Send: Op<Nop, Local>, AnyOp);
 }
@@ -103,4 +103,5 @@ fn plain_values_are_shared() {
     are!(Send, Sync, Clone: Axis, Frontier, Knowledge, Session, TrackerOptions, AxisOptions);
     are!(Send, Sync, Clone: Time, Status, Address, Statistics, Latencies, OperationId, Exit);
     are!(Send, Sync, Clone: Affinity, CpuSet, Device, Node, Pages, Topology);
+    are!(Send, Sync, Clone: Signal, SignalSet);
 }

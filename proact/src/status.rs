@@ -205,6 +205,10 @@ pub enum Operation {
     HandlePoll,
     /// Waiting for the end of a child process.
     ProcessWait,
+    /// Sending a message to a proactor.
+    Message,
+    /// Waiting for signals of the process.
+    SignalWait,
     /// Waiting for a word of memory.
     FutexWait,
     /// Waking who waits for a word.
@@ -306,6 +310,8 @@ impl Operation {
             Operation::SendFile => "send file",
             Operation::HandlePoll => "poll handle",
             Operation::ProcessWait => "wait for process",
+            Operation::Message => "send message",
+            Operation::SignalWait => "wait for signals",
             Operation::FutexWait => "futex wait",
             Operation::FutexWake => "futex wake",
             Operation::RegionCreate => "create region",
@@ -379,6 +385,13 @@ impl Status {
     #[cold]
     pub fn new(code: Code, operation: Operation) -> Status {
         Status::at(code, operation, 0, Location::caller())
+    }
+
+    /// A failure told where nothing may be allocated, such as a signal handler: never with a backtrace.
+    #[track_caller]
+    #[cold]
+    pub(crate) fn bare(code: Code, operation: Operation) -> Status {
+        Status { repr: Repr::Bare { code, operation, os_error: 0, location: Location::caller() } }
     }
 
     /// The failure that an operating system's error number means.

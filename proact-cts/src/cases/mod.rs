@@ -3,6 +3,8 @@
 use crate::harness::Case;
 
 pub mod attributes;
+#[cfg(target_os = "linux")]
+pub mod broken_pipe;
 pub mod cancel;
 pub mod chain;
 pub mod cost;
@@ -25,6 +27,8 @@ pub mod interrupted;
 pub mod lifetime;
 pub mod lowered;
 pub mod memory;
+#[cfg(unix)]
+pub mod message;
 pub mod message_io;
 pub mod mixed;
 pub mod multishot;
@@ -49,6 +53,8 @@ pub mod sequence;
 pub mod severed;
 #[cfg(target_os = "linux")]
 pub mod shared_pool;
+#[cfg(target_os = "linux")]
+pub mod signal;
 pub mod socket;
 pub mod splice_lock;
 pub mod stream;
@@ -68,6 +74,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("attributes", attributes::CASES),
     ("directory", directory::CASES),
     ("pipe", pipe::CASES),
+    #[cfg(target_os = "linux")]
+    ("broken_pipe", broken_pipe::CASES),
     ("splice_lock", splice_lock::CASES),
     #[cfg(any(target_os = "linux", target_os = "android"))]
     ("watch", watch::CASES),
@@ -84,6 +92,10 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("options", options::CASES),
     ("import", import::CASES),
     ("message_io", message_io::CASES),
+    #[cfg(unix)]
+    ("message", message::CASES),
+    #[cfg(target_os = "linux")]
+    ("signal", signal::CASES),
     ("semaphore", semaphore::CASES),
     ("tracker", tracker::CASES),
     ("chain", chain::CASES),

@@ -9,7 +9,7 @@ use super::interval::IntervalState;
 use super::semaphore::WaitState;
 use super::sequence::SequenceState;
 use crate::backend::Request;
-use crate::resource::{Home, Lane, Resource};
+use crate::resource::{Home, Lane, Resource, SignalSet};
 use crate::status::{Operation, Result, Status};
 use crate::time::Time;
 
@@ -35,7 +35,7 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     const STAGED: bool = false;
 
     /// It may come to several outcomes, told by [`Complete::more`](super::Complete::more), before its last. Only of the
-    /// classes `Kernel` and `Timer`.
+    /// classes `Kernel`, `Timer` and `Signals`.
     #[doc(hidden)]
     const MULTISHOT: bool = false;
 
@@ -145,6 +145,8 @@ pub enum Class {
     FrontierWait,
     /// The operation itself, on the poll thread, when its turn comes: [`Kind::perform`].
     Immediate,
+    /// The engine, which tells what the process's signal handlers have noted.
+    Signals,
     /// The engine, step by step.
     Sequence,
     /// The engine first, which ends what is pending on the resource, then the backend.
@@ -197,6 +199,8 @@ pub enum Portable {
     Wait(NonNull<WaitState>),
     /// What to wait for, of a tracker's axes.
     Frontier(NonNull<FrontierState>),
+    /// Which signals to tell of.
+    Signals(SignalSet),
     /// What to run.
     Sequence(NonNull<SequenceState>),
     /// Whom to end.

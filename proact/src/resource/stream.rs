@@ -16,8 +16,8 @@ use crate::status::{Code, Operation, Result, Status};
 /// [`Handle::import_stream`](crate::proactor::Handle::import_stream). A clone is another handle to the same end. Reads
 /// are filled, and writes go out, in the order in which they were submitted.
 ///
-/// A write to a pipe that no one reads any more fails with `Unavailable`, and the system also sends the process
-/// `SIGPIPE`: Rust programs ignore that signal from their start; a program that does not is ended by it.
+/// A write to a pipe that no one reads any more fails with `Unavailable`. It raises no `SIGPIPE`, whatever is set for
+/// that signal.
 #[derive(Clone, Debug)]
 pub struct Stream {
     resource: Arc<Resource>,

@@ -80,6 +80,7 @@ impl Engine {
                 self.leave_pool(slot);
                 self.end_cancelled(slot);
             }
+            Phase::Signals => self.end_signals(slot),
             Phase::Sequence => self.cancel_steps(slot),
             // An end is on its way, or comes when the outcome before it has been told.
             Phase::Closing | Phase::Ended | Phase::Rearm => {}

@@ -27,6 +27,8 @@ pub(super) enum Phase {
     Semaphore,
     /// In the lines of its frontier's axes.
     Frontier,
+    /// Among those who are told of signals.
+    Signals,
     /// A sequence whose steps run.
     Sequence,
     /// A close, or a cancel of many, that waits for others to end.

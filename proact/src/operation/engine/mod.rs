@@ -6,7 +6,8 @@
 //! cancel (`cancel.rs`), threads (`remote.rs`, `slots.rs`).
 //!
 //! No function here calls a callback except `deliver`, at the end of `settle.rs`: whatever ends anywhere else is put on
-//! the queue of completions, and delivered from there.
+//! the queue of completions, and delivered from there. Messages are no completions: `messages.rs` tells them, after
+//! those, in the same place of a pass.
 
 mod cancel;
 mod entry;
@@ -15,11 +16,14 @@ mod frontier;
 mod gate;
 mod latency;
 mod lower;
+mod mailbox;
+mod messages;
 mod pass;
 mod record;
 mod remote;
 mod sequences;
 mod settle;
+mod signals;
 mod slots;
 mod starved;
 mod wait;
@@ -44,6 +48,7 @@ use crate::time::Time;
 
 pub(crate) use self::gate::Gate;
 pub use self::latency::Latencies;
+pub(crate) use self::mailbox::Mailbox;
 pub use self::pass::Polled;
 pub(crate) use self::remote::Shared;
 
@@ -58,6 +63,10 @@ pub(crate) struct Limits {
     pub(crate) time_callbacks: bool,
     /// Whether the time from submit to delivery is kept of every operation.
     pub(crate) latencies: bool,
+    /// Messages that may wait.
+    pub(crate) messages: u32,
+    /// Whether more than that are kept all the same.
+    pub(crate) unbounded_messages: bool,
 }
 
 /// What is counted beside the backend's own counters.
@@ -108,6 +117,12 @@ pub(crate) struct Engine {
     steps: Vec<(Token, Request)>,
     /// Multishot operations to be asked for their next outcome, while a callback tells of one.
     rearms: Vec<u32>,
+    /// Messages of this proactor, and whom they are told to.
+    inbox: mailbox::Inbox,
+    receiver: Option<messages::Receiver>,
+    /// It was set, or taken away, since the present one was lent the engine.
+    receiver_is_new: bool,
+    signals: signals::Signals,
     now: Option<Time>,
     closing: bool,
     pub(crate) counts: Counts,
@@ -137,6 +152,10 @@ impl Engine {
             cancels: VecDeque::new(),
             steps: Vec::with_capacity(lower::STEPS_MAX + 1),
             rearms: Vec::with_capacity(16),
+            inbox: mailbox::Inbox::default(),
+            receiver: None,
+            receiver_is_new: false,
+            signals: signals::Signals::default(),
             now: None,
             closing: false,
             counts: Counts::default(),
@@ -286,6 +305,7 @@ impl Engine {
             Class::SemaphoreWait => self.start_wait(slot),
             Class::FrontierWait => self.start_frontier_wait(slot),
             Class::Immediate => self.perform(slot),
+            Class::Signals => self.start_signals(slot),
             Class::Sequence => self.start_sequence(slot),
             Class::Close => self.start_close(slot),
         }

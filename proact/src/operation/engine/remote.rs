@@ -9,6 +9,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use super::super::op::Header;
+use super::mailbox::Mailbox;
 use super::slots::{ANY, NONE, RemoteSlots, SlotTable};
 use crate::atomic::{
     AtomicBool, AtomicPtr, AtomicU64, Ordering, StoreAmidExchanges, fence, fence_between_sequential_exchange_and_load,
@@ -165,6 +166,7 @@ pub(crate) struct Shared {
     pub(crate) slots: SlotTable,
     pub(crate) remote_slots: RemoteSlots,
     pub(crate) stack: RemoteStack,
+    pub(crate) mailbox: Mailbox,
     /// The poll thread sleeps, or is about to, and wants to be woken.
     sleeping: AtomicBool,
     /// A user's wake, to be told by the current or the next poll.
@@ -190,12 +192,14 @@ impl Shared {
         measures: bool,
         backend: &dyn crate::backend::Backend,
         clock: crate::time::Clock,
+        mailbox: Mailbox,
     ) -> Shared {
         Shared {
             home,
             slots: SlotTable::new(slots),
             remote_slots: RemoteSlots::new(remote),
             stack: RemoteStack::default(),
+            mailbox,
             sleeping: AtomicBool::new(false),
             wake_requested: AtomicBool::new(false),
             waker: backend.waker(),
@@ -240,11 +244,12 @@ impl Shared {
         }
     }
 
-    /// The poll thread is about to sleep. `false`: something has come, it must not.
-    pub(super) fn prepare_sleep(&self) -> bool {
+    /// The poll thread is about to sleep. `false`: something has come, it must not. `has_message` says whether a
+    /// message has.
+    pub(super) fn prepare_sleep(&self, has_message: impl FnOnce() -> bool) -> bool {
         self.sleeping.store_amid_exchanges(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        if !self.stack.is_empty() || self.wake_requested.load(Ordering::Relaxed) {
+        if !self.stack.is_empty() || self.wake_requested.load(Ordering::Relaxed) || has_message() {
             self.sleeping.store_amid_exchanges(false, Ordering::Relaxed);
             return false;
         }
@@ -254,6 +259,12 @@ impl Shared {
     /// The poll thread is up.
     pub(super) fn awake(&self) {
         self.sleeping.store_amid_exchanges(false, Ordering::Relaxed);
+    }
+
+    /// What ends the poll thread's sleep, whatever it sleeps for: for signal handlers, which note elsewhere what has
+    /// come.
+    pub(super) fn waker(&self) -> &Arc<dyn Wake> {
+        &self.waker
     }
 
     /// How often another thread has woken the poll thread.

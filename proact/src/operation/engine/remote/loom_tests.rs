@@ -7,6 +7,7 @@
 use loom::cell::UnsafeCell;
 use loom::thread;
 
+use super::super::mailbox::Inbox;
 use super::*;
 use crate::atomic::{Condvar, Mutex};
 use crate::backend::{Capabilities, DescriptorMode};
@@ -68,6 +69,7 @@ fn shared() -> (Arc<Shared>, Arc<Bell>) {
         slots: SlotTable::new(4),
         remote_slots: RemoteSlots::new(2),
         stack: RemoteStack::default(),
+        mailbox: Mailbox::new(1, false),
         sleeping: AtomicBool::new(false),
         wake_requested: AtomicBool::new(false),
         waker: bell.clone(),
@@ -261,7 +263,7 @@ fn sleep_until(shared: &Shared, bell: &Bell, mut done: impl FnMut(&Shared) -> bo
     let mut sleeps = 0;
     while !done(shared) {
         sleeps += 1;
-        if shared.prepare_sleep() {
+        if shared.prepare_sleep(|| false) {
             bell.wait();
         }
         shared.awake();
@@ -289,6 +291,41 @@ fn loom_no_push_leaves_the_poll_thread_asleep() {
         slots.join().unwrap();
         assert!(shared.wakes() <= sleeps, "{} wakes for {sleeps} sleeps", shared.wakes());
     });
+}
+
+/// Two senders, of which the second waits in the ring behind the first, or in the overflow: whoever is the last to
+/// write wakes the poll thread, if what it finds before is not there yet.
+fn messages_end_the_sleep(unbounded: bool) {
+    loom::model(move || {
+        let (mut shared, bell) = shared();
+        let limit = if unbounded { 1 } else { 2 };
+        Arc::get_mut(&mut shared).expect("no thread has it yet").mailbox = Mailbox::new(limit, unbounded);
+        let one = spawn(&shared, |shared| shared.send_message(1).unwrap());
+        let other = spawn(&shared, |shared| shared.send_message(2).unwrap());
+        let (mut inbox, mut told) = (Inbox::default(), 0);
+        while told < 2 {
+            if shared.prepare_sleep(|| inbox.is_due(&shared.mailbox)) {
+                bell.wait();
+            }
+            shared.awake();
+            while let Some(message) = inbox.take(&shared.mailbox) {
+                told += 1;
+                assert!(matches!(message, 1 | 2));
+            }
+        }
+        one.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_no_message_leaves_the_poll_thread_asleep() {
+    messages_end_the_sleep(false);
+}
+
+#[test]
+fn loom_no_message_that_overflows_leaves_the_poll_thread_asleep() {
+    messages_end_the_sleep(true);
 }
 
 #[test]
