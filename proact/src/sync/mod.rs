@@ -1,9 +1,12 @@
-//! What work waits on: timeline semaphores.
+//! What work waits on: timeline semaphores, events, notifications.
 
 mod event;
+mod notification;
 mod semaphore;
 
 pub use event::Event;
+pub use notification::{Epoch, Notification, Observation};
+pub(crate) use notification::{Listener, Subscription};
 
 pub use semaphore::Semaphore;
 pub(crate) use semaphore::{Armed, Sink, Waiter};
