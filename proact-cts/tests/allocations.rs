@@ -24,7 +24,6 @@ use proact::operation::{
 use proact::resource::{
     Address, Advice, AttributeMode, ChangeMask, Domain, FileTime, FutexWord, OpenFlags, Socket, SocketOptions,
 };
-use proact::resource::{Advice, AttributeMode, ChangeMask, FileTime, FutexWord, OpenFlags};
 use proact::sync::{Semaphore, Tracker};
 use proact::time::Time;
 use proact_cts::bench::Cts;

@@ -7,12 +7,12 @@ use proact::memory::{
 };
 use proact::operation::{
     Accept, AcceptMany, Advise, AnyOp, CancelAll, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange,
-    EventWait, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, Interval, Link, ListAttributes, ListBatch,
-    ListDirectory, Message, Nop, Op, Open, OperationId, PollHandle, ProcessWait, Read, ReadLink, ReadStream,
-    ReadVectored, Receive, ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register,
-    RegisterDescriptor, RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes, SendFile,
-    SendTo, SendVectored, Sequence, SetAttribute, SignalWait, Splice, SyncRange, Timer, Unregister,
-    UnregisterDescriptor, Walk, WatchChanges, Write, WriteStream, WriteVectored,
+    EventSet, EventWait, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, Interval, Link, ListAttributes,
+    ListBatch, ListDirectory, Message, Nop, NotificationSignal, NotificationWait, Op, Open, OperationId, PollHandle,
+    ProcessWait, Read, ReadLink, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromPooledMany, ReceiveMany,
+    ReceivePooled, ReceivePooledMany, Register, RegisterDescriptor, RemoveAttribute, Rename, Scope, SemaphoreSignal,
+    SemaphoreWait, Send as SendBytes, SendFile, SendTo, SendVectored, Sequence, SetAttribute, SignalWait, Splice,
+    SyncRange, Timer, Unregister, UnregisterDescriptor, Walk, WatchChanges, Write, WriteStream, WriteVectored,
 };
 use proact::proactor::{
     Builder, Handle, Latencies, Proactor, ProactorPool, ProactorThread, Statistics, ThreadBody, ThreadOptions,
@@ -20,8 +20,8 @@ use proact::proactor::{
 use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Signal, SignalSet, Socket, Stream, Watcher};
 use proact::status::Status;
 use proact::sync::{
-    AxisHandle, AxisOptions, Driver, Event, FrontierReached, Primitive, Semaphore, SemaphoreFuture, SemaphoreLink,
-    SemaphoreOptions, Tracker, TrackerOptions, WaitFlags,
+    AxisHandle, AxisOptions, Driver, Epoch, Event, FrontierReached, Notification, Observation, Primitive, Semaphore,
+    SemaphoreFuture, SemaphoreLink, SemaphoreOptions, Tracker, TrackerOptions, WaitFlags,
 };
 use proact::time::{Clock, Time};
 use proact::topology::{Affinity, CpuSet, Device, Node, Pages, Topology};
@@ -67,10 +67,11 @@ fn what_reaches_a_proactor_from_elsewhere_is_shared() {
 
 #[test]
 fn resources_are_shared() {
-    are!(Send, Sync, Clone: Socket, File, Event, Semaphore);
     are!(Send, Sync, Clone: Tracker);
     are!(Send, Sync: AxisHandle, FrontierReached);
     are!(Send, Sync: Driver, SemaphoreLink, SemaphoreFuture, SemaphoreOptions, Primitive, WaitFlags);
+    are!(Send, Sync, Clone: Socket, File, Event, Notification, Semaphore);
+    are!(Send, Sync: Observation<'static>);
     are!(Send, Sync, Clone: Stream, Pollable, Watcher, Process, FutexWord);
 }
 
@@ -87,6 +88,7 @@ fn operations_go_to_other_threads_as_far_as_their_parts_do() {
     are!(Send: Accept, Connect, Open, Rename, ListDirectory, Read<Vec<u8>>, Write<Vec<u8>>, Receive<Vec<u8>>);
     are!(Send: FrontierWait);
     are!(Send: SendBytes<Vec<u8>>, Timer, EventWait, SemaphoreWait, SemaphoreSignal, Sequence, Group, Close<Socket>);
+    are!(Send: EventSet, NotificationSignal, NotificationWait);
     are!(Send: Advise, ChangeFile, ChangeRange, CopyRange, FutexWait, FutexWake, GetAttribute<Vec<u8>>, Link);
     are!(Send: ListAttributes<Vec<u8>>, ListBatch, PollHandle, ProcessWait, ReadLink, ReadStream<Vec<u8>>);
     are!(Send: ReadVectored<Vec<u8>>, RemoveAttribute, SendFile, SetAttribute<Vec<u8>>, Splice<true>, Splice<false>);
@@ -104,4 +106,5 @@ fn plain_values_are_shared() {
     are!(Send, Sync, Clone: Time, Status, Address, Statistics, Latencies, OperationId, Exit);
     are!(Send, Sync, Clone: Affinity, CpuSet, Device, Node, Pages, Topology);
     are!(Send, Sync, Clone: Signal, SignalSet);
+    are!(Send, Sync, Clone: Epoch);
 }

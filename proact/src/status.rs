@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 mod errno;
 
+pub(crate) use errno::preserving_errno;
+
 /// What kind of outcome a call had. The set is gRPC's and Abseil's, which the reference design uses too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 #[repr(u8)]
@@ -111,6 +113,14 @@ pub enum Operation {
     EventWait,
     /// Making an event.
     EventCreate,
+    /// Setting an event.
+    EventSet,
+    /// Waiting for a notification.
+    NotificationWait,
+    /// Signalling a notification.
+    NotificationSignal,
+    /// Making or opening a notification in shared memory.
+    NotificationCreate,
     /// Waiting for semaphores.
     SemaphoreWait,
     /// Signalling a semaphore.
@@ -263,6 +273,10 @@ impl Operation {
             Operation::Timer => "timer",
             Operation::EventWait => "event wait",
             Operation::EventCreate => "create event",
+            Operation::EventSet => "set event",
+            Operation::NotificationWait => "notification wait",
+            Operation::NotificationSignal => "notification signal",
+            Operation::NotificationCreate => "create notification",
             Operation::SemaphoreWait => "semaphore wait",
             Operation::SemaphoreSignal => "semaphore signal",
             Operation::Sequence => "sequence",
@@ -387,11 +401,12 @@ impl Status {
         Status::at(code, operation, 0, Location::caller())
     }
 
-    /// A failure told where nothing may be allocated, such as a signal handler: never with a backtrace.
+    /// A failure told where nothing may be allocated and no lock taken, such as a signal handler: never with a
+    /// backtrace.
     #[track_caller]
     #[cold]
-    pub(crate) fn bare(code: Code, operation: Operation) -> Status {
-        Status { repr: Repr::Bare { code, operation, os_error: 0, location: Location::caller() } }
+    pub(crate) fn bare(code: Code, operation: Operation, os_error: i32) -> Status {
+        Status { repr: Repr::Bare { code, operation, os_error, location: Location::caller() } }
     }
 
     /// The failure that an operating system's error number means.

@@ -33,6 +33,9 @@ pub mod message_io;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
+pub mod notification;
+pub mod notification_blocking;
+pub mod notification_chain;
 pub mod op_pool;
 pub mod options;
 pub mod pipe;
@@ -98,6 +101,9 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("signal", signal::CASES),
     ("semaphore", semaphore::CASES),
     ("tracker", tracker::CASES),
+    ("notification", notification::CASES),
+    ("notification_blocking", notification_blocking::CASES),
+    ("notification_chain", notification_chain::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
     ("sequence", sequence::CASES),

@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use super::cancel::CancelState;
 use super::frontier::FrontierState;
 use super::interval::IntervalState;
+use super::notification::NotificationState;
 use super::semaphore::WaitState;
 use super::sequence::SequenceState;
 use crate::backend::Request;
@@ -143,6 +144,8 @@ pub enum Class {
     SemaphoreWait,
     /// The engine and the lines of the axes.
     FrontierWait,
+    /// The engine and the notification; the backend for one in shared memory.
+    NotificationWait,
     /// The operation itself, on the poll thread, when its turn comes: [`Kind::perform`].
     Immediate,
     /// The engine, which tells what the process's signal handlers have noted.
@@ -201,6 +204,8 @@ pub enum Portable {
     Frontier(NonNull<FrontierState>),
     /// Which signals to tell of.
     Signals(SignalSet),
+    /// What to be notified by.
+    Notification(NonNull<NotificationState>),
     /// What to run.
     Sequence(NonNull<SequenceState>),
     /// Whom to end.

@@ -1,12 +1,15 @@
-//! What work waits on: timeline semaphores, and axes that progress.
+//! What work waits on: timeline semaphores, axes that progress, events, notifications.
 
 mod event;
+mod notification;
 mod semaphore;
 mod timeline;
 mod tracker;
 mod wait_flags;
 
 pub use event::Event;
+pub use notification::{Epoch, Notification, Observation};
+pub(crate) use notification::{Listener, Subscription};
 
 pub(crate) use semaphore::{Armed, Sink, Waiter};
 pub use semaphore::{Semaphore, SemaphoreFuture, SemaphoreLink, SemaphoreOptions};

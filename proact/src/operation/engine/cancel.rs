@@ -76,6 +76,7 @@ impl Engine {
             }
             Phase::Semaphore => self.cancel_wait(slot),
             Phase::Frontier => self.cancel_frontier_wait(slot),
+            Phase::Notification => self.cancel_notification_wait(slot),
             Phase::Starved => {
                 self.leave_pool(slot);
                 self.end_cancelled(slot);

@@ -29,6 +29,8 @@ pub(super) enum Phase {
     Frontier,
     /// Among those who are told of signals.
     Signals,
+    /// Among those that wait for a notification.
+    Notification,
     /// A sequence whose steps run.
     Sequence,
     /// A close, or a cancel of many, that waits for others to end.
@@ -64,6 +66,8 @@ bitflags::bitflags! {
         const ZERO_COPY = 512;
         /// A send whose bytes are on their way: it holds up its stream no more, but the kernel still reads its memory.
         const SENT = 256;
+        /// The backend waits for the word of a shared notification, which counts it as an observer.
+        const OBSERVES = 1024;
     }
 }
 

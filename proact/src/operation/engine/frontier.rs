@@ -14,7 +14,7 @@ impl Engine {
     ///
     /// The reference must be gone before anything else reaches for the operation: callers use it within one function
     /// that calls nothing which does.
-    fn watch<'a>(&self, slot: u32) -> Option<&'a mut Watch> {
+    fn frontier_watch<'a>(&self, slot: u32) -> Option<&'a mut Watch> {
         match self.portable(slot) {
             // SAFETY: the wait is in flight, so it stays where it is and only the engine, on this thread, reaches it.
             Portable::Frontier(state) => Some(unsafe { &mut (*state.as_ptr()).watch }),
@@ -24,7 +24,7 @@ impl Engine {
 
     pub(super) fn start_frontier_wait(&mut self, slot: u32) {
         let sink: Arc<dyn Sink> = self.shared.clone();
-        let Some(watch) = self.watch(slot) else { return };
+        let Some(watch) = self.frontier_watch(slot) else { return };
         let token = self.entries[slot as usize].token;
         let shared = self.shared.slots.get(slot);
         shared.failed.store(NONE, Ordering::Relaxed);
@@ -48,7 +48,7 @@ impl Engine {
         if self.entries[slot as usize].phase != Phase::Frontier {
             return;
         }
-        let Some(watch) = self.watch(slot) else { return };
+        let Some(watch) = self.frontier_watch(slot) else { return };
         let shared = self.shared.slots.get(slot);
         if shared.left.load(Ordering::Acquire) == 0 {
             watch.disarm();
@@ -63,7 +63,7 @@ impl Engine {
     }
 
     pub(super) fn cancel_frontier_wait(&mut self, slot: u32) {
-        let Some(watch) = self.watch(slot) else { return };
+        let Some(watch) = self.frontier_watch(slot) else { return };
         watch.disarm();
         // What was told before it was detached stands.
         if self.shared.slots.get(slot).left.load(Ordering::Acquire) == 0 {

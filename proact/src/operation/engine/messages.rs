@@ -83,8 +83,8 @@ impl Shared {
                 self.notify();
                 Ok(())
             }
-            Err(Unsent::Full) => Err(Status::bare(Code::ResourceExhausted, Operation::Message)),
-            Err(Unsent::Closed) => Err(Status::bare(Code::Aborted, Operation::Message)),
+            Err(Unsent::Full) => Err(Status::bare(Code::ResourceExhausted, Operation::Message, 0)),
+            Err(Unsent::Closed) => Err(Status::bare(Code::Aborted, Operation::Message, 0)),
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The way of one operation is `submit` → admit, launch, start, issue (this file), then `poll` → reap (`pass.rs`),
 //! settle, continue, deliver (`settle.rs`). What is portable stands beside it, one file each: chains handed to the
-//! kernel (`lower.rs`), semaphore waits (`wait.rs`), sequences (`sequences.rs`), streams and closes (`record.rs`),
-//! cancel (`cancel.rs`), threads (`remote.rs`, `slots.rs`).
+//! kernel (`lower.rs`), waits (`wait.rs`, `notifications.rs`), sequences (`sequences.rs`), streams and closes
+//! (`record.rs`), cancel (`cancel.rs`), threads (`remote.rs`, `slots.rs`).
 //!
 //! No function here calls a callback except `deliver`, at the end of `settle.rs`: whatever ends anywhere else is put on
 //! the queue of completions, and delivered from there. Messages are no completions: `messages.rs` tells them, after
@@ -18,6 +18,7 @@ mod latency;
 mod lower;
 mod mailbox;
 mod messages;
+mod notifications;
 mod pass;
 mod record;
 mod remote;
@@ -109,6 +110,7 @@ pub(crate) struct Engine {
     timers: IndexedHeap<Time, u32>,
     records: Records,
     gates: Gates,
+    notifications: Vec<notifications::Watched>,
     /// Operations that the backend had no room for, in order.
     backlog: VecDeque<u32>,
     /// Cancels that the backend had no room for.
@@ -148,6 +150,7 @@ impl Engine {
             timers: IndexedHeap::new(),
             records: Records::default(),
             gates: Gates::default(),
+            notifications: Vec::new(),
             backlog: VecDeque::new(),
             cancels: VecDeque::new(),
             steps: Vec::with_capacity(lower::STEPS_MAX + 1),
@@ -304,6 +307,7 @@ impl Engine {
             Class::Cancel => self.start_cancel(slot),
             Class::SemaphoreWait => self.start_wait(slot),
             Class::FrontierWait => self.start_frontier_wait(slot),
+            Class::NotificationWait => self.start_notification_wait(slot),
             Class::Immediate => self.perform(slot),
             Class::Signals => self.start_signals(slot),
             Class::Sequence => self.start_sequence(slot),
@@ -562,6 +566,10 @@ fn validate(shared: &Shared, list: &OpList, location: &'static Location<'static>
             if !table.bare {
                 // SAFETY: the list owns the operation, and the table is its own.
                 unsafe { (table.validate)(raw, shared.home) }?;
+                if table.class == Class::NotificationWait {
+                    // SAFETY: as above.
+                    unsafe { notifications::admit(shared, raw) }?;
+                }
             }
         }
     }
