@@ -296,7 +296,8 @@ impl Tracker {
     /// of the line. As an operation: [`FrontierWait`](crate::operation::FrontierWait).
     ///
     /// It answers `NotFound` at its first poll for an axis that is not known, the failure of an axis as soon as there
-    /// is one, `InvalidArgument` for an epoch above [`Tracker::EPOCH_MAX`], and `Cancelled` when the tracker is dropped.
+    /// is one, `InvalidArgument` for an epoch above [`Tracker::EPOCH_MAX`], and `Cancelled` when the last handle of the
+    /// tracker is dropped.
     ///
     /// ```
     /// use proact::causal::{Axis, Frontier};
