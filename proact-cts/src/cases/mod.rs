@@ -50,6 +50,7 @@ pub mod shared_pool;
 pub mod socket;
 pub mod splice_lock;
 pub mod stream;
+pub mod timeline;
 pub mod timer;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod watch;
@@ -109,4 +110,5 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("zero_copy", zero_copy::CASES),
     ("scope", scope::CASES),
     ("group", group::CASES),
+    ("timeline", timeline::CASES),
 ];
