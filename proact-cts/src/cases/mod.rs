@@ -61,6 +61,7 @@ pub mod signal;
 pub mod socket;
 pub mod splice_lock;
 pub mod stream;
+pub mod timeline;
 pub mod timer;
 pub mod tracker;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -133,4 +134,5 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("group", group::CASES),
     ("proactor_thread", proactor_thread::CASES),
     ("proactor_pool", proactor_pool::CASES),
+    ("timeline", timeline::CASES),
 ];
