@@ -2,6 +2,8 @@
 
 use crate::harness::Case;
 
+#[cfg(target_os = "linux")]
+pub mod affinity;
 pub mod attributes;
 #[cfg(target_os = "linux")]
 pub mod broken_pipe;
@@ -32,6 +34,7 @@ pub mod message;
 pub mod message_io;
 pub mod mixed;
 pub mod multishot;
+pub mod name;
 pub mod nop;
 pub mod notification;
 pub mod notification_blocking;
@@ -135,4 +138,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("proactor_thread", proactor_thread::CASES),
     ("proactor_pool", proactor_pool::CASES),
     ("timeline", timeline::CASES),
+    ("name", name::CASES),
+    #[cfg(target_os = "linux")]
+    ("affinity", affinity::CASES),
 ];
