@@ -29,6 +29,8 @@ pub mod cases;
 pub mod config;
 pub mod document;
 pub mod faults;
+#[cfg(target_os = "linux")]
+pub mod handler;
 pub mod harness;
 pub mod random;
 pub mod record;
