@@ -32,6 +32,8 @@ pub mod child;
 pub mod config;
 pub mod document;
 pub mod faults;
+#[cfg(target_os = "linux")]
+pub mod handler;
 pub mod harness;
 pub mod random;
 pub mod record;

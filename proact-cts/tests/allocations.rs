@@ -13,18 +13,18 @@ use libtest_mimic::Arguments;
 use proact::causal::{Axis, Entry, Frontier};
 use proact::memory::{self, Allocation, BufferPool, Slab};
 use proact::operation::{
-    Advise, Allocate, CancelAll, Chain, ChangeFile, ChangeRange, Complete, Context, CopyRange, EventWait, Finish,
-    FrontierWait, FutexWait, FutexWake, GetAttribute, Group, Interval, Kind, Link, ListAttributes, ListBatch, Lowering,
-    Message, Nop, Op, OpPool, Open, Outcome, PollHandle, Read, ReadStream, ReadVectored, Receive, ReceiveFrom,
-    ReceiveFromMany, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, ReceiveVectored, Register,
-    Remove, RemoveAttribute, Rename, SemaphoreSignal, SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence,
-    SetAttribute, SetAttributes, Splice, Stat, StatPath, Sync, SyncRange, Timer, Truncate, WatchChanges, Write,
-    WriteStream, WriteVectored,
+    Advise, Allocate, CancelAll, Chain, ChangeFile, ChangeRange, Complete, Context, CopyRange, EventSet, EventWait,
+    Finish, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, Interval, Kind, Link, ListAttributes, ListBatch,
+    Lowering, Message, Nop, NotificationSignal, NotificationWait, Op, OpPool, Open, Outcome, PollHandle, Read,
+    ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromMany, ReceiveFromPooledMany, ReceiveMany, ReceivePooled,
+    ReceivePooledMany, ReceiveVectored, Register, Remove, RemoveAttribute, Rename, SemaphoreSignal, SemaphoreWait,
+    Send, SendFile, SendTo, SendVectored, Sequence, SetAttribute, SetAttributes, Splice, Stat, StatPath, Sync,
+    SyncRange, Timer, Truncate, WatchChanges, Write, WriteStream, WriteVectored,
 };
 use proact::resource::{
     Address, Advice, AttributeMode, ChangeMask, Domain, FileTime, FutexWord, OpenFlags, Socket, SocketOptions,
 };
-use proact::sync::{Semaphore, Tracker};
+use proact::sync::{Notification, Semaphore, Tracker};
 use proact::time::Time;
 use proact_cts::bench::Cts;
 use proact_cts::{cases, harness, select};
@@ -88,6 +88,11 @@ cases![
     lengths_and_ranges,
     messages_as_operations_in_chains_and_sent_directly,
     messages_that_are_refused,
+    notifications,
+    notifications_of_many_waits_and_cancels,
+    notifications_in_shared_memory,
+    chains_with_notifications_and_events,
+    calls_from_a_signal_handler.alone(),
 ];
 
 /// Where an operation's storage is between its flights.
@@ -800,4 +805,94 @@ fn messages_that_are_refused(cts: &mut Cts) {
     let handle = cts.handle().clone();
     handle.send_message(1).unwrap();
     steady(cts, |_, _| assert!(handle.send_message(2).is_err()));
+}
+
+fn notifications(cts: &mut Cts) {
+    let notification = Notification::new();
+    let wait = Berth::of(NotificationWait::new(notification.clone()));
+    let signal = Berth::of(NotificationSignal::new(notification.clone(), 1));
+    steady(cts, |cts, number| {
+        let seen = notification.observe();
+        if number % 3 == 0 {
+            wait.with(|wait| wait.set_since(Some(seen.epoch())));
+            assert!(notification.signal_if_observed(1));
+        }
+        cts.submit(wait.take()).unwrap();
+        match number % 3 {
+            0 => {}
+            1 => notification.signal(1),
+            _ => drop(cts.submit(signal.take()).unwrap()),
+        }
+        cts.until("the wait", || wait.is_back() && signal.is_back());
+        assert!(seen.wait(proact::time::Timeout::Infinite).unwrap());
+        wait.with(|wait| wait.set_since(None));
+    });
+}
+
+fn notifications_of_many_waits_and_cancels(cts: &mut Cts) {
+    let notification = Notification::new();
+    let waits: [Berth<NotificationWait>; 64] =
+        std::array::from_fn(|_| Berth::of(NotificationWait::new(notification.clone())));
+    steady(cts, |cts, _| {
+        for (index, wait) in waits.iter().enumerate() {
+            let id = cts.submit(wait.take()).unwrap();
+            if index % 4 == 0 {
+                cts.cancel(id).unwrap();
+            }
+        }
+        notification.broadcast();
+        cts.until("the waits", || waits.iter().all(Berth::is_back));
+    });
+}
+
+fn notifications_in_shared_memory(cts: &mut Cts) {
+    let (region, _fd) = memory::Region::create_shared(4096).unwrap();
+    let notification = Notification::create_shared(region, 0).unwrap();
+    let wait = Berth::of(NotificationWait::new(notification.clone()));
+    if let Err(refused) = cts.submit(wait.take()) {
+        harness::skip(refused.status.to_string());
+    }
+    notification.signal(1);
+    cts.until("the first wait", || wait.is_back());
+    steady(cts, |cts, _| {
+        cts.submit(wait.take()).unwrap();
+        notification.signal(1);
+        cts.until("the wait", || wait.is_back());
+    });
+}
+
+fn chains_with_notifications_and_events(cts: &mut Cts) {
+    let (notification, event) = (Notification::new(), cts.handle().event().unwrap());
+    let first = Berth::of(NotificationWait::new(notification.clone()));
+    let second = Berth::of(EventSet::new(event.clone()));
+    let last = Berth::of(NotificationSignal::broadcast(notification.clone()));
+    let wait = Berth::of(EventWait::new(event));
+    steady(cts, |cts, _| {
+        cts.submit((Chain::new((first.take(), second.take(), last.take())), wait.take())).unwrap();
+        notification.signal(1);
+        cts.until("the chain and the wait", || last.is_back() && wait.is_back());
+    });
+}
+
+/// The handler's own allocations, wherever it interrupts: it looks at the counter before and after each call. The
+/// interrupted thread does nothing meanwhile, and no other thread allocates.
+fn calls_from_a_signal_handler(cts: &mut Cts) {
+    use proact_cts::handler::{Calls, Interruptions};
+    let allocated = || {
+        let stats = ALLOCATOR.stats();
+        stats.allocations + stats.reallocations + stats.deallocations
+    };
+    let (region, _fd) = memory::Region::create_shared(4096).unwrap();
+    let shared = Notification::create_shared(region, 0).unwrap();
+    let event = cts.handle().event().unwrap();
+    let calls = Calls::new(cts.handle().clone(), Notification::new(), shared, event.clone(), allocated);
+    let wait = Berth::of(NotificationWait::new(calls.notification.clone()));
+    let set = Berth::of(EventWait::new(event));
+    let interruptions = Interruptions::of_this_thread(Arc::new(calls));
+    while interruptions.calls().handled() < 3000 {
+        cts.submit((wait.take(), set.take())).unwrap();
+        // The interrupted thread allocates, so that the handler interrupts the allocator as well.
+        cts.until("the handler's calls", || wait.is_back() && set.is_back() && vec![0u8; 4096][17] == 0);
+    }
+    assert_eq!(interruptions.calls().faults(), 0, "a call allocated, failed, or changed errno");
 }

@@ -23,6 +23,8 @@ pub mod file;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod futex;
 pub mod group;
+#[cfg(target_os = "linux")]
+pub mod handler;
 pub mod import;
 #[cfg(target_os = "linux")]
 pub mod interrupted;
@@ -39,6 +41,8 @@ pub mod nop;
 pub mod notification;
 pub mod notification_blocking;
 pub mod notification_chain;
+#[cfg(target_os = "linux")]
+pub mod notification_shared;
 pub mod op_pool;
 pub mod options;
 pub mod pipe;
@@ -108,6 +112,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("notification", notification::CASES),
     ("notification_blocking", notification_blocking::CASES),
     ("notification_chain", notification_chain::CASES),
+    #[cfg(target_os = "linux")]
+    ("notification_shared", notification_shared::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
     ("sequence", sequence::CASES),
@@ -126,6 +132,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("property", property::CASES),
     #[cfg(target_os = "linux")]
     ("interrupted", interrupted::CASES),
+    #[cfg(target_os = "linux")]
+    ("handler", handler::CASES),
     ("multishot", multishot::CASES),
     ("ending", ending::CASES),
     ("deadline", deadline::CASES),
