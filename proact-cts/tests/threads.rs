@@ -17,7 +17,7 @@ use proact::operation::{
 use proact::proactor::{Builder, Handle, Latencies, Proactor, ProactorThread, Statistics};
 use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Socket, Stream, Watcher};
 use proact::status::Status;
-use proact::sync::{Event, Semaphore};
+use proact::sync::{Driver, Event, Primitive, Semaphore, SemaphoreFuture, SemaphoreLink, SemaphoreOptions, WaitFlags};
 use proact::time::{Clock, Time};
 
 /// Fails to build when one of the types is not all that is named before the colon.
@@ -61,6 +61,7 @@ fn what_reaches_a_proactor_from_elsewhere_is_shared() {
 #[test]
 fn resources_are_shared() {
     are!(Send, Sync, Clone: Socket, File, Event, Semaphore);
+    are!(Send, Sync: Driver, SemaphoreLink, SemaphoreFuture, SemaphoreOptions, Primitive, WaitFlags);
     are!(Send, Sync, Clone: Stream, Pollable, Watcher, Process, FutexWord);
 }
 
