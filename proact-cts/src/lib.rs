@@ -30,6 +30,8 @@ pub mod cases;
 #[cfg(target_os = "linux")]
 pub mod child;
 pub mod config;
+#[cfg(target_os = "linux")]
+pub mod device;
 pub mod document;
 pub mod faults;
 #[cfg(target_os = "linux")]

@@ -257,6 +257,10 @@ pub enum Operation {
     ProactorThread,
     /// Taking a proactor of a pool.
     ProactorPool,
+    /// Taking a fence in.
+    FenceImport,
+    /// Giving a fence out.
+    FenceExport,
 }
 
 impl Operation {
@@ -345,6 +349,8 @@ impl Operation {
             Operation::FindPages => "find pages",
             Operation::ProactorThread => "proactor thread",
             Operation::ProactorPool => "proactor pool",
+            Operation::FenceImport => "import fence",
+            Operation::FenceExport => "export fence",
         }
     }
 }

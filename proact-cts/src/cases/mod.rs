@@ -13,12 +13,18 @@ pub mod cost;
 pub mod crossed;
 pub mod datagram;
 pub mod deadline;
+#[cfg(target_os = "linux")]
+pub mod device_fence;
 pub mod directory;
 pub mod ending;
 pub mod error;
 pub mod event;
 pub mod exchange;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod export;
 pub mod failure;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod fence;
 pub mod file;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod futex;
@@ -30,6 +36,8 @@ pub mod import;
 pub mod interrupted;
 pub mod lifetime;
 pub mod lowered;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod lowered_signal;
 pub mod memory;
 #[cfg(unix)]
 pub mod message;
@@ -114,8 +122,16 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("notification_chain", notification_chain::CASES),
     #[cfg(target_os = "linux")]
     ("notification_shared", notification_shared::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("fence", fence::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("export", export::CASES),
+    #[cfg(target_os = "linux")]
+    ("device_fence", device_fence::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("lowered_signal", lowered_signal::CASES),
     ("sequence", sequence::CASES),
     ("cancel", cancel::CASES),
     ("lifetime", lifetime::CASES),

@@ -56,6 +56,8 @@ pub struct Statistics {
     pub chains_portable: u64,
     /// Lowered chains that a semaphore wait headed.
     pub waits_lowered: u64,
+    /// Semaphore signals whose exported descriptor the kernel itself wrote, as a step of a lowered chain.
+    pub signals_lowered: u64,
     /// Steps that the kernel itself started when the step before had succeeded: no return to user space.
     pub steps_by_kernel: u64,
     /// Steps that the poll thread started when the step before had succeeded: one poll pass each.
@@ -111,6 +113,7 @@ impl Statistics {
             chains_lowered: counts.chains_lowered,
             chains_portable: counts.chains_portable,
             waits_lowered: counts.waits_lowered,
+            signals_lowered: counts.signals_lowered,
             steps_by_kernel: counts.steps_by_kernel,
             steps_by_poll: counts.steps_by_poll,
             pool_hits,
@@ -150,6 +153,7 @@ impl fmt::Display for Statistics {
             chains_lowered,
             chains_portable,
             waits_lowered,
+            signals_lowered,
             steps_by_kernel,
             steps_by_poll,
             pool_hits,
@@ -182,6 +186,7 @@ impl fmt::Display for Statistics {
             ("chains lowered", chains_lowered),
             ("chains portable", chains_portable),
             ("waits lowered", waits_lowered),
+            ("signals lowered", signals_lowered),
             ("steps by kernel", steps_by_kernel),
             ("steps by poll", steps_by_poll),
             ("pool hits", pool_hits),

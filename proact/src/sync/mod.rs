@@ -1,6 +1,7 @@
 //! What work waits on: timeline semaphores, axes that progress, events, notifications.
 
 mod event;
+mod fence;
 mod notification;
 mod semaphore;
 mod timeline;
@@ -8,6 +9,11 @@ mod tracker;
 mod wait_flags;
 
 pub use event::Event;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use fence::SyncFile;
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+pub(crate) use fence::pretend;
+pub(crate) use fence::{Export, Nature};
 pub use notification::{Epoch, Notification, Observation};
 pub(crate) use notification::{Listener, Subscription};
 

@@ -40,6 +40,7 @@ mod options;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+use super::fence::Exports;
 use device::Device;
 pub(super) use device::WeakSemaphore;
 pub use future::SemaphoreFuture;
@@ -86,6 +87,8 @@ struct Inner {
     final_value: AtomicU64,
     /// Waits for this semaphore that the kernel itself waits for now: lowering them pays only up to a number.
     lowered_waits: AtomicU32,
+    /// Values that others poll for.
+    exports: Exports,
     state: Mutex<State>,
     /// The device that drives it.
     timeline: Option<Arc<dyn Timeline>>,
@@ -293,6 +296,17 @@ impl Semaphore {
         self.raised(self.raise(value, Causes::of(&UNKNOWN)), value, Location::caller())
     }
 
+    /// As [`Semaphore::signal_known`], and as [`Semaphore::signal_if_later`] for a value that the semaphore has
+    /// already; for an operation that was submitted at `location`.
+    pub(crate) fn signal_known_if_later_at(
+        &self,
+        value: u64,
+        causes: &Knowledge,
+        location: &'static Location<'static>,
+    ) -> Result<bool> {
+        self.raised(self.raise(value, Causes::of(causes)), value, location)
+    }
+
     /// Says of the values above `value` that the semaphore has reached that they may have come from outside. It lowers
     /// [`Semaphore::untainted_value`] and never raises it; values signalled from within later are not tainted by it.
     pub fn mark_tainted_above(&self, value: u64) {
@@ -385,6 +399,11 @@ impl Semaphore {
         drop(state);
         // What the waiter held is given back outside the lock: it may be the last pointer to its sink.
         removed.is_some()
+    }
+
+    /// What of it has been exported.
+    pub(crate) fn exports(&self) -> &Exports {
+        &self.inner.exports
     }
 
     pub(crate) fn lowered_waits(&self) -> u32 {

@@ -82,6 +82,7 @@ pub(crate) struct Counts {
     pub(crate) chains_lowered: u64,
     pub(crate) chains_portable: u64,
     pub(crate) waits_lowered: u64,
+    pub(crate) signals_lowered: u64,
     pub(crate) steps_by_kernel: u64,
     pub(crate) steps_by_poll: u64,
     pub(crate) bytes: [u64; 4],
@@ -117,6 +118,8 @@ pub(crate) struct Engine {
     cancels: VecDeque<Token>,
     /// Reused by lowering.
     steps: Vec<(Token, Request)>,
+    /// Lowered signals whose completion has not come.
+    lowered_signals: usize,
     /// Multishot operations to be asked for their next outcome, while a callback tells of one.
     rearms: Vec<u32>,
     /// Messages of this proactor, and whom they are told to.
@@ -154,6 +157,7 @@ impl Engine {
             backlog: VecDeque::new(),
             cancels: VecDeque::new(),
             steps: Vec::with_capacity(lower::STEPS_MAX + 1),
+            lowered_signals: 0,
             rearms: Vec::with_capacity(16),
             inbox: mailbox::Inbox::default(),
             receiver: None,
@@ -316,7 +320,7 @@ impl Engine {
     }
 
     /// Does what needs no waiting.
-    fn perform(&mut self, slot: u32) {
+    pub(super) fn perform(&mut self, slot: u32) {
         let raw = self.raw(slot);
         // SAFETY: the operation is in flight and nothing else refers to it; what it does reaches this engine only by
         // the stack of other threads.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Device, History, Inner, Semaphore, State};
 use crate::atomic::{AtomicU32, AtomicU64, Mutex};
 use crate::heap::IndexedHeap;
+use crate::sync::fence::Exports;
 use crate::sync::timeline::{Driver, Timeline};
 
 /// Waiters that find room without an allocation.
@@ -92,6 +93,7 @@ impl SemaphoreOptions {
                 awaited: AtomicU64::new(if timeline.is_some() { 0 } else { u64::MAX }),
                 final_value: AtomicU64::new(self.initial),
                 lowered_waits: AtomicU32::new(0),
+                exports: Exports::new(),
                 state: Mutex::new(state),
                 timeline,
                 name: self.name,
