@@ -7,17 +7,17 @@ use proact::memory::{
 };
 use proact::operation::{
     Accept, AcceptMany, Advise, AnyOp, CancelAll, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange,
-    EventWait, FutexWait, FutexWake, GetAttribute, Group, Interval, Link, ListAttributes, ListBatch, ListDirectory,
-    Nop, Op, Open, OperationId, PollHandle, ProcessWait, Read, ReadLink, ReadStream, ReadVectored, Receive,
-    ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register, RegisterDescriptor,
-    RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes, SendFile, SendTo, SendVectored,
-    Sequence, SetAttribute, Splice, SyncRange, Timer, Unregister, UnregisterDescriptor, Walk, WatchChanges, Write,
-    WriteStream, WriteVectored,
+    EventWait, EventWaitMany, FutexWait, FutexWake, GetAttribute, Group, Interval, Link, ListAttributes, ListBatch,
+    ListDirectory, Nop, Op, Open, OperationId, PollHandle, PollHandleMany, ProcessWait, Read, ReadLink, ReadStream,
+    ReadVectored, Receive, ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register,
+    RegisterDescriptor, Relay, RelayMany, RelaySink, RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait,
+    Send as SendBytes, SendFile, SendTo, SendVectored, Sequence, SetAttribute, Splice, SyncRange, Timer, Unregister,
+    UnregisterDescriptor, Walk, WatchChanges, Write, WriteStream, WriteVectored,
 };
 use proact::proactor::{Builder, Handle, Latencies, Proactor, ProactorThread, Statistics};
 use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Socket, Stream, Watcher};
 use proact::status::Status;
-use proact::sync::{Event, Semaphore};
+use proact::sync::{Event, EventPool, Semaphore};
 use proact::time::{Clock, Time};
 
 /// Fails to build when one of the types is not all that is named before the colon.
@@ -60,7 +60,7 @@ fn what_reaches_a_proactor_from_elsewhere_is_shared() {
 
 #[test]
 fn resources_are_shared() {
-    are!(Send, Sync, Clone: Socket, File, Event, Semaphore);
+    are!(Send, Sync, Clone: Socket, File, Event, EventPool, Semaphore);
     are!(Send, Sync, Clone: Stream, Pollable, Watcher, Process, FutexWord);
 }
 
@@ -83,6 +83,7 @@ fn operations_go_to_other_threads_as_far_as_their_parts_do() {
     are!(Send: AcceptMany, ReceiveMany<Vec<u8>>, ReceivePooled, ReceivePooledMany, ReceiveFromPooledMany, Interval);
     are!(Send: CancelAll<Scope>, CancelAll<Socket>, Register, Unregister, RegisterDescriptor<Socket>);
     are!(Send: UnregisterDescriptor<Socket>, SendTo<Vec<u8>>, ReceiveFrom<Vec<u8>>, SendVectored<Vec<u8>>);
+    are!(Send: EventWaitMany, PollHandleMany, Relay, RelayMany, RelaySink);
     type Local = std::rc::Rc<()>;
     are_not!(Send: Op<Nop, Local>, AnyOp);
 }

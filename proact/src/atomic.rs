@@ -13,6 +13,16 @@ pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64,
 #[cfg(loom)]
 pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+/// Tells the processor that this thread waits for another.
+#[inline]
+pub(crate) fn spin() {
+    #[cfg(not(loom))]
+    core::hint::spin_loop();
+    // loom would go on with this thread for ever.
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
 /// A word that the kernel reads too, or another process: never loom's.
 pub(crate) use core::sync::atomic::AtomicU32 as KernelWord;
 

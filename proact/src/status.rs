@@ -111,6 +111,10 @@ pub enum Operation {
     EventWait,
     /// Making an event.
     EventCreate,
+    /// Passing on that something is there.
+    Relay,
+    /// Registering a function for every pass.
+    Progress,
     /// Waiting for semaphores.
     SemaphoreWait,
     /// Signalling a semaphore.
@@ -245,6 +249,8 @@ impl Operation {
             Operation::Timer => "timer",
             Operation::EventWait => "event wait",
             Operation::EventCreate => "create event",
+            Operation::Relay => "relay",
+            Operation::Progress => "progress",
             Operation::SemaphoreWait => "semaphore wait",
             Operation::SemaphoreSignal => "semaphore signal",
             Operation::Sequence => "sequence",

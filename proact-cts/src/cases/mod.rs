@@ -13,6 +13,8 @@ pub mod directory;
 pub mod ending;
 pub mod error;
 pub mod event;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod event_pool;
 pub mod exchange;
 pub mod failure;
 pub mod file;
@@ -37,9 +39,12 @@ pub mod pitfall;
 pub mod pollable;
 pub mod pooled;
 pub mod process;
+pub mod progress;
 pub mod property;
 pub mod range;
 pub mod registered_descriptor;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod relay;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
@@ -48,6 +53,8 @@ pub mod severed;
 #[cfg(target_os = "linux")]
 pub mod shared_pool;
 pub mod socket;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod source;
 pub mod splice_lock;
 pub mod stream;
 pub mod timer;
@@ -109,4 +116,11 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("zero_copy", zero_copy::CASES),
     ("scope", scope::CASES),
     ("group", group::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("event_pool", event_pool::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("source", source::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("relay", relay::CASES),
+    ("progress", progress::CASES),
 ];

@@ -31,6 +31,7 @@ pub use buffer_pool::BufferPool;
 pub use lease::Lease;
 pub use mapping::Allocation;
 pub use numa::NodePools;
+pub(crate) use numa::NodeProcessors;
 pub use region::{Region, Sharing, Source};
 pub use registration::{Fixed, Registrable, Registration, Registrations};
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -125,6 +125,86 @@ impl fmt::Debug for NodePools {
     }
 }
 
+/// Where a thread must run so that the kernel makes what it asks for on a node.
+///
+/// The kernel keeps what lies behind a descriptor in memory of the node that the call is made on.
+pub(crate) struct NodeProcessors {
+    /// `None`: any are as good.
+    #[cfg(target_os = "linux")]
+    set: Option<rustix::thread::CpuSet>,
+}
+
+impl NodeProcessors {
+    /// No node is asked for.
+    pub(crate) fn any() -> NodeProcessors {
+        NodeProcessors {
+            #[cfg(target_os = "linux")]
+            set: None,
+        }
+    }
+
+    /// Those of `node`. InvalidArgument for a node that does not exist.
+    pub(crate) fn of(node: u32) -> Result<NodeProcessors> {
+        let nodes = topology(Path::new("/sys/devices/system/node"));
+        let Some(found) = nodes.iter().find(|found| found.number == node) else {
+            return Err(crate::status::Status::new(Code::InvalidArgument, crate::status::Operation::None)
+                .with_message(format!("no node {node}")));
+        };
+        Ok(NodeProcessors::among(&nodes, found))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn among(nodes: &[Node], node: &Node) -> NodeProcessors {
+        let mut set = rustix::thread::CpuSet::new();
+        let known = node.processors.iter().filter(|processor| **processor < rustix::thread::CpuSet::MAX_CPU);
+        known.for_each(|processor| set.set(*processor));
+        // With one node every processor is on it.
+        NodeProcessors { set: (nodes.len() > 1 && set.count() > 0).then_some(set) }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn among(_: &[Node], _: &Node) -> NodeProcessors {
+        NodeProcessors {}
+    }
+
+    /// Calls `make` with this thread on the node; on the processors that it may run on otherwise, if it may not go
+    /// there.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn run<T>(&self, make: impl FnOnce() -> T) -> T {
+        use rustix::thread::{sched_getaffinity, sched_setaffinity};
+        let Some(set) = &self.set else { return make() };
+        if set.is_set(processor()) {
+            return make();
+        }
+        let before = sched_getaffinity(None).ok();
+        let moved = before.is_some() && crate::fault::tried(|| sched_setaffinity(None, set)).is_ok();
+        let made = make();
+        if let (true, Some(before)) = (moved, before) {
+            // What the thread was allowed a moment ago; if it is no longer, it stays where it may be.
+            let _ = sched_setaffinity(None, &before);
+        }
+        made
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn run<T>(&self, make: impl FnOnce() -> T) -> T {
+        make()
+    }
+
+    /// Whether a thread that may run where this one may can be on the node.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_reachable(&self) -> bool {
+        let Some(set) = &self.set else { return true };
+        let allowed = rustix::thread::sched_getaffinity(None);
+        allowed.is_ok_and(|allowed| (0..rustix::thread::CpuSet::MAX_CPU).any(|at| set.is_set(at) && allowed.is_set(at)))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn is_reachable(&self) -> bool {
+        true
+    }
+}
+
 /// A node as `/sys` tells of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Node {

@@ -33,6 +33,10 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     #[doc(hidden)]
     const STAGED: bool = false;
 
+    /// It does something when what it waited for has come, by [`Kind::act`].
+    #[doc(hidden)]
+    const ACTS: bool = false;
+
     /// It may come to several outcomes, told by [`Complete::more`](super::Complete::more), before its last. Only of the
     /// classes `Kernel` and `Timer`.
     #[doc(hidden)]
@@ -92,6 +96,14 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     fn perform(&mut self, location: &'static Location<'static>) -> Result<i32> {
         let _ = location;
         unreachable!("{} is not done at once", Self::OPERATION)
+    }
+
+    /// Does what it waited to do, on the poll thread, before its chain goes on and anyone is told; a failure is the
+    /// operation's own. It must neither block nor call back into the engine. Only of kinds that [act](Kind::ACTS).
+    #[doc(hidden)]
+    fn act(&self, value: i64) -> Result<()> {
+        let _ = value;
+        Ok(())
     }
 
     /// Makes the output of a result that is not an error; adopts the resource it names.

@@ -295,6 +295,9 @@ impl Header {
 /// [`Kind::absorb`] of an operation whose types are not known.
 pub(super) type Absorb = unsafe fn(NonNull<Header>, i32) -> Option<usize>;
 
+/// [`Kind::act`] of an operation whose types are not known.
+pub(super) type Act = unsafe fn(NonNull<Header>, i64) -> Result<()>;
+
 /// How the engine reaches an operation whose types it does not know.
 ///
 /// Every function wants a pointer that came from `into_raw` of the operation whose header names this table, while no
@@ -313,6 +316,8 @@ pub(super) struct Vtable {
     pub(super) perform: unsafe fn(NonNull<Header>) -> Result<i32>,
     /// [`Kind::absorb`], of kinds that are [`Kind::STAGED`].
     pub(super) absorb: Option<Absorb>,
+    /// [`Kind::act`], of kinds that [act](Kind::ACTS).
+    pub(super) act: Option<Act>,
     /// [`Kind::MULTISHOT`].
     pub(super) multishot: bool,
     pub(super) deliver: unsafe fn(NonNull<Header>, Ended, &mut Context<'_>),
@@ -354,6 +359,7 @@ impl<K: Kind, S: 'static> Table<K, S> {
             portable: portable::<K, S>,
             perform: perform::<K, S>,
             absorb: if K::STAGED { Some(absorb::<K, S>) } else { None },
+            act: if K::ACTS { Some(act::<K, S>) } else { None },
             multishot: K::MULTISHOT,
             deliver,
             more,
@@ -428,6 +434,11 @@ unsafe fn perform<K: Kind, S>(raw: NonNull<Header>) -> Result<i32> {
 unsafe fn absorb<K: Kind, S>(raw: NonNull<Header>, value: i32) -> Option<usize> {
     // SAFETY: the caller's promise.
     unsafe { kind::<K, S>(raw) }.absorb(value)
+}
+
+unsafe fn act<K: Kind, S>(raw: NonNull<Header>, value: i64) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe { look::<K, S>(raw) }.act(value)
 }
 
 unsafe fn explain<K: Kind, S>(raw: NonNull<Header>, status: Status) -> Status {

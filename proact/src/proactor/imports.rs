@@ -8,6 +8,8 @@ use super::Handle;
 use crate::resource::{Pollable, Returned};
 use crate::resource::{Process, Stream, Watcher};
 use crate::status::Result;
+#[cfg(unix)]
+use crate::sync::Event;
 
 impl Handle {
     /// Makes a pipe: the end that is read, and the end that is written.
@@ -35,6 +37,17 @@ impl Handle {
     #[cfg(unix)]
     pub fn import_pollable(&self, fd: OwnedFd) -> Pollable {
         Pollable::import(self.home(), fd)
+    }
+
+    /// Takes an eventfd in as an event: somebody else's, a device's or another library's. It never blocks from now on,
+    /// whoever reads or writes it, and is closed on exec.
+    ///
+    /// # Errors
+    /// Gives the descriptor back: `InvalidArgument` for anything that is no eventfd, `Unavailable` on systems without
+    /// events.
+    #[cfg(unix)]
+    pub fn import_event(&self, fd: OwnedFd) -> Result<Event, Returned<OwnedFd>> {
+        Event::import(self.home(), fd)
     }
 
     /// Makes a watcher of files and directories, which watches nothing yet.

@@ -52,6 +52,10 @@ pub struct Statistics {
     pub bytes_sent: u64,
     /// Times a receive found its pool empty and waited for a buffer.
     pub starved: u64,
+    /// Calls of [progress callbacks](super::Proactor::add_progress).
+    pub progress_calls: u64,
+    /// What they said that they did, in all.
+    pub progress_made: u64,
     /// Worker threads alive now.
     pub workers: u64,
     /// Requests that worker threads carried out.
@@ -94,6 +98,8 @@ impl Statistics {
             bytes_received: counts.bytes[2],
             bytes_sent: counts.bytes[3],
             starved: counts.starved,
+            progress_calls: counts.progress_calls,
+            progress_made: counts.progress_made,
             workers: backend.workers,
             worker_jobs: backend.worker_jobs,
             longest_callback: Duration::from_nanos(counts.longest_callback_ns),

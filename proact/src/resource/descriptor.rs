@@ -145,6 +145,13 @@ impl Resource {
         self.descriptor.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Closes the descriptor here and now. Only of a resource that nobody uses any more.
+    pub(crate) fn shut(&self) {
+        if let Some(descriptor) = self.take() {
+            close(descriptor);
+        }
+    }
+
     pub(crate) fn record(&self) -> u32 {
         self.record.load(Ordering::Relaxed)
     }
@@ -226,9 +233,7 @@ impl Clone for Second {
 
 impl Drop for Resource {
     fn drop(&mut self) {
-        if let Some(descriptor) = self.take() {
-            close(descriptor);
-        }
+        self.shut();
     }
 }
 

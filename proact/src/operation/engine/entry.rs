@@ -58,6 +58,9 @@ bitflags::bitflags! {
         const EXTRAS = 128;
         /// The kernel reports that it sent the operation's own memory.
         const ZERO_COPY = 512;
+        /// A multishot operation whose last outcome is known (kept in `held`, or `failure`), while the backend goes on
+        /// until it has been told to end.
+        const ENDING = 1024;
         /// A send whose bytes are on their way: it holds up its stream no more, but the kernel still reads its memory.
         const SENT = 256;
     }

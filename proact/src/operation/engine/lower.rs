@@ -146,8 +146,8 @@ impl Engine {
 
     fn qualifies(&self, slot: u32, last: bool) -> bool {
         let Class::Kernel(lane) = self.table(slot).class else { return false };
-        if self.table(slot).multishot {
-            return false;
+        if self.table(slot).multishot || self.table(slot).act.is_some() {
+            return false; // what it does is not the kernel's to do
         }
         let transfer = self.transfer(slot);
         if transfer.flow != Flow::None && !transfer.exact && !last {

@@ -15,6 +15,7 @@ mod gate;
 mod latency;
 mod lower;
 mod pass;
+mod progress;
 mod record;
 mod remote;
 mod sequences;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use self::entry::{Entry, Flags, Phase, Rare};
 use self::gate::Gates;
+use self::progress::ProgressList;
 use self::record::{NIL, Records};
 use super::batch::{Batch, Ids, OpList, Refused};
 use super::identity::OperationId;
@@ -75,6 +77,8 @@ pub(crate) struct Counts {
     pub(crate) steps_by_poll: u64,
     pub(crate) bytes: [u64; 4],
     pub(crate) starved: u64,
+    pub(crate) progress_calls: u64,
+    pub(crate) progress_made: u64,
     pub(crate) longest_callback_ns: u64,
     pub(crate) longest_pass_ns: u64,
     pub(crate) leaked: u64,
@@ -107,6 +111,8 @@ pub(crate) struct Engine {
     steps: Vec<(Token, Request)>,
     /// Multishot operations to be asked for their next outcome, while a callback tells of one.
     rearms: Vec<u32>,
+    /// What is called in every pass.
+    progress: ProgressList,
     now: Option<Time>,
     closing: bool,
     pub(crate) counts: Counts,
@@ -136,6 +142,7 @@ impl Engine {
             cancels: VecDeque::new(),
             steps: Vec::with_capacity(lower::STEPS_MAX + 1),
             rearms: Vec::with_capacity(16),
+            progress: ProgressList::default(),
             now: None,
             closing: false,
             counts: Counts::default(),

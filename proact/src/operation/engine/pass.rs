@@ -17,6 +17,8 @@ use crate::time::{Time, Timeout};
 pub struct Polled {
     /// Final callbacks that ran.
     pub completed: usize,
+    /// What [progress callbacks](crate::proactor::Proactor::add_progress) said that they did.
+    pub progressed: usize,
     /// Whether somebody asked for a [`wake`](crate::proactor::Handle::wake) since the last poll.
     pub woken: bool,
 }
@@ -49,7 +51,10 @@ impl Engine {
         if !(self.backlog.is_empty() && self.cancels.is_empty()) {
             self.hand_over_backlog()?;
         }
-        let until = if self.queue.is_empty() { self.wait_until(timeout) } else { Wait::No };
+        // Whoever is called in every pass has no other way to be told: such a pass does not sleep.
+        let watchful = !self.progress.is_empty();
+        let progressed = if watchful { self.make_progress() } else { 0 };
+        let until = if self.queue.is_empty() && !watchful { self.wait_until(timeout) } else { Wait::No };
         let wait = match until {
             Wait::Until(_) if !self.shared.prepare_sleep() => Wait::No,
             wait => wait,
@@ -67,7 +72,7 @@ impl Engine {
             return self.break_down(status);
         }
         let completed = self.deliver();
-        Ok(Polled { completed, woken: self.shared.take_wake_request() })
+        Ok(Polled { completed, progressed, woken: self.shared.take_wake_request() })
     }
 
     /// The backend is broken. What it completed before is delivered all the same.
@@ -181,7 +186,7 @@ impl Engine {
     fn is_to_be_cancelled(&self, token: Token) -> bool {
         let entry = &self.entries[token.slot() as usize];
         let with_backend = entry.op.is_some() && entry.token == token && entry.phase == Phase::Kernel;
-        with_backend && entry.flags.intersects(Flags::CANCEL | Flags::LOWERED)
+        with_backend && entry.flags.intersects(Flags::CANCEL | Flags::LOWERED | Flags::ENDING)
     }
 
     /// Makes the backend take all that it can before it sleeps: what fills it now may be room as soon as it has handed
@@ -280,6 +285,7 @@ impl Engine {
             return self.counts.leaked as usize;
         }
         self.closing = true;
+        self.end_progress();
         let shared = self.shared.clone();
         for node in shared.stack.close(&shared.slots) {
             self.accept_node(node);
