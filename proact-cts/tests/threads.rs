@@ -7,17 +7,18 @@ use proact::memory::{
 };
 use proact::operation::{
     Accept, AcceptMany, Advise, AnyOp, CancelAll, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange,
-    EventWait, EventWaitMany, FutexWait, FutexWake, GetAttribute, Group, Interval, Link, ListAttributes, ListBatch,
-    ListDirectory, Nop, Op, Open, OperationId, PollHandle, PollHandleMany, ProcessWait, Read, ReadLink, ReadStream,
-    ReadVectored, Receive, ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register,
-    RegisterDescriptor, Relay, RelayMany, RelaySink, RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait,
-    Send as SendBytes, SendFile, SendTo, SendVectored, Sequence, SetAttribute, Splice, SyncRange, Timer, Unregister,
-    UnregisterDescriptor, Walk, WatchChanges, Write, WriteStream, WriteVectored,
+    EventSet, EventWait, EventWaitMany, FutexWait, FutexWake, GetAttribute, Group, Interval, Link, ListAttributes,
+    ListBatch, ListDirectory, Nop, NotificationSignal, NotificationWait, Op, Open, OperationId, PollHandle,
+    PollHandleMany, ProcessWait, Read, ReadLink, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromPooledMany,
+    ReceiveMany, ReceivePooled, ReceivePooledMany, Register, RegisterDescriptor, Relay, RelayMany, RelaySink,
+    RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes, SendFile, SendTo, SendVectored,
+    Sequence, SetAttribute, Splice, SyncRange, Timer, Unregister, UnregisterDescriptor, Walk, WatchChanges, Write,
+    WriteStream, WriteVectored,
 };
 use proact::proactor::{Builder, Handle, Latencies, Proactor, ProactorThread, Statistics};
 use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Socket, Stream, Watcher};
 use proact::status::Status;
-use proact::sync::{Event, EventPool, Semaphore};
+use proact::sync::{Epoch, Event, EventPool, Notification, Observation, Semaphore};
 use proact::time::{Clock, Time};
 
 /// Fails to build when one of the types is not all that is named before the colon.
@@ -60,7 +61,8 @@ fn what_reaches_a_proactor_from_elsewhere_is_shared() {
 
 #[test]
 fn resources_are_shared() {
-    are!(Send, Sync, Clone: Socket, File, Event, EventPool, Semaphore);
+    are!(Send, Sync, Clone: Socket, File, Event, EventPool, Notification, Semaphore);
+    are!(Send, Sync: Observation<'static>);
     are!(Send, Sync, Clone: Stream, Pollable, Watcher, Process, FutexWord);
 }
 
@@ -76,6 +78,7 @@ fn operations_go_to_other_threads_as_far_as_their_parts_do() {
     are!(Send: Op<Nop, ()>, Op<Read<Vec<u8>>, ()>, Chain<Box<Op<Nop, ()>>>, OperationId);
     are!(Send: Accept, Connect, Open, Rename, ListDirectory, Read<Vec<u8>>, Write<Vec<u8>>, Receive<Vec<u8>>);
     are!(Send: SendBytes<Vec<u8>>, Timer, EventWait, SemaphoreWait, SemaphoreSignal, Sequence, Group, Close<Socket>);
+    are!(Send: EventSet, NotificationSignal, NotificationWait);
     are!(Send: Advise, ChangeFile, ChangeRange, CopyRange, FutexWait, FutexWake, GetAttribute<Vec<u8>>, Link);
     are!(Send: ListAttributes<Vec<u8>>, ListBatch, PollHandle, ProcessWait, ReadLink, ReadStream<Vec<u8>>);
     are!(Send: ReadVectored<Vec<u8>>, RemoveAttribute, SendFile, SetAttribute<Vec<u8>>, Splice<true>, Splice<false>);
@@ -90,5 +93,6 @@ fn operations_go_to_other_threads_as_far_as_their_parts_do() {
 
 #[test]
 fn plain_values_are_shared() {
+    are!(Send, Sync, Clone: Epoch);
     are!(Send, Sync, Clone: Time, Status, Address, Axis, Frontier, Knowledge, Statistics, Latencies, OperationId, Exit);
 }

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 mod errno;
 
+pub(crate) use errno::preserving_errno;
+
 /// What kind of outcome a call had. The set is gRPC's and Abseil's, which the reference design uses too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 #[repr(u8)]
@@ -115,6 +117,14 @@ pub enum Operation {
     Relay,
     /// Registering a function for every pass.
     Progress,
+    /// Setting an event.
+    EventSet,
+    /// Waiting for a notification.
+    NotificationWait,
+    /// Signalling a notification.
+    NotificationSignal,
+    /// Making or opening a notification in shared memory.
+    NotificationCreate,
     /// Waiting for semaphores.
     SemaphoreWait,
     /// Signalling a semaphore.
@@ -251,6 +261,10 @@ impl Operation {
             Operation::EventCreate => "create event",
             Operation::Relay => "relay",
             Operation::Progress => "progress",
+            Operation::EventSet => "set event",
+            Operation::NotificationWait => "notification wait",
+            Operation::NotificationSignal => "notification signal",
+            Operation::NotificationCreate => "create notification",
             Operation::SemaphoreWait => "semaphore wait",
             Operation::SemaphoreSignal => "semaphore signal",
             Operation::Sequence => "sequence",
@@ -417,6 +431,15 @@ impl Status {
             }
         }
         Status { repr: Repr::Bare { code, operation, os_error, location } }
+    }
+
+    /// As [`Status::new`], for a signal handler: nothing but the code and the place, whatever `RUST_BACKTRACE` asks
+    /// for, so that nothing is allocated and no lock is taken.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[track_caller]
+    #[cold]
+    pub(crate) fn bare(code: Code, operation: Operation, os_error: i32) -> Status {
+        Status { repr: Repr::Bare { code, operation, os_error, location: Location::caller() } }
     }
 
     /// Says in words what is wrong, instead of the operating system's text.

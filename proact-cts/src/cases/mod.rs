@@ -31,6 +31,9 @@ pub mod message_io;
 pub mod mixed;
 pub mod multishot;
 pub mod nop;
+pub mod notification;
+pub mod notification_blocking;
+pub mod notification_chain;
 pub mod op_pool;
 pub mod options;
 pub mod pipe;
@@ -89,6 +92,9 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("import", import::CASES),
     ("message_io", message_io::CASES),
     ("semaphore", semaphore::CASES),
+    ("notification", notification::CASES),
+    ("notification_blocking", notification_blocking::CASES),
+    ("notification_chain", notification_chain::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
     ("sequence", sequence::CASES),

@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 
 use super::cancel::CancelState;
 use super::interval::IntervalState;
+use super::notification::NotificationState;
 use super::semaphore::WaitState;
 use super::sequence::SequenceState;
 use crate::backend::Request;
@@ -152,6 +153,10 @@ pub enum Class {
     Timer,
     /// The engine and the semaphores' waiter queues, or the kernel when lowered.
     SemaphoreWait,
+    /// The engine and the notification; the backend for one in shared memory.
+    NotificationWait,
+    /// As the source of the relay: the engine and the notification, or the backend, in no lane of its resource.
+    Relay,
     /// The operation itself, on the poll thread, when its turn comes: [`Kind::perform`].
     Immediate,
     /// The engine, step by step.
@@ -204,6 +209,8 @@ pub enum Portable {
     Interval(NonNull<IntervalState>),
     /// What to wait for.
     Wait(NonNull<WaitState>),
+    /// What to be notified by.
+    Notification(NonNull<NotificationState>),
     /// What to run.
     Sequence(NonNull<SequenceState>),
     /// Whom to end.

@@ -1,11 +1,14 @@
-//! Relays: what is there at one place is passed on to another, without code between.
+//! Relays: that something is there is passed on from one place to another, without code between.
 
-use super::kind::{Class, Kind, sealed::Sealed};
+use std::ptr::NonNull;
+
+use super::kind::{Class, Kind, Portable, sealed::Sealed};
+use super::notification::{NotificationState, NotificationWait};
 use super::poll::Readiness;
 use crate::backend::{Request, WaitRequest};
-use crate::resource::{Home, Lane, Pollable, Resource};
+use crate::resource::{Home, Pollable, Resource};
 use crate::status::{Code, Operation, Result, Status};
-use crate::sync::Event;
+use crate::sync::{Event, Notification};
 
 /// What a relay waits for.
 ///
@@ -14,6 +17,7 @@ use crate::sync::Event;
 /// | source | it fires when | it takes |
 /// |---|---|---|
 /// | [`Event`] | it is set | the set: the event is reset |
+/// | [`Notification`] | its epoch moves after the submit | nothing: several signals before a poll are one |
 /// | [`Pollable`] | reading it would not block, or it has failed or hung up | nothing: bytes are their reader's |
 #[derive(Clone, Debug)]
 pub struct RelaySource(Source);
@@ -21,12 +25,19 @@ pub struct RelaySource(Source);
 #[derive(Clone, Debug)]
 enum Source {
     Event(Event),
+    Notification(NotificationState),
     Readable(Pollable),
 }
 
 impl From<Event> for RelaySource {
     fn from(event: Event) -> RelaySource {
         RelaySource(Source::Event(event))
+    }
+}
+
+impl From<Notification> for RelaySource {
+    fn from(notification: Notification) -> RelaySource {
+        RelaySource(Source::Notification(NotificationWait::new(notification).into_state()))
     }
 }
 
@@ -43,6 +54,7 @@ pub struct RelaySink(Sink);
 #[derive(Clone, Debug)]
 enum Sink {
     Event(Event, u64),
+    Notification(Notification, u32),
 }
 
 impl From<Event> for RelaySink {
@@ -52,7 +64,19 @@ impl From<Event> for RelaySink {
     }
 }
 
+impl From<Notification> for RelaySink {
+    /// Wakes whoever waits.
+    fn from(notification: Notification) -> RelaySink {
+        RelaySink::signal(notification, Notification::ALL)
+    }
+}
+
 impl RelaySink {
+    /// Signals `notification`, which wakes at most `count` threads, and every operation: see [`Notification::signal`].
+    pub fn signal(notification: Notification, count: u32) -> RelaySink {
+        RelaySink(Sink::Notification(notification, count))
+    }
+
     /// Adds `value` to an eventfd that was [imported](crate::proactor::Handle::import_event). One that has no room for
     /// it is left as it is: whoever reads it finds it set.
     pub fn add(event: Event, value: u64) -> RelaySink {
@@ -63,6 +87,7 @@ impl RelaySink {
     fn check(&self) -> Result<()> {
         let refused = |why| Err(Status::new(Code::InvalidArgument, Operation::Relay).with_message(why));
         match &self.0 {
+            Sink::Notification(..) => Ok(()),
             Sink::Event(event, value) => {
                 if event.resource().is_closing() {
                     return Err(Status::new(Code::FailedPrecondition, Operation::Relay)
@@ -83,6 +108,10 @@ impl RelaySink {
     fn fire(&self) -> Result<()> {
         match &self.0 {
             Sink::Event(event, value) => event.add(*value),
+            Sink::Notification(notification, count) => {
+                notification.signal(*count);
+                Ok(())
+            }
         }
     }
 }
@@ -96,16 +125,37 @@ struct Way {
 }
 
 impl Way {
-    fn resource(&self) -> &Resource {
+    fn resource(&self) -> Option<&Resource> {
         match &self.source.0 {
-            Source::Event(event) => event.resource(),
-            Source::Readable(handle) => handle.resource(),
+            Source::Event(event) => Some(event.resource()),
+            Source::Notification(_) => None,
+            Source::Readable(handle) => Some(handle.resource()),
         }
     }
 
     fn validate(&self, home: Home) -> Result<()> {
-        self.resource().check(home, Operation::Relay)?;
+        if let Some(resource) = self.resource() {
+            resource.check(home, Operation::Relay)?;
+        }
         self.sink.check()
+    }
+
+    fn portable(&mut self) -> Portable {
+        match &mut self.source.0 {
+            Source::Notification(state) => Portable::Notification(NonNull::from(state)),
+            _ => Portable::None,
+        }
+    }
+
+    fn request(&self, many: bool) -> Request {
+        match &self.source.0 {
+            Source::Event(event) if many => Request::Wait(WaitRequest::EventWaitMany { event: event.resource().raw() }),
+            Source::Event(event) => Request::EventWait { event: event.resource().raw() },
+            Source::Notification(state) => state.request(),
+            Source::Readable(handle) => {
+                Request::Wait(WaitRequest::Poll { descriptor: handle.resource().raw(), writable: false })
+            }
+        }
     }
 
     fn act(&self, value: i64) -> Result<()> {
@@ -128,6 +178,7 @@ impl Way {
 /// |---|---|
 /// | io_uring | kernel-native: a read or poll of the source (Linux 5.6); the sink by a system call of the poll thread |
 /// | epoll, poll | on the poll thread, when the source is ready |
+/// | all, from a notification | as a [`NotificationWait`] |
 ///
 /// In no chain is it handed to the kernel: there a poll with a linked write to the sink took 1.10 µs where this way
 /// took 0.87, and 56 µs where the sink's descriptor is one that waits, which the kernel leaves to a thread of its own;
@@ -154,7 +205,7 @@ impl Way {
 pub struct Relay(Way);
 
 impl Relay {
-    /// From `source` to `sink`: events, descriptors, whatever these are made from.
+    /// From `source` to `sink`: events, notifications, descriptors, whatever these are made from.
     pub fn new(source: impl Into<RelaySource>, sink: impl Into<RelaySink>) -> Relay {
         Relay(Way { source: source.into(), sink: sink.into(), error_sensitive: false })
     }
@@ -173,7 +224,7 @@ impl Sealed for Relay {}
 impl Kind for Relay {
     type Output = ();
     const OPERATION: Operation = Operation::Relay;
-    const CLASS: Class = Class::Kernel(Lane::Other);
+    const CLASS: Class = Class::Relay;
     const ACTS: bool = true;
 
     fn validate(&mut self, home: Home) -> Result<()> {
@@ -181,15 +232,15 @@ impl Kind for Relay {
     }
 
     fn resource(&self) -> Option<&Resource> {
-        Some(self.0.resource())
+        self.0.resource()
     }
 
     fn request(&mut self, _: usize) -> Request {
-        let descriptor = self.0.resource().raw();
-        match self.0.source.0 {
-            Source::Event(_) => Request::EventWait { event: descriptor },
-            Source::Readable(_) => Request::Wait(WaitRequest::Poll { descriptor, writable: false }),
-        }
+        self.0.request(false)
+    }
+
+    fn portable(&mut self) -> Portable {
+        self.0.portable()
     }
 
     fn act(&self, value: i64) -> Result<()> {
@@ -243,7 +294,7 @@ impl Sealed for RelayMany {}
 impl Kind for RelayMany {
     type Output = ();
     const OPERATION: Operation = Operation::Relay;
-    const CLASS: Class = Class::Kernel(Lane::Other);
+    const CLASS: Class = Class::Relay;
     const MULTISHOT: bool = true;
     const ACTS: bool = true;
 
@@ -256,11 +307,15 @@ impl Kind for RelayMany {
     }
 
     fn resource(&self) -> Option<&Resource> {
-        Some(self.0.resource())
+        self.0.resource()
     }
 
     fn request(&mut self, _: usize) -> Request {
-        Request::Wait(WaitRequest::EventWaitMany { event: self.0.resource().raw() })
+        self.0.request(true)
+    }
+
+    fn portable(&mut self) -> Portable {
+        self.0.portable()
     }
 
     fn act(&self, value: i64) -> Result<()> {

@@ -14,7 +14,9 @@ mod pollable;
 mod process;
 mod socket;
 mod stream;
+mod users;
 mod watcher;
+mod word;
 
 pub use crate::backend::{
     Advice, AttributeMode, CopyMethod, DirectAlignment, DirectoryEntry, FileKind, FileTime, Metadata, OpenFlags,
@@ -33,3 +35,6 @@ pub(crate) use stream::PrivatePipe;
 pub use stream::Stream;
 pub use watcher::{Change, ChangeMask, Watch, Watcher};
 pub(crate) use watcher::{next_change, os_str};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use word::futex;
+pub(crate) use word::{Slept, Word};

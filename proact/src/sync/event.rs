@@ -1,7 +1,11 @@
 //! Events: a flag that any thread sets and one waiter takes.
 
 use super::event_pool::Held;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::backend::Descriptor;
 use crate::resource::{Home, Resource};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::status::{Code, preserving_errno};
 use crate::status::{Operation, Result, Status};
 
 /// A flag that is set from any thread, and reset by the [`EventWait`](crate::operation::EventWait) that it completes.
@@ -28,25 +32,22 @@ impl Event {
         Ok(Event { resource: Held::new(Event::descriptor(home)?) })
     }
 
-    /// Sets the event, from any thread. Setting a set event changes nothing.
+    /// Sets the event. Setting a set event changes nothing.
+    ///
+    /// Any thread, and signal handlers: it allocates nothing, takes no lock, and leaves `errno` alone. A close of the
+    /// event waits until no call is under way, so that none writes to a descriptor that has become another's.
     ///
     /// # Errors
     /// `FailedPrecondition` once it is closed.
     #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[track_caller]
     pub fn set(&self) -> Result<()> {
         self.resource.touch();
-        self.resource.with(Operation::EventWait, |descriptor| {
-            // SAFETY: the resource keeps the descriptor open while its lock is held.
-            let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
-            loop {
-                match rustix::io::write(fd, &1u64.to_ne_bytes()) {
-                    // AGAIN: the counter is at its maximum, so it is set.
-                    Ok(_) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
-                    Err(rustix::io::Errno::INTR) => {}
-                    Err(error) => return Err(Status::from_os_error(Operation::EventWait, error.raw_os_error())),
-                }
-            }
-        })
+        match self.resource.using(|descriptor| preserving_errno(|| raise(descriptor))) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(errno)) => Err(Status::bare(Code::from_os_error(errno), Operation::EventSet, errno)),
+            None => Err(Status::bare(Code::FailedPrecondition, Operation::EventSet, 0)),
+        }
     }
 
     /// Whether its descriptor was somebody else's, so that its write never waits.
@@ -58,15 +59,17 @@ impl Event {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn add(&self, value: u64) -> Result<()> {
         self.resource.touch();
-        self.resource.with(Operation::Relay, |descriptor| {
-            // SAFETY: the resource keeps the descriptor open while its lock is held.
+        let added = self.resource.using(|descriptor| {
+            // SAFETY: the resource keeps the descriptor open while it is used.
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
-            match crate::fault::retry_on_intr(|| rustix::io::write(fd, &value.to_ne_bytes())) {
-                // AGAIN: no room for it, so it is set.
-                Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(()),
-                Err(error) => Err(Status::from_os_error(Operation::Relay, error.raw_os_error())),
-            }
-        })
+            crate::fault::retry_on_intr(|| rustix::io::write(fd, &value.to_ne_bytes()))
+        });
+        match added {
+            // AGAIN: no room for it, so it is set.
+            Some(Ok(_) | Err(rustix::io::Errno::AGAIN)) => Ok(()),
+            Some(Err(errno)) => Err(Status::from_os_error(Operation::Relay, errno.raw_os_error())),
+            None => Err(Status::new(Code::FailedPrecondition, Operation::Relay).with_message("its sink is closed")),
+        }
     }
 
     /// Takes an eventfd in, unless it is none.
@@ -118,6 +121,21 @@ impl Event {
     }
 }
 
+/// Adds one to the counter of an eventfd.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn raise(descriptor: Descriptor) -> Result<(), i32> {
+    // SAFETY: the resource keeps the descriptor open while it is used.
+    let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
+    loop {
+        match rustix::io::write(fd, &1u64.to_ne_bytes()) {
+            // AGAIN: the counter is at its maximum, so it is set.
+            Ok(_) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.raw_os_error()),
+        }
+    }
+}
+
 /// Refuses what is no eventfd; makes one never wait.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn prepare(fd: std::os::fd::BorrowedFd<'_>) -> Result<()> {
@@ -126,7 +144,6 @@ fn prepare(fd: std::os::fd::BorrowedFd<'_>) -> Result<()> {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
     use crate::fault::tried;
-    use crate::status::Code;
     let failed = |error: rustix::io::Errno| Status::from_os_error(Operation::EventCreate, error.raw_os_error());
     // No call tells what lies behind a descriptor that is no file (proc(5), /proc/pid/fd).
     let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).map_err(|error| {

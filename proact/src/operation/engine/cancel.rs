@@ -75,6 +75,7 @@ impl Engine {
                 self.end_cancelled(slot);
             }
             Phase::Semaphore => self.cancel_wait(slot),
+            Phase::Notification => self.cancel_notification_wait(slot),
             Phase::Starved => {
                 self.leave_pool(slot);
                 self.end_cancelled(slot);

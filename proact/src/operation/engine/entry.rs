@@ -25,6 +25,8 @@ pub(super) enum Phase {
     Timer,
     /// In its semaphores' queues.
     Semaphore,
+    /// Among those that wait for a notification.
+    Notification,
     /// A sequence whose steps run.
     Sequence,
     /// A close, or a cancel of many, that waits for others to end.
@@ -60,9 +62,11 @@ bitflags::bitflags! {
         const ZERO_COPY = 512;
         /// A multishot operation whose last outcome is known (kept in `held`, or `failure`), while the backend goes on
         /// until it has been told to end.
-        const ENDING = 1024;
+        const ENDING = 2048;
         /// A send whose bytes are on their way: it holds up its stream no more, but the kernel still reads its memory.
         const SENT = 256;
+        /// The backend waits for the word of a shared notification, which counts it as an observer.
+        const OBSERVES = 1024;
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! The way of one operation is `submit` → admit, launch, start, issue (this file), then `poll` → reap (`pass.rs`),
 //! settle, continue, deliver (`settle.rs`). What is portable stands beside it, one file each: chains handed to the
-//! kernel (`lower.rs`), semaphore waits (`wait.rs`), sequences (`sequences.rs`), streams and closes (`record.rs`),
-//! cancel (`cancel.rs`), threads (`remote.rs`, `slots.rs`).
+//! kernel (`lower.rs`), waits (`wait.rs`, `notifications.rs`), sequences (`sequences.rs`), streams and closes
+//! (`record.rs`), cancel (`cancel.rs`), threads (`remote.rs`, `slots.rs`).
 //!
 //! No function here calls a callback except `deliver`, at the end of `settle.rs`: whatever ends anywhere else is put on
 //! the queue of completions, and delivered from there.
@@ -14,6 +14,7 @@ mod extras;
 mod gate;
 mod latency;
 mod lower;
+mod notifications;
 mod pass;
 mod progress;
 mod record;
@@ -103,6 +104,7 @@ pub(crate) struct Engine {
     timers: IndexedHeap<Time, u32>,
     records: Records,
     gates: Gates,
+    notifications: Vec<notifications::Watched>,
     /// Operations that the backend had no room for, in order.
     backlog: VecDeque<u32>,
     /// Cancels that the backend had no room for.
@@ -138,6 +140,7 @@ impl Engine {
             timers: IndexedHeap::new(),
             records: Records::default(),
             gates: Gates::default(),
+            notifications: Vec::new(),
             backlog: VecDeque::new(),
             cancels: VecDeque::new(),
             steps: Vec::with_capacity(lower::STEPS_MAX + 1),
@@ -290,6 +293,8 @@ impl Engine {
             },
             Class::Cancel => self.start_cancel(slot),
             Class::SemaphoreWait => self.start_wait(slot),
+            Class::NotificationWait => self.start_notification_wait(slot),
+            Class::Relay => self.start_relay(slot),
             Class::Immediate => self.perform(slot),
             Class::Sequence => self.start_sequence(slot),
             Class::Close => self.start_close(slot),
@@ -311,7 +316,7 @@ impl Engine {
         self.entries[slot as usize].phase = Phase::Timer;
     }
 
-    fn start_kernel(&mut self, slot: u32, lane: Lane) {
+    pub(super) fn start_kernel(&mut self, slot: u32, lane: Lane) {
         if let Some(resource) = self.resource(slot) {
             // SAFETY: the operation holds its resource while it is in flight.
             let resource = unsafe { resource.as_ref() };
@@ -547,6 +552,10 @@ fn validate(shared: &Shared, list: &OpList, location: &'static Location<'static>
             if !table.bare {
                 // SAFETY: the list owns the operation, and the table is its own.
                 unsafe { (table.validate)(raw, shared.home) }?;
+                if matches!(table.class, Class::NotificationWait | Class::Relay) {
+                    // SAFETY: as above.
+                    unsafe { notifications::admit(shared, raw) }?;
+                }
             }
         }
     }

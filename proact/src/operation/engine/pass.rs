@@ -134,6 +134,7 @@ impl Engine {
                 self.counts.remote_submitted += 1;
                 self.launch(head);
             }
+            Node::Subscription { subscription, gone } => self.look_at_notification(subscription, gone),
             Node::Slot(slot) => {
                 let Some(entry) = self.entries.get(slot as usize) else { return };
                 if entry.op.is_none() {

@@ -1,7 +1,8 @@
 //! What other threads share with a proactor, and how they reach it.
 //!
 //! A lock-free stack takes what they push: batches of operations, by the header of their first, and slots whose state
-//! the poll thread should look at (a cancel was asked for, a semaphore was reached). The poll thread takes all at once
+//! the poll thread should look at (a cancel was asked for, a semaphore was reached), and notifications that were
+//! signalled. The poll thread takes all at once
 //! and reverses, so that one thread's submits stay in order. Whoever pushes wakes the poll thread if it sleeps: one
 //! wake a sleep, however many push.
 
@@ -13,8 +14,8 @@ use super::slots::{ANY, NONE, RemoteSlots, SlotTable};
 use crate::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, StoreAmidExchanges, fence};
 use crate::backend::{Token, Wake};
 use crate::resource::Home;
-use crate::status::Operation;
-use crate::sync::Sink;
+use crate::status::{Operation, preserving_errno};
+use crate::sync::{Sink, Subscription};
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -25,19 +26,32 @@ pub(super) enum Node {
     Batch(NonNull<Header>),
     /// A slot to look at.
     Slot(u32),
+    /// A notification whose waits to look at, or one that is gone.
+    Subscription { subscription: NonNull<Subscription>, gone: bool },
 }
 
-/// Nodes are pointers: to a header (aligned, so even), or no address at all but a slot's index, marked odd.
+/// Nodes are pointers, and the lowest bits tell which: to a header (aligned, so a multiple of 4); to a subscription,
+/// plus 2; or no address at all but a slot's index, marked odd.
 #[derive(Default)]
 pub(crate) struct RemoteStack {
     head: AtomicPtr<()>,
 }
 
-/// The head of a closed stack: even, and no header's address.
+/// The head of a closed stack: no slot's, and no address.
 const CLOSED: usize = 2;
+
+/// What is added to a subscription's address.
+const SUBSCRIPTION: usize = 2;
 
 fn slot_node(slot: u32) -> *mut () {
     ptr::without_provenance_mut((slot as usize) << 1 | 1)
+}
+
+/// The subscription that `node` is, if it is one.
+fn subscription_of(node: *mut ()) -> Option<NonNull<Subscription>> {
+    // A slot's index is any number, so its mark is looked at first.
+    let marked = node.addr() & 1 == 0 && node.addr() & SUBSCRIPTION != 0;
+    NonNull::new(node.map_addr(|address| address & !SUBSCRIPTION).cast()).filter(|_| marked)
 }
 
 impl RemoteStack {
@@ -91,6 +105,25 @@ impl RemoteStack {
         }
     }
 
+    /// Pushes a subscription's node, which the caller has marked as queued. Nothing happens where the stack is closed:
+    /// the node stays marked, and nobody tries again.
+    ///
+    /// The proactor's poll thread keeps the subscription until it has taken the node for the last time.
+    pub(super) fn push_subscription(&self, subscription: &Subscription) {
+        let node = ptr::from_ref(subscription).cast_mut().cast::<()>().map_addr(|address| address | SUBSCRIPTION);
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            if head.addr() == CLOSED {
+                return;
+            }
+            subscription.below.store(head, Ordering::Relaxed);
+            match self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
     /// Takes everything, oldest first.
     pub(super) fn take<'a>(&self, slots: &'a SlotTable) -> Taken<'a> {
         if self.is_empty() {
@@ -128,6 +161,12 @@ impl<'a> Taken<'a> {
             let old = slot.below.load(Ordering::Relaxed);
             slot.below.store(below, Ordering::Relaxed);
             old
+        } else if let Some(subscription) = subscription_of(node) {
+            // SAFETY: the poll thread keeps it while its node is on the stack, or taken from it.
+            let subscription = unsafe { subscription.as_ref() };
+            let old = subscription.below.load(Ordering::Relaxed);
+            subscription.below.store(below, Ordering::Relaxed);
+            old
         } else {
             // SAFETY: a batch on the stack, or taken from it, is the taker's alone.
             let header = unsafe { &mut *node.cast::<Header>() };
@@ -151,6 +190,12 @@ impl Iterator for Taken<'_> {
             // the flag still set is seen by the look that follows.
             self.slots.get(index).queued.swap(false, Ordering::AcqRel);
             return Some(Node::Slot(index));
+        }
+        if let Some(subscription) = subscription_of(node) {
+            // As above.
+            // SAFETY: as in `replace_below`.
+            let gone = unsafe { subscription.as_ref() }.taken();
+            return Some(Node::Subscription { subscription, gone });
         }
         NonNull::new(node.cast()).map(Node::Batch)
     }
@@ -211,7 +256,7 @@ impl Shared {
         fence(Ordering::SeqCst);
         if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel) {
             self.wakes.fetch_add(1, Ordering::Relaxed);
-            self.waker.wake();
+            preserving_errno(|| self.waker.wake());
         }
     }
 

@@ -55,10 +55,19 @@ impl Engine {
             debug_assert!(false, "a completion for slot {slot} in phase {:?}", entry.phase);
             return;
         }
-        if entry.flags.contains(Flags::LOWERED) {
-            self.settle_lowered(slot, completion.result);
+        if entry.flags.intersects(Flags::LOWERED | Flags::OBSERVES) {
+            self.settle_flagged(slot, completion.result);
         } else {
             self.settle(slot, completion.result);
+        }
+    }
+
+    /// [`Engine::settle`] of what has a way of its own.
+    fn settle_flagged(&mut self, slot: u32, result: i32) {
+        if self.entries[slot as usize].flags.contains(Flags::LOWERED) {
+            self.settle_lowered(slot, result);
+        } else {
+            self.settle_observer(slot, result);
         }
     }
 
@@ -70,12 +79,15 @@ impl Engine {
         let entry = &mut self.entries[slot as usize];
         if completion.flags & BY_ENGINE != 0 {
             if more {
+                if self.table(slot).act.is_some() && !self.act_for_signal(slot) {
+                    return;
+                }
                 return self.deliver_more(slot, completion.result.into());
             }
             debug_assert_eq!(entry.phase, Phase::Ended);
             let result = match entry.failure.take() {
                 Some(status) => Err(status),
-                None => Ok(completion.result.into()),
+                None => self.act(slot, completion.result).map(|()| completion.result.into()),
             };
             return self.finish(slot, result);
         }
@@ -103,8 +115,8 @@ impl Engine {
         if more {
             return self.sent(slot, completion.result);
         }
-        if entry.flags.contains(Flags::LOWERED) {
-            return self.settle_lowered(slot, completion.result);
+        if entry.flags.intersects(Flags::LOWERED | Flags::OBSERVES) {
+            return self.settle_flagged(slot, completion.result);
         }
         self.settle(slot, completion.result);
     }
@@ -150,7 +162,7 @@ impl Engine {
     }
 
     /// Does what the operation in `slot` waited to do.
-    fn act(&self, slot: u32, result: i32) -> Result<()> {
+    pub(super) fn act(&self, slot: u32, result: i32) -> Result<()> {
         match self.table(slot).act {
             None => Ok(()),
             // SAFETY: the operation is in flight, the table is its own, and it is only looked at.
@@ -191,7 +203,7 @@ impl Engine {
     }
 
     /// The backend has told an outcome of a multishot operation and nothing of a next one.
-    fn settle_multishot(&mut self, slot: u32, value: i64) {
+    pub(super) fn settle_multishot(&mut self, slot: u32, value: i64) {
         let raw = self.raw(slot);
         // SAFETY: the operation is in flight, and its table is its own.
         if unsafe { (self.table(slot).is_last)(raw, value) } {
@@ -417,7 +429,7 @@ impl Engine {
 
     /// [`Engine::finish`] of a failure.
     #[cold]
-    fn fail(&mut self, slot: u32, status: Status) {
+    pub(super) fn fail(&mut self, slot: u32, status: Status) {
         let status = match self.kept_failure(slot) {
             Some(kept) if !status.is_cancelled() => kept,
             _ => status,
@@ -458,7 +470,7 @@ impl Engine {
         let (flags, moved) = (entry.flags, entry.progress);
         let gone = Gone { raw, table, next: entry.next, parent: entry.parent, flags, moved };
         let token = entry.token;
-        if flags.contains(Flags::EXTRAS) {
+        if flags.intersects(Flags::EXTRAS | Flags::OBSERVES) {
             self.detach_extras(slot);
         }
         if self.latencies.is_some() {

@@ -13,6 +13,8 @@ use crate::backend::{Capabilities, DescriptorMode};
 use crate::operation::{Complete, Context, Nop, Op, Outcome};
 use crate::time::Clock;
 
+mod notifications;
+
 /// What a batch carries: written by its submitter and read by the poll thread without any order of their own, so that
 /// loom finds it if the stack does not order them.
 struct Payload(UnsafeCell<u32>);
@@ -98,6 +100,7 @@ fn opened(taken: Taken<'_>) -> impl Iterator<Item = Seen> {
     taken.map(|node| match node {
         Node::Batch(first) => Seen::Batch(open(first)),
         Node::Slot(slot) => Seen::Slot(slot),
+        Node::Subscription { .. } => panic!("nothing subscribes here"),
     })
 }
 
