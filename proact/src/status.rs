@@ -113,6 +113,10 @@ pub enum Operation {
     EventWait,
     /// Making an event.
     EventCreate,
+    /// Passing on that something is there.
+    Relay,
+    /// Registering a function for every pass.
+    Progress,
     /// Setting an event.
     EventSet,
     /// Waiting for a notification.
@@ -277,6 +281,8 @@ impl Operation {
             Operation::Timer => "timer",
             Operation::EventWait => "event wait",
             Operation::EventCreate => "create event",
+            Operation::Relay => "relay",
+            Operation::Progress => "progress",
             Operation::EventSet => "set event",
             Operation::NotificationWait => "notification wait",
             Operation::NotificationSignal => "notification signal",
