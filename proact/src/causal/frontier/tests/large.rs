@@ -1,5 +1,5 @@
-//! The algebra against a model that is plainly right, on frontiers of every size up to the most: inline and on the heap,
-//! of shared, disjoint and interleaved axes, and where the union does not fit.
+//! The algebra against a model that is plainly right, on frontiers of every size up to the most: inline and on the
+//! heap, of shared, disjoint and interleaved axes, and where the union does not fit.
 
 use alloc::collections::BTreeMap;
 
