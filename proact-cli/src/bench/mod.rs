@@ -16,10 +16,12 @@ mod nop;
 #[cfg(unix)]
 mod pooled;
 mod row;
+mod semaphore;
 
 use std::io::{IsTerminal, Write};
 
 use proact::proactor::{BACKEND_VARIABLE, Builder, Choice};
+use proact::sync::WaitFlags;
 use proact_cli::cli::{BackendChoice, Bench};
 use proact_cli::exit::{Exit, Failure, Place};
 
@@ -45,6 +47,23 @@ const MEASURES: &[Measure] = &[
     Measure { name: "pooled/4k", unit: "ns", run: pooled::run },
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     Measure { name: "descriptor", unit: "ns", run: descriptor::run },
+    Measure { name: "semaphore/signal", unit: "ns", run: |choice| semaphore::signals(choice, 0) },
+    Measure { name: "semaphore/signal-frontier", unit: "ns", run: |choice| semaphore::signals(choice, 4) },
+    Measure { name: "semaphore/signal-timepoint", unit: "ns", run: semaphore::timepoints },
+    Measure { name: "semaphore/wait", unit: "ns", run: semaphore::waits },
+    Measure { name: "semaphore/fan-out/256", unit: "ns", run: |choice| semaphore::fan_out(choice, 256) },
+    Measure { name: "semaphore/fan-out/10000", unit: "ns", run: |choice| semaphore::fan_out(choice, 10_000) },
+    Measure { name: "semaphore/link", unit: "ns", run: semaphore::links },
+    Measure { name: "semaphore/future", unit: "ns", run: semaphore::futures },
+    Measure { name: "semaphore/blocking-active", unit: "ns", run: |choice| semaphore::blocking(choice, ACTIVE) },
+    Measure { name: "semaphore/blocking-yield", unit: "ns", run: |choice| semaphore::blocking(choice, YIELD) },
+    Measure { name: "semaphore/blocking-block", unit: "ns", run: |choice| semaphore::blocking(choice, BLOCK) },
+    #[cfg(unix)]
+    Measure { name: "semaphore/cpu-active", unit: "ns", run: |choice| semaphore::occupied(choice, ACTIVE) },
+    #[cfg(unix)]
+    Measure { name: "semaphore/cpu-yield", unit: "ns", run: |choice| semaphore::occupied(choice, YIELD) },
+    #[cfg(unix)]
+    Measure { name: "semaphore/cpu-block", unit: "ns", run: |choice| semaphore::occupied(choice, BLOCK) },
 ];
 
 /// Something that touches no backend, and makes one row.
@@ -80,6 +99,9 @@ const ONCE: &[Once] = &[
     Once { name: "tracker/advance-handle", unit: "ns", run: causal::advanced_by_handle },
     Once { name: "tracker/dispatch", unit: "ns", run: causal::dispatched },
 ];
+const ACTIVE: WaitFlags = WaitFlags::ACTIVE;
+const YIELD: WaitFlags = WaitFlags::YIELD;
+const BLOCK: WaitFlags = WaitFlags::empty();
 
 /// Measures what was asked for and prints each row as soon as it is known.
 pub fn run(options: &Bench) -> Result<(), Failure> {
@@ -149,7 +171,30 @@ mod tests {
         let names = |filter| MEASURES.iter().map(|m| m.name).filter(|name| selected(name, filter)).collect::<Vec<_>>();
         assert_eq!(
             names(None),
-            ["nop/1", "nop/16", "nop/128", "buffer", "read/4k", "fixed/4k", "pooled/4k", "descriptor"]
+            [
+                "nop/1",
+                "nop/16",
+                "nop/128",
+                "buffer",
+                "read/4k",
+                "fixed/4k",
+                "pooled/4k",
+                "descriptor",
+                "semaphore/signal",
+                "semaphore/signal-frontier",
+                "semaphore/signal-timepoint",
+                "semaphore/wait",
+                "semaphore/fan-out/256",
+                "semaphore/fan-out/10000",
+                "semaphore/link",
+                "semaphore/future",
+                "semaphore/blocking-active",
+                "semaphore/blocking-yield",
+                "semaphore/blocking-block",
+                "semaphore/cpu-active",
+                "semaphore/cpu-yield",
+                "semaphore/cpu-block",
+            ]
         );
         assert_eq!(names(Some("p/12")), ["nop/128"]);
         assert!(names(Some("absent")).is_empty());
