@@ -11,6 +11,9 @@ mod descriptor;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod floor;
 mod memory;
+mod message;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod message_floor;
 mod nop;
 #[cfg(unix)]
 mod pooled;
@@ -44,6 +47,10 @@ const MEASURES: &[Measure] = &[
     Measure { name: "pooled/4k", unit: "ns", run: pooled::run },
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     Measure { name: "descriptor", unit: "ns", run: descriptor::run },
+    Measure { name: "message/send", unit: "ns", run: message::sends },
+    Measure { name: "message/throughput", unit: "ns", run: message::throughput },
+    Measure { name: "message/round-trip", unit: "ns", run: message::round_trips },
+    Measure { name: "message/chain", unit: "ns", run: message::chains },
 ];
 
 /// Measures what was asked for and prints each row as soon as it is known.
@@ -110,7 +117,20 @@ mod tests {
         let names = |filter| MEASURES.iter().map(|m| m.name).filter(|name| selected(name, filter)).collect::<Vec<_>>();
         assert_eq!(
             names(None),
-            ["nop/1", "nop/16", "nop/128", "buffer", "read/4k", "fixed/4k", "pooled/4k", "descriptor"]
+            [
+                "nop/1",
+                "nop/16",
+                "nop/128",
+                "buffer",
+                "read/4k",
+                "fixed/4k",
+                "pooled/4k",
+                "descriptor",
+                "message/send",
+                "message/throughput",
+                "message/round-trip",
+                "message/chain"
+            ]
         );
         assert_eq!(names(Some("p/12")), ["nop/128"]);
         assert!(names(Some("absent")).is_empty());

@@ -19,7 +19,7 @@ pub(crate) use owner::SignalOwner;
 ///
 /// ```
 /// use proact::resource::Signal;
-/// assert_eq!("HANG_UP".parse(), Ok(Signal::HangUp));
+/// assert_eq!("HANG_UP".parse::<Signal>().unwrap(), Signal::HangUp);
 /// assert_eq!(Signal::Interrupt.to_string(), "INTERRUPT");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn names_are_read_as_they_are_shown_and_nothing_else_is() {
         for signal in Signal::ALL {
-            assert_eq!(signal.to_string().parse(), Ok(signal));
+            assert_eq!(signal.to_string().parse::<Signal>().unwrap(), signal);
         }
         for text in ["", "NONE", "UNKNOWN", "interrupt", "SIGINT", "COUNT"] {
             assert_eq!(text.parse::<Signal>().unwrap_err().code(), Code::InvalidArgument, "{text}");
