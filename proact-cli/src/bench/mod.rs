@@ -12,6 +12,9 @@ mod descriptor;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod floor;
 mod memory;
+mod message;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod message_floor;
 mod nop;
 #[cfg(unix)]
 mod pooled;
@@ -64,6 +67,10 @@ const MEASURES: &[Measure] = &[
     Measure { name: "semaphore/cpu-yield", unit: "ns", run: |choice| semaphore::occupied(choice, YIELD) },
     #[cfg(unix)]
     Measure { name: "semaphore/cpu-block", unit: "ns", run: |choice| semaphore::occupied(choice, BLOCK) },
+    Measure { name: "message/send", unit: "ns", run: message::sends },
+    Measure { name: "message/throughput", unit: "ns", run: message::throughput },
+    Measure { name: "message/round-trip", unit: "ns", run: message::round_trips },
+    Measure { name: "message/chain", unit: "ns", run: message::chains },
 ];
 
 /// Something that touches no backend, and makes one row.
@@ -194,6 +201,10 @@ mod tests {
                 "semaphore/cpu-active",
                 "semaphore/cpu-yield",
                 "semaphore/cpu-block",
+                "message/send",
+                "message/throughput",
+                "message/round-trip",
+                "message/chain",
             ]
         );
         assert_eq!(names(Some("p/12")), ["nop/128"]);
