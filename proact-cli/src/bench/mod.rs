@@ -8,6 +8,8 @@ mod allocations;
 mod compare;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod descriptor;
+#[cfg(target_os = "linux")]
+mod fence;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod floor;
 mod memory;
@@ -18,6 +20,8 @@ mod row;
 
 use std::io::{IsTerminal, Write};
 
+#[cfg(target_os = "linux")]
+use proact::operation::Lowering;
 use proact::proactor::{BACKEND_VARIABLE, Builder, Choice};
 use proact_cli::cli::{BackendChoice, Bench};
 use proact_cli::exit::{Exit, Failure, Place};
@@ -44,6 +48,14 @@ const MEASURES: &[Measure] = &[
     Measure { name: "pooled/4k", unit: "ns", run: pooled::run },
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     Measure { name: "descriptor", unit: "ns", run: descriptor::run },
+    #[cfg(target_os = "linux")]
+    Measure { name: "fence/import", unit: "ns", run: fence::imports },
+    #[cfg(target_os = "linux")]
+    Measure { name: "fence/export", unit: "ns", run: fence::exports },
+    #[cfg(target_os = "linux")]
+    Measure { name: "lowered/receive-signal", unit: "ns", run: |c| fence::behind_a_receive(c, Lowering::Always) },
+    #[cfg(target_os = "linux")]
+    Measure { name: "portable/receive-signal", unit: "ns", run: |c| fence::behind_a_receive(c, Lowering::Never) },
 ];
 
 /// Measures what was asked for and prints each row as soon as it is known.
@@ -110,7 +122,20 @@ mod tests {
         let names = |filter| MEASURES.iter().map(|m| m.name).filter(|name| selected(name, filter)).collect::<Vec<_>>();
         assert_eq!(
             names(None),
-            ["nop/1", "nop/16", "nop/128", "buffer", "read/4k", "fixed/4k", "pooled/4k", "descriptor"]
+            [
+                "nop/1",
+                "nop/16",
+                "nop/128",
+                "buffer",
+                "read/4k",
+                "fixed/4k",
+                "pooled/4k",
+                "descriptor",
+                "fence/import",
+                "fence/export",
+                "lowered/receive-signal",
+                "portable/receive-signal"
+            ]
         );
         assert_eq!(names(Some("p/12")), ["nop/128"]);
         assert!(names(Some("absent")).is_empty());
