@@ -9,6 +9,8 @@ mod causal;
 mod compare;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod descriptor;
+#[cfg(target_os = "linux")]
+mod fence;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod floor;
 mod memory;
@@ -23,6 +25,8 @@ mod semaphore;
 
 use std::io::{IsTerminal, Write};
 
+#[cfg(target_os = "linux")]
+use proact::operation::Lowering;
 use proact::proactor::{BACKEND_VARIABLE, Builder, Choice};
 use proact::sync::WaitFlags;
 use proact_cli::cli::{BackendChoice, Bench};
@@ -71,6 +75,14 @@ const MEASURES: &[Measure] = &[
     Measure { name: "message/throughput", unit: "ns", run: message::throughput },
     Measure { name: "message/round-trip", unit: "ns", run: message::round_trips },
     Measure { name: "message/chain", unit: "ns", run: message::chains },
+    #[cfg(target_os = "linux")]
+    Measure { name: "fence/import", unit: "ns", run: fence::imports },
+    #[cfg(target_os = "linux")]
+    Measure { name: "fence/export", unit: "ns", run: fence::exports },
+    #[cfg(target_os = "linux")]
+    Measure { name: "lowered/receive-signal", unit: "ns", run: |c| fence::behind_a_receive(c, Lowering::Always) },
+    #[cfg(target_os = "linux")]
+    Measure { name: "portable/receive-signal", unit: "ns", run: |c| fence::behind_a_receive(c, Lowering::Never) },
 ];
 
 /// Something that touches no backend, and makes one row.
@@ -205,6 +217,10 @@ mod tests {
                 "message/throughput",
                 "message/round-trip",
                 "message/chain",
+                "fence/import",
+                "fence/export",
+                "lowered/receive-signal",
+                "portable/receive-signal",
             ]
         );
         assert_eq!(names(Some("p/12")), ["nop/128"]);
