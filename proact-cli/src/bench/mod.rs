@@ -12,8 +12,12 @@ mod descriptor;
 mod floor;
 mod memory;
 mod nop;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod notification;
 #[cfg(unix)]
 mod pooled;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod raw;
 mod row;
 
 use std::io::{IsTerminal, Write};
@@ -44,6 +48,24 @@ const MEASURES: &[Measure] = &[
     Measure { name: "pooled/4k", unit: "ns", run: pooled::run },
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     Measure { name: "descriptor", unit: "ns", run: descriptor::run },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/signal", unit: "ns", run: |_| notification::signal() },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/wait", unit: "ns", run: |choice| notification::waits(choice, 1) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/fan-out/8", unit: "ns", run: |choice| notification::waits(choice, 8) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/fan-out/64", unit: "ns", run: |choice| notification::waits(choice, 64) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/fan-out/256", unit: "ns", run: |choice| notification::waits(choice, 256) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/blocking", unit: "ns", run: |_| notification::blocking() },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/round-trip", unit: "ns", run: notification::round_trip },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "wake", unit: "ns", run: notification::wake },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "event/set-wait", unit: "ns", run: notification::event },
 ];
 
 /// Measures what was asked for and prints each row as soon as it is known.
@@ -110,7 +132,25 @@ mod tests {
         let names = |filter| MEASURES.iter().map(|m| m.name).filter(|name| selected(name, filter)).collect::<Vec<_>>();
         assert_eq!(
             names(None),
-            ["nop/1", "nop/16", "nop/128", "buffer", "read/4k", "fixed/4k", "pooled/4k", "descriptor"]
+            [
+                "nop/1",
+                "nop/16",
+                "nop/128",
+                "buffer",
+                "read/4k",
+                "fixed/4k",
+                "pooled/4k",
+                "descriptor",
+                "notification/signal",
+                "notification/wait",
+                "notification/fan-out/8",
+                "notification/fan-out/64",
+                "notification/fan-out/256",
+                "notification/blocking",
+                "notification/round-trip",
+                "wake",
+                "event/set-wait",
+            ]
         );
         assert_eq!(names(Some("p/12")), ["nop/128"]);
         assert!(names(Some("absent")).is_empty());
