@@ -18,8 +18,12 @@ mod message;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod message_floor;
 mod nop;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod notification;
 #[cfg(unix)]
 mod pooled;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod raw;
 mod row;
 mod semaphore;
 
@@ -83,6 +87,24 @@ const MEASURES: &[Measure] = &[
     Measure { name: "lowered/receive-signal", unit: "ns", run: |c| fence::behind_a_receive(c, Lowering::Always) },
     #[cfg(target_os = "linux")]
     Measure { name: "portable/receive-signal", unit: "ns", run: |c| fence::behind_a_receive(c, Lowering::Never) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/signal", unit: "ns", run: |_| notification::signal() },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/wait", unit: "ns", run: |choice| notification::waits(choice, 1) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/fan-out/8", unit: "ns", run: |choice| notification::waits(choice, 8) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/fan-out/64", unit: "ns", run: |choice| notification::waits(choice, 64) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/fan-out/256", unit: "ns", run: |choice| notification::waits(choice, 256) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/blocking", unit: "ns", run: |_| notification::blocking() },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/round-trip", unit: "ns", run: notification::round_trip },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "wake", unit: "ns", run: notification::wake },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "event/set-wait", unit: "ns", run: notification::event },
 ];
 
 /// Something that touches no backend, and makes one row.
@@ -221,6 +243,15 @@ mod tests {
                 "fence/export",
                 "lowered/receive-signal",
                 "portable/receive-signal",
+                "notification/signal",
+                "notification/wait",
+                "notification/fan-out/8",
+                "notification/fan-out/64",
+                "notification/fan-out/256",
+                "notification/blocking",
+                "notification/round-trip",
+                "wake",
+                "event/set-wait",
             ]
         );
         assert_eq!(names(Some("p/12")), ["nop/128"]);
