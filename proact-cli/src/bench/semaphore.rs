@@ -255,14 +255,17 @@ impl Waits {
 
 /// Round trips of a slice between two threads.
 const TRIPS: u64 = 64;
+/// Pairs of such slices: fewer than of others, because a machine with fewer free CPUs than threads that spin makes each
+/// last milliseconds.
+const TRIP_PAIRS: usize = 51;
 
 /// Measures the way from one thread's signal to another's return from its wait: half a round trip between two threads.
 /// The floor of a wait that spins is a bare word that is spun on; of the others, two threads that park.
 pub(super) fn blocking(_: Choice, flags: WaitFlags) -> Result<Figures, Failure> {
     let spins = flags.effective() == WaitFlags::ACTIVE;
-    let mut pairs = Vec::with_capacity(PAIRS);
+    let mut pairs = Vec::with_capacity(TRIP_PAIRS);
     let mut allocated = 0;
-    for pair in 0..WARM_UP + PAIRS {
+    for pair in 0..WARM_UP + TRIP_PAIRS {
         let subject = between_semaphores(flags, &mut allocated);
         let floor = if spins { between_words() } else { between_parked() };
         if pair >= WARM_UP {
@@ -273,7 +276,7 @@ pub(super) fn blocking(_: Choice, flags: WaitFlags) -> Result<Figures, Failure> 
     Ok(Figures {
         median: side(|pair| pair.0),
         floor: Ok(Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1) }),
-        allocations: allocated as f64 / ((WARM_UP + PAIRS) as u64 * TRIPS * 2) as f64,
+        allocations: allocated as f64 / ((WARM_UP + TRIP_PAIRS) as u64 * TRIPS * 2) as f64,
     })
 }
 
