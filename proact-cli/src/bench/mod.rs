@@ -14,6 +14,8 @@ mod memory;
 mod nop;
 #[cfg(unix)]
 mod pooled;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod relay;
 mod row;
 
 use std::io::{IsTerminal, Write};
@@ -44,6 +46,34 @@ const MEASURES: &[Measure] = &[
     Measure { name: "pooled/4k", unit: "ns", run: pooled::run },
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     Measure { name: "descriptor", unit: "ns", run: descriptor::run },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "event-pool", unit: "ns", run: |choice| relay::pool(choice, 1) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "event-pool/batch/4", unit: "ns", run: |choice| relay::pool(choice, 4) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "event-pool/batch/16", unit: "ns", run: |choice| relay::pool(choice, 16) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "event-pool/batch/64", unit: "ns", run: |choice| relay::pool(choice, 64) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "relay/1", unit: "ns", run: |choice| relay::dispatch(choice, 1) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "relay/512", unit: "ns", run: |choice| relay::dispatch(choice, 512) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "relay/4096", unit: "ns", run: |choice| relay::dispatch(choice, 4096) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "notification-relays/8", unit: "ns", run: |choice| relay::fan_out(choice, 8) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "notification-relays/64", unit: "ns", run: |choice| relay::fan_out(choice, 64) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "notification-relays/256", unit: "ns", run: |choice| relay::fan_out(choice, 256) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "source/1", unit: "ns", run: |choice| relay::source(choice, 1, false) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "source/512", unit: "ns", run: |choice| relay::source(choice, 512, false) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "source/4096", unit: "ns", run: |choice| relay::source(choice, 4096, false) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "source/edge/4096", unit: "ns", run: |choice| relay::source(choice, 4096, true) },
 ];
 
 /// Measures what was asked for and prints each row as soon as it is known.
@@ -110,7 +140,30 @@ mod tests {
         let names = |filter| MEASURES.iter().map(|m| m.name).filter(|name| selected(name, filter)).collect::<Vec<_>>();
         assert_eq!(
             names(None),
-            ["nop/1", "nop/16", "nop/128", "buffer", "read/4k", "fixed/4k", "pooled/4k", "descriptor"]
+            [
+                "nop/1",
+                "nop/16",
+                "nop/128",
+                "buffer",
+                "read/4k",
+                "fixed/4k",
+                "pooled/4k",
+                "descriptor",
+                "event-pool",
+                "event-pool/batch/4",
+                "event-pool/batch/16",
+                "event-pool/batch/64",
+                "relay/1",
+                "relay/512",
+                "relay/4096",
+                "notification-relays/8",
+                "notification-relays/64",
+                "notification-relays/256",
+                "source/1",
+                "source/512",
+                "source/4096",
+                "source/edge/4096"
+            ]
         );
         assert_eq!(names(Some("p/12")), ["nop/128"]);
         assert!(names(Some("absent")).is_empty());
