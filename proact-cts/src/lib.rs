@@ -27,6 +27,8 @@
 pub mod bench;
 pub mod cases;
 pub mod config;
+#[cfg(target_os = "linux")]
+pub mod device;
 pub mod document;
 pub mod faults;
 pub mod harness;

@@ -13,8 +13,8 @@ use libtest_mimic::Arguments;
 use proact::memory::{self, Allocation, BufferPool, Slab};
 use proact::operation::{
     Advise, Allocate, CancelAll, Chain, ChangeFile, ChangeRange, Complete, Context, CopyRange, EventWait, Finish,
-    FutexWait, FutexWake, GetAttribute, Group, Interval, Kind, Link, ListAttributes, ListBatch, Lowering, Nop, Op,
-    OpPool, Open, Outcome, PollHandle, Read, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromMany,
+    FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval, Kind, Link, ListAttributes, ListBatch, Lowering,
+    Nop, Op, OpPool, Open, Outcome, PollHandle, Read, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromMany,
     ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, ReceiveVectored, Register, Remove,
     RemoveAttribute, Rename, SemaphoreSignal, SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence,
     SetAttribute, SetAttributes, Splice, Stat, StatPath, Sync, SyncRange, Timer, Truncate, WatchChanges, Write,
@@ -63,6 +63,8 @@ cases![
     semaphore_waits_and_signals,
     waits_on_several_semaphores,
     chains_of_a_wait_and_a_send,
+    fences_taken_in,
+    signals_of_exported_values,
     portable_chains,
     sequences,
     sequences_with_a_step_function,
@@ -476,6 +478,51 @@ fn chains_of_a_wait_and_a_send(cts: &mut Cts) {
         cts.until("the chain", || wait.is_back() && send.is_back() && receive.is_back());
     });
     assert_eq!(cts.statistics().waits_lowered - before.waits_lowered, if lowered { 400 } else { 0 });
+}
+
+fn fences_taken_in(cts: &mut Cts) {
+    let event = cts.handle().event().unwrap();
+    let device = Semaphore::new(0);
+    let fence = cts.handle().import_pollable(device.export_pollable(1).unwrap());
+    let semaphore = Semaphore::new(0);
+    let import = Berth::of(ImportFence::new(fence, semaphore.clone(), 1));
+    let nop = Berth::of(Nop);
+    steady(cts, |cts, number| {
+        cts.submit(Chain::new((import.take(), nop.take()))).unwrap();
+        cts.look();
+        match number {
+            // Signalled while it is waited for, once; then it is.
+            1 => device.signal(1, None).unwrap(),
+            _ => event.set().unwrap(),
+        }
+        cts.until("the fence", || import.is_back() && nop.is_back());
+    });
+    assert_eq!(semaphore.value(), 1);
+}
+
+/// W-49: making an export allocates; that it is told does not, by a signaller or by the kernel.
+fn signals_of_exported_values(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    let semaphore = Semaphore::new(0);
+    let receive = Berth::of(Receive::exact(server, vec![0; 64]));
+    let signal = Berth::of(SemaphoreSignal::new(semaphore.clone(), 0));
+    let send = Berth::of(Send::exact(client, vec![1; 64]));
+    let exports: Vec<_> = (1..=400).map(|value| semaphore.export_pollable(value).unwrap()).collect();
+    let round = |cts: &mut Cts, value: u64| {
+        signal.with(|signal| signal.set_value(0, value));
+        cts.submit((Chain::new((receive.take(), signal.take())), send.take())).unwrap();
+        cts.until("the chain", || receive.is_back() && signal.is_back() && send.is_back());
+        assert_eq!(semaphore.value(), value);
+        semaphore.signal(value + 1, None).unwrap();
+    };
+    (1..=100).for_each(|number| round(cts, 2 * number - 1));
+    let region = Region::new(ALLOCATOR);
+    (101..=200).for_each(|number| round(cts, 2 * number - 1));
+    let change = region.change();
+    // An export is given back when it has been told, then or when the semaphore's exports are next looked through.
+    assert_eq!((change.allocations, change.reallocations), (0, 0));
+    assert_eq!(cts.statistics().signals_lowered, if cts.lowers_chains() { 200 } else { 0 });
+    drop(exports);
 }
 
 fn portable_chains(cts: &mut Cts) {

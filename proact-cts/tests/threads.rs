@@ -7,12 +7,12 @@ use proact::memory::{
 };
 use proact::operation::{
     Accept, AcceptMany, Advise, AnyOp, CancelAll, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange,
-    EventWait, FutexWait, FutexWake, GetAttribute, Group, Interval, Link, ListAttributes, ListBatch, ListDirectory,
-    Nop, Op, Open, OperationId, PollHandle, ProcessWait, Read, ReadLink, ReadStream, ReadVectored, Receive,
-    ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register, RegisterDescriptor,
-    RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes, SendFile, SendTo, SendVectored,
-    Sequence, SetAttribute, Splice, SyncRange, Timer, Unregister, UnregisterDescriptor, Walk, WatchChanges, Write,
-    WriteStream, WriteVectored,
+    EventWait, FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval, Link, ListAttributes, ListBatch,
+    ListDirectory, Nop, Op, Open, OperationId, PollHandle, ProcessWait, Read, ReadLink, ReadStream, ReadVectored,
+    Receive, ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register,
+    RegisterDescriptor, RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes, SendFile,
+    SendTo, SendVectored, Sequence, SetAttribute, Splice, SyncRange, Timer, Unregister, UnregisterDescriptor, Walk,
+    WatchChanges, Write, WriteStream, WriteVectored,
 };
 use proact::proactor::{Builder, Handle, Latencies, Proactor, ProactorThread, Statistics};
 use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Socket, Stream, Watcher};
@@ -77,6 +77,7 @@ fn operations_go_to_other_threads_as_far_as_their_parts_do() {
     are!(Send: Accept, Connect, Open, Rename, ListDirectory, Read<Vec<u8>>, Write<Vec<u8>>, Receive<Vec<u8>>);
     are!(Send: SendBytes<Vec<u8>>, Timer, EventWait, SemaphoreWait, SemaphoreSignal, Sequence, Group, Close<Socket>);
     are!(Send: Advise, ChangeFile, ChangeRange, CopyRange, FutexWait, FutexWake, GetAttribute<Vec<u8>>, Link);
+    are!(Send: ImportFence);
     are!(Send: ListAttributes<Vec<u8>>, ListBatch, PollHandle, ProcessWait, ReadLink, ReadStream<Vec<u8>>);
     are!(Send: ReadVectored<Vec<u8>>, RemoveAttribute, SendFile, SetAttribute<Vec<u8>>, Splice<true>, Splice<false>);
     are!(Send: SyncRange, Walk, WatchChanges, WriteStream<Vec<u8>>, WriteVectored<Vec<u8>>);

@@ -229,6 +229,10 @@ pub enum Operation {
     DescriptorRegister,
     /// Forgetting a registered socket or file.
     DescriptorUnregister,
+    /// Taking a fence in.
+    FenceImport,
+    /// Giving a fence out.
+    FenceExport,
 }
 
 impl Operation {
@@ -304,6 +308,8 @@ impl Operation {
             Operation::BufferUnregister => "unregister buffers",
             Operation::DescriptorRegister => "register descriptor",
             Operation::DescriptorUnregister => "unregister descriptor",
+            Operation::FenceImport => "import fence",
+            Operation::FenceExport => "export fence",
         }
     }
 }

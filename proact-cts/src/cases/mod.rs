@@ -9,12 +9,16 @@ pub mod cost;
 pub mod crossed;
 pub mod datagram;
 pub mod deadline;
+#[cfg(target_os = "linux")]
+pub mod device_fence;
 pub mod directory;
 pub mod ending;
 pub mod error;
 pub mod event;
 pub mod exchange;
 pub mod failure;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod fence;
 pub mod file;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod futex;
@@ -24,6 +28,8 @@ pub mod import;
 pub mod interrupted;
 pub mod lifetime;
 pub mod lowered;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod lowered_signal;
 pub mod memory;
 pub mod message_io;
 pub mod mixed;
@@ -82,8 +88,14 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("import", import::CASES),
     ("message_io", message_io::CASES),
     ("semaphore", semaphore::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("fence", fence::CASES),
+    #[cfg(target_os = "linux")]
+    ("device_fence", device_fence::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("lowered_signal", lowered_signal::CASES),
     ("sequence", sequence::CASES),
     ("cancel", cancel::CASES),
     ("lifetime", lifetime::CASES),

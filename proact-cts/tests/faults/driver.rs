@@ -122,7 +122,7 @@ pub struct Flight<K: Kind> {
     calls: Calls,
     pub told: Told<K>,
     more: More<K>,
-    id: Option<OperationId>,
+    pub id: Option<OperationId>,
 }
 
 pub struct Tell<K: Kind> {

@@ -8,6 +8,7 @@
 mod basics;
 mod company;
 mod driver;
+mod fences;
 mod files;
 mod moving;
 mod sockets;
@@ -40,6 +41,7 @@ cases![
     whatever_call_that_waits_for_others_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
     whatever_call_on_sockets_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
     whatever_call_on_pools_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
+    whatever_call_on_fences_fails_every_semaphore_is_answered_and_nothing_leaks.only(Only::Extremes),
     whatever_call_fails_operations_in_company_end_once_and_nothing_leaks.only(Only::Extremes),
     short_transfers_lose_no_byte.only(Only::Extremes),
     a_wait_that_signals_cut_short_loses_nothing.only(Only::Extremes),
@@ -53,7 +55,7 @@ const LEAKS_MAX: usize = 3;
 const SHORT_OF_TIME: [Fault; 2] = [Fault::Error(libc::EINTR), Fault::Error(libc::EAGAIN)];
 
 /// Every program.
-const PROGRAMS: [&[Part]; 8] = [
+const PROGRAMS: [&[Part]; 9] = [
     basics::PARTS,
     files::PARTS,
     moving::PARTS,
@@ -62,6 +64,7 @@ const PROGRAMS: [&[Part]; 8] = [
     company::PARTS,
     moving::WAITS,
     files::WATCHED,
+    fences::PARTS,
 ];
 
 /// Those of them whose transfers may come short.
@@ -203,6 +206,10 @@ fn whatever_call_on_sockets_fails_every_operation_ends_once_and_nothing_leaks(ct
 
 fn whatever_call_on_pools_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
     whatever_call_fails(cts, sockets::POOLED);
+}
+
+fn whatever_call_on_fences_fails_every_semaphore_is_answered_and_nothing_leaks(cts: &mut Cts) {
+    whatever_call_fails(cts, fences::PARTS);
 }
 
 fn whatever_call_fails_operations_in_company_end_once_and_nothing_leaks(cts: &mut Cts) {

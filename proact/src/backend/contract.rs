@@ -307,6 +307,8 @@ pub enum Request {
     Nop,
     /// Wait until the event (eventfd) is set, and reset it. Completes with 0 or more.
     EventWait { event: Descriptor },
+    /// Set the event (eventfd, non-blocking): add 1 to its counter. Completes with 0 or more.
+    EventSet { event: Descriptor },
     /// Accept one connection. Completes with the new descriptor, close-on-exec and in [`Backend::descriptor_mode`].
     /// `peer` may be null. `multishot`: the backend may go on and complete with each connection, see [`flags::MORE`];
     /// `peer` is null then.

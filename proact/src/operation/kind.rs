@@ -38,6 +38,11 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     #[doc(hidden)]
     const MULTISHOT: bool = false;
 
+    /// A success has an effect in this process beyond its output, which whatever follows relies on: [`Kind::adopt`]. So
+    /// may a failure: [`Kind::abandon`].
+    #[doc(hidden)]
+    const ADOPTS: bool = false;
+
     /// Whether it may be submitted at `home`, before anything has happened.
     #[doc(hidden)]
     fn validate(&mut self, home: Home) -> Result<()> {
@@ -92,6 +97,29 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     fn perform(&mut self, location: &'static Location<'static>) -> Result<i32> {
         let _ = location;
         unreachable!("{} is not done at once", Self::OPERATION)
+    }
+
+    /// What the kernel can do of it, as a step of a lowered chain that is not the first: what others outside of this
+    /// process see. The rest is [`Kind::adopt`]'s, as soon as the completion is there. `None`: nothing, now. Only of
+    /// [`Class::Immediate`], and of kinds that are [`Kind::ADOPTS`].
+    #[doc(hidden)]
+    fn lowered(&mut self) -> Option<Request> {
+        None
+    }
+
+    /// Takes the effect of the backend's success `value`, before the chain goes on. It may fail the operation. As
+    /// [`Kind::perform`], it must neither block nor call back. Only of kinds that are [`Kind::ADOPTS`].
+    #[doc(hidden)]
+    fn adopt(&mut self, value: i32, location: &'static Location<'static>) -> Result<i32> {
+        let _ = location;
+        Ok(value)
+    }
+
+    /// It fails with `status`, or is left to a backend that does not give it back. `begun`: its turn had come;
+    /// otherwise an earlier step has failed, and it must have no effect. As [`Kind::adopt`].
+    #[doc(hidden)]
+    fn abandon(&mut self, status: &Status, begun: bool) {
+        let _ = (status, begun);
     }
 
     /// Makes the output of a result that is not an error; adopts the resource it names.

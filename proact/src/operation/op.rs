@@ -295,6 +295,13 @@ impl Header {
 /// [`Kind::absorb`] of an operation whose types are not known.
 pub(super) type Absorb = unsafe fn(NonNull<Header>, i32) -> Option<usize>;
 
+/// What the engine asks of kinds that are [`Kind::ADOPTS`]; as in [`Vtable`].
+pub(super) struct Adopts {
+    pub(super) lowered: unsafe fn(NonNull<Header>) -> Option<Request>,
+    pub(super) adopt: unsafe fn(NonNull<Header>, i32) -> Result<i32>,
+    pub(super) abandon: unsafe fn(NonNull<Header>, &Status, bool),
+}
+
 /// How the engine reaches an operation whose types it does not know.
 ///
 /// Every function wants a pointer that came from `into_raw` of the operation whose header names this table, while no
@@ -313,6 +320,8 @@ pub(super) struct Vtable {
     pub(super) perform: unsafe fn(NonNull<Header>) -> Result<i32>,
     /// [`Kind::absorb`], of kinds that are [`Kind::STAGED`].
     pub(super) absorb: Option<Absorb>,
+    /// Of kinds that are [`Kind::ADOPTS`].
+    pub(super) adopts: Option<Adopts>,
     /// [`Kind::MULTISHOT`].
     pub(super) multishot: bool,
     pub(super) deliver: unsafe fn(NonNull<Header>, Ended, &mut Context<'_>),
@@ -354,6 +363,10 @@ impl<K: Kind, S: 'static> Table<K, S> {
             portable: portable::<K, S>,
             perform: perform::<K, S>,
             absorb: if K::STAGED { Some(absorb::<K, S>) } else { None },
+            adopts: match K::ADOPTS {
+                true => Some(Adopts { lowered: lowered::<K, S>, adopt: adopt::<K, S>, abandon: abandon::<K, S> }),
+                false => None,
+            },
             multishot: K::MULTISHOT,
             deliver,
             more,
@@ -423,6 +436,23 @@ unsafe fn perform<K: Kind, S>(raw: NonNull<Header>) -> Result<i32> {
     let location = unsafe { raw.as_ref() }.location;
     // SAFETY: as above.
     unsafe { kind::<K, S>(raw) }.perform(location)
+}
+
+unsafe fn lowered<K: Kind, S>(raw: NonNull<Header>) -> Option<Request> {
+    // SAFETY: the caller's promise.
+    unsafe { kind::<K, S>(raw) }.lowered()
+}
+
+unsafe fn adopt<K: Kind, S>(raw: NonNull<Header>, value: i32) -> Result<i32> {
+    // SAFETY: the caller's promise.
+    let location = unsafe { raw.as_ref() }.location;
+    // SAFETY: as above.
+    unsafe { kind::<K, S>(raw) }.adopt(value, location)
+}
+
+unsafe fn abandon<K: Kind, S>(raw: NonNull<Header>, status: &Status, begun: bool) {
+    // SAFETY: the caller's promise.
+    unsafe { kind::<K, S>(raw) }.abandon(status, begun);
 }
 
 unsafe fn absorb<K: Kind, S>(raw: NonNull<Header>, value: i32) -> Option<usize> {

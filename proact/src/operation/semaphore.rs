@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::engine::Gate;
 use super::kind::{Class, Kind, Portable, sealed::Sealed};
+use crate::backend::Request;
 use crate::causal::{Frontier, Knowledge};
 use crate::heap::HeapKey;
 use crate::resource::Home;
 use crate::status::{Code, Operation, Result, Status};
-use crate::sync::Semaphore;
+use crate::sync::{Export, Semaphore};
 
 /// When a wait on several semaphores is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,7 +139,22 @@ impl Kind for SemaphoreWait {
 ///
 /// | backend | path |
 /// |---|---|
-/// | all | by the poll thread, without a system call; a chain with this step is run step by step |
+/// | all | by the poll thread, without a system call |
+/// | in a kernel chain | behind another step, for one semaphore whose value was [exported] (below); else step by step |
+///
+/// # In the kernel
+///
+/// Where exactly the value that is signalled has been [exported], the kernel itself writes the export's descriptor as
+/// soon as the step before has succeeded, and goes on with the chain: whoever polls the descriptor, in this process or
+/// another, hears of it with no return to this program. The semaphore itself rises when the poll thread takes the
+/// completion in, before any callback. [`Statistics::signals_lowered`] counts these.
+///
+/// What was told cannot be taken back: when the semaphore has failed meanwhile, or another signal was as high, the step
+/// fails as it would have anyway, but the descriptor stays readable, and steps behind it may have run. Of several
+/// exports of the value the kernel writes the first; the others are written when the semaphore rises.
+///
+/// [exported]: Semaphore::export_pollable
+/// [`Statistics::signals_lowered`]: crate::proactor::Statistics::signals_lowered
 ///
 /// # Errors
 /// `InvalidArgument` for a value that is not above the semaphore's present one, or above [`Semaphore::VALUE_MAX`]; the
@@ -160,6 +176,8 @@ impl Kind for SemaphoreWait {
 pub struct SemaphoreSignal {
     signals: Vec<(Semaphore, u64)>,
     frontier: Option<Frontier>,
+    /// What the kernel writes, while the signal is lowered: held, so that it stays open.
+    exported: Option<Arc<Export>>,
 }
 
 impl SemaphoreSignal {
@@ -170,7 +188,7 @@ impl SemaphoreSignal {
 
     /// Raises each semaphore to its value.
     pub fn many(signals: Vec<(Semaphore, u64)>) -> SemaphoreSignal {
-        SemaphoreSignal { signals, frontier: None }
+        SemaphoreSignal { signals, frontier: None, exported: None }
     }
 
     /// Attaches what happened before: whoever waits for these values learns it.
@@ -196,8 +214,34 @@ impl Kind for SemaphoreSignal {
     type Output = ();
     const OPERATION: Operation = Operation::SemaphoreSignal;
     const CLASS: Class = Class::Immediate;
+    const ADOPTS: bool = true;
+
+    fn lowered(&mut self) -> Option<Request> {
+        self.exported = None;
+        let [(semaphore, value)] = &self.signals[..] else { return None };
+        // One that is refused now must not be told by the kernel.
+        let export = semaphore.exports().at(*value)?;
+        if semaphore.value() >= *value || semaphore.status().is_some() {
+            return None;
+        }
+        let event = export.descriptor();
+        self.exported = Some(export);
+        Some(Request::EventSet { event })
+    }
+
+    fn adopt(&mut self, _: i32, location: &'static Location<'static>) -> Result<i32> {
+        if let Some(export) = self.exported.take() {
+            export.told_by_kernel();
+        }
+        self.perform(location)
+    }
+
+    fn abandon(&mut self, _: &Status, _: bool) {
+        self.exported = None;
+    }
 
     fn perform(&mut self, location: &'static Location<'static>) -> Result<i32> {
+        self.exported = None;
         let causes = self.frontier.as_ref();
         self.signals.iter().try_for_each(|(semaphore, value)| semaphore.signal_at(*value, causes, location))?;
         Ok(0)

@@ -5,9 +5,13 @@ use std::os::fd::OwnedFd;
 
 use super::Handle;
 #[cfg(unix)]
+use crate::operation::{ImportFence, Op, OperationId};
+#[cfg(unix)]
 use crate::resource::{Pollable, Returned};
 use crate::resource::{Process, Stream, Watcher};
 use crate::status::Result;
+#[cfg(unix)]
+use crate::sync::Semaphore;
 
 impl Handle {
     /// Makes a pipe: the end that is read, and the end that is written.
@@ -35,6 +39,49 @@ impl Handle {
     #[cfg(unix)]
     pub fn import_pollable(&self, fd: OwnedFd) -> Pollable {
         Pollable::import(self.home(), fd)
+    }
+
+    /// Takes a fence in: `semaphore` is raised to `value` when the descriptor becomes readable, at the next poll if it
+    /// is already. The short form of an [`ImportFence`], which says how it fails; submitting one tells how it ended,
+    /// and may be a step of a chain. The identity is for [`Handle::cancel`], which fails the semaphore.
+    ///
+    /// The proactor owns the descriptor from now on, and closes it when the fence has been told. The limit is that of
+    /// [`Builder::remote_operations`](super::Builder::remote_operations).
+    ///
+    /// # Errors
+    /// Gives the descriptor back as it was: `InvalidArgument` for what has no readiness and for a value that no
+    /// semaphore reaches, `ResourceExhausted` at the limit, `Aborted` after a shutdown.
+    ///
+    /// ```
+    /// use proact::operation::{Op, SemaphoreWait};
+    /// use proact::sync::Semaphore;
+    ///
+    /// let (device, host) = (Semaphore::new(0), Semaphore::new(0));
+    /// let mut proactor = proact::proactor::Builder::new().build()?;
+    /// let fence = device.export_pollable(1)?; // a fence of another's
+    /// proactor.handle().import_fence(fence, &host, 8)?;
+    /// proactor.submit(Op::new(SemaphoreWait::new(host.clone(), 8), ())).unwrap();
+    /// device.signal(1, None)?;
+    /// proactor.run()?;
+    /// assert_eq!(host.value(), 8);
+    /// # Ok::<(), proact::status::Status>(())
+    /// ```
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn import_fence(
+        &self,
+        fd: OwnedFd,
+        semaphore: &Semaphore,
+        value: u64,
+    ) -> Result<OperationId, Returned<OwnedFd>> {
+        let fence = ImportFence::new(self.import_pollable(fd), semaphore.clone(), value);
+        self.submit(Op::new(fence, ())).map_err(|refused| {
+            let status = refused.status;
+            match refused.batch.kind.into_fence().into_fd() {
+                Ok(resource) => Returned { resource, status },
+                Err(_) => unreachable!("a refused operation is the only holder of what it was given"),
+            }
+        })
     }
 
     /// Makes a watcher of files and directories, which watches nothing yet.

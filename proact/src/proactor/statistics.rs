@@ -34,6 +34,8 @@ pub struct Statistics {
     pub chains_portable: u64,
     /// Lowered chains that a semaphore wait headed.
     pub waits_lowered: u64,
+    /// Semaphore signals whose exported descriptor the kernel itself wrote, as a step of a lowered chain.
+    pub signals_lowered: u64,
     /// Steps that the kernel itself started when the step before had succeeded: no return to user space.
     pub steps_by_kernel: u64,
     /// Steps that the poll thread started when the step before had succeeded: one poll pass each.
@@ -85,6 +87,7 @@ impl Statistics {
             chains_lowered: counts.chains_lowered,
             chains_portable: counts.chains_portable,
             waits_lowered: counts.waits_lowered,
+            signals_lowered: counts.signals_lowered,
             steps_by_kernel: counts.steps_by_kernel,
             steps_by_poll: counts.steps_by_poll,
             pool_hits,

@@ -199,7 +199,7 @@ fn name_of(found: FileType) -> &'static str {
 }
 
 /// The descriptor of a resource that no one else holds.
-fn release(resource: Arc<Resource>) -> Result<OwnedFd, (Arc<Resource>, Status)> {
+pub(super) fn release(resource: Arc<Resource>) -> Result<OwnedFd, (Arc<Resource>, Status)> {
     let refused = |why| Status::new(Code::FailedPrecondition, Operation::None).with_message(why);
     match Arc::try_unwrap(resource) {
         Err(resource) => Err((resource, refused("other handles or operations hold it"))),

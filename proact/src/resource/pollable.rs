@@ -31,6 +31,16 @@ impl Pollable {
         Pollable { resource: Arc::new(Resource::adopt(home, descriptor)) }
     }
 
+    /// Gives the descriptor out: this was the last handle, and nothing is in flight.
+    ///
+    /// # Errors
+    /// Gives the handle back, with `FailedPrecondition`, when other handles are there (operations in flight have one
+    /// each), or when it is closed.
+    pub fn into_fd(self) -> crate::status::Result<std::os::fd::OwnedFd, super::Returned<Pollable>> {
+        super::import::release(self.resource)
+            .map_err(|(resource, status)| super::Returned { resource: Pollable { resource }, status })
+    }
+
     /// Runs `f` with the descriptor, which cannot be closed meanwhile. Fails with `FailedPrecondition` once it is
     /// closed. `f` must neither poll the proactor nor use this handle in another way.
     pub fn try_with_fd<R>(&self, f: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> R) -> crate::status::Result<R> {

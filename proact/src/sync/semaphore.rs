@@ -26,6 +26,7 @@ mod loom_tests;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+use super::fence::Exports;
 use history::History;
 
 /// A timeline semaphore: a 64-bit value that only rises, and a failure that stays.
@@ -65,6 +66,8 @@ struct Inner {
     final_value: AtomicU64,
     /// Waits for this semaphore that the kernel itself waits for now: lowering them pays only up to a number.
     lowered_waits: AtomicU32,
+    /// Values that others poll for.
+    exports: Exports,
     state: Mutex<State>,
 }
 
@@ -151,6 +154,7 @@ impl Semaphore {
                 lowered_waits: AtomicU32::new(0),
                 awaited: AtomicU64::new(u64::MAX),
                 final_value: AtomicU64::new(initial),
+                exports: Exports::new(),
                 state: Mutex::new(state),
             }),
         }
@@ -296,6 +300,11 @@ impl Semaphore {
         drop(state);
         // What the waiter held is given back outside the lock: it may be the last pointer to its sink.
         removed.is_some()
+    }
+
+    /// What of it has been exported.
+    pub(crate) fn exports(&self) -> &Exports {
+        &self.inner.exports
     }
 
     pub(crate) fn lowered_waits(&self) -> u32 {

@@ -32,6 +32,9 @@ pub(super) struct Targets {
     pub(super) fixed: Option<u16>,
 }
 
+/// What setting an event adds to its counter. The kernel reads it whenever it comes to that.
+static ONE: u64 = 1;
+
 /// A length as the kernel takes it.
 #[inline]
 pub(super) fn clamp(length: usize) -> u32 {
@@ -57,6 +60,9 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
     match *request {
         Request::EventWait { event } => {
             entry.set(Op::IORING_OP_READ, event.fd(), 0, targets.sink.as_ptr() as u64, 8, 0);
+        }
+        Request::EventSet { event } => {
+            entry.set(Op::IORING_OP_WRITE, event.fd(), 0, &raw const ONE as u64, 8, 0);
         }
         Request::Accept { listener, peer, multishot } => {
             let flags = libc::SOCK_CLOEXEC as u32;
@@ -197,6 +203,7 @@ pub(super) fn severs(request: &Request) -> bool {
         request,
         Request::Nop
             | Request::EventWait { .. }
+            | Request::EventSet { .. }
             | Request::Accept { .. }
             | Request::Connect { .. }
             | Request::Receive { .. }
@@ -244,8 +251,13 @@ pub(super) fn again(request: &Request, errno: i32) -> Again {
         }
         (libc::EINTR, R::ReceivePooled { .. } | R::ReceiveMessagePooled { .. }) => Again::Now,
         (libc::EINTR, R::ReceiveMessage { .. } | R::SendMessage { .. }) => Again::Now,
-        (libc::EAGAIN, R::Send { .. } | R::SendMessage { .. } | R::Write { .. }) => Again::WhenReady(libc::POLLOUT),
-        (libc::EINTR, R::EventWait { .. } | R::Accept { .. } | R::Receive { .. } | R::Send { .. }) => Again::Now,
+        (libc::EAGAIN, R::EventSet { .. } | R::Send { .. } | R::SendMessage { .. } | R::Write { .. }) => {
+            Again::WhenReady(libc::POLLOUT)
+        }
+        (
+            libc::EINTR,
+            R::EventWait { .. } | R::EventSet { .. } | R::Accept { .. } | R::Receive { .. } | R::Send { .. },
+        ) => Again::Now,
         (libc::EINTR, R::Open { .. } | R::Read { .. } | R::Write { .. } | R::Sync { .. }) => Again::Now,
         (libc::EINTR, R::StatFile { .. } | R::StatPath { .. } | R::Truncate { .. } | R::Allocate { .. }) => Again::Now,
         _ => Again::Never,
@@ -255,7 +267,7 @@ pub(super) fn again(request: &Request, errno: i32) -> Again {
 /// The descriptor that readiness of `request` is asked of.
 pub(super) fn awaited(request: &Request) -> i32 {
     match *request {
-        Request::EventWait { event } => event.fd(),
+        Request::EventWait { event } | Request::EventSet { event } => event.fd(),
         Request::Accept { listener, .. } => listener.fd(),
         Request::Connect { socket, .. } => socket.fd(),
         Request::Receive { socket, .. } | Request::Send { socket, .. } => socket.fd(),

@@ -116,6 +116,7 @@ impl IoUring {
         match request {
             Request::Nop
             | Request::EventWait { .. }
+            | Request::EventSet { .. }
             | Request::Accept { .. }
             | Request::Connect { .. }
             | Request::Receive { .. }

@@ -16,6 +16,7 @@ use crate::fault;
 pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
     match *request {
         Request::EventWait { event } => Some((event, Interest::READABLE)),
+        Request::EventSet { event } => Some((event, Interest::WRITABLE)),
         Request::Accept { listener, .. } => Some((listener, Interest::READABLE)),
         Request::Receive { socket, .. } => Some((socket, Interest::READABLE)),
         Request::ReceivePooled { socket, .. } | Request::ReceiveMessagePooled { socket, .. } => {
@@ -67,6 +68,7 @@ impl Progress {
 pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Option<i32> {
     let result = match *request {
         Request::EventWait { event } => wait_event(event),
+        Request::EventSet { event } => set_event(event),
         Request::Accept { listener, peer, .. } => {
             debug_assert!(never_blocks(listener), "a listener without O_NONBLOCK would hold the poll thread");
             // SAFETY: the caller's promise, passed on.
@@ -130,6 +132,12 @@ unsafe fn receive_message(socket: Descriptor, message: *mut RawMessage) -> Resul
         unsafe { RawMessage::received(message) };
     }
     result
+}
+
+fn set_event(event: Descriptor) -> Result<i32, Errno> {
+    debug_assert!(never_blocks(event), "an event without O_NONBLOCK would hold the poll thread");
+    let event = borrow(&event)?;
+    fault::retry_on_intr(|| rustix::io::write(event, &1u64.to_ne_bytes())).map(|count| count as i32)
 }
 
 fn wait_event(event: Descriptor) -> Result<i32, Errno> {

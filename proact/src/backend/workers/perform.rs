@@ -141,6 +141,7 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
             Err(Errno::OPNOTSUPP)
         }
         Request::EventWait { .. }
+        | Request::EventSet { .. }
         | Request::Accept { .. }
         | Request::Connect { .. }
         | Request::Receive { .. }

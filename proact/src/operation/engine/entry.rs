@@ -58,6 +58,9 @@ bitflags::bitflags! {
         const EXTRAS = 128;
         /// The kernel reports that it sent the operation's own memory.
         const ZERO_COPY = 512;
+        /// A signal that the kernel has carried out as a step of a chain: its effect has been taken, and its failure,
+        /// if it had one, is in the entry.
+        const ADOPTED = 1 << 15;
         /// A send whose bytes are on their way: it holds up its stream no more, but the kernel still reads its memory.
         const SENT = 256;
     }

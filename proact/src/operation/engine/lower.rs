@@ -124,10 +124,10 @@ impl Engine {
             {
                 return false;
             }
-            let request = self.request(at, 0);
+            let Some(request) = self.request_of_step(at) else { return false };
             // A connect that was called back after its first packet cannot be asked again: only at the head, where the
             // enter itself starts it.
-            let follower = !self.steps.is_empty() || self.entries[at as usize].previous != NIL;
+            let follower = self.follows(at);
             if !self.backend().links(&request) || (follower && matches!(request, Request::Connect { .. })) {
                 return false;
             }
@@ -144,8 +144,29 @@ impl Engine {
         true
     }
 
+    /// What the kernel is to do for a step; `None`: nothing, now.
+    fn request_of_step(&self, slot: u32) -> Option<Request> {
+        match (self.table(slot).class, &self.table(slot).adopts) {
+            (Class::Immediate, Some(adopts)) => {
+                // SAFETY: the operation is the engine's, and the table its own.
+                unsafe { (adopts.lowered)(self.raw(slot)) }
+            }
+            _ => Some(self.request(slot, 0)),
+        }
+    }
+
+    /// Whether a step before it goes to the kernel with it.
+    fn follows(&self, slot: u32) -> bool {
+        !self.steps.is_empty() || self.entries[slot as usize].previous != NIL
+    }
+
     fn qualifies(&self, slot: u32, last: bool) -> bool {
-        let Class::Kernel(lane) = self.table(slot).class else { return false };
+        let lane = match self.table(slot).class {
+            Class::Kernel(lane) => lane,
+            // The kernel's part of it; whether there is one, the step itself says.
+            Class::Immediate => return self.table(slot).adopts.is_some() && self.follows(slot),
+            _ => return false,
+        };
         if self.table(slot).multishot {
             return false;
         }
@@ -181,6 +202,7 @@ impl Engine {
                 // SAFETY: the operation holds its resource while it is in flight.
                 self.join(at, unsafe { resource.as_ref() }, Lane::Other);
             }
+            self.signals += usize::from(self.table(at).class == Class::Immediate);
             let entry = &mut self.entries[at as usize];
             entry.phase = Phase::Kernel;
             entry.flags.insert(Flags::LOWERED | Flags::BY_KERNEL);
@@ -217,6 +239,55 @@ impl Engine {
         if result >= 0 && self.entries[slot as usize].flags.contains(Flags::FOLLOWER) {
             self.counts.steps_by_kernel += 1;
         }
+        if self.table(slot).class == Class::Immediate {
+            return self.settle_signal(slot, result);
+        }
         self.settle(slot, result);
+    }
+
+    /// Takes the effects of the signals that the kernel has carried out, from the completions behind `from` on, before
+    /// anything else is done about these: a callback, or a step that follows, finds them, as it would have if this
+    /// thread had signalled. What the kernel let others see is true from then on here too.
+    #[cold]
+    pub(super) fn adopt_signals(&mut self, from: usize) {
+        for index in from..self.queue.len() {
+            let completion = self.queue[index];
+            let slot = completion.token.slot();
+            let Some(entry) = self.entries.get(slot as usize) else { continue };
+            let live = entry.op.is_some() && entry.token == completion.token;
+            if !live || !entry.flags.contains(Flags::LOWERED) || self.table(slot).class != Class::Immediate {
+                continue;
+            }
+            self.signals -= 1;
+            if completion.result < 0 {
+                continue; // severed, or refused: its turn is still to come
+            }
+            // The kernel comes to it only when all before it have succeeded whole.
+            self.counts.signals_lowered += 1;
+            let failure = self.adopt(slot, completion.result).err();
+            let entry = &mut self.entries[slot as usize];
+            entry.failure = failure;
+            entry.flags.insert(Flags::ADOPTED);
+        }
+    }
+
+    /// A lowered signal has its turn.
+    fn settle_signal(&mut self, slot: u32, result: i32) {
+        let entry = &mut self.entries[slot as usize];
+        if entry.flags.contains(Flags::ADOPTED) {
+            let result = match entry.failure.take() {
+                Some(status) => Err(status),
+                None => Ok(result.into()),
+            };
+            return self.finish(slot, result);
+        }
+        entry.flags.remove(Flags::BY_KERNEL);
+        if entry.flags.contains(Flags::DOOMED) {
+            let status = self.cancelled(slot);
+            return self.finish(slot, Err(status));
+        }
+        entry.phase = Phase::Waiting;
+        // The kernel has not done it: this thread does, or ends it if it was asked to end.
+        self.start(slot);
     }
 }

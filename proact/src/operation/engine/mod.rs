@@ -71,6 +71,7 @@ pub(crate) struct Counts {
     pub(crate) chains_lowered: u64,
     pub(crate) chains_portable: u64,
     pub(crate) waits_lowered: u64,
+    pub(crate) signals_lowered: u64,
     pub(crate) steps_by_kernel: u64,
     pub(crate) steps_by_poll: u64,
     pub(crate) bytes: [u64; 4],
@@ -105,6 +106,8 @@ pub(crate) struct Engine {
     cancels: VecDeque<Token>,
     /// Reused by lowering.
     steps: Vec<(Token, Request)>,
+    /// Lowered signals whose completion has not come.
+    signals: usize,
     /// Multishot operations to be asked for their next outcome, while a callback tells of one.
     rearms: Vec<u32>,
     now: Option<Time>,
@@ -135,6 +138,7 @@ impl Engine {
             backlog: VecDeque::new(),
             cancels: VecDeque::new(),
             steps: Vec::with_capacity(lower::STEPS_MAX + 1),
+            signals: 0,
             rearms: Vec::with_capacity(16),
             now: None,
             closing: false,
@@ -290,7 +294,7 @@ impl Engine {
     }
 
     /// Does what needs no waiting.
-    fn perform(&mut self, slot: u32) {
+    pub(super) fn perform(&mut self, slot: u32) {
         let raw = self.raw(slot);
         // SAFETY: the operation is in flight and nothing else refers to it; what it does reaches this engine only by
         // the stack of other threads.

@@ -9,7 +9,8 @@ use super::extras;
 use super::remote::Node;
 use crate::backend::{Completion, Token, Wait, flags};
 use crate::operation::kind::Portable;
-use crate::status::{Result, Status};
+use crate::operation::op::failure;
+use crate::status::{Code, Result, Status};
 use crate::time::{Time, Timeout};
 
 /// What a poll did.
@@ -79,8 +80,13 @@ impl Engine {
     }
 
     fn backend_mut_and_queue(&mut self, wait: Wait) -> Result<()> {
+        let before = self.queue.len();
         let backend = self.backend.as_mut().expect("only a finished shutdown takes the backend away");
-        backend.poll(wait, &mut self.queue)
+        let polled = backend.poll(wait, &mut self.queue);
+        if self.signals > 0 {
+            self.adopt_signals(before);
+        }
+        polled
     }
 
     fn wait_until(&mut self, timeout: Timeout) -> Wait {
@@ -301,6 +307,7 @@ impl Engine {
             }
         }
         self.counts.leaked = self.live as u64;
+        self.abandon_leaked();
         let backend = self.backend.take();
         if self.live == 0 {
             drop(backend);
@@ -316,6 +323,24 @@ impl Engine {
             }
         }
         self.live
+    }
+
+    /// Nobody will hear of what the backend does not give back: whoever waits for an effect of it is told that none
+    /// comes.
+    fn abandon_leaked(&mut self) {
+        if self.live == 0 {
+            return;
+        }
+        for slot in 0..self.entries.len() as u32 {
+            let entry = &self.entries[slot as usize];
+            let Some(raw) = entry.op else { continue };
+            let begun = entry.phase != Phase::Waiting;
+            if let Some(adopts) = &self.table(slot).adopts {
+                let status = failure(raw, Code::Aborted, 0).with_message("the proactor has shut down before its end");
+                // SAFETY: the operation is the engine's, and stays so; what this touches the backend does not know of.
+                unsafe { (adopts.abandon)(raw, &status, begun) };
+            }
+        }
     }
 
     /// Reads the coarse clock: the time of the last timer tick, a few nanoseconds to read.

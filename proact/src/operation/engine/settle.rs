@@ -232,7 +232,10 @@ impl Engine {
         }
         let transfer = self.transfer(slot);
         if transfer.flow == Flow::None {
-            return self.succeed(slot, result.into());
+            return match self.table(slot).adopts {
+                None => self.succeed(slot, result.into()),
+                Some(_) => self.settle_adopted(slot, result),
+            };
         }
         let moved = match self.table(slot).absorb {
             None => result as usize,
@@ -260,6 +263,22 @@ impl Engine {
         }
         entry.flags.remove(Flags::BY_KERNEL);
         self.issue(slot);
+    }
+
+    /// The backend's success has an effect to be taken, before the chain goes on.
+    fn settle_adopted(&mut self, slot: u32, result: i32) {
+        let result = self.adopt(slot, result).map(i64::from);
+        self.finish(slot, result);
+    }
+
+    /// Takes the effect of a success of the backend's. Only of kinds that have one.
+    pub(super) fn adopt(&mut self, slot: u32, result: i32) -> Result<i32> {
+        let raw = self.raw(slot);
+        match &self.table(slot).adopts {
+            // SAFETY: the operation is the engine's, and the backend is done with it.
+            Some(adopts) => unsafe { (adopts.adopt)(raw, result) },
+            None => Ok(result),
+        }
     }
 
     /// A request of several has done its part, and the next may follow.
@@ -375,6 +394,10 @@ impl Engine {
             true => status,
             false => explain(status),
         };
+        if let Some(adopts) = &gone.table.adopts {
+            // SAFETY: as above.
+            unsafe { (adopts.abandon)(gone.raw, &status, !gone.flags.contains(Flags::DOOMED)) };
+        }
         let failed = if gone.parent == NIL { None } else { Some(status.clone()) };
         let ended = gone.ended(Err(status));
         // SAFETY: as in `succeed`.
