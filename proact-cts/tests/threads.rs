@@ -14,11 +14,14 @@ use proact::operation::{
     SendTo, SendVectored, Sequence, SetAttribute, Splice, SyncRange, Timer, Unregister, UnregisterDescriptor, Walk,
     WatchChanges, Write, WriteStream, WriteVectored,
 };
-use proact::proactor::{Builder, Handle, Latencies, Proactor, ProactorThread, Statistics};
+use proact::proactor::{
+    Builder, Handle, Latencies, Proactor, ProactorPool, ProactorThread, Statistics, ThreadBody, ThreadOptions,
+};
 use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Socket, Stream, Watcher};
 use proact::status::Status;
 use proact::sync::{Event, Semaphore};
 use proact::time::{Clock, Time};
+use proact::topology::{Affinity, CpuSet, Device, Node, Pages, Topology};
 
 /// Fails to build when one of the types is not all that is named before the colon.
 macro_rules! are {
@@ -54,7 +57,8 @@ fn what_polls_stays_on_its_thread() {
 #[test]
 fn what_reaches_a_proactor_from_elsewhere_is_shared() {
     are!(Send, Sync, Clone: Handle, Scope, Clock);
-    are!(Send, Sync: ProactorThread);
+    are!(Send, Sync: ProactorThread, ProactorPool, ThreadOptions);
+    are!(Send: ThreadBody);
     are!(Send: Builder);
 }
 
@@ -91,4 +95,5 @@ fn operations_go_to_other_threads_as_far_as_their_parts_do() {
 #[test]
 fn plain_values_are_shared() {
     are!(Send, Sync, Clone: Time, Status, Address, Axis, Frontier, Knowledge, Statistics, Latencies, OperationId, Exit);
+    are!(Send, Sync, Clone: Affinity, CpuSet, Device, Node, Pages, Topology);
 }

@@ -14,6 +14,7 @@
 //! - [`sync`]: timeline semaphores and events.
 //! - [`causal`]: axes and frontiers, plain data. The only room that builds without the feature `std`.
 //! - [`memory`], [`resource`]: what operations hold: bytes, sockets, files.
+//! - [`topology`]: the machine's nodes, and where threads and memory are.
 //! - [`backend`]: capabilities; with the feature `unstable-backend` also the contract for backends of your own.
 //! - [`status`], [`time`]: failures, and the clock.
 //!
@@ -84,6 +85,8 @@ pub mod status;
 pub mod sync;
 #[cfg(feature = "std")]
 pub mod time;
+#[cfg(feature = "std")]
+pub mod topology;
 #[cfg(all(feature = "std", any(target_os = "linux", target_os = "android")))]
 mod uring;
 

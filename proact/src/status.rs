@@ -233,6 +233,14 @@ pub enum Operation {
     FenceImport,
     /// Giving a fence out.
     FenceExport,
+    /// Pinning a thread to processors.
+    PinThread,
+    /// Asking where pages lie.
+    FindPages,
+    /// Starting a proactor's thread, or waiting for its end.
+    ProactorThread,
+    /// Taking a proactor of a pool.
+    ProactorPool,
 }
 
 impl Operation {
@@ -310,6 +318,10 @@ impl Operation {
             Operation::DescriptorUnregister => "unregister descriptor",
             Operation::FenceImport => "import fence",
             Operation::FenceExport => "export fence",
+            Operation::PinThread => "pin thread",
+            Operation::FindPages => "find pages",
+            Operation::ProactorThread => "proactor thread",
+            Operation::ProactorPool => "proactor pool",
         }
     }
 }
@@ -451,6 +463,11 @@ impl Status {
             }
             Repr::Full(_) => self.edit(|detail| detail.location = location),
         }
+    }
+
+    /// Whether the outermost context is this text.
+    pub(crate) fn is_about(&self, context: &str) -> bool {
+        matches!(&self.repr, Repr::Full(detail) if detail.context.first().is_some_and(|first| first == context))
     }
 
     fn edit(self, change: impl FnOnce(&mut Detail)) -> Status {

@@ -104,7 +104,7 @@ fn workers_are_bounded_named_and_counted(cts: &mut Cts) {
     assert!((1..=3).contains(&statistics.workers), "{}", statistics.workers);
     assert!(statistics.worker_jobs >= 40);
     // A thread takes its name itself, some time after it was started.
-    let named = || threads_named("bounded-worker-").len() as u64;
+    let named = || threads_named("bounded-w").len() as u64;
     eventually("the workers' names", || named() == statistics.workers);
     drop(cts.take());
     // Joined, and yet the system may list a thread for a moment longer.

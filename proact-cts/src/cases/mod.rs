@@ -42,6 +42,8 @@ pub mod pipe;
 pub mod pitfall;
 pub mod pollable;
 pub mod pooled;
+pub mod proactor_pool;
+pub mod proactor_thread;
 pub mod process;
 pub mod property;
 pub mod range;
@@ -121,4 +123,6 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("zero_copy", zero_copy::CASES),
     ("scope", scope::CASES),
     ("group", group::CASES),
+    ("proactor_thread", proactor_thread::CASES),
+    ("proactor_pool", proactor_pool::CASES),
 ];

@@ -4,7 +4,7 @@ use crate::scan::{paths, tokens};
 use crate::{expect_none, files, rust_sources};
 
 /// The rooms of `proact/src`, from the top.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "proactor",
     "operation",
     "sync",
@@ -13,6 +13,7 @@ const ROOMS: [&str; 13] = [
     "resource",
     "backend",
     "uring",
+    "topology",
     "time",
     "status",
     "heap",

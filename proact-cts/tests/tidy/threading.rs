@@ -6,7 +6,8 @@ use crate::scan::{Token, tokens};
 use crate::{expect_none, files, root, rust_sources};
 
 /// The rooms of `proact/src` whose types a program calls.
-const ROOMS: [&str; 9] = ["proactor", "operation", "sync", "causal", "memory", "resource", "status", "time", "backend"];
+const ROOMS: [&str; 10] =
+    ["proactor", "operation", "sync", "causal", "memory", "resource", "status", "time", "backend", "topology"];
 
 /// The public methods of a source's own `impl` blocks, by type.
 fn methods(source: &str) -> BTreeMap<String, BTreeSet<String>> {

@@ -643,8 +643,12 @@ pub struct BackendConfig {
     pub clock: crate::time::Clock,
     /// The most worker threads it may start, at least 1. None starts before the first request that needs one.
     pub workers_max: usize,
-    /// What worker threads are called, followed by `-worker-N` (Linux shows 15 bytes).
+    /// What worker threads are called, followed by `-wN` (`-fN` where they wait for words). Linux shows 15 bytes of a
+    /// name: the end stays, so that threads can be told apart.
     pub name: String,
+    /// Where its threads run, the one that polls among them: that one is pinned before the backend is made, and
+    /// threads that it starts inherit that. A backend pins what the system starts for it.
+    pub affinity: crate::topology::Affinity,
 }
 
 impl Default for BackendConfig {
@@ -655,6 +659,7 @@ impl Default for BackendConfig {
             clock: crate::time::Clock::monotonic(),
             workers_max: 4,
             name: String::from("proact"),
+            affinity: crate::topology::Affinity::any(),
         }
     }
 }

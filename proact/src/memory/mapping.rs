@@ -3,6 +3,7 @@
 use std::ptr::NonNull;
 
 use crate::status::{Code, Operation, Result, Status};
+use crate::topology::Affinity;
 
 /// How memory is allocated.
 ///
@@ -29,6 +30,13 @@ impl Allocation {
     #[must_use]
     pub fn node(mut self, node: u32) -> Allocation {
         self.node = Some(node);
+        self
+    }
+
+    /// On the memory node of `affinity`, if it has one: as [`Allocation::node`].
+    #[must_use]
+    pub fn near(mut self, affinity: &Affinity) -> Allocation {
+        self.node = affinity.memory_node().or(self.node);
         self
     }
 

@@ -1,20 +1,20 @@
 //! One pool a NUMA node, so that buffers lie where they are used.
 
 use std::fmt;
-use std::path::Path;
 
 use super::buffer_pool::BufferPool;
 use super::lease::Lease;
 use super::mapping::Allocation;
 use super::slab::Slab;
 use crate::status::{Code, Result};
+use crate::topology::{Node, Topology, processor};
 
 /// A [`BufferPool`] for each NUMA node that has memory: [`acquire`](NodePools::acquire) takes a buffer of the node that
 /// the calling thread runs on.
 ///
 /// On a machine with one node, or where nodes cannot be asked for, it is one pool. Where the system does not let memory
 /// be placed (a sandbox), the pools are as the first touch makes them; [`NodePools::is_placed`] says so. Nodes are read
-/// once, from `/sys`, on Linux.
+/// once ([`Topology::read`]).
 ///
 /// Any thread may make any call. A lease may be dropped on any node: its buffer goes back to its own pool.
 ///
@@ -44,14 +44,14 @@ impl NodePools {
     /// # Errors
     /// As for [`Slab::allocate`] and [`BufferPool::new`].
     pub fn new(buffer_size: usize, buffer_count: u32, how: &Allocation) -> Result<NodePools> {
-        NodePools::of(&topology(Path::new("/sys/devices/system/node")), buffer_size, buffer_count, how)
+        NodePools::of(Topology::read().nodes(), buffer_size, buffer_count, how)
     }
 
     fn of(nodes: &[Node], buffer_size: usize, buffer_count: u32, how: &Allocation) -> Result<NodePools> {
         let mut pools = Vec::with_capacity(nodes.len());
         let mut near = Vec::new();
-        for node in nodes.iter().filter(|node| node.has_memory) {
-            let (slab, placed) = match Slab::allocate(buffer_size, buffer_count, &how.node(node.number)) {
+        for node in nodes.iter().filter(|node| node.has_memory()) {
+            let (slab, placed) = match Slab::allocate(buffer_size, buffer_count, &how.node(node.number())) {
                 Ok(slab) => (slab, true),
                 // Said by `is_placed`. The buffers are as good as any, only not where they were wanted.
                 Err(status) if status.code() == Code::Unavailable => {
@@ -59,13 +59,13 @@ impl NodePools {
                 }
                 Err(status) => return Err(status),
             };
-            for processor in &node.processors {
-                if near.len() <= *processor {
+            for processor in node.online_cpus().iter() {
+                if near.len() <= processor {
                     near.resize(processor + 1, 0);
                 }
-                near[*processor] = pools.len() as u16;
+                near[processor] = pools.len() as u16;
             }
-            pools.push(NodePool { node: node.number, placed, pool: BufferPool::new(slab)? });
+            pools.push(NodePool { node: node.number(), placed, pool: BufferPool::new(slab)? });
         }
         Ok(NodePools { pools, near })
     }
@@ -90,7 +90,7 @@ impl NodePools {
     }
 
     fn here(&self) -> usize {
-        self.near.get(processor()).map_or(0, |index| usize::from(*index))
+        processor().and_then(|processor| self.near.get(processor)).map_or(0, |index| usize::from(*index))
     }
 
     /// The pool of a node, if it has one.
@@ -125,92 +125,12 @@ impl fmt::Debug for NodePools {
     }
 }
 
-/// A node as `/sys` tells of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Node {
-    number: u32,
-    processors: Vec<usize>,
-    has_memory: bool,
-}
-
-/// The nodes below `folder`. One without processors of its own if nothing is said, or what is said cannot be.
-fn topology(folder: &Path) -> Vec<Node> {
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok().and_then(|text| list(text.trim()));
-    let with_memory = read("has_memory");
-    let nodes: Vec<Node> = read("online")
-        .unwrap_or_default()
-        .into_iter()
-        .map(|number| Node {
-            number: number as u32,
-            processors: read(&format!("node{number}/cpulist")).unwrap_or_default(),
-            has_memory: with_memory.as_ref().is_none_or(|nodes| nodes.contains(&number)),
-        })
-        .collect();
-    if nodes.iter().any(|node| node.has_memory) {
-        return nodes;
-    }
-    vec![Node { number: 0, processors: Vec::new(), has_memory: true }]
-}
-
-/// Numbers as the kernel lists them: `0-3,8,10-11`.
-fn list(text: &str) -> Option<Vec<usize>> {
-    /// More than any kernel counts.
-    const MAX: usize = 1 << 16;
-    let mut numbers = Vec::new();
-    for range in text.split(',').filter(|range| !range.is_empty()) {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        if first > last || last >= MAX {
-            return None;
-        }
-        numbers.extend(first..=last);
-    }
-    Some(numbers)
-}
-
-/// The processor that the calling thread runs on (getcpu(2), without entering the kernel on most).
-#[cfg(target_os = "linux")]
-fn processor() -> usize {
-    rustix::thread::sched_getcpu()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn processor() -> usize {
-    0
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
     fn node(number: u32, processors: &[usize], has_memory: bool) -> Node {
-        Node { number, processors: processors.to_vec(), has_memory }
-    }
-
-    #[test]
-    fn lists_are_read_as_the_kernel_writes_them() {
-        assert_eq!(list("0-3,8,10-11"), Some(vec![0, 1, 2, 3, 8, 10, 11]));
-        assert_eq!(list(""), Some(vec![]));
-        for bad in ["x", "3-1", "1-", "0-99999999999", "0-70000"] {
-            assert_eq!(list(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn nodes_are_read_with_their_processors_and_memory() {
-        let folder = std::env::temp_dir().join(format!("proact-nodes-{}", std::process::id()));
-        let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
-        for number in [0, 2] {
-            std::fs::create_dir_all(folder.join(format!("node{number}"))).unwrap();
-        }
-        write("online", "0,2\n");
-        write("has_memory", "0\n");
-        write("node0/cpulist", "0-1\n");
-        write("node2/cpulist", "2\n");
-        let nodes = topology(&folder);
-        std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(nodes, [node(0, &[0, 1], true), node(2, &[2], false)]);
-        assert_eq!(topology(&folder), [node(0, &[], true)], "nothing is said");
+        Node::made_up(number, processors, has_memory)
     }
 
     #[test]
@@ -229,7 +149,7 @@ mod tests {
     /// Made-up nodes over the one that every machine has: 0 may be there once only, so the other is not placed.
     #[test]
     fn the_pool_near_to_a_processor_is_its_nodes() {
-        let here = processor();
+        let here = processor().unwrap_or(0);
         let elsewhere: Vec<usize> = (0..64).filter(|processor| *processor != here).collect();
         // A thread may be moved between the two calls: then every processor is near to the same pool.
         let nodes = [node(0, &[], true), node(0, &[&elsewhere[..], &[here]].concat(), true), node(7, &[0], false)];

@@ -13,6 +13,7 @@ use super::registration::{Registrable, Registrations};
 use super::span::Span;
 use crate::atomic::{AtomicU32, Ordering};
 use crate::status::{Code, Operation, Result, Status};
+use crate::topology::Pages;
 
 /// Who else reaches a region's memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -232,6 +233,24 @@ impl Region {
     /// The NUMA node that its memory was asked to be on.
     pub fn node(&self) -> Option<u32> {
         self.inner.placement.node
+    }
+
+    /// Where its pages really lie, as the kernel says now: those asked for a node come from another when that is full,
+    /// and none lie anywhere before they are touched.
+    ///
+    /// # Errors
+    /// `Unavailable` where the system does not tell (a sandbox, systems that are not Linux).
+    ///
+    /// ```
+    /// # use proact::memory::{Allocation, Region};
+    /// let mut region = Region::allocate(1 << 16, &Allocation::new()).unwrap();
+    /// region.get_mut().unwrap().fill(1);
+    /// if let Ok(pages) = region.pages() {
+    ///     assert!(pages.present() > 0);
+    /// }
+    /// ```
+    pub fn pages(&self) -> Result<Pages> {
+        crate::topology::pages::pages(self.inner.start, self.inner.length)
     }
 
     /// Whether the kernel took the advice to use huge pages. What it makes of it is its own affair.

@@ -386,3 +386,57 @@ fn registrations_of_a_region_are_answered_by_its_spans_leases_and_parts() {
     assert_eq!(region.span(0..1).unwrap().registration(6), Some(Fixed { index: 1 }));
     assert_eq!(vec![0u8].registration(6), None);
 }
+
+#[test]
+fn pages_are_counted_where_they_lie() {
+    let mut region = Region::allocate(64 << 10, &Allocation::new()).unwrap();
+    let pages = (64 << 10) / rustix::param::page_size();
+    match region.pages() {
+        Ok(before) => assert_eq!((before.present(), before.absent()), (0, pages)),
+        Err(status) => {
+            assert_eq!(status.code(), Code::Unavailable, "{status}");
+            return;
+        }
+    }
+    region.get_mut().unwrap()[..1].fill(1);
+    assert_eq!(region.pages().unwrap().present(), 1);
+    region.get_mut().unwrap().fill(1);
+    let all = region.pages().unwrap();
+    assert_eq!((all.present(), all.absent()), (pages, 0));
+    assert_eq!(all.nodes().iter().map(|(node, _)| all.on(*node)).sum::<usize>(), pages);
+    assert_eq!(all.on(9_999), 0);
+    assert_eq!(Region::wrap(Vec::<u8>::new()).pages().unwrap(), crate::topology::Pages::default());
+}
+
+/// On every node of this machine: asked for, touched by a thread that is pinned to another node where there is one, and
+/// then asked of the kernel.
+#[test]
+fn pages_lie_on_the_node_that_they_were_asked_for_whoever_touches_them() {
+    use crate::topology::Topology;
+    const LENGTH: usize = 256 << 10;
+    let topology = Topology::read();
+    for node in topology.nodes().iter().filter(|node| node.has_memory()) {
+        let other = topology.nodes().iter().rev().find(|other| other.number() != node.number());
+        let toucher = other.unwrap_or(node).affinity();
+        let mut region = match Region::allocate(LENGTH, &Allocation::new().near(&node.affinity())) {
+            Ok(region) => region,
+            Err(status) => {
+                // A sandbox. Then nothing may say that the memory was placed.
+                assert_eq!(status.code(), Code::Unavailable, "{status}");
+                continue;
+            }
+        };
+        let region = std::thread::spawn(move || {
+            toucher.pin_thread().unwrap();
+            region.get_mut().unwrap().fill(1);
+            region
+        });
+        let region = region.join().unwrap();
+        assert_eq!(region.node(), Some(node.number()));
+        match region.pages() {
+            // Preferred, not forced: only a node that is full lets pages go elsewhere.
+            Ok(pages) => assert_eq!(pages.on(node.number()), LENGTH / rustix::param::page_size(), "{pages:?}"),
+            Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+        }
+    }
+}

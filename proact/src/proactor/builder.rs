@@ -9,6 +9,7 @@ use crate::backend::{Backend, BackendConfig, Capabilities};
 use crate::operation::engine::{Engine, Limits, Shared};
 use crate::resource::Home;
 use crate::status::{Code, Operation, Result, Status};
+use crate::topology::Affinity;
 
 /// Which backend to use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -133,10 +134,32 @@ impl Builder {
         self
     }
 
-    /// The name that its threads carry. NUL bytes are left out.
+    /// What it is called, in thread lists (Linux shows 15 bytes), statistics and failures. NUL bytes are left out of
+    /// the names of threads.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.config.name = name.into();
+        self
+    }
+
+    /// The processors that its threads run on: [`Builder::build`] pins the calling thread, which is the one that polls,
+    /// and worker threads and the kernel's own for the ring run there too. The thread stays pinned when the proactor
+    /// is gone.
+    ///
+    /// Memory is not moved: what the thread touches first lies near to where it runs. For buffers, give the same
+    /// affinity to an [`Allocation`](crate::memory::Allocation::near).
+    ///
+    /// ```
+    /// # use proact::proactor::{Builder, ProactorThread};
+    /// use proact::topology::Topology;
+    /// let affinity = Topology::read().nodes()[0].affinity();
+    /// let thread = ProactorThread::spawn(Builder::new().name("near-0").affinity(affinity))?;
+    /// thread.join()?;
+    /// # Ok::<(), proact::status::Status>(())
+    /// ```
+    #[must_use]
+    pub fn affinity(mut self, affinity: Affinity) -> Builder {
+        self.config.affinity = affinity;
         self
     }
 
@@ -165,18 +188,23 @@ impl Builder {
         self
     }
 
-    pub(super) fn thread_name(&self) -> String {
-        // The standard library panics at a name with a NUL in it.
-        self.config.name.replace('\0', "")
+    /// What it was told to be called.
+    pub(super) fn given_name(&self) -> &str {
+        &self.config.name
+    }
+
+    pub(super) fn given_affinity(&self) -> &Affinity {
+        &self.config.affinity
     }
 
     /// Makes the proactor, on the thread that will poll it.
     ///
     /// # Errors
     /// `Unavailable` when a forced backend does not work here, or none does, with the cause; `InvalidArgument` for an
-    /// option out of range or a `PROACT_BACKEND` that is no backend.
+    /// option out of range or a `PROACT_BACKEND` that is no backend; and what [`Affinity::pin_thread`] answers.
     pub fn build(self) -> Result<Proactor> {
         self.check()?;
+        self.config.affinity.pin_thread()?;
         let backend = self.make_backend()?;
         Ok(self.finish(backend))
     }
@@ -188,17 +216,19 @@ impl Builder {
         let home = Home { proactor, mode: backend.descriptor_mode() };
         let slots = self.limits.local.max(self.limits.remote) * 2;
         let Limits { remote, latencies, .. } = self.limits;
-        let shared = Shared::new(home, slots, remote, latencies, &*backend, self.config.clock.clone());
+        let mut shared = Shared::new(home, slots, remote, latencies, &*backend, self.config.clock.clone());
+        shared.name = self.config.name.into();
         Proactor::new(Engine::new(Arc::new(shared), backend, self.limits))
     }
 
     /// Makes the proactor over a backend of your own, on the thread that will poll it. `PROACT_BACKEND` is not asked.
     ///
     /// # Errors
-    /// What `make` answers, and `InvalidArgument` for an option out of range.
+    /// What `make` answers, `InvalidArgument` for an option out of range, and what [`Affinity::pin_thread`] answers.
     #[cfg(feature = "unstable-backend")]
     pub fn build_on(self, make: impl FnOnce(&BackendConfig) -> Result<Box<dyn Backend>>) -> Result<Proactor> {
         self.check()?;
+        self.config.affinity.pin_thread()?;
         let backend = make(&self.config)?;
         Ok(self.finish(backend))
     }

@@ -57,6 +57,11 @@ impl Handle {
         self.shared.request_wake();
     }
 
+    /// What the proactor is called: [`Builder::name`](super::Builder::name).
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
     /// The clock that deadlines are on.
     pub fn clock(&self) -> &Clock {
         &self.shared.clock
@@ -186,7 +191,7 @@ impl Handle {
 
 impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Handle({}, {})", self.shared.home.proactor, self.shared.backend_name)
+        write!(f, "Handle({} {:?}, {})", self.shared.home.proactor, self.name(), self.shared.backend_name)
     }
 }
 

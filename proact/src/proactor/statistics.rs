@@ -1,13 +1,29 @@
 //! What a proactor counts.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::operation::engine::Engine;
 
 /// Counters of one proactor since it was built. Taking them costs a copy.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+///
+/// They display as a table of one line a counter:
+///
+/// ```
+/// # use proact::operation::{Nop, Op};
+/// let mut proactor = proact::proactor::Builder::new().name("disks").build().unwrap();
+/// proactor.submit(Op::new(Nop, ())).unwrap();
+/// proactor.run().unwrap();
+/// let table = proactor.statistics().to_string();
+/// assert!(table.starts_with("disks\n"));
+/// assert!(table.lines().any(|line| line.split_whitespace().eq(["submitted", "1"])));
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Statistics {
+    /// What the proactor is called: [`Builder::name`](super::Builder::name).
+    pub name: Arc<str>,
     /// Batches submitted.
     pub batches: u64,
     /// Operations submitted; a sequence counts as one.
@@ -74,6 +90,7 @@ impl Statistics {
         let backend = engine.backend().counters();
         let (pool_hits, pool_misses) = engine.pool_counts();
         Statistics {
+            name: engine.shared.name.clone(),
             batches: counts.batches,
             submitted: counts.submitted,
             remote_batches: counts.remote_submitted,
@@ -103,5 +120,78 @@ impl Statistics {
             longest_pass: Duration::from_nanos(counts.longest_pass_ns),
             leaked: counts.leaked,
         }
+    }
+}
+
+impl fmt::Display for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // All of them: a new one has a line here too.
+        let Statistics {
+            name,
+            batches,
+            submitted,
+            remote_batches,
+            completed,
+            queue_depth,
+            queue_depth_max,
+            polls,
+            enters,
+            kernel_entries,
+            wakes,
+            chains_lowered,
+            chains_portable,
+            waits_lowered,
+            signals_lowered,
+            steps_by_kernel,
+            steps_by_poll,
+            pool_hits,
+            pool_misses,
+            bytes_read,
+            bytes_written,
+            bytes_received,
+            bytes_sent,
+            starved,
+            workers,
+            worker_jobs,
+            longest_callback,
+            longest_pass,
+            leaked,
+        } = self;
+        let counters = [
+            ("batches", batches),
+            ("submitted", submitted),
+            ("remote batches", remote_batches),
+            ("completed", completed),
+            ("queue depth", queue_depth),
+            ("queue depth max", queue_depth_max),
+            ("polls", polls),
+            ("enters", enters),
+            ("kernel entries", kernel_entries),
+            ("wakes", wakes),
+            ("chains lowered", chains_lowered),
+            ("chains portable", chains_portable),
+            ("waits lowered", waits_lowered),
+            ("signals lowered", signals_lowered),
+            ("steps by kernel", steps_by_kernel),
+            ("steps by poll", steps_by_poll),
+            ("pool hits", pool_hits),
+            ("pool misses", pool_misses),
+            ("bytes read", bytes_read),
+            ("bytes written", bytes_written),
+            ("bytes received", bytes_received),
+            ("bytes sent", bytes_sent),
+            ("starved", starved),
+            ("workers", workers),
+            ("worker jobs", worker_jobs),
+            ("leaked", leaked),
+        ];
+        write!(f, "{name}")?;
+        for (name, value) in counters {
+            write!(f, "\n  {name:<20} {value:>16}")?;
+        }
+        for (name, value) in [("longest callback", longest_callback), ("longest pass", longest_pass)] {
+            write!(f, "\n  {name:<20} {:>16}", format!("{value:.1?}"))?;
+        }
+        Ok(())
     }
 }

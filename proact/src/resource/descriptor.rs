@@ -1,6 +1,6 @@
 //! The counted owner of one descriptor.
 
-use std::sync::{OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use crate::atomic::{AtomicBool, AtomicU32, Mutex, Ordering};
 use crate::backend::Descriptor;
@@ -45,6 +45,8 @@ pub struct Resource {
     failure: OnceLock<Status>,
     /// It is a stream with a peer: the first failure of a transfer is final.
     keeps_failures: AtomicBool,
+    /// What the program calls it. Asked for where something is shown or has failed, and nowhere else.
+    name: Mutex<Option<Arc<str>>>,
 }
 
 impl Resource {
@@ -62,6 +64,7 @@ impl Resource {
             place: AtomicU32::new(0),
             failure: OnceLock::new(),
             keeps_failures: AtomicBool::new(false),
+            name: Mutex::new(None),
         }
     }
 
@@ -86,6 +89,22 @@ impl Resource {
             Some(descriptor) => f(descriptor),
             None => Err(Status::new(Code::FailedPrecondition, operation).with_message("the resource is closed")),
         }
+        .map_err(|status| self.explain(status))
+    }
+
+    /// Gives it a name, instead of the one that it has.
+    pub(crate) fn set_name(&self, name: Arc<str>) {
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+    }
+
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says in a failure which resource it was about, if it has a name. Saying it twice changes nothing.
+    #[cold]
+    pub(crate) fn explain(&self, status: Status) -> Status {
+        about(self.name(), status)
     }
 
     /// Another descriptor of the same open file, which the caller owns.
@@ -177,16 +196,28 @@ impl Resource {
         if self.home.proactor == home.proactor {
             return Ok(());
         }
-        Err(Status::new(Code::InvalidArgument, operation).with_message("the resource belongs to another proactor"))
+        Err(self.explain(
+            Status::new(Code::InvalidArgument, operation).with_message("the resource belongs to another proactor"),
+        ))
     }
 
     /// What submit checks: the right home, and not closing.
     pub(crate) fn check(&self, home: Home, operation: Operation) -> Result<()> {
         self.check_home(home, operation)?;
         if self.is_closing() {
-            return Err(Status::new(Code::FailedPrecondition, operation).with_message("the resource is being closed"));
+            return Err(self.explain(
+                Status::new(Code::FailedPrecondition, operation).with_message("the resource is being closed"),
+            ));
         }
         Ok(())
+    }
+}
+
+/// Says in a failure that it was about what has this name, unless it says so already.
+pub(crate) fn about(name: Option<Arc<str>>, status: Status) -> Status {
+    match name.map(|name| format!("{name:?}")) {
+        Some(name) if !status.is_about(&name) => status.with_context(name),
+        _ => status,
     }
 }
 
@@ -234,6 +265,9 @@ impl Drop for Resource {
 
 impl std::fmt::Debug for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(name) = self.name() {
+            write!(f, "{name:?} ")?;
+        }
         write!(f, "{}{}", self.raw.0, if self.is_closing() { " closing" } else { "" })
     }
 }

@@ -10,6 +10,7 @@ mod file;
 mod futex_word;
 #[cfg(unix)]
 mod import;
+mod named;
 mod pollable;
 mod process;
 mod socket;
@@ -21,11 +22,12 @@ pub use crate::backend::{
     WalkEntry,
 };
 pub use address::{Address, interface_index};
-pub(crate) use descriptor::{Home, Lane, Resource, Second};
+pub(crate) use descriptor::{Home, Lane, Resource, Second, about};
 pub use file::File;
 pub use futex_word::FutexWord;
 #[cfg(unix)]
 pub use import::Returned;
+pub(crate) use named::named;
 pub use pollable::Pollable;
 pub use process::{Exit, Process};
 pub use socket::{Domain, KeepAlive, Shutdown, Socket, SocketOptions, SocketState, SocketType};

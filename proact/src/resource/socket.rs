@@ -134,7 +134,7 @@ impl Socket {
     /// with it; receives still try, since data that the peer sent before may be there, and fail with it where they
     /// would end.
     pub fn failure(&self) -> Option<Status> {
-        self.resource.failure().cloned()
+        self.resource.failure().map(|status| self.resource.explain(status.clone()))
     }
 
     /// Its family.

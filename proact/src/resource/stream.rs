@@ -31,7 +31,7 @@ impl Stream {
     /// Why transfers on the stream fail for good, if one has failed: the first failure, which stays. Writes are refused
     /// with it.
     pub fn failure(&self) -> Option<Status> {
-        self.resource.failure().cloned()
+        self.resource.failure().map(|status| self.resource.explain(status.clone()))
     }
 }
 

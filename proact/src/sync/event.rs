@@ -67,6 +67,8 @@ impl Event {
     }
 }
 
+crate::resource::named!(Event);
+
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn unavailable() -> Status {
     Status::new(crate::status::Code::Unavailable, Operation::EventCreate).with_message("no events on this system yet")

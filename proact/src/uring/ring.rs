@@ -122,6 +122,11 @@ impl Ring {
         Ok(ring)
     }
 
+    /// Has the kernel's own threads for this ring run on the processors of `mask`.
+    pub(crate) fn pin_kernel_threads(&self, mask: &mut [libc::c_ulong]) -> Result<(), i32> {
+        setup::pin_kernel_threads(&self.fd, mask)
+    }
+
     /// Sends a NOP around: a sandbox may let a ring be made and still refuse to let it be used.
     fn round_trip(&mut self) -> Result<(), i32> {
         const MARK: u64 = 0x0070_726f_6163_7400;

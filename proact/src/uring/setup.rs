@@ -90,3 +90,13 @@ pub(super) fn unregister_descriptor(fd: &OwnedFd, index: u32) {
         sys::register(fd.as_fd().as_raw_fd(), Register::IORING_UNREGISTER_RING_FDS, (&raw mut update).cast(), 1)
     };
 }
+
+/// Has the kernel's own threads for the rings of the calling thread run on the processors of `mask`
+/// (`IORING_REGISTER_IOWQ_AFF`, Linux 5.14). They do not inherit it: without this they run anywhere (io-wq.c, Linux
+/// 6.18). EINVAL: not all are in the process's cpuset.
+pub(super) fn pin_kernel_threads(fd: &OwnedFd, mask: &mut [libc::c_ulong]) -> Result<(), i32> {
+    let length = size_of_val(mask) as u32;
+    // SAFETY: as many bytes as this opcode is told to read.
+    unsafe { sys::register(fd.as_raw_fd(), Register::IORING_REGISTER_IOWQ_AFF, mask.as_mut_ptr().cast(), length) }?;
+    Ok(())
+}

@@ -79,6 +79,13 @@ impl IoUring {
             no_array: config.allowed.contains(Capabilities::NO_SUBMISSION_ARRAY),
         };
         let ring = Ring::new(&options).map_err(|errno| uring::unavailable(errno))?;
+        if let Some(cpus) = config.affinity.cpus() {
+            let pinned = ring.pin_kernel_threads(&mut cpus.to_mask());
+            pinned.map_err(|errno| {
+                Status::from_os_error(Operation::PinThread, errno)
+                    .with_context(format!("io_uring's own, to processors {cpus}"))
+            })?;
+        }
         let capabilities = report::detected(&ring) & config.allowed;
         let waker = Arc::new(EventWaker::new()?);
         let sink = NonNull::from(Box::leak(Box::new(AtomicU64::new(0))));

@@ -87,8 +87,7 @@ impl Futexes {
         Futexes {
             helpers: Vec::new(),
             results: Arc::new(Results { list: Mutex::new(Vec::new()), wake }),
-            // A name with a NUL in it makes the standard library panic.
-            name: config.name.replace('\0', ""),
+            name: config.name.clone(),
             outstanding: 0,
         }
     }
@@ -162,7 +161,7 @@ impl Futexes {
         let state = State { waits: Vec::with_capacity(WORDS_MAX), ending: false };
         let shared = Arc::new(Shared { control: KernelWord::new(0), state: Mutex::new(state) });
         let (of_helper, results) = (shared.clone(), self.results.clone());
-        let name = format!("{}-futex-{}", self.name, self.helpers.len());
+        let name = super::thread_name(&self.name, &format!("-f{}", self.helpers.len()));
         let thread = std::thread::Builder::new().name(name).spawn(move || of_helper.sleep(&results))?;
         self.helpers.push(Helper { shared, thread: Some(thread) });
         Ok(())

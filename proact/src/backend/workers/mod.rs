@@ -89,8 +89,7 @@ impl Workers {
             }),
             threads: Vec::new(),
             threads_max: config.workers_max.max(1),
-            // A name with a NUL in it makes the standard library panic.
-            name: config.name.replace('\0', ""),
+            name: config.name.clone(),
             outstanding: 0,
         }
     }
@@ -164,10 +163,21 @@ impl Workers {
     fn spawn(&mut self) -> std::io::Result<()> {
         fault::check().map_err(std::io::Error::from_raw_os_error)?;
         let shared = self.shared.clone();
-        let name = format!("{}-worker-{}", self.name, self.threads.len());
+        let name = thread_name(&self.name, &format!("-w{}", self.threads.len()));
+        // It runs where the poll thread, which starts it, is pinned to (sched_setaffinity(2): inherited).
         self.threads.push(std::thread::Builder::new().name(name).spawn(move || shared.work())?);
         Ok(())
     }
+}
+
+/// What a thread is called: of a long `name` only the beginning, so that its end is among the 15 bytes that Linux keeps
+/// (prctl(2), `PR_SET_NAME`).
+pub(crate) fn thread_name(name: &str, end: &str) -> String {
+    const SHOWN: usize = 15;
+    // The standard library panics at a name with a NUL in it.
+    let mut name = name.replace('\0', "");
+    while name.len() > SHOWN.saturating_sub(end.len()) && name.pop().is_some() {}
+    name + end
 }
 
 impl Drop for Workers {

@@ -175,6 +175,8 @@ pub(crate) struct Shared {
     pub(crate) capabilities: crate::backend::Capabilities,
     /// Whether latencies are measured.
     pub(super) measures: bool,
+    /// What the proactor is called.
+    pub(crate) name: Arc<str>,
 }
 
 impl Shared {
@@ -200,6 +202,7 @@ impl Shared {
             backend_name: backend.name(),
             capabilities: backend.capabilities(),
             measures,
+            name: Arc::from(""),
         }
     }
 

@@ -379,6 +379,9 @@ impl Engine {
         };
         // Noted before the next in the stream's queue has its turn, which asks for it.
         self.note_failure(slot, &status);
+        let suffered = !status.is_cancelled() || self.entries[slot as usize].flags.contains(Flags::EXPIRED);
+        // SAFETY: the operation still holds its resource.
+        let name = self.resource(slot).filter(|_| suffered).and_then(|resource| unsafe { resource.as_ref() }.name());
         self.leave_lane(slot);
         let gone = self.let_go(slot);
         if gone.next != NIL {
@@ -388,11 +391,12 @@ impl Engine {
         // SAFETY: the table is the operation's own, and the operation the engine's until it is delivered.
         let explain = |status| unsafe { (gone.table.explain)(gone.raw, status) };
         let status = match status.is_cancelled() {
-            true if gone.flags & (Flags::EXPIRED | Flags::DOOMED) == Flags::EXPIRED => {
-                failure(gone.raw, Code::DeadlineExceeded, 0).with_message("its deadline has passed")
-            }
+            true if gone.flags & (Flags::EXPIRED | Flags::DOOMED) == Flags::EXPIRED => crate::resource::about(
+                name,
+                failure(gone.raw, Code::DeadlineExceeded, 0).with_message("its deadline has passed"),
+            ),
             true => status,
-            false => explain(status),
+            false => crate::resource::about(name, explain(status)),
         };
         if let Some(adopts) = &gone.table.adopts {
             // SAFETY: as above.

@@ -73,6 +73,7 @@ fn shared() -> (Arc<Shared>, Arc<Bell>) {
         waker: bell.clone(),
         wakes: AtomicU64::new(0),
         missing: Vec::new(),
+        name: Arc::from(""),
         clock: Clock::monotonic(),
         backend_name: "model",
         capabilities: Capabilities::empty(),
