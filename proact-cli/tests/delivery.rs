@@ -215,5 +215,11 @@ fn doctor_names_every_backend_and_what_auto_takes() {
     for backend in answer["backends"].as_array().expect("a list") {
         assert_eq!(backend["usable"] == true, backend["reason"].is_null(), "{backend}");
     }
+    let nodes = answer["topology"]["nodes"].as_array().expect("a list");
+    assert!(!nodes.is_empty(), "there is always one");
+    for node in nodes {
+        let pinned = node["cpu_count"] == 0 || node["pinning"]["works"] == true;
+        assert!(pinned || node["pinning"]["reason"].is_string(), "{node}");
+    }
     assert!(stderr(&run(["doctor"])).is_empty());
 }

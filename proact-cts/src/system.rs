@@ -17,6 +17,21 @@ pub fn threads_named(prefix: &str) -> Vec<String> {
     tasks.filter_map(name).map(|name| name.trim_end().to_owned()).filter(|name| name.starts_with(prefix)).collect()
 }
 
+/// The threads of the process whose name begins so, with the processors that the kernel says each may run on.
+#[cfg(target_os = "linux")]
+pub fn threads_and_cpus(prefix: &str) -> Vec<(String, proact::topology::CpuSet)> {
+    let prefix = &prefix[..prefix.len().min(15)];
+    let tasks = std::fs::read_dir("/proc/self/task").expect("/proc is mounted");
+    let thread = |task: std::io::Result<std::fs::DirEntry>| {
+        let folder = task.ok()?.path();
+        let name = std::fs::read_to_string(folder.join("comm")).ok()?.trim_end().to_owned();
+        let status = std::fs::read_to_string(folder.join("status")).ok()?;
+        let cpus = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+        Some((name, cpus.trim().parse().expect("a list of processors")))
+    };
+    tasks.filter_map(thread).filter(|(name, _)| name.starts_with(prefix)).collect()
+}
+
 /// How many threads the process has. Only a case that runs alone may compare two counts.
 pub fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").expect("/proc is mounted").count()

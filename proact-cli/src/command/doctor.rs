@@ -1,5 +1,7 @@
 //! `proact doctor`: what this machine can do, and why not where it cannot.
 
+mod nodes;
+
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
@@ -27,6 +29,8 @@ struct Answer {
     /// What the proactor says when it is built with `auto`, if it refuses.
     auto_error: Option<String>,
     backends: Vec<BackendAnswer>,
+    /// Processors, memory and devices by node, and whether they can be had there.
+    topology: nodes::NodesAnswer,
 }
 
 #[derive(Serialize)]
@@ -79,6 +83,7 @@ fn examine() -> Answer {
         auto,
         auto_error,
         backends: survey().into_iter().map(backend).collect(),
+        topology: nodes::examine(),
     }
 }
 
@@ -139,16 +144,43 @@ fn text(answer: &Answer) -> String {
         (None, Some(why)) => drop(writeln!(text, "  auto fails     {why}")),
         (None, None) => {}
     }
+    text.push_str(&nodes::text(&answer.topology));
     for backend in &answer.backends {
         let verdict = backend.reason.as_deref().unwrap_or("usable");
         let _ = writeln!(text, "\n{}: {verdict}", backend.name);
         for capability in &backend.capabilities {
             let mark = if capability.detected { "yes" } else { "no" };
             let (name, since) = (capability.name, capability.since);
-            let _ = writeln!(text, "  {name:<22} {mark:<3}  since {since:<7} {}", capability.note);
+            wrapped(&mut text, &format!("  {name:<22} {mark:<3}  since {since:<7} "), &capability.note);
         }
     }
     text
+}
+
+/// What is said behind `head`, in lines of at most 80 columns where it can be broken: after commas and at spaces.
+fn wrapped(text: &mut String, head: &str, said: &str) {
+    const WIDTH: usize = 80;
+    let indent = head.chars().count();
+    let room = WIDTH.saturating_sub(indent).max(20);
+    let (mut head, mut rest) = (head.to_owned(), said.trim_end());
+    loop {
+        let fits = rest.char_indices().nth(room).map_or(rest.len(), |(at, _)| at);
+        let cut = match fits == rest.len() {
+            true => fits,
+            // A word that is longer than a line is cut where it must be.
+            false => {
+                // A space may stand just behind what fits.
+                let end = fits + rest[fits..].chars().next().map_or(0, char::len_utf8);
+                rest[..end].rfind([',', ' ']).map_or(fits, |at| (at + 1).min(fits))
+            }
+        };
+        let _ = writeln!(text, "{}", format!("{head}{}", &rest[..cut]).trim_end());
+        rest = rest[cut..].trim_start();
+        if rest.is_empty() {
+            return;
+        }
+        head = " ".repeat(indent);
+    }
 }
 
 #[cfg(test)]
@@ -156,10 +188,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_said_is_broken_where_it_can_be_and_all_of_it_is_there() {
+        let said = format!("{} {} ärger, {}", "word ".repeat(30), "é".repeat(100), "1,".repeat(80));
+        let mut text = String::new();
+        wrapped(&mut text, "  head ", &said);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        let bare = |text: &str| text.replace([' ', '\n'], "");
+        assert_eq!(bare(&text), bare(&format!("head{said}")));
+        let mut empty = String::new();
+        wrapped(&mut empty, "  head ", "");
+        assert_eq!(empty, "  head\n");
+    }
+
+    #[test]
     fn an_unusable_backend_is_told_with_its_reason_and_a_capability_with_its_version() {
         let capability =
             CapabilityAnswer { name: "chains", since: "5.3", detected: true, note: String::from("linked") };
         let answer = Answer {
+            topology: nodes::examine(),
             version: "0",
             system: "linux",
             architecture: "x".into(),
@@ -187,6 +233,7 @@ mod tests {
             ],
         };
         let text = text(&answer);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         for line in ["io_uring: EPERM: seccomp\n", "epoll: usable\n", "since 5.3", "memlock limit  8192 KiB\n"] {
             assert!(text.contains(line), "{line:?} is missing in:\n{text}");
         }

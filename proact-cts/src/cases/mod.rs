@@ -2,6 +2,8 @@
 
 use crate::harness::Case;
 
+#[cfg(target_os = "linux")]
+pub mod affinity;
 pub mod attributes;
 pub mod cancel;
 pub mod chain;
@@ -34,6 +36,7 @@ pub mod memory;
 pub mod message_io;
 pub mod mixed;
 pub mod multishot;
+pub mod name;
 pub mod nop;
 pub mod op_pool;
 pub mod options;
@@ -125,4 +128,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("group", group::CASES),
     ("proactor_thread", proactor_thread::CASES),
     ("proactor_pool", proactor_pool::CASES),
+    ("name", name::CASES),
+    #[cfg(target_os = "linux")]
+    ("affinity", affinity::CASES),
 ];

@@ -92,8 +92,10 @@ pub(super) fn unregister_descriptor(fd: &OwnedFd, index: u32) {
 }
 
 /// Has the kernel's own threads for the rings of the calling thread run on the processors of `mask`
-/// (`IORING_REGISTER_IOWQ_AFF`, Linux 5.14). They do not inherit it: without this they run anywhere (io-wq.c, Linux
-/// 6.18). EINVAL: not all are in the process's cpuset.
+/// (`IORING_REGISTER_IOWQ_AFF`, Linux 5.14). EINVAL: not all are in the process's cpuset.
+///
+/// A worker is given the mask of its queue, everything unless this says otherwise (`io_init_new_worker`). Since
+/// Linux 6.2 what a thread was pinned to by sched_setaffinity outlasts that in those it starts; before, it does not.
 pub(super) fn pin_kernel_threads(fd: &OwnedFd, mask: &mut [libc::c_ulong]) -> Result<(), i32> {
     let length = size_of_val(mask) as u32;
     // SAFETY: as many bytes as this opcode is told to read.
