@@ -245,7 +245,7 @@ on() {
         -device pcie-root-port,id=far0,bus=far,chassis=1,slot=1 \
         -device pcie-root-port,id=far1,bus=far,chassis=2,slot=2 \
         -device pcie-root-port,id=far2,bus=far,chassis=3,slot=3 \
-        -drive driver=null-co,size=64M,if=none,id=null,file.driver=null-co \
+        -drive driver=null-co,size=64M,if=none,id=null \
         -device nvme,drive=null,serial=far,bus=far0 -device virtio-net-pci,bus=far1,romfile= \
         -device bochs-display,bus=far2
 }
