@@ -19,7 +19,7 @@ use proact::proactor::{
 };
 use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Socket, Stream, Watcher};
 use proact::status::Status;
-use proact::sync::{Event, Semaphore};
+use proact::sync::{Driver, Event, Primitive, Semaphore, SemaphoreFuture, SemaphoreLink, SemaphoreOptions, WaitFlags};
 use proact::time::{Clock, Time};
 use proact::topology::{Affinity, CpuSet, Device, Node, Pages, Topology};
 
@@ -65,6 +65,7 @@ fn what_reaches_a_proactor_from_elsewhere_is_shared() {
 #[test]
 fn resources_are_shared() {
     are!(Send, Sync, Clone: Socket, File, Event, Semaphore);
+    are!(Send, Sync: Driver, SemaphoreLink, SemaphoreFuture, SemaphoreOptions, Primitive, WaitFlags);
     are!(Send, Sync, Clone: Stream, Pollable, Watcher, Process, FutexWord);
 }
 

@@ -17,8 +17,30 @@ pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 #[cfg(loom)]
 pub(crate) use loom::thread::{ThreadId, current as current_thread};
 
+#[cfg(not(loom))]
+pub(crate) use core::hint::spin_loop;
+#[cfg(loom)]
+pub(crate) use loom::hint::spin_loop;
+
 /// A word that the kernel reads too, or another process: never loom's.
 pub(crate) use core::sync::atomic::AtomicU32 as KernelWord;
+
+/// Stands between an exchange and a load that are both sequentially consistent, where the other side of a
+/// store-then-load protocol has a store, a sequentially consistent fence, and a load.
+///
+/// By the memory model such an exchange and load need no fence between them: all such accesses and fences have one
+/// order. Let both sides miss each other. The load came before the other's store, which precedes its fence: so load
+/// before fence. The other's load came before the exchange, and follows its fence: so fence before exchange. And the
+/// exchange comes before the load, so it would come before itself (C++20, \[atomics.order\] 4). A locked exchange and a
+/// plain load are what that takes on x86, where the fence would cost as much again as the exchange.
+///
+/// loom takes sequentially consistent accesses for acquiring and releasing ones only, and knows just fences; so under
+/// loom this is one.
+#[inline(always)]
+pub(crate) fn fence_between_sequential_exchange_and_load() {
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
+}
 
 /// A store to a word that other threads may be exchanging at the same time.
 ///

@@ -1,4 +1,4 @@
-//! Fences: descriptors that raise a semaphore when they become readable, and values of semaphores as descriptors.
+//! Fences: descriptors that raise a semaphore when they become readable. `export` has the other way.
 //!
 //! Eventfds and pipes stand in for a device's fences here; `device_fence` has the kernel's own, where there are any.
 
@@ -6,10 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use proact::causal::{Axis, Frontier};
+use proact::causal::{Axis, Completeness, Frontier};
 use proact::operation::{
-    Chain, Close, Complete, Context, ImportFence, Nop, Op, Outcome, PollHandle, Readiness, SemaphoreSignal,
-    SemaphoreWait,
+    Chain, Close, Complete, Context, ImportFence, Nop, Op, Outcome, SemaphoreSignal, SemaphoreWait,
 };
 use proact::resource::Pollable;
 use proact::status::{Code, Operation, Status};
@@ -28,12 +27,6 @@ cases![
     what_has_no_readiness_is_refused_and_comes_back_as_it_was,
     a_value_that_no_semaphore_reaches_is_refused,
     a_handle_of_another_proactor_or_one_that_is_closed_is_refused,
-    an_export_becomes_readable_with_its_value_and_stays_so,
-    an_export_of_a_reached_value_is_readable_at_once,
-    fences_in_and_out_make_a_pipeline_of_two_proactors,
-    an_export_of_a_semaphore_that_fails_stays_unreadable,
-    an_export_of_a_failed_semaphore_stays_unreadable,
-    several_exports_are_told_each_at_its_own_value,
     an_import_from_another_thread_is_taken_in_during_a_poll,
     four_threads_import_at_once_during_a_poll,
     a_fence_whose_signaller_goes_away_fails_the_semaphore,
@@ -50,10 +43,9 @@ cases![
     the_value_is_raised_before_the_chain_goes_on,
     an_import_behind_a_failed_step_does_nothing,
     the_causes_given_with_an_import_come_with_its_value,
+    what_a_fence_brings_is_tainted_and_no_requirement,
     an_import_is_reused_for_the_next_value,
     a_fence_is_left_as_it_was,
-    the_callers_end_of_an_export_may_be_closed_first,
-    an_export_outlives_its_semaphore_unreadable.alone(),
     a_thousand_fences_in_and_out_leave_nothing.alone().only(Only::Extremes),
 ];
 
@@ -62,12 +54,12 @@ fn eventfd() -> OwnedFd {
     rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd")
 }
 
-fn set(fd: &OwnedFd) {
+pub(super) fn set(fd: &OwnedFd) {
     assert_eq!(rustix::io::write(fd, &1u64.to_ne_bytes()), Ok(8));
 }
 
 /// Whether the descriptor is readable now.
-fn is_readable(fd: impl AsFd) -> bool {
+pub(super) fn is_readable(fd: impl AsFd) -> bool {
     wait_readable(fd, Duration::ZERO)
 }
 
@@ -79,7 +71,7 @@ fn wait_readable(fd: impl AsFd, time: Duration) -> bool {
 }
 
 /// A fence, by both its ends: the one to be imported, and the one that signals it.
-fn fence() -> (OwnedFd, OwnedFd) {
+pub(super) fn fence() -> (OwnedFd, OwnedFd) {
     let ours = eventfd();
     (ours.try_clone().unwrap(), ours)
 }
@@ -89,7 +81,7 @@ fn import_op(cts: &Cts, fd: OwnedFd, semaphore: &Semaphore, value: u64) -> Impor
 }
 
 #[track_caller]
-fn code_of(semaphore: &Semaphore) -> Code {
+pub(super) fn code_of(semaphore: &Semaphore) -> Code {
     semaphore.status().expect("the semaphore has failed").code()
 }
 
@@ -176,87 +168,6 @@ fn a_handle_of_another_proactor_or_one_that_is_closed_is_refused(cts: &mut Cts) 
     let refused = cts.submit(Op::new(ImportFence::new(closed, semaphore.clone(), 1), ())).unwrap_err();
     assert_eq!(refused.status.code(), Code::FailedPrecondition);
     assert!(semaphore.status().is_none(), "what was refused has no effect");
-}
-
-fn an_export_becomes_readable_with_its_value_and_stays_so(_: &mut Cts) {
-    let semaphore = Semaphore::new(0);
-    let export = semaphore.export_pollable(3).unwrap();
-    let flags = rustix::fs::fcntl_getfl(&export).unwrap();
-    assert!(flags.contains(rustix::fs::OFlags::NONBLOCK));
-    assert!(rustix::io::fcntl_getfd(&export).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
-    for value in [1, 2] {
-        semaphore.signal(value, None).unwrap();
-        assert!(!is_readable(&export), "at value {value}");
-    }
-    semaphore.signal(4, None).unwrap();
-    assert!(is_readable(&export) && is_readable(&export));
-    semaphore.fail(Status::new(Code::DataLoss, Operation::None));
-    assert!(is_readable(&export), "what was reached stays reached");
-    let mut count = [0; 8];
-    rustix::io::read(&export, &mut count).unwrap();
-    assert_eq!(u64::from_ne_bytes(count), 1, "written once");
-}
-
-fn an_export_of_a_reached_value_is_readable_at_once(_: &mut Cts) {
-    let semaphore = Semaphore::new(7);
-    assert!(is_readable(semaphore.export_pollable(7).unwrap()));
-    assert!(is_readable(semaphore.export_pollable(0).unwrap()));
-    assert!(!is_readable(semaphore.export_pollable(8).unwrap()));
-    semaphore.fail(Status::new(Code::DataLoss, Operation::None));
-    assert!(is_readable(semaphore.export_pollable(7).unwrap()), "a failed one has still reached it");
-}
-
-fn fences_in_and_out_make_a_pipeline_of_two_proactors(cts: &mut Cts) {
-    let (theirs, ours) = fence();
-    let (first, second) = (Semaphore::new(0), Semaphore::new(0));
-    cts.handle().import_fence(theirs, &first, 10).unwrap();
-    let between = first.export_pollable(10).unwrap();
-    let config = cts.config;
-    let told = second.clone();
-    let thread = std::thread::spawn(move || {
-        let mut other = Cts::beside(config);
-        other.handle().import_fence(between, &told, 20).unwrap();
-        other.until("the second import", || told.value() == 20);
-    });
-    let out = second.export_pollable(20).unwrap();
-    let seen = cts.handle().import_pollable(out.try_clone().unwrap());
-    let poll = cts.start(PollHandle::readable(seen));
-    cts.look();
-    assert!(!is_readable(&out));
-    set(&ours);
-    cts.until("the end of the pipeline", || poll.is_done());
-    assert_eq!(poll.only().result.unwrap(), Readiness::READABLE);
-    assert!(is_readable(&out));
-    assert_eq!((first.value(), second.value()), (10, 20));
-    thread.join().unwrap();
-}
-
-fn an_export_of_a_semaphore_that_fails_stays_unreadable(_: &mut Cts) {
-    let semaphore = Semaphore::new(0);
-    let export = semaphore.export_pollable(1).unwrap();
-    semaphore.fail(Status::new(Code::DataLoss, Operation::None));
-    assert!(!is_readable(&export));
-    assert_eq!(code_of(&semaphore), Code::DataLoss);
-    semaphore.signal(1, None).unwrap_err();
-    assert!(!is_readable(&export));
-}
-
-fn an_export_of_a_failed_semaphore_stays_unreadable(_: &mut Cts) {
-    let semaphore = Semaphore::new(0);
-    semaphore.fail(Status::new(Code::Aborted, Operation::None));
-    let export = semaphore.export_pollable(1).unwrap();
-    assert!(!is_readable(&export));
-}
-
-fn several_exports_are_told_each_at_its_own_value(_: &mut Cts) {
-    let semaphore = Semaphore::new(0);
-    let exports: Vec<_> = [1, 2, 2, 5].map(|value| (value, semaphore.export_pollable(value).unwrap())).into();
-    for value in [1, 3, 4, 6] {
-        semaphore.signal(value, None).unwrap();
-        for (awaited, export) in &exports {
-            assert_eq!(is_readable(export), *awaited <= value, "the export of {awaited} at {value}");
-        }
-    }
 }
 
 fn an_import_from_another_thread_is_taken_in_during_a_poll(cts: &mut Cts) {
@@ -554,7 +465,27 @@ fn the_causes_given_with_an_import_come_with_its_value(cts: &mut Cts) {
     let wait = cts.start(SemaphoreWait::new(semaphore.clone(), 1));
     cts.get(import_op(cts, theirs, &semaphore, 1).with_frontier(causes.clone()));
     cts.until("the wait", || wait.is_done());
-    assert_eq!(wait.only().result.unwrap().causes.frontier, causes);
+    let known = wait.only().result.unwrap().causes;
+    assert_eq!((known.frontier, known.completeness), (causes, Completeness::LowerBound));
+    assert!(semaphore.is_tainted(1));
+}
+
+fn what_a_fence_brings_is_tainted_and_no_requirement(cts: &mut Cts) {
+    let (theirs, ours) = fence();
+    set(&ours);
+    let semaphore = Semaphore::new(0);
+    semaphore.signal(2, None).unwrap();
+    let wait = cts.start(SemaphoreWait::new(semaphore.clone(), 3));
+    cts.get(import_op(cts, theirs, &semaphore, 3));
+    cts.until("the wait", || wait.is_done());
+    assert_eq!(wait.only().result.unwrap().causes.requirement(), None);
+    assert_eq!((semaphore.untainted_value(), semaphore.is_tainted(2), semaphore.is_tainted(3)), (2, false, true));
+    // One that brings nothing new taints nothing.
+    semaphore.signal(4, None).unwrap();
+    let (theirs, ours) = fence();
+    set(&ours);
+    cts.get(import_op(cts, theirs, &semaphore, 4));
+    assert_eq!((semaphore.untainted_value(), semaphore.is_tainted(4)), (4, false));
 }
 
 fn an_import_is_reused_for_the_next_value(cts: &mut Cts) {
@@ -590,26 +521,6 @@ fn a_fence_is_left_as_it_was(cts: &mut Cts) {
     assert_eq!(rustix::fs::fcntl_getfl(&reader).unwrap(), mode);
     let mut bytes = [0; 8];
     assert_eq!(rustix::io::read(&reader, &mut bytes), Ok(3), "nothing was taken");
-}
-
-fn the_callers_end_of_an_export_may_be_closed_first(_: &mut Cts) {
-    let semaphore = Semaphore::new(0);
-    let (first, second) = (semaphore.export_pollable(1).unwrap(), semaphore.export_pollable(1).unwrap());
-    drop(first);
-    semaphore.signal(1, None).unwrap();
-    assert!(is_readable(second));
-}
-
-fn an_export_outlives_its_semaphore_unreadable(_: &mut Cts) {
-    let before = descriptors();
-    let semaphore = Semaphore::new(0);
-    let exports: Vec<_> = (1..=3).map(|value| semaphore.export_pollable(value).unwrap()).collect();
-    assert_eq!(descriptors(), before + 6);
-    semaphore.signal(1, None).unwrap();
-    assert_eq!(descriptors(), before + 5, "the writing end goes when it has been written");
-    drop(semaphore);
-    assert_eq!(descriptors(), before + 3, "and with the semaphore");
-    assert_eq!([0, 1, 2].map(|index| is_readable(&exports[index])), [true, false, false]);
 }
 
 /// W-49, W-67: neither imports nor exports leave a descriptor behind, however they end.

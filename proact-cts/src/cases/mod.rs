@@ -18,6 +18,8 @@ pub mod ending;
 pub mod error;
 pub mod event;
 pub mod exchange;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod export;
 pub mod failure;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod fence;
@@ -95,6 +97,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("semaphore", semaphore::CASES),
     #[cfg(any(target_os = "linux", target_os = "android"))]
     ("fence", fence::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("export", export::CASES),
     #[cfg(target_os = "linux")]
     ("device_fence", device_fence::CASES),
     ("chain", chain::CASES),

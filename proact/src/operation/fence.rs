@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use super::kind::{Class, Kind, sealed::Sealed};
 use crate::backend::{Request, WaitRequest, poll_bits};
-use crate::causal::Frontier;
+use crate::causal::{Frontier, Knowledge};
 use crate::resource::{Home, Lane, Pollable, Resource};
 use crate::status::{Code, Operation, Result, Status};
 use crate::sync::{Nature, Semaphore};
@@ -20,12 +20,14 @@ use crate::sync::{Nature, Semaphore};
 /// fence, the semaphore fails with the same status as the operation, and so does everyone who waits for it:
 ///
 /// - an error or hang-up without anything to read: `DataLoss`;
-/// - a `sync_file` whose work ended with an error: that error (a fence that timed out: `DeadlineExceeded`);
+/// - a `sync_file` whose work ended with an error: that error;
 /// - a cancel, a close of the descriptor, or a shutdown: `Cancelled`; a deadline: `DeadlineExceeded`.
 ///
 /// Only as a follower in a chain whose earlier step failed does it nothing at all: it never began.
 ///
-/// The value is raised before a chain goes on, and before the callback. It can be given causes: a fence brings none.
+/// The value is raised before a chain goes on, and before the callback. It comes from outside, and so is
+/// [tainted](Semaphore::is_tainted). A fence brings no causes; what is known of them can be
+/// [given](ImportFence::with_frontier), and is a lower bound.
 ///
 /// | backend | path |
 /// |---|---|
@@ -57,7 +59,8 @@ pub struct ImportFence {
     fence: Pollable,
     semaphore: Semaphore,
     value: u64,
-    frontier: Option<Frontier>,
+    /// Never all of them: it comes from outside.
+    causes: Knowledge,
     /// Found out by the first submit.
     nature: Option<Nature>,
 }
@@ -65,13 +68,14 @@ pub struct ImportFence {
 impl ImportFence {
     /// Raises `semaphore` to `value` when `fence` is readable.
     pub fn new(fence: Pollable, semaphore: Semaphore, value: u64) -> ImportFence {
-        ImportFence { fence, semaphore, value, frontier: None, nature: None }
+        let causes = Knowledge::lower_bound(Frontier::new());
+        ImportFence { fence, semaphore, value, causes, nature: None }
     }
 
     /// Attaches what is known to have happened before the fence is signalled: whoever waits for the value learns it.
     #[must_use]
     pub fn with_frontier(mut self, frontier: Frontier) -> ImportFence {
-        self.frontier = Some(frontier);
+        self.causes = Knowledge::lower_bound(frontier);
         self
     }
 
@@ -148,7 +152,7 @@ impl Kind for ImportFence {
             let status = Status::at(Code::from_os_error(errno), Self::OPERATION, errno, location);
             return Err(status.with_context("what the fence stands for has failed"));
         }
-        self.semaphore.signal_if_later(self.value, self.frontier.as_ref())?;
+        self.semaphore.signal_known_if_later_at(self.value, &self.causes, location)?;
         Ok(0)
     }
 

@@ -110,3 +110,40 @@ impl Handle {
         Process::open(self.home(), id)
     }
 }
+
+#[cfg(all(test, not(loom), any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use super::*;
+    use crate::operation::SemaphoreWait;
+    use crate::proactor::{Builder, Choice};
+    use crate::status::Operation;
+    use crate::sync::pretend;
+
+    /// Imports a fence that is readable, and that says of itself to be a `sync_file` with this status.
+    fn import(choice: Choice, status: i32) -> Semaphore {
+        let mut proactor = Builder::new().backend(choice).build().unwrap();
+        let (device, host) = (Semaphore::new(1), Semaphore::new(0));
+        pretend(Some(status));
+        let fence = proactor.handle().import_pollable(device.export_pollable(1).unwrap());
+        proactor.submit(Op::new(ImportFence::new(fence, host.clone(), 1), ())).unwrap();
+        proactor.submit(Op::new(SemaphoreWait::new(host.clone(), 1), ())).unwrap();
+        proactor.run().unwrap();
+        pretend(None);
+        host
+    }
+
+    #[test]
+    fn a_fence_whose_work_failed_fails_the_semaphore_with_its_error() {
+        for choice in [Choice::IoUring, Choice::Epoll, Choice::Poll] {
+            if Builder::new().backend(choice).build().is_err() {
+                eprintln!("skipped: no {}", choice.name());
+                continue;
+            }
+            let failed = import(choice, -libc::EIO);
+            let status = failed.status().expect("it failed");
+            assert_eq!((status.os_error(), status.operation()), (Some(libc::EIO), Operation::FenceImport));
+            assert_eq!(failed.value(), 0);
+            assert_eq!(import(choice, 1).value(), 1, "one that did not fail raises it");
+        }
+    }
+}

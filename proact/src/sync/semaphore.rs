@@ -7,27 +7,47 @@
 //! more, both may see the old state, on x86 too, and the wake-up is lost. A sequentially consistent fence between
 //! store and load on both sides makes sure that at least one sees the other.
 //!
-//! All else happens under one short lock: waiters come and go, are told, and the history is written. Telling a waiter
-//! means to put its token into a queue ([`Sink`]); no code of a user runs there.
+//! All else happens under one short lock: waiters come and go, are told, and the history is written. Telling an
+//! operation means to put its token into a queue ([`Sink`]). What more there is to do, to wake a future or a thread and
+//! to signal a linked semaphore, is written down under the lock and done after it ([`Work`]); so no code of a user runs
+//! under a lock, and no two semaphores are ever locked at once.
 
 use std::fmt;
 use std::panic::Location;
 use std::sync::PoisonError;
 
-use crate::atomic::{Arc, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, fence};
+// The standard library's counted pointer, also where a model checker replaces the others: that one has no weak form.
+use std::sync::Arc;
+
+use super::timeline::Timeline;
+use crate::atomic::{
+    AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, fence, fence_between_sequential_exchange_and_load,
+};
 use crate::backend::Token;
-use crate::causal::{Frontier, Knowledge};
+use crate::causal::{Completeness, Frontier, Knowledge};
 use crate::heap::{HeapKey, IndexedHeap};
 use crate::status::{Code, Operation, Result, Status};
 
+mod blocking;
+mod device;
+mod future;
 mod history;
+mod link;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod node;
+mod options;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 use super::fence::Exports;
+use device::Device;
+pub(super) use device::WeakSemaphore;
+pub use future::SemaphoreFuture;
 use history::History;
+pub use link::SemaphoreLink;
+use node::{Entry, Work};
+pub use options::SemaphoreOptions;
 
 /// A timeline semaphore: a 64-bit value that only rises, and a failure that stays.
 ///
@@ -60,7 +80,8 @@ pub struct Semaphore {
 struct Inner {
     /// The value, or [`FAILED`], which is above every value: so one exchange both raises it and finds that it may.
     word: AtomicU64,
-    /// The least value that a waiter waits for; `u64::MAX` if there is none. Written under the lock.
+    /// The least value that a waiter waits for; `u64::MAX` if there is none, and 0 if a device drives the semaphore: it
+    /// is told of every signal. Written under the lock.
     awaited: AtomicU64,
     /// The value at the time of the failure. Written before `word` becomes [`FAILED`].
     final_value: AtomicU64,
@@ -69,19 +90,20 @@ struct Inner {
     /// Values that others poll for.
     exports: Exports,
     state: Mutex<State>,
+    /// The device that drives it.
+    timeline: Option<Arc<dyn Timeline>>,
+    name: Option<Box<str>>,
 }
 
 struct State {
-    waiters: IndexedHeap<u64, Waiter>,
+    waiters: IndexedHeap<u64, Entry>,
     history: History,
     failure: Option<Status>,
+    device: Device,
 }
 
 /// What `word` holds from the failure on.
 const FAILED: u64 = u64::MAX;
-
-/// Waiters that find room without an allocation.
-const WAITERS_RESERVED: usize = 4;
 
 /// Who is told that a waiter's value was reached, or never will be.
 ///
@@ -96,11 +118,8 @@ pub(crate) trait Sink: Send + Sync {
 }
 
 /// Who waits: the operation, and which of its waits this is.
-///
-/// The standard library's counted pointer, also where a model checker replaces the others: that one cannot hold a trait
-/// object.
 pub(crate) struct Waiter {
-    pub(crate) sink: std::sync::Arc<dyn Sink>,
+    pub(crate) sink: Arc<dyn Sink>,
     pub(crate) token: Token,
     pub(crate) index: u32,
 }
@@ -121,6 +140,39 @@ pub(crate) enum Armed {
 enum Refused {
     Failed,
     NotAbove(u64),
+}
+
+/// What a signaller says of its causes, when it does not say that there are none.
+#[derive(Clone, Copy)]
+struct Causes<'a> {
+    frontier: &'a Frontier,
+    completeness: Completeness,
+}
+
+impl<'a> Causes<'a> {
+    /// `None`: nothing that anyone counts caused it, and that is all there is to know.
+    fn exact(frontier: Option<&'a Frontier>) -> Option<Causes<'a>> {
+        let frontier = frontier.filter(|frontier| !frontier.is_empty())?;
+        Some(Causes { frontier, completeness: Completeness::Exact })
+    }
+
+    fn of(knowledge: &'a Knowledge) -> Option<Causes<'a>> {
+        let Knowledge { frontier, completeness } = knowledge;
+        let says_something = !knowledge.is_exact() || !frontier.is_empty();
+        says_something.then_some(Causes { frontier, completeness: *completeness })
+    }
+}
+
+/// What a signal from outside says: that there may be causes.
+static UNKNOWN: Knowledge = Knowledge::lower_bound(Frontier::new());
+
+/// Who brings the news.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A program: a device that drives the semaphore is told.
+    Host,
+    /// The device itself.
+    Device,
 }
 
 impl Semaphore {
@@ -144,30 +196,20 @@ impl Semaphore {
     /// # Panics
     /// If `initial` is above [`Semaphore::VALUE_MAX`].
     pub fn with_history(initial: u64, entries: usize) -> Semaphore {
-        assert!(initial <= Semaphore::VALUE_MAX, "initial value {initial} is above Semaphore::VALUE_MAX");
-        let mut waiters = IndexedHeap::new();
-        waiters.reserve(WAITERS_RESERVED);
-        let state = State { waiters, history: History::new(entries), failure: None };
-        Semaphore {
-            inner: Arc::new(Inner {
-                word: AtomicU64::new(initial),
-                lowered_waits: AtomicU32::new(0),
-                awaited: AtomicU64::new(u64::MAX),
-                final_value: AtomicU64::new(initial),
-                exports: Exports::new(),
-                state: Mutex::new(state),
-            }),
-        }
+        SemaphoreOptions::new().initial(initial).history(entries).build()
+    }
+
+    /// The name that it was given with [`SemaphoreOptions::name`].
+    pub fn name(&self) -> Option<&str> {
+        self.inner.name.as_deref()
     }
 
     /// The value now; on a failed semaphore, the value it had when it failed.
     ///
     /// Who sees a value also sees all that its signaller, and earlier ones, did before they signalled.
+    #[inline]
     pub fn value(&self) -> u64 {
-        match self.inner.word.load(Ordering::Acquire) {
-            FAILED => self.inner.final_value.load(Ordering::Relaxed),
-            value => value,
-        }
+        self.inner.value()
     }
 
     /// The failure, if there was one.
@@ -181,7 +223,7 @@ impl Semaphore {
     /// Raises the value to `value`, which must be above the present one, and releases who waits for it or less.
     ///
     /// `causes` says what this value was caused by. `None`, like an empty frontier, says: by nothing that anyone
-    /// counts.
+    /// counts. Who cannot say that signals with [`Semaphore::signal_known`] or [`Semaphore::signal_tainted`].
     ///
     /// # Errors
     /// The semaphore's failure, if it has failed. InvalidArgument if `value` is not above the present value, or above
@@ -198,14 +240,7 @@ impl Semaphore {
         causes: Option<&Frontier>,
         location: &'static Location<'static>,
     ) -> Result {
-        match self.raise(value, causes) {
-            Ok(()) => Ok(()),
-            Err(Refused::NotAbove(present)) => {
-                Err(Status::at(Code::InvalidArgument, Operation::SemaphoreSignal, 0, location)
-                    .with_message(format!("value {value} is not above the present value {present}")))
-            }
-            Err(Refused::Failed) => Err(self.refusal_of_failed(value, location)),
-        }
+        self.raise(value, Causes::exact(causes)).map_err(|refused| self.inner.refusal(refused, value, location))
     }
 
     /// As [`Semaphore::signal`] where several may bring the same news: a value that the semaphore has already is no
@@ -215,11 +250,84 @@ impl Semaphore {
     /// The semaphore's failure, if it has failed. InvalidArgument if `value` is above [`Semaphore::VALUE_MAX`].
     #[track_caller]
     pub fn signal_if_later(&self, value: u64, causes: Option<&Frontier>) -> Result<bool> {
-        match self.raise(value, causes) {
-            Ok(()) => Ok(true),
-            Err(Refused::NotAbove(_)) => Ok(false),
-            Err(Refused::Failed) => Err(self.refusal_of_failed(value, Location::caller())),
-        }
+        self.raised(self.raise(value, Causes::exact(causes)), value, Location::caller())
+    }
+
+    /// As [`Semaphore::signal`], for who knows only some of the causes: a [lower bound](Completeness::LowerBound) stays
+    /// one for whoever waits for the value, and is no requirement for them either.
+    ///
+    /// # Errors
+    /// As [`Semaphore::signal`].
+    #[track_caller]
+    pub fn signal_known(&self, value: u64, causes: &Knowledge) -> Result {
+        let location = Location::caller();
+        self.raise(value, Causes::of(causes)).map_err(|refused| self.inner.refusal(refused, value, location))
+    }
+
+    /// As [`Semaphore::signal`], for news from outside: an imported fence, another process, a device that says nothing
+    /// of its causes. The value is *tainted*: reached, and nobody vouches for what it was caused by.
+    ///
+    /// [`Semaphore::causes`] of it is a lower bound for good, also after values from within were signalled above it.
+    ///
+    /// ```
+    /// use proact::sync::Semaphore;
+    /// let imported = Semaphore::new(0);
+    /// imported.signal_tainted(3)?;
+    /// assert!(imported.is_tainted(3) && imported.causes(3).unwrap().requirement().is_none());
+    /// imported.signal(4, None)?;
+    /// assert_eq!((imported.untainted_value(), imported.is_tainted(4), imported.is_tainted(3)), (4, false, true));
+    /// # Ok::<(), proact::status::Status>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Semaphore::signal`].
+    #[track_caller]
+    pub fn signal_tainted(&self, value: u64) -> Result {
+        self.signal_known(value, &UNKNOWN)
+    }
+
+    /// As [`Semaphore::signal_tainted`], and as [`Semaphore::signal_if_later`] for a value that the semaphore has
+    /// already: that is no error, and no taint. Says whether the value rose.
+    ///
+    /// # Errors
+    /// As [`Semaphore::signal_if_later`].
+    #[track_caller]
+    pub fn signal_tainted_if_later(&self, value: u64) -> Result<bool> {
+        self.raised(self.raise(value, Causes::of(&UNKNOWN)), value, Location::caller())
+    }
+
+    /// As [`Semaphore::signal_known`], and as [`Semaphore::signal_if_later`] for a value that the semaphore has
+    /// already; for an operation that was submitted at `location`.
+    pub(crate) fn signal_known_if_later_at(
+        &self,
+        value: u64,
+        causes: &Knowledge,
+        location: &'static Location<'static>,
+    ) -> Result<bool> {
+        self.raised(self.raise(value, Causes::of(causes)), value, location)
+    }
+
+    /// Says of the values above `value` that the semaphore has reached that they may have come from outside. It lowers
+    /// [`Semaphore::untainted_value`] and never raises it; values signalled from within later are not tainted by it.
+    pub fn mark_tainted_above(&self, value: u64) {
+        let mut state = self.inner.lock();
+        // Read under the lock: what rises meanwhile, without it, is a signal from within.
+        let present = self.value();
+        state.history.mark_tainted(value, present);
+    }
+
+    /// Whether `value` came from outside, or may have. A value that was not reached yet is: nobody vouches for it.
+    ///
+    /// A value whose causes were forgotten is not tainted by that; ask [`Semaphore::causes`] whether they are exact.
+    pub fn is_tainted(&self, value: u64) -> bool {
+        let state = self.inner.lock();
+        value > self.value() || state.history.is_tainted(value)
+    }
+
+    /// The watermark: the largest value that was reached and is not [tainted](Semaphore::is_tainted). All above it are.
+    pub fn untainted_value(&self) -> u64 {
+        let state = self.inner.lock();
+        state.history.untainted(self.value())
     }
 
     /// Fails the semaphore for good: the value stays, who waits is told, later signals are refused. Only the first
@@ -227,27 +335,8 @@ impl Semaphore {
     ///
     /// Values that were reached before stay reached: waiting for one of them still succeeds.
     pub fn fail(&self, status: Status) -> bool {
-        let mut state = self.inner.lock();
-        if state.failure.is_some() {
-            return false;
-        }
-        state.failure = Some(status);
-        let mut value = self.inner.word.load(Ordering::Relaxed);
-        loop {
-            self.inner.final_value.store(value, Ordering::Relaxed);
-            match self.inner.word.compare_exchange_weak(value, FAILED, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(now) => value = now,
-            }
-        }
-        // Reached by signallers that have not come to tell yet: for these waiters the value came first.
-        state.tell_reached(value);
-        // Detached first, told then: what a sink does on success must not happen any more.
-        while let Some((_, waiter)) = state.waiters.pop() {
-            waiter.sink.failed(waiter.token, waiter.index);
-        }
-        self.inner.publish_awaited(&state);
-        true
+        let mut work = Work::new();
+        self.inner.fail(status, By::Host, &mut work)
     }
 
     /// What `value` was caused by; `None` if it was not reached.
@@ -271,28 +360,38 @@ impl Semaphore {
     /// The caller keeps a clone of the semaphore until the sink was called or [`Semaphore::disarm`] answered: the last
     /// clone takes its waiters with it, untold.
     pub(crate) fn arm(&self, value: u64, waiter: Waiter) -> Armed {
+        self.arm_entry(value, Entry::Sink(waiter))
+    }
+
+    fn arm_entry(&self, value: u64, entry: Entry) -> Armed {
+        let inner = &*self.inner;
         if value <= self.value() {
             return Armed::Reached;
         }
-        let mut state = self.inner.lock();
+        let mut state = inner.lock();
         // Under the lock the value may still rise, but the semaphore cannot fail.
         if let Some(status) = &state.failure {
             return if value <= self.value() { Armed::Reached } else { Armed::Failed(status.clone()) };
         }
-        let key = state.waiters.insert(value, waiter);
-        self.inner.publish_awaited(&state);
+        let key = state.waiters.insert(value, entry);
+        inner.publish_awaited(&state);
         // See the head of this file. The other half is in `raise`.
         fence(Ordering::SeqCst);
-        if value <= self.inner.word.load(Ordering::Acquire) {
-            state.waiters.remove(key);
-            self.inner.publish_awaited(&state);
+        if value <= inner.word.load(Ordering::Acquire) {
+            let removed = state.waiters.remove(key);
+            inner.publish_awaited(&state);
+            drop(state);
+            // As in `disarm`.
+            drop(removed);
             return Armed::Reached;
         }
+        drop(state);
+        inner.tell_device();
         Armed::Pending(key)
     }
 
-    /// Takes a waiter out of the line. `true`: its sink was not and never will be called. `false`: its sink was called,
-    /// and the call has returned.
+    /// Takes a waiter out of the line. `true`: it was not and never will be told. `false`: it was told; a sink's call
+    /// has returned, and what is done outside of the lock may still be under way.
     pub(crate) fn disarm(&self, key: HeapKey) -> bool {
         let mut state = self.inner.lock();
         let removed = state.waiters.remove(key);
@@ -319,34 +418,19 @@ impl Semaphore {
         self.inner.lowered_waits.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn raise(&self, value: u64, causes: Option<&Frontier>) -> Result<(), Refused> {
-        let inner = &*self.inner;
-        match causes {
-            Some(causes) if !causes.is_empty() => {
-                let mut state = inner.lock();
-                let previous = inner.exchange(value)?;
-                state.history.push(previous, value, causes);
-                inner.tell(&mut state);
-            }
-            _ => {
-                inner.exchange(value)?;
-                // See the head of this file. The other half is in `arm`.
-                fence(Ordering::SeqCst);
-                if inner.awaited.load(Ordering::Relaxed) <= value {
-                    inner.tell(&mut inner.lock());
-                }
-            }
-        }
-        Ok(())
+    #[inline]
+    fn raise(&self, value: u64, causes: Option<Causes<'_>>) -> Result<(), Refused> {
+        let mut work = Work::new();
+        self.inner.raise(value, causes, By::Host, &mut work)
+        // What there is to do after the lock is done when `work` is dropped.
     }
 
-    #[cold]
-    fn refusal_of_failed(&self, value: u64, location: &'static Location<'static>) -> Status {
-        // `word` says failed only after the failure was written, under the lock.
-        self.status().unwrap_or_else(|| {
-            Status::at(Code::InvalidArgument, Operation::SemaphoreSignal, 0, location)
-                .with_message(format!("value {value} is above the largest value, {}", Semaphore::VALUE_MAX))
-        })
+    fn raised(&self, outcome: Result<(), Refused>, value: u64, location: &'static Location<'static>) -> Result<bool> {
+        match outcome {
+            Ok(()) => Ok(true),
+            Err(Refused::NotAbove(_)) => Ok(false),
+            Err(refused) => Err(self.inner.refusal(refused, value, location)),
+        }
     }
 }
 
@@ -356,7 +440,102 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
+    fn value(&self) -> u64 {
+        match self.word.load(Ordering::Acquire) {
+            FAILED => self.final_value.load(Ordering::Relaxed),
+            value => value,
+        }
+    }
+
+    #[inline]
+    fn raise(&self, value: u64, causes: Option<Causes<'_>>, by: By, work: &mut Work) -> Result<(), Refused> {
+        if causes.is_some() || by == By::Device {
+            return self.raise_under_the_lock(value, causes, by, work);
+        }
+        self.exchange(value)?;
+        // See the head of this file. The other half is in `arm_entry`.
+        fence_between_sequential_exchange_and_load();
+        if self.awaited.load(Ordering::SeqCst) <= value {
+            self.tell(self.lock(), work);
+        }
+        Ok(())
+    }
+
+    fn raise_under_the_lock(
+        &self,
+        value: u64,
+        causes: Option<Causes<'_>>,
+        by: By,
+        work: &mut Work,
+    ) -> Result<(), Refused> {
+        let mut state = self.lock();
+        let previous = self.exchange(value)?;
+        if let Some(Causes { frontier, completeness }) = causes {
+            state.history.push(previous, value, frontier, completeness);
+        }
+        if by == By::Device {
+            state.device.knows(value);
+        }
+        self.tell(state, work);
+        Ok(())
+    }
+
+    fn fail(&self, status: Status, by: By, work: &mut Work) -> bool {
+        // Outside of the lock: it may allocate, and is in vain only when another was first.
+        let status = self.about(status);
+        let mut state = self.lock();
+        if state.failure.is_some() {
+            return false;
+        }
+        state.failure = Some(status.clone());
+        if by == By::Device {
+            state.device.knows_of_failure();
+        }
+        let mut value = self.word.load(Ordering::Relaxed);
+        loop {
+            self.final_value.store(value, Ordering::Relaxed);
+            match self.word.compare_exchange_weak(value, FAILED, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => value = now,
+            }
+        }
+        // Reached by signallers that have not come to tell yet: for these waiters the value came first.
+        state.tell_reached(value, work);
+        // Detached first, told then: what a sink does on success must not happen any more.
+        while let Some((_, entry)) = state.waiters.pop() {
+            entry.failed(&status, work);
+        }
+        self.publish_awaited(&state);
+        drop(state);
+        self.tell_device();
+        true
+    }
+
+    /// `status`, with the semaphore's name if it has one.
+    fn about(&self, status: Status) -> Status {
+        match &self.name {
+            Some(name) => status.with_context(format!("{name:?}")),
+            None => status,
+        }
+    }
+
+    #[cold]
+    fn refusal(&self, refused: Refused, value: u64, location: &'static Location<'static>) -> Status {
+        let message = match refused {
+            Refused::NotAbove(present) => format!("value {value} is not above the present value {present}"),
+            // `word` says failed only after the failure was written, under the lock.
+            Refused::Failed => match self.lock().failure.clone() {
+                Some(status) => return status,
+                None => format!("value {value} is above the largest value, {}", Semaphore::VALUE_MAX),
+            },
+        };
+        let status = Status::at(Code::InvalidArgument, Operation::SemaphoreSignal, 0, location);
+        self.about(status.with_message(message))
+    }
+
     /// Raises the word from whatever is below `value`. Returns what it was.
+    #[inline]
     fn exchange(&self, value: u64) -> Result<u64, Refused> {
         let mut present = self.word.load(Ordering::Relaxed);
         loop {
@@ -367,8 +546,8 @@ impl Inner {
                 return Err(Refused::NotAbove(present));
             }
             // Releases what the signaller did. Each exchange goes on the release sequences of those before it, so who
-            // acquires this value acquires what earlier signallers did too.
-            match self.word.compare_exchange_weak(present, value, Ordering::Release, Ordering::Relaxed) {
+            // acquires this value acquires what earlier signallers did too. Sequentially consistent for `raise`.
+            match self.word.compare_exchange_weak(present, value, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => return Ok(present),
                 Err(now) => present = now,
             }
@@ -376,13 +555,15 @@ impl Inner {
     }
 
     /// Tells all whose value has been reached.
-    fn tell(&self, state: &mut State) {
+    fn tell(&self, mut state: MutexGuard<'_, State>, work: &mut Work) {
         match self.word.load(Ordering::Acquire) {
             // The failure has told everyone.
             FAILED => {}
-            value => state.tell_reached(value),
+            value => state.tell_reached(value, work),
         }
-        self.publish_awaited(state);
+        self.publish_awaited(&state);
+        drop(state);
+        self.tell_device();
     }
 
     /// Makes `awaited` true again.
@@ -390,20 +571,44 @@ impl Inner {
     /// A signaller that reads too low a value takes the lock for nothing, which harms no one. None that matters reads
     /// too high a one: only `arm` lowers it, and looks at the word again behind a fence.
     fn publish_awaited(&self, state: &State) {
-        let least = state.waiters.peek().map_or(u64::MAX, |(&value, _)| value);
+        let least = if self.timeline.is_some() { 0 } else { state.least_awaited() };
         self.awaited.store(least, Ordering::Relaxed);
     }
 }
 
+/// Whoever is linked to a semaphore that nobody can signal any more fails.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let mut work = Work::new();
+        let mut state = self.lock();
+        if state.waiters.is_empty() {
+            return;
+        }
+        let gone = Status::new(Code::Cancelled, Operation::SemaphoreSignal)
+            .with_message("the semaphore that it is linked to was dropped");
+        let gone = self.about(gone);
+        while let Some((_, entry)) = state.waiters.pop() {
+            // Who waits holds the semaphore; only what is to happen by itself is left.
+            if let Entry::Node(..) = &entry {
+                entry.failed(&gone, &mut work);
+            }
+        }
+    }
+}
+
 impl State {
-    fn tell_reached(&mut self, value: u64) {
-        while let Some((&awaited, waiter)) = self.waiters.peek() {
+    fn least_awaited(&self) -> u64 {
+        self.waiters.peek().map_or(u64::MAX, |(&value, _)| value)
+    }
+
+    fn tell_reached(&mut self, value: u64, work: &mut Work) {
+        while let Some((&awaited, _)) = self.waiters.peek() {
             if awaited > value {
                 break;
             }
-            // Told before it is detached: who finds no waiter may rely on its sink having been called.
-            waiter.sink.reached(waiter.token, waiter.index);
-            self.waiters.pop();
+            if let Some((_, entry)) = self.waiters.pop() {
+                entry.reached(|| self.history.causes(awaited), work);
+            }
         }
     }
 }
@@ -411,6 +616,9 @@ impl State {
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Semaphore");
+        if let Some(name) = self.name() {
+            debug.field("name", &name);
+        }
         debug.field("value", &self.value());
         if let Some(status) = self.status() {
             debug.field("failure", &status.code());

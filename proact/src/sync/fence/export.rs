@@ -109,8 +109,8 @@ mod linux {
 
     use super::*;
     use crate::fault::tried;
-    use crate::status::{Operation, Result, Status};
-    use crate::sync::{Armed, Semaphore, Waiter};
+    use crate::status::{Code, Operation, Result, Status};
+    use crate::sync::{Armed, Primitive, Semaphore, Waiter};
 
     impl Semaphore {
         /// A descriptor that becomes readable when the semaphore has reached `value`, and stays so: for anything that
@@ -122,13 +122,17 @@ mod linux {
         /// [`Semaphore::status`] says why; nor does it when the last handle of the semaphore is dropped before. Several
         /// exports, of one value too, are each their own descriptor. From any thread; no proactor is needed.
         ///
+        /// Of a semaphore that a device drives it is the device's own descriptor, where that has one
+        /// ([`Timeline::export_primitive`](crate::sync::Timeline::export_primitive)): then whoever polls hears of it
+        /// from the device itself. What such a descriptor is, and how it fails, the device says.
+        ///
         /// Two descriptors are used until the value is reached: the caller's and one that the signaller writes.
         ///
         /// A signal of exactly this value that stands behind a receive in a [`Chain`](crate::operation::Chain) may go
         /// to the kernel with it, which then writes the descriptor by itself.
         ///
         /// # Errors
-        /// `ResourceExhausted` when no descriptor is left, `Unavailable` on systems without eventfds.
+        /// `ResourceExhausted` when no descriptor is left; what the semaphore's device answers, but that it has none.
         ///
         /// ```
         /// use proact::operation::{Op, PollHandle};
@@ -146,6 +150,9 @@ mod linux {
         /// # Ok::<(), proact::status::Status>(())
         /// ```
         pub fn export_pollable(&self, value: u64) -> Result<OwnedFd> {
+            if let Some(descriptor) = self.export_by_device(value)? {
+                return Ok(descriptor);
+            }
             let failed = |errno: rustix::io::Errno| Status::from_os_error(Operation::FenceExport, errno.raw_os_error());
             let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
             let event = tried(|| rustix::event::eventfd(0, flags)).map_err(failed)?;
@@ -158,6 +165,19 @@ mod linux {
                 Armed::Failed(_) => {}
             }
             Ok(theirs)
+        }
+
+        /// What the device that drives the semaphore has for this, if one does and it has.
+        fn export_by_device(&self, value: u64) -> Result<Option<OwnedFd>> {
+            if !self.is_driven() || value <= self.value() || self.status().is_some() {
+                return Ok(None);
+            }
+            match self.export_primitive(value) {
+                Ok(Primitive::Descriptor(descriptor)) => Ok(Some(descriptor)),
+                Ok(_) => Ok(None),
+                Err(status) if status.code() == Code::Unavailable || self.status().is_some() => Ok(None),
+                Err(status) => Err(status.with_operation(Operation::FenceExport)),
+            }
         }
     }
 }

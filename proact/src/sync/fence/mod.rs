@@ -15,3 +15,11 @@ mod sync_file;
 pub(crate) use export::Export;
 pub(super) use export::Exports;
 pub(crate) use nature::Nature;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use sync_file::SyncFile;
+
+/// Has every descriptor, on this thread, say that it is a `sync_file` with this status.
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+pub(crate) fn pretend(status: Option<i32>) {
+    ioctl::pretended::STATUS.set(status);
+}

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -10,6 +11,18 @@ use crate::backend::Token;
 use crate::fault::tried;
 use crate::status::{Code, Operation, Result, Status};
 use crate::sync::{Armed, Semaphore, Sink, Waiter};
+
+/// When `vgem` signals a fence by itself (`VGEM_FENCE_TIMEOUT`; without an error, tried on Linux 6.1 and 6.12).
+const VGEM_EXPIRY: Duration = Duration::from_secs(10);
+
+/// A value of a semaphore as a fence of the kernel's.
+#[derive(Debug)]
+pub struct SyncFile {
+    /// The fence: a `sync_file`, the caller's, closed on exec.
+    pub fence: OwnedFd,
+    /// After this the kernel signals it by itself, as if the value had been reached. `None`: it does not.
+    pub expires_after: Option<Duration>,
+}
 
 /// A fence of the `vgem` driver that stands for a value not reached yet.
 struct Fence {
@@ -20,12 +33,12 @@ struct Fence {
 
 impl Sink for Fence {
     fn reached(&self, _: Token, _: u32) {
-        // Does not block. It fails when the fence has timed out, which those who hold it have been told as an error.
+        // Does not block. It fails when the fence has expired: then it is signalled.
         let _ = ioctl::vgem_signal(self.device.as_fd(), self.number);
     }
 
     fn failed(&self, _: Token, _: u32) {
-        // User space cannot end such a fence with an error: it times out, which is one.
+        // A program cannot end such a fence with an error. It expires.
     }
 }
 
@@ -33,20 +46,21 @@ impl Semaphore {
     /// A `sync_file` of the kernel that is signalled when the semaphore has reached `value`, for a device or process
     /// that takes the kernel's own fences: made by `device`, the descriptor of a DRM device.
     ///
-    /// The kernel makes a fence that user space signals in one driver alone: `vgem`, which is in the kernels of the
-    /// distributions and needs no hardware. Every other driver signals its fences by its own hardware's work, since the
-    /// kernel must never wait for a program. For the same reason `vgem` ends a fence that is not signalled within ten
-    /// seconds by itself, with the error `ETIMEDOUT`, which `SYNC_IOC_FILE_INFO` tells; so it goes when the
-    /// semaphore fails or its last handle is dropped. Keep `device` open until then: what is left when its last
-    /// descriptor is closed, `vgem` signals without an error.
+    /// The kernel must never wait for a program, so its drivers signal their fences by their own hardware's work. One
+    /// lets a program do it: `vgem`, which the distributions' kernels have and which needs no hardware; its primary
+    /// node (`/dev/dri/card*`) is needed, and the right to open it. And it lets no fence wait for ever: after ten
+    /// seconds **it signals it by itself**, without an error, whatever the semaphore says. So is one signalled whose
+    /// device is closed. That is told by [`SyncFile::expires_after`]: use such a fence where the value is certain to
+    /// come in time, or where whoever waits looks at the semaphore as well. A fence of a value that was reached before
+    /// is signalled from the start, and nothing expires.
     ///
-    /// The device's primary node is needed (`/dev/dri/card*`), and the right to open it. The descriptor is the caller's
-    /// and closed on exec. From any thread.
+    /// When the semaphore fails, or its last handle is dropped, the fence is left to expire: a program can give it no
+    /// error. From any thread.
     ///
     /// # Errors
-    /// `Unavailable`, with the driver's name, for a device whose driver makes no such fences, and for a kernel without
-    /// them (before Linux 6.0); `InvalidArgument` for a descriptor that is no DRM device; the semaphore's failure, if
-    /// it has failed below `value`; `ResourceExhausted` when no descriptor is left.
+    /// `Unavailable`, with the driver's name, for a device whose driver makes no such fences, and for a kernel that
+    /// exports none (before Linux 6.0); `InvalidArgument` for a descriptor that is no DRM device; the semaphore's
+    /// failure, if it has failed below `value`; `ResourceExhausted` when no descriptor is left.
     ///
     /// ```
     /// use proact::status::Code;
@@ -55,23 +69,24 @@ impl Semaphore {
     /// let semaphore = Semaphore::new(0);
     /// match std::fs::File::options().read(true).write(true).open("/dev/dri/card0") {
     ///     Ok(device) => match semaphore.export_sync_file(1, &device) {
-    ///         Ok(fence) => drop(fence),
-    ///         Err(status) => assert_eq!(status.code(), Code::Unavailable),
+    ///         Ok(made) => println!("signalled with the value, or after {:?}", made.expires_after),
+    ///         Err(status) => println!("{status}"),
     ///     },
     ///     Err(_) => {} // no such device here
     /// }
     /// ```
-    pub fn export_sync_file(&self, value: u64, device: impl AsFd) -> Result<OwnedFd> {
+    pub fn export_sync_file(&self, value: u64, device: impl AsFd) -> Result<SyncFile> {
         let device = device.as_fd();
         check_driver(device)?;
         if value <= self.value() {
-            return Ok(make(device, false)?.0);
+            return Ok(SyncFile { fence: make(device, false)?.0, expires_after: None });
         }
         if let Some(failure) = self.status() {
             return Err(failure);
         }
         let kept = tried(|| rustix::io::fcntl_dupfd_cloexec(device, 3)).map_err(failed)?;
-        let (exported, number) = make(device, true)?;
+        let (fence, number) = make(device, true)?;
+        let exported = SyncFile { fence, expires_after: Some(VGEM_EXPIRY) };
         let sink = Arc::new(Fence { device: kept, number });
         let waiter = Waiter { sink: sink.clone(), token: Token::new(0, 0), index: 0 };
         match self.arm(value, waiter) {
