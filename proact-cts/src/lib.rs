@@ -6,6 +6,7 @@
 //! - [`record`]: what became of every case, and the table of it.
 //! - [`harness`]: a case, and how one is run: alone or beside others, with a deadline, with a reported skip.
 //! - [`bench`](mod@bench): what a case works with: a proactor, watched operations, patience.
+//! - `child`: a case in a process of its own.
 //! - `storm`: this process under ten thousand signals a second.
 //! - [`document`], [`faults`]: what `docs/conformance.md` says, and the faults that the tests would find.
 //! - `restriction`: this process under a kernel that refuses what it has.
@@ -26,11 +27,15 @@
 
 pub mod bench;
 pub mod cases;
+#[cfg(target_os = "linux")]
+pub mod child;
 pub mod config;
 #[cfg(target_os = "linux")]
 pub mod device;
 pub mod document;
 pub mod faults;
+#[cfg(target_os = "linux")]
+pub mod handler;
 pub mod harness;
 pub mod random;
 pub mod record;

@@ -10,19 +10,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libtest_mimic::Arguments;
+use proact::causal::{Axis, Entry, Frontier};
 use proact::memory::{self, Allocation, BufferPool, Slab};
 use proact::operation::{
-    Advise, Allocate, CancelAll, Chain, ChangeFile, ChangeRange, Complete, Context, CopyRange, EventWait, Finish,
-    FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval, Kind, Link, ListAttributes, ListBatch, Lowering,
-    Nop, Op, OpPool, Open, Outcome, PollHandle, Read, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromMany,
-    ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, ReceiveVectored, Register, Remove,
-    RemoveAttribute, Rename, SemaphoreSignal, SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence,
-    SetAttribute, SetAttributes, Splice, Stat, StatPath, Sync, SyncRange, Timer, Truncate, WatchChanges, Write,
-    WriteStream, WriteVectored,
+    Advise, Allocate, CancelAll, Chain, ChangeFile, ChangeRange, Complete, Context, CopyRange, EventSet, EventWait,
+    Finish, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval, Kind, Link, ListAttributes,
+    ListBatch, Lowering, Message, Nop, NotificationSignal, NotificationWait, Op, OpPool, Open, Outcome, PollHandle,
+    Read, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromMany, ReceiveFromPooledMany, ReceiveMany,
+    ReceivePooled, ReceivePooledMany, ReceiveVectored, Register, Remove, RemoveAttribute, Rename, SemaphoreSignal,
+    SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence, SetAttribute, SetAttributes, Splice, Stat, StatPath,
+    Sync, SyncRange, Timer, Truncate, WatchChanges, Write, WriteStream, WriteVectored,
 };
-use proact::resource::{Address, Domain, Socket, SocketOptions};
-use proact::resource::{Advice, AttributeMode, ChangeMask, FileTime, FutexWord, OpenFlags};
-use proact::sync::Semaphore;
+use proact::resource::{
+    Address, Advice, AttributeMode, ChangeMask, Domain, FileTime, FutexWord, OpenFlags, Socket, SocketOptions,
+};
+use proact::sync::{Notification, Semaphore, Tracker};
 use proact::time::Time;
 use proact_cts::bench::Cts;
 use proact_cts::{cases, harness, select};
@@ -62,6 +64,7 @@ cases![
     reads_into_registered_leases_and_writes_of_spans,
     semaphore_waits_and_signals,
     waits_on_several_semaphores,
+    waits_for_frontiers,
     chains_of_a_wait_and_a_send,
     fences_taken_in,
     signals_of_exported_values,
@@ -85,6 +88,13 @@ cases![
     names_in_a_folder,
     extended_attributes,
     lengths_and_ranges,
+    messages_as_operations_in_chains_and_sent_directly,
+    messages_that_are_refused,
+    notifications,
+    notifications_of_many_waits_and_cancels,
+    notifications_in_shared_memory,
+    chains_with_notifications_and_events,
+    calls_from_a_signal_handler.alone(),
 ];
 
 /// Where an operation's storage is between its flights.
@@ -462,6 +472,30 @@ fn waits_on_several_semaphores(cts: &mut Cts) {
     });
 }
 
+fn waits_for_frontiers(cts: &mut Cts) {
+    let tracker = Tracker::new();
+    let axes = [0, 1, 2, 3, 4].map(|queue| tracker.register(Axis::queue(1, 0, 0, queue)).unwrap());
+    let wanted = |count: usize, epoch| {
+        let entries: Vec<Entry> = axes[..count].iter().map(|axis| Entry::new(axis.axis(), epoch)).collect();
+        Frontier::from_entries(&entries).unwrap()
+    };
+    let counts = [1, 4, 5];
+    let waits = counts.map(|count| Berth::of(FrontierWait::new(&tracker, wanted(count, 1))));
+    let mut frontiers = counts.map(|count| wanted(count, 1));
+    steady(cts, |cts, number| {
+        for ((wait, frontier), count) in waits.iter().zip(&mut frontiers).zip(counts) {
+            // The next epoch of each axis, in the same storage.
+            for axis in &axes[..count] {
+                frontier.merge(&Frontier::single(axis.axis(), number).unwrap()).unwrap();
+            }
+            wait.with(|wait| wait.set_frontier(frontier));
+            cts.submit(wait.take()).unwrap();
+        }
+        axes.iter().for_each(|axis| _ = axis.advance(number).unwrap());
+        cts.until("the waits", || waits.iter().all(Berth::is_back));
+    });
+}
+
 fn chains_of_a_wait_and_a_send(cts: &mut Cts) {
     let (client, server) = cts.pair();
     let semaphore = Semaphore::new(0);
@@ -784,4 +818,128 @@ fn lengths_and_ranges(cts: &mut Cts) {
         back(cts, &reserve);
         back(cts, &times);
     });
+}
+
+fn messages_as_operations_in_chains_and_sent_directly(cts: &mut Cts) {
+    let (told, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (noted, mut there) = (seen.clone(), cts.config.builder().build().unwrap());
+    there.on_message(move |_, _| {
+        noted.fetch_add(1, Ordering::Relaxed);
+    });
+    let noted = told.clone();
+    cts.on_message(move |_, _| {
+        noted.fetch_add(1, Ordering::Relaxed);
+    });
+    let (here, to) = (cts.handle().clone(), there.handle().clone());
+    let (nop, there_by_chain, here_by_chain) =
+        (Berth::of(Nop), Berth::of(Message::new(&to, 1)), Berth::of(Message::new(&here, 2)));
+    steady(cts, |cts, number| {
+        let number = number as usize;
+        cts.submit(Chain::new((nop.take(), there_by_chain.take(), here_by_chain.take()))).unwrap();
+        here.send_message(3).unwrap();
+        to.send_message(4).unwrap();
+        cts.until("the chain and its messages", || {
+            here_by_chain.is_back() && told.load(Ordering::Relaxed) == 2 * number
+        });
+        while seen.load(Ordering::Relaxed) < 2 * number {
+            there.poll(proact::time::Timeout::Immediate).unwrap();
+        }
+    });
+}
+
+fn messages_that_are_refused(cts: &mut Cts) {
+    cts.rebuild(|builder| builder.messages(1));
+    let handle = cts.handle().clone();
+    handle.send_message(1).unwrap();
+    steady(cts, |_, _| assert!(handle.send_message(2).is_err()));
+}
+
+fn notifications(cts: &mut Cts) {
+    let notification = Notification::new();
+    let wait = Berth::of(NotificationWait::new(notification.clone()));
+    let signal = Berth::of(NotificationSignal::new(notification.clone(), 1));
+    steady(cts, |cts, number| {
+        let seen = notification.observe();
+        if number % 3 == 0 {
+            wait.with(|wait| wait.set_since(Some(seen.epoch())));
+            assert!(notification.signal_if_observed(1));
+        }
+        cts.submit(wait.take()).unwrap();
+        match number % 3 {
+            0 => {}
+            1 => notification.signal(1),
+            _ => drop(cts.submit(signal.take()).unwrap()),
+        }
+        cts.until("the wait", || wait.is_back() && signal.is_back());
+        assert!(seen.wait(proact::time::Timeout::Infinite).unwrap());
+        wait.with(|wait| wait.set_since(None));
+    });
+}
+
+fn notifications_of_many_waits_and_cancels(cts: &mut Cts) {
+    let notification = Notification::new();
+    let waits: [Berth<NotificationWait>; 64] =
+        std::array::from_fn(|_| Berth::of(NotificationWait::new(notification.clone())));
+    steady(cts, |cts, _| {
+        for (index, wait) in waits.iter().enumerate() {
+            let id = cts.submit(wait.take()).unwrap();
+            if index % 4 == 0 {
+                cts.cancel(id).unwrap();
+            }
+        }
+        notification.broadcast();
+        cts.until("the waits", || waits.iter().all(Berth::is_back));
+    });
+}
+
+fn notifications_in_shared_memory(cts: &mut Cts) {
+    let (region, _fd) = memory::Region::create_shared(4096).unwrap();
+    let notification = Notification::create_shared(region, 0).unwrap();
+    let wait = Berth::of(NotificationWait::new(notification.clone()));
+    if let Err(refused) = cts.submit(wait.take()) {
+        harness::skip(refused.status.to_string());
+    }
+    notification.signal(1);
+    cts.until("the first wait", || wait.is_back());
+    steady(cts, |cts, _| {
+        cts.submit(wait.take()).unwrap();
+        notification.signal(1);
+        cts.until("the wait", || wait.is_back());
+    });
+}
+
+fn chains_with_notifications_and_events(cts: &mut Cts) {
+    let (notification, event) = (Notification::new(), cts.handle().event().unwrap());
+    let first = Berth::of(NotificationWait::new(notification.clone()));
+    let second = Berth::of(EventSet::new(event.clone()));
+    let last = Berth::of(NotificationSignal::broadcast(notification.clone()));
+    let wait = Berth::of(EventWait::new(event));
+    steady(cts, |cts, _| {
+        cts.submit((Chain::new((first.take(), second.take(), last.take())), wait.take())).unwrap();
+        notification.signal(1);
+        cts.until("the chain and the wait", || last.is_back() && wait.is_back());
+    });
+}
+
+/// The handler's own allocations, wherever it interrupts: it looks at the counter before and after each call. The
+/// interrupted thread does nothing meanwhile, and no other thread allocates.
+fn calls_from_a_signal_handler(cts: &mut Cts) {
+    use proact_cts::handler::{Calls, Interruptions};
+    let allocated = || {
+        let stats = ALLOCATOR.stats();
+        stats.allocations + stats.reallocations + stats.deallocations
+    };
+    let (region, _fd) = memory::Region::create_shared(4096).unwrap();
+    let shared = Notification::create_shared(region, 0).unwrap();
+    let event = cts.handle().event().unwrap();
+    let calls = Calls::new(cts.handle().clone(), Notification::new(), shared, event.clone(), allocated);
+    let wait = Berth::of(NotificationWait::new(calls.notification.clone()));
+    let set = Berth::of(EventWait::new(event));
+    let interruptions = Interruptions::of_this_thread(Arc::new(calls));
+    while interruptions.calls().handled() < 3000 {
+        cts.submit((wait.take(), set.take())).unwrap();
+        // The interrupted thread allocates, so that the handler interrupts the allocator as well.
+        cts.until("the handler's calls", || wait.is_back() && set.is_back() && vec![0u8; 4096][17] == 0);
+    }
+    assert_eq!(interruptions.calls().faults(), 0, "a call allocated, failed, or changed errno");
 }

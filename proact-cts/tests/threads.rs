@@ -1,25 +1,29 @@
 //! What may go to another thread, and what several threads may use at once: held by the types, so that a change of a
 //! type that takes it away does not build. `docs/threading.md` names these functions.
 
-use proact::causal::{Axis, Frontier, Knowledge};
+use proact::causal::{Axis, Frontier, Knowledge, Session};
 use proact::memory::{
     Allocation, BufferPool, Lease, NodePools, Part, Region, Registrations, SharedLease, SharedPool, Slab, Span,
 };
 use proact::operation::{
     Accept, AcceptMany, Advise, AnyOp, CancelAll, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange,
-    EventWait, FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval, Link, ListAttributes, ListBatch,
-    ListDirectory, Nop, Op, Open, OperationId, PollHandle, ProcessWait, Read, ReadLink, ReadStream, ReadVectored,
-    Receive, ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register,
-    RegisterDescriptor, RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes, SendFile,
-    SendTo, SendVectored, Sequence, SetAttribute, Splice, SyncRange, Timer, Unregister, UnregisterDescriptor, Walk,
-    WatchChanges, Write, WriteStream, WriteVectored,
+    EventSet, EventWait, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval, Link,
+    ListAttributes, ListBatch, ListDirectory, Message, Nop, NotificationSignal, NotificationWait, Op, Open,
+    OperationId, PollHandle, ProcessWait, Read, ReadLink, ReadStream, ReadVectored, Receive, ReceiveFrom,
+    ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register, RegisterDescriptor,
+    RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes, SendFile, SendTo, SendVectored,
+    Sequence, SetAttribute, SignalWait, Splice, SyncRange, Timer, Unregister, UnregisterDescriptor, Walk, WatchChanges,
+    Write, WriteStream, WriteVectored,
 };
 use proact::proactor::{
     Builder, Handle, Latencies, Proactor, ProactorPool, ProactorThread, Statistics, ThreadBody, ThreadOptions,
 };
-use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Socket, Stream, Watcher};
+use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Signal, SignalSet, Socket, Stream, Watcher};
 use proact::status::Status;
-use proact::sync::{Driver, Event, Primitive, Semaphore, SemaphoreFuture, SemaphoreLink, SemaphoreOptions, WaitFlags};
+use proact::sync::{
+    AxisHandle, AxisOptions, Driver, Epoch, Event, FrontierReached, Notification, Observation, Primitive, Semaphore,
+    SemaphoreFuture, SemaphoreLink, SemaphoreOptions, Tracker, TrackerOptions, WaitFlags,
+};
 use proact::time::{Clock, Time};
 use proact::topology::{Affinity, CpuSet, Device, Node, Pages, Topology};
 
@@ -64,8 +68,11 @@ fn what_reaches_a_proactor_from_elsewhere_is_shared() {
 
 #[test]
 fn resources_are_shared() {
-    are!(Send, Sync, Clone: Socket, File, Event, Semaphore);
+    are!(Send, Sync, Clone: Tracker);
+    are!(Send, Sync: AxisHandle, FrontierReached);
     are!(Send, Sync: Driver, SemaphoreLink, SemaphoreFuture, SemaphoreOptions, Primitive, WaitFlags);
+    are!(Send, Sync, Clone: Socket, File, Event, Notification, Semaphore);
+    are!(Send, Sync: Observation<'static>);
     are!(Send, Sync, Clone: Stream, Pollable, Watcher, Process, FutexWord);
 }
 
@@ -80,21 +87,26 @@ fn memory_is_shared() {
 fn operations_go_to_other_threads_as_far_as_their_parts_do() {
     are!(Send: Op<Nop, ()>, Op<Read<Vec<u8>>, ()>, Chain<Box<Op<Nop, ()>>>, OperationId);
     are!(Send: Accept, Connect, Open, Rename, ListDirectory, Read<Vec<u8>>, Write<Vec<u8>>, Receive<Vec<u8>>);
+    are!(Send: FrontierWait);
     are!(Send: SendBytes<Vec<u8>>, Timer, EventWait, SemaphoreWait, SemaphoreSignal, Sequence, Group, Close<Socket>);
+    are!(Send: EventSet, NotificationSignal, NotificationWait);
     are!(Send: Advise, ChangeFile, ChangeRange, CopyRange, FutexWait, FutexWake, GetAttribute<Vec<u8>>, Link);
     are!(Send: ImportFence);
     are!(Send: ListAttributes<Vec<u8>>, ListBatch, PollHandle, ProcessWait, ReadLink, ReadStream<Vec<u8>>);
     are!(Send: ReadVectored<Vec<u8>>, RemoveAttribute, SendFile, SetAttribute<Vec<u8>>, Splice<true>, Splice<false>);
     are!(Send: SyncRange, Walk, WatchChanges, WriteStream<Vec<u8>>, WriteVectored<Vec<u8>>);
     are!(Send: AcceptMany, ReceiveMany<Vec<u8>>, ReceivePooled, ReceivePooledMany, ReceiveFromPooledMany, Interval);
-    are!(Send: CancelAll<Scope>, CancelAll<Socket>, Register, Unregister, RegisterDescriptor<Socket>);
-    are!(Send: UnregisterDescriptor<Socket>, SendTo<Vec<u8>>, ReceiveFrom<Vec<u8>>, SendVectored<Vec<u8>>);
+    are!(Send: CancelAll<Scope>, CancelAll<Socket>, Message, Register, SignalWait, RegisterDescriptor<Socket>);
+    are!(Send: Unregister, UnregisterDescriptor<Socket>, SendTo<Vec<u8>>, ReceiveFrom<Vec<u8>>, SendVectored<Vec<u8>>);
     type Local = std::rc::Rc<()>;
     are_not!(Send: Op<Nop, Local>, AnyOp);
 }
 
 #[test]
 fn plain_values_are_shared() {
-    are!(Send, Sync, Clone: Time, Status, Address, Axis, Frontier, Knowledge, Statistics, Latencies, OperationId, Exit);
+    are!(Send, Sync, Clone: Axis, Frontier, Knowledge, Session, TrackerOptions, AxisOptions);
+    are!(Send, Sync, Clone: Time, Status, Address, Statistics, Latencies, OperationId, Exit);
     are!(Send, Sync, Clone: Affinity, CpuSet, Device, Node, Pages, Topology);
+    are!(Send, Sync, Clone: Signal, SignalSet);
+    are!(Send, Sync, Clone: Epoch);
 }

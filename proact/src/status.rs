@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 mod errno;
 
+pub(crate) use errno::preserving_errno;
+
 /// What kind of outcome a call had. The set is gRPC's and Abseil's, which the reference design uses too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 #[repr(u8)]
@@ -111,6 +113,14 @@ pub enum Operation {
     EventWait,
     /// Making an event.
     EventCreate,
+    /// Setting an event.
+    EventSet,
+    /// Waiting for a notification.
+    NotificationWait,
+    /// Signalling a notification.
+    NotificationSignal,
+    /// Making or opening a notification in shared memory.
+    NotificationCreate,
     /// Waiting for semaphores.
     SemaphoreWait,
     /// Signalling a semaphore.
@@ -205,6 +215,10 @@ pub enum Operation {
     HandlePoll,
     /// Waiting for the end of a child process.
     ProcessWait,
+    /// Sending a message to a proactor.
+    Message,
+    /// Waiting for signals of the process.
+    SignalWait,
     /// Waiting for a word of memory.
     FutexWait,
     /// Waking who waits for a word.
@@ -233,6 +247,12 @@ pub enum Operation {
     FenceImport,
     /// Giving a fence out.
     FenceExport,
+    /// Waiting for a frontier.
+    FrontierWait,
+    /// Registering an axis, or making a tracker.
+    AxisRegister,
+    /// Advancing an axis.
+    AxisAdvance,
     /// Pinning a thread to processors.
     PinThread,
     /// Asking where pages lie.
@@ -257,6 +277,10 @@ impl Operation {
             Operation::Timer => "timer",
             Operation::EventWait => "event wait",
             Operation::EventCreate => "create event",
+            Operation::EventSet => "set event",
+            Operation::NotificationWait => "notification wait",
+            Operation::NotificationSignal => "notification signal",
+            Operation::NotificationCreate => "create notification",
             Operation::SemaphoreWait => "semaphore wait",
             Operation::SemaphoreSignal => "semaphore signal",
             Operation::Sequence => "sequence",
@@ -304,6 +328,8 @@ impl Operation {
             Operation::SendFile => "send file",
             Operation::HandlePoll => "poll handle",
             Operation::ProcessWait => "wait for process",
+            Operation::Message => "send message",
+            Operation::SignalWait => "wait for signals",
             Operation::FutexWait => "futex wait",
             Operation::FutexWake => "futex wake",
             Operation::RegionCreate => "create region",
@@ -318,6 +344,9 @@ impl Operation {
             Operation::DescriptorUnregister => "unregister descriptor",
             Operation::FenceImport => "import fence",
             Operation::FenceExport => "export fence",
+            Operation::FrontierWait => "frontier wait",
+            Operation::AxisRegister => "register",
+            Operation::AxisAdvance => "advance",
             Operation::PinThread => "pin thread",
             Operation::FindPages => "find pages",
             Operation::ProactorThread => "proactor thread",
@@ -376,6 +405,14 @@ impl Status {
     #[cold]
     pub fn new(code: Code, operation: Operation) -> Status {
         Status::at(code, operation, 0, Location::caller())
+    }
+
+    /// A failure told where nothing may be allocated and no lock taken, such as a signal handler: never with a
+    /// backtrace.
+    #[track_caller]
+    #[cold]
+    pub(crate) fn bare(code: Code, operation: Operation, os_error: i32) -> Status {
+        Status { repr: Repr::Bare { code, operation, os_error, location: Location::caller() } }
     }
 
     /// The failure that an operating system's error number means.

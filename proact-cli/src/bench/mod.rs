@@ -5,6 +5,7 @@
 //! other.
 
 mod allocations;
+mod causal;
 mod compare;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod descriptor;
@@ -46,6 +47,40 @@ const MEASURES: &[Measure] = &[
     Measure { name: "descriptor", unit: "ns", run: descriptor::run },
 ];
 
+/// Something that touches no backend, and makes one row.
+struct Once {
+    /// As a [`Measure`]'s.
+    name: &'static str,
+    unit: &'static str,
+    run: fn() -> Figures,
+}
+
+/// What stands in such a row for the backend.
+const NO_BACKEND: &str = "-";
+
+const ONCE: &[Once] = &[
+    Once { name: "frontier/compare/1", unit: "ns", run: || causal::compared(1) },
+    Once { name: "frontier/compare/4", unit: "ns", run: || causal::compared(4) },
+    Once { name: "frontier/compare/16", unit: "ns", run: || causal::compared(16) },
+    Once { name: "frontier/compare/64", unit: "ns", run: || causal::compared(64) },
+    Once { name: "frontier/merge/1", unit: "ns", run: || causal::merged(1) },
+    Once { name: "frontier/merge/4", unit: "ns", run: || causal::merged(4) },
+    Once { name: "frontier/merge/16", unit: "ns", run: || causal::merged(16) },
+    Once { name: "frontier/merge/64", unit: "ns", run: || causal::merged(64) },
+    Once { name: "frontier/merge-interleaved/4", unit: "ns", run: || causal::interleaved(4) },
+    Once { name: "frontier/merge-interleaved/16", unit: "ns", run: || causal::interleaved(16) },
+    Once { name: "frontier/merge-interleaved/64", unit: "ns", run: || causal::interleaved(64) },
+    Once { name: "frontier/satisfied/4", unit: "ns", run: || causal::satisfied(4) },
+    Once { name: "frontier/satisfied/16", unit: "ns", run: || causal::satisfied(16) },
+    Once { name: "frontier/satisfied/64", unit: "ns", run: || causal::satisfied(64) },
+    Once { name: "frontier/undominated", unit: "ns", run: causal::undominated },
+    Once { name: "tracker/advance", unit: "ns", run: || causal::advanced(0) },
+    Once { name: "tracker/advance-unrelated/16", unit: "ns", run: || causal::advanced(16) },
+    Once { name: "tracker/advance-unrelated/256", unit: "ns", run: || causal::advanced(256) },
+    Once { name: "tracker/advance-handle", unit: "ns", run: causal::advanced_by_handle },
+    Once { name: "tracker/dispatch", unit: "ns", run: causal::dispatched },
+];
+
 /// Measures what was asked for and prints each row as soon as it is known.
 pub fn run(options: &Bench) -> Result<(), Failure> {
     let backends = backends(options.backend)?;
@@ -63,6 +98,10 @@ pub fn run(options: &Bench) -> Result<(), Failure> {
             let row = Row::new(measure.name, choice.name(), measure.unit, (measure.run)(choice)?);
             print(if table { row.line() } else { row.json() });
         }
+    }
+    for once in ONCE.iter().filter(|once| selected(once.name, options.filter.as_deref())) {
+        let row = Row::new(once.name, NO_BACKEND, once.unit, (once.run)());
+        print(if table { row.line() } else { row.json() });
     }
     Ok(())
 }
@@ -114,6 +153,14 @@ mod tests {
         );
         assert_eq!(names(Some("p/12")), ["nop/128"]);
         assert!(names(Some("absent")).is_empty());
+    }
+
+    #[test]
+    fn what_touches_no_backend_makes_one_row_of_a_name_of_its_own() {
+        let names: Vec<_> = ONCE.iter().map(|once| once.name).chain(MEASURES.iter().map(|m| m.name)).collect();
+        let distinct: std::collections::HashSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len());
+        assert_eq!(ONCE.iter().filter(|once| selected(once.name, Some("tracker/"))).count(), 5);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Barrier};
 
-use proact::operation::{Close, EventWait, Op};
-use proact::status::Code;
+use proact::operation::{Chain, Close, EventSet, EventWait, Nop, Op, SemaphoreWait};
+use proact::status::{Code, Operation};
+use proact::sync::Semaphore;
 
-use crate::bench::Cts;
+use crate::bench::{Cts, eventually};
 use crate::cases;
+use crate::harness::Only;
 
 cases![
     an_event_set_after_the_wait_completes_it,
@@ -19,6 +21,12 @@ cases![
     cancel_races_with_set_and_the_wait_ends_once_without_losing_the_set,
     two_waits_take_two_sets,
     a_closed_event_refuses_to_be_set,
+    clones_are_one_event_and_outlive_each_other,
+    an_event_set_by_an_operation_completes_a_wait,
+    a_set_operation_in_a_chain_keeps_its_place,
+    a_set_operation_of_a_closed_event_fails,
+    an_event_of_another_proactor_is_set_by_an_operation,
+    a_close_waits_for_sets_under_way_and_none_reaches_the_next_descriptor.only(Only::Extremes).alone(),
 ];
 
 fn an_event_set_after_the_wait_completes_it(cts: &mut Cts) {
@@ -161,4 +169,101 @@ fn a_closed_event_refuses_to_be_set(cts: &mut Cts) {
     assert_eq!(event.set().unwrap_err().code(), Code::FailedPrecondition);
     let refused = cts.submit(Op::new(EventWait::new(event), ())).unwrap_err();
     assert_eq!(refused.status.code(), Code::FailedPrecondition);
+}
+
+fn clones_are_one_event_and_outlive_each_other(cts: &mut Cts) {
+    let event = cts.handle().event().unwrap();
+    let clone = event.clone();
+    drop(event);
+    let wait = cts.start(EventWait::new(clone.clone()));
+    cts.look();
+    clone.clone().set().unwrap();
+    drop(clone);
+    cts.until("the wait", || wait.is_done());
+    wait.only().result.unwrap();
+}
+
+fn an_event_set_by_an_operation_completes_a_wait(cts: &mut Cts) {
+    let event = cts.handle().event().unwrap();
+    let wait = cts.start(EventWait::new(event.clone()));
+    cts.get(EventSet::new(event.clone()));
+    cts.until("the wait", || wait.is_done());
+    wait.only().result.unwrap();
+    // Before there is a wait, too.
+    cts.get(EventSet::new(event.clone()));
+    cts.get(EventWait::new(event));
+}
+
+fn a_set_operation_in_a_chain_keeps_its_place(cts: &mut Cts) {
+    let (event, gate) = (cts.handle().event().unwrap(), Semaphore::new(0));
+    let wait = cts.start(EventWait::new(event.clone()));
+    let (first, waited) = cts.watch(SemaphoreWait::new(gate.clone(), 1));
+    let (second, set) = cts.watch(EventSet::new(event));
+    let (last, ended) = cts.watch(Nop);
+    cts.submit(Chain::new((first, second, last))).unwrap();
+    cts.look();
+    assert_eq!(wait.calls(), 0, "set before its turn");
+    gate.signal(1, None).unwrap();
+    cts.until("the chain and the wait", || ended.is_done() && wait.is_done());
+    assert!(waited.order() < set.order() && set.order() < ended.order());
+}
+
+fn a_set_operation_of_a_closed_event_fails(cts: &mut Cts) {
+    let event = cts.handle().event().unwrap();
+    cts.get(Close::new(event.clone()));
+    let (first, set) = cts.watch(EventSet::new(event));
+    let (second, after) = cts.watch(Nop);
+    cts.submit(Chain::new((first, second))).unwrap();
+    cts.until("the chain", || after.is_done());
+    let status = set.only().status();
+    assert_eq!((status.code(), status.operation()), (Code::FailedPrecondition, Operation::EventSet));
+    assert!(status.location().file().ends_with("event.rs"), "told at the submit");
+    assert_eq!(after.only().status().code(), Code::Cancelled);
+}
+
+fn an_event_of_another_proactor_is_set_by_an_operation(cts: &mut Cts) {
+    let mut other = Cts::beside(cts.config);
+    let event = other.handle().event().unwrap();
+    let wait = other.start(EventWait::new(event.clone()));
+    cts.get(EventSet::new(event));
+    other.until("the other proactor's wait", || wait.is_done());
+    wait.only().result.unwrap();
+}
+
+fn a_close_waits_for_sets_under_way_and_none_reaches_the_next_descriptor(cts: &mut Cts) {
+    let mut reused = 0;
+    for round in 0..40 {
+        let event = cts.handle().event().unwrap();
+        let number = format!("{event:?}");
+        let setters: Vec<_> = (0..2)
+            .map(|_| {
+                let event = event.clone();
+                std::thread::spawn(move || {
+                    // Until it is closed, which may be at once.
+                    while event.set().is_ok() {}
+                    assert_eq!(event.set().unwrap_err().code(), Code::FailedPrecondition);
+                })
+            })
+            .collect();
+        if round % 2 == 0 {
+            cts.get(EventWait::new(event.clone()));
+        }
+        cts.get(Close::new(event));
+        // Whoever writes late writes to one of these: the lowest free numbers, the event's own among them.
+        let next: Vec<_> = (0..8)
+            .map(|_| {
+                let flags = rustix::event::EventfdFlags::NONBLOCK | rustix::event::EventfdFlags::CLOEXEC;
+                rustix::event::eventfd(0, flags).unwrap()
+            })
+            .collect();
+        let same = |fd: &std::os::fd::OwnedFd| number.contains(&std::os::fd::AsRawFd::as_raw_fd(fd).to_string());
+        reused += usize::from(next.iter().any(same));
+        eventually("the setters to be refused", || setters.iter().all(|setter| setter.is_finished()));
+        setters.into_iter().for_each(|setter| setter.join().unwrap());
+        for fd in &next {
+            let read = rustix::io::read(fd, &mut [0u8; 8]);
+            assert_eq!(read, Err(rustix::io::Errno::AGAIN), "a set reached another's descriptor in round {round}");
+        }
+    }
+    assert!(reused > 20, "the number was not used again: nothing is shown by this");
 }

@@ -5,6 +5,8 @@ use crate::harness::Case;
 #[cfg(target_os = "linux")]
 pub mod affinity;
 pub mod attributes;
+#[cfg(target_os = "linux")]
+pub mod broken_pipe;
 pub mod cancel;
 pub mod chain;
 pub mod cost;
@@ -27,6 +29,8 @@ pub mod file;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod futex;
 pub mod group;
+#[cfg(target_os = "linux")]
+pub mod handler;
 pub mod import;
 #[cfg(target_os = "linux")]
 pub mod interrupted;
@@ -35,11 +39,18 @@ pub mod lowered;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod lowered_signal;
 pub mod memory;
+#[cfg(unix)]
+pub mod message;
 pub mod message_io;
 pub mod mixed;
 pub mod multishot;
 pub mod name;
 pub mod nop;
+pub mod notification;
+pub mod notification_blocking;
+pub mod notification_chain;
+#[cfg(target_os = "linux")]
+pub mod notification_shared;
 pub mod op_pool;
 pub mod options;
 pub mod pipe;
@@ -60,10 +71,14 @@ pub mod sequence;
 pub mod severed;
 #[cfg(target_os = "linux")]
 pub mod shared_pool;
+#[cfg(target_os = "linux")]
+pub mod signal;
 pub mod socket;
 pub mod splice_lock;
 pub mod stream;
+pub mod timeline;
 pub mod timer;
+pub mod tracker;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod watch;
 pub mod zero_copy;
@@ -78,6 +93,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("attributes", attributes::CASES),
     ("directory", directory::CASES),
     ("pipe", pipe::CASES),
+    #[cfg(target_os = "linux")]
+    ("broken_pipe", broken_pipe::CASES),
     ("splice_lock", splice_lock::CASES),
     #[cfg(any(target_os = "linux", target_os = "android"))]
     ("watch", watch::CASES),
@@ -94,6 +111,10 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("options", options::CASES),
     ("import", import::CASES),
     ("message_io", message_io::CASES),
+    #[cfg(unix)]
+    ("message", message::CASES),
+    #[cfg(target_os = "linux")]
+    ("signal", signal::CASES),
     ("semaphore", semaphore::CASES),
     #[cfg(any(target_os = "linux", target_os = "android"))]
     ("fence", fence::CASES),
@@ -101,6 +122,12 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("export", export::CASES),
     #[cfg(target_os = "linux")]
     ("device_fence", device_fence::CASES),
+    ("tracker", tracker::CASES),
+    ("notification", notification::CASES),
+    ("notification_blocking", notification_blocking::CASES),
+    ("notification_chain", notification_chain::CASES),
+    #[cfg(target_os = "linux")]
+    ("notification_shared", notification_shared::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -121,6 +148,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("property", property::CASES),
     #[cfg(target_os = "linux")]
     ("interrupted", interrupted::CASES),
+    #[cfg(target_os = "linux")]
+    ("handler", handler::CASES),
     ("multishot", multishot::CASES),
     ("ending", ending::CASES),
     ("deadline", deadline::CASES),
@@ -132,6 +161,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("group", group::CASES),
     ("proactor_thread", proactor_thread::CASES),
     ("proactor_pool", proactor_pool::CASES),
+    ("timeline", timeline::CASES),
     ("name", name::CASES),
     #[cfg(target_os = "linux")]
     ("affinity", affinity::CASES),

@@ -54,6 +54,9 @@ bitflags::bitflags! {
         const REGISTERED_DESCRIPTORS = 1 << 13;
         /// One completion of a stream's multishot receive tells of several buffers of a pool (Linux 6.10).
         const RECEIVE_BUNDLES = 1 << 14;
+        /// A write to a pipe says itself that it must not raise SIGPIPE, so that the poll thread need not block that
+        /// signal whenever it enters the kernel (`RWF_NOSIGNAL`, Linux 6.18).
+        const QUIET_WRITES = 1 << 18;
     }
 }
 

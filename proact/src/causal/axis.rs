@@ -29,6 +29,11 @@ impl Domain {
         }
     }
 
+    /// The number of the domain in the bits of an axis, whether there is such a domain or not.
+    pub(super) const fn number_in(bits: u64) -> u8 {
+        (bits >> 40) as u8
+    }
+
     /// The domain's name in lower case.
     pub const fn name(self) -> &'static str {
         match self {
@@ -75,7 +80,7 @@ impl Axis {
 
     /// The axis that [`Axis::to_bits`] gave; `None` if the bits name no [`Domain`] that this version knows.
     pub const fn from_bits(bits: u64) -> Option<Axis> {
-        match Domain::from_number((bits >> 40) as u8) {
+        match Domain::from_number(Domain::number_in(bits)) {
             Some(_) => Some(Axis(bits)),
             None => None,
         }

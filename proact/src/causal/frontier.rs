@@ -140,6 +140,23 @@ impl Frontier {
     /// # Errors
     /// Says which entry is out of order, has epoch 0, or that there are more than [`Frontier::ENTRIES_MAX`].
     pub fn from_entries(entries: &[Entry]) -> Result<Frontier, FrontierError> {
+        Frontier::validate(entries)?;
+        Ok(Frontier::copied_from(entries))
+    }
+
+    /// Whether entries that come from elsewhere would make a frontier: [`Frontier::from_entries`] without making it.
+    /// Order is looked at before epochs.
+    ///
+    /// # Errors
+    /// Those of [`Frontier::from_entries`].
+    ///
+    /// ```
+    /// use proact::causal::{Axis, Entry, Frontier, FrontierError};
+    /// let (low, high) = (Entry::new(Axis::queue(0, 0, 0, 0), 1), Entry::new(Axis::queue(0, 0, 0, 1), 1));
+    /// assert!(Frontier::validate(&[low, high]).is_ok());
+    /// assert_eq!(Frontier::validate(&[high, low]), Err(FrontierError::NotAscending { index: 1 }));
+    /// ```
+    pub fn validate(entries: &[Entry]) -> Result<(), FrontierError> {
         if entries.len() > Frontier::ENTRIES_MAX {
             return Err(FrontierError::TooManyEntries { needed: entries.len(), capacity: Frontier::ENTRIES_MAX });
         }
@@ -149,7 +166,7 @@ impl Frontier {
         if let Some(index) = entries.iter().position(|entry| entry.epoch == 0) {
             return Err(FrontierError::ZeroEpoch { index });
         }
-        Ok(Frontier::copied_from(entries))
+        Ok(())
     }
 
     /// The entries, ascending by axis.
@@ -196,14 +213,35 @@ impl Frontier {
         algebra::covers(progress, self.entries())
     }
 
-    /// The entries of this frontier that `reference` lacks or is behind on, ascending by axis.
+    /// The entries of this frontier that `reference` lacks or is behind on, ascending by axis. None of them, exactly if
+    /// `reference` [dominates](Frontier::dominates) this frontier.
+    ///
+    /// Takes no storage: count them, or see [`Frontier::find_undominated_into`] for a bounded output.
     pub fn find_undominated<'a>(&'a self, reference: &'a Frontier) -> impl Iterator<Item = Entry> + 'a {
-        let mut known = reference.entries();
-        self.entries().iter().copied().filter(move |entry| {
-            let below = known.iter().take_while(|have| have.axis < entry.axis).count();
-            known = &known[below..];
-            !known.first().is_some_and(|have| have.axis == entry.axis && have.epoch >= entry.epoch)
-        })
+        algebra::undominated(self.entries(), reference.entries())
+    }
+
+    /// Writes the first of [`Frontier::find_undominated`]'s entries into `found`, as many as there is room for, and
+    /// answers how many there are in all. With an empty `found` it only counts.
+    ///
+    /// ```
+    /// use proact::causal::{Axis, Entry, Frontier};
+    /// let entries = [1, 2, 3].map(|queue| Entry::new(Axis::queue(0, 0, 0, queue), 1));
+    /// let (needed, known) = (Frontier::from_entries(&entries)?, Frontier::from_entries(&entries[1..2])?);
+    /// let mut found = [entries[0]; 1];
+    /// assert_eq!(needed.find_undominated_into(&known, &mut found), 2);
+    /// assert_eq!(found, [entries[0]]);
+    /// # Ok::<(), proact::causal::FrontierError>(())
+    /// ```
+    pub fn find_undominated_into(&self, reference: &Frontier, found: &mut [Entry]) -> usize {
+        let mut count = 0;
+        for entry in self.find_undominated(reference) {
+            if let Some(place) = found.get_mut(count) {
+                *place = entry;
+            }
+            count += 1;
+        }
+        count
     }
 
     /// Becomes the least frontier that dominates both: on each axis the later epoch.
@@ -259,6 +297,14 @@ impl Frontier {
             self.merge(source)?;
         }
         Ok(dominated)
+    }
+
+    /// Becomes the frontier of these entries, `length` of them and checked before.
+    pub(super) fn refill(&mut self, length: usize, entries: impl Iterator<Item = Entry>) {
+        for (place, entry) in self.resize(length).iter_mut().zip(entries) {
+            *place = entry;
+        }
+        debug_assert!(Frontier::validate(self.entries()).is_ok());
     }
 
     /// Forgets every entry; storage on the heap is kept.

@@ -43,4 +43,8 @@ impl Context<'_> {
     pub(crate) fn engine(&self) -> &Engine {
         self.engine
     }
+
+    pub(crate) fn engine_mut(&mut self) -> &mut Engine {
+        self.engine
+    }
 }

@@ -1,4 +1,6 @@
-//! Waiting for an event.
+//! Waiting for an event, and setting one.
+
+use std::panic::Location;
 
 use super::kind::{Class, Kind, sealed::Sealed};
 use crate::backend::Request;
@@ -59,6 +61,54 @@ impl Kind for EventWait {
 
     fn request(&mut self, _: usize) -> Request {
         Request::EventWait { event: self.event.resource().raw() }
+    }
+
+    fn settle(&mut self, _: i64, _: Home) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Sets an event when its turn in the chain comes, and not before. The event may be of any proactor.
+///
+/// | backend | path |
+/// |---|---|
+/// | all | a write to the event's descriptor, by the poll thread; a chain with this step is run step by step |
+///
+/// # Errors
+/// `FailedPrecondition` for an event that is closed.
+///
+/// ```
+/// use proact::operation::{Chain, EventSet, EventWait, Nop, Op};
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// let event = proactor.handle().event()?;
+/// let work = Chain::new((Op::new(Nop, ()), Op::new(EventSet::new(event.clone()), ())));
+/// proactor.submit((work, Op::new(EventWait::new(event), ()))).unwrap();
+/// proactor.run()?;
+/// # Ok::<(), proact::status::Status>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct EventSet {
+    /// The event.
+    pub event: Event,
+}
+
+impl EventSet {
+    /// Sets `event`.
+    pub fn new(event: Event) -> EventSet {
+        EventSet { event }
+    }
+}
+
+impl Sealed for EventSet {}
+
+impl Kind for EventSet {
+    type Output = ();
+    const OPERATION: Operation = Operation::EventSet;
+    const CLASS: Class = Class::Immediate;
+
+    fn perform(&mut self, location: &'static Location<'static>) -> Result<i32> {
+        self.event.set().map(|()| 0).map_err(|status| status.located(location))
     }
 
     fn settle(&mut self, _: i64, _: Home) -> Result<()> {

@@ -4,11 +4,13 @@ use std::panic::Location;
 use std::ptr::NonNull;
 
 use super::cancel::CancelState;
+use super::frontier::FrontierState;
 use super::interval::IntervalState;
+use super::notification::NotificationState;
 use super::semaphore::WaitState;
 use super::sequence::SequenceState;
 use crate::backend::Request;
-use crate::resource::{Home, Lane, Resource};
+use crate::resource::{Home, Lane, Resource, SignalSet};
 use crate::status::{Operation, Result, Status};
 use crate::time::Time;
 
@@ -34,7 +36,7 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     const STAGED: bool = false;
 
     /// It may come to several outcomes, told by [`Complete::more`](super::Complete::more), before its last. Only of the
-    /// classes `Kernel` and `Timer`.
+    /// classes `Kernel`, `Timer` and `Signals`.
     #[doc(hidden)]
     const MULTISHOT: bool = false;
 
@@ -168,8 +170,14 @@ pub enum Class {
     Timer,
     /// The engine and the semaphores' waiter queues, or the kernel when lowered.
     SemaphoreWait,
+    /// The engine and the lines of the axes.
+    FrontierWait,
+    /// The engine and the notification; the backend for one in shared memory.
+    NotificationWait,
     /// The operation itself, on the poll thread, when its turn comes: [`Kind::perform`].
     Immediate,
+    /// The engine, which tells what the process's signal handlers have noted.
+    Signals,
     /// The engine, step by step.
     Sequence,
     /// The engine first, which ends what is pending on the resource, then the backend.
@@ -220,6 +228,12 @@ pub enum Portable {
     Interval(NonNull<IntervalState>),
     /// What to wait for.
     Wait(NonNull<WaitState>),
+    /// What to wait for, of a tracker's axes.
+    Frontier(NonNull<FrontierState>),
+    /// Which signals to tell of.
+    Signals(SignalSet),
+    /// What to be notified by.
+    Notification(NonNull<NotificationState>),
     /// What to run.
     Sequence(NonNull<SequenceState>),
     /// Whom to end.

@@ -27,8 +27,7 @@ const REQUEST_MAX: usize = 1 << 20;
 /// # Errors
 /// `OutOfRange` when the file ends before the range does, and what the system says of a file that cannot be read: once
 /// bytes of it have been sent the socket's stream is torn by that, and later sends are refused. And those of
-/// [`Send`](super::Send). A socket whose peer is gone is told by the signal `SIGPIPE` as well, as with
-/// [`Stream`](crate::resource::Stream), which Rust programs ignore from their start.
+/// [`Send`](super::Send). No `SIGPIPE` is raised.
 ///
 /// ```
 /// # use proact::operation::{Op, SendFile};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Proactor;
 use crate::backend::{Backend, BackendConfig, Capabilities};
-use crate::operation::engine::{Engine, Limits, Shared};
+use crate::operation::engine::{Engine, Limits, Mailbox, Shared};
 use crate::resource::Home;
 use crate::status::{Code, Operation, Result, Status};
 use crate::topology::Affinity;
@@ -85,7 +85,14 @@ impl Builder {
         Builder {
             choice: Choice::Auto,
             config: BackendConfig::default(),
-            limits: Limits { local: 65_536, remote: 16_384, time_callbacks: false, latencies: false },
+            limits: Limits {
+                local: 65_536,
+                remote: 16_384,
+                time_callbacks: false,
+                latencies: false,
+                messages: 65_536,
+                unbounded_messages: false,
+            },
         }
     }
 
@@ -108,6 +115,25 @@ impl Builder {
     #[must_use]
     pub fn remote_operations(mut self, limit: u32) -> Builder {
         self.limits.remote = limit;
+        self
+    }
+
+    /// The most messages that wait to be told (1 to 16,777,216; 65,536 unless said otherwise). Beyond it a sender is
+    /// refused with `ResourceExhausted`.
+    ///
+    /// Each takes 16 bytes, rounded up to a power of two messages. They are asked for at once as zeroed memory, which
+    /// systems give page by page when it is first written: a proactor that is sent nothing takes none of it.
+    #[must_use]
+    pub fn messages(mut self, limit: u32) -> Builder {
+        self.limits.messages = limit;
+        self
+    }
+
+    /// Whether messages beyond [`Builder::messages`] are kept too, without a bound, instead of refused. Each of those
+    /// is allocated by its sender, which must not be a signal handler then.
+    #[must_use]
+    pub fn unbounded_messages(mut self, on: bool) -> Builder {
+        self.limits.unbounded_messages = on;
         self
     }
 
@@ -215,8 +241,9 @@ impl Builder {
         let proactor = NEXT.fetch_add(1, Ordering::Relaxed);
         let home = Home { proactor, mode: backend.descriptor_mode() };
         let slots = self.limits.local.max(self.limits.remote) * 2;
-        let Limits { remote, latencies, .. } = self.limits;
-        let mut shared = Shared::new(home, slots, remote, latencies, &*backend, self.config.clock.clone());
+        let Limits { remote, latencies, messages, unbounded_messages, .. } = self.limits;
+        let mailbox = Mailbox::new(messages, unbounded_messages);
+        let mut shared = Shared::new(home, slots, remote, latencies, &*backend, self.config.clock.clone(), mailbox);
         shared.name = self.config.name.into();
         Proactor::new(Engine::new(Arc::new(shared), backend, self.limits))
     }
@@ -239,6 +266,8 @@ impl Builder {
             "operation limits go from 1 to 8,388,608"
         } else if !(1..=32_768).contains(&self.config.entries) {
             "ring entries go from 1 to 32,768"
+        } else if !(1..=1 << 24).contains(&self.limits.messages) {
+            "messages that may wait go from 1 to 16,777,216"
         } else if self.config.workers_max == 0 {
             "at least one worker must be allowed"
         } else {

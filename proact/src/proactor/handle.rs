@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::Capabilities;
 use crate::operation::engine::Shared;
-use crate::operation::{Batch, Context, OperationId, Refused, Scope};
+use crate::operation::{Batch, Context, Message, OperationId, Refused, Scope};
 use crate::resource::{Address, Domain, Socket, SocketOptions, SocketType};
 #[cfg(unix)]
 use crate::resource::{File, Returned};
@@ -60,6 +60,39 @@ impl Handle {
     /// What the proactor is called: [`Builder::name`](super::Builder::name).
     pub fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    /// Sends 64 bits to the proactor, whose receiver ([`Proactor::on_message`](super::Proactor::on_message)) is told in
+    /// its next pass. Nobody is told at the sender: what needs an end of its own, or stands in a chain, is a
+    /// [`Message`] operation.
+    ///
+    /// From any thread, a callback of the same proactor or a signal handler: it takes no lock, never blocks, allocates
+    /// nothing (but see [`Builder::unbounded_messages`](super::Builder::unbounded_messages)) and leaves `errno` alone
+    /// on Linux. One sender's messages arrive in their order. A system call is made only when the poll thread sleeps,
+    /// one a sleep.
+    ///
+    /// Messages wait while the proactor has no receiver. What was taken is told, also when the proactor is shut down
+    /// meanwhile, as long as it has a receiver and its shutdown's deadline lasts.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` when [as many wait](super::Builder::messages) as may: they are told first. `Aborted` after a
+    /// shutdown. The message was not taken then.
+    ///
+    /// ```
+    /// # use proact::time::Timeout;
+    /// let mut proactor = proact::proactor::Builder::new().build()?;
+    /// let (told, messages) = std::sync::mpsc::channel();
+    /// proactor.on_message(move |message, _| told.send(message).unwrap());
+    /// let handle = proactor.handle().clone();
+    /// std::thread::spawn(move || handle.send_message(42)).join().unwrap()?;
+    /// proactor.poll(Timeout::Infinite)?;
+    /// assert_eq!(messages.try_recv(), Ok(42));
+    /// # Ok::<(), proact::status::Status>(())
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn send_message(&self, message: u64) -> Result<()> {
+        self.shared.send_message(message)
     }
 
     /// The clock that deadlines are on.
@@ -189,6 +222,13 @@ impl Handle {
     }
 }
 
+impl Message {
+    /// Sends `message` to the proactor that `to` reaches.
+    pub fn new(to: &Handle, message: u64) -> Message {
+        Message::to_shared(to.shared.clone(), message)
+    }
+}
+
 impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Handle({} {:?}, {})", self.shared.home.proactor, self.name(), self.shared.backend_name)
@@ -199,6 +239,36 @@ impl Context<'_> {
     /// A handle to the proactor that runs this callback.
     pub fn handle(&self) -> Handle {
         Handle::new(self.engine().shared.clone())
+    }
+
+    /// As [`Proactor::on_message`](super::Proactor::on_message), from a callback: so it is for a
+    /// [`ProactorThread`](super::ProactorThread), by an operation that is submitted first.
+    ///
+    /// ```
+    /// use proact::operation::{Complete, Context, Nop, Op, Outcome};
+    /// use proact::proactor::{Builder, ProactorThread};
+    ///
+    /// struct Listen(std::sync::mpsc::Sender<u64>);
+    ///
+    /// impl Complete<Nop> for Listen {
+    ///     fn done(op: Box<Op<Nop, Self>>, _: Outcome<Nop>, cx: &mut Context<'_>) {
+    ///         cx.on_message(move |message, _| op.state.0.send(message).unwrap());
+    ///     }
+    /// }
+    ///
+    /// let thread = ProactorThread::spawn(Builder::new()).unwrap();
+    /// let (told, messages) = std::sync::mpsc::channel();
+    /// thread.handle().submit(Op::new(Nop, Listen(told))).unwrap();
+    /// thread.handle().send_message(42).unwrap(); // waits for the receiver, should it come first
+    /// assert_eq!(messages.recv(), Ok(42));
+    /// ```
+    pub fn on_message(&mut self, receiver: impl FnMut(u64, &mut Context<'_>) + 'static) {
+        self.engine_mut().set_receiver(Some(Box::new(receiver)));
+    }
+
+    /// As [`Proactor::hold_messages`](super::Proactor::hold_messages), from a callback.
+    pub fn hold_messages(&mut self) {
+        self.engine_mut().set_receiver(None);
     }
 
     /// What was counted so far.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Handle, Latencies, Polled, Statistics};
 use crate::operation::engine::Engine;
-use crate::operation::{Batch, OperationId, Refused};
+use crate::operation::{Batch, Context, OperationId, Refused};
 use crate::status::Result;
 use crate::time::{Clock, Time, Timeout};
 
@@ -83,6 +83,24 @@ impl Proactor {
         Ok(())
     }
 
+    /// Tells messages ([`Handle::send_message`], [`Message`](crate::operation::Message)) to `receiver` from now on,
+    /// instead of to the one before: inside [`Proactor::poll`], one after another, under no lock, each sender's in
+    /// their order. Those that came before there was a receiver are told first.
+    ///
+    /// A pass tells at most 256, after its other callbacks, and asks the backend for more of those before the next: a
+    /// flood of messages holds up neither timers nor I/O. A message ends [`Proactor::poll`] as a callback does;
+    /// [`Proactor::run`] does not wait for messages. The receiver must not block. It may submit, cancel, send, and
+    /// [replace itself](Context::on_message). One that panics goes on with the next message.
+    pub fn on_message(&mut self, receiver: impl FnMut(u64, &mut Context<'_>) + 'static) {
+        self.engine.set_receiver(Some(Box::new(receiver)));
+    }
+
+    /// Tells messages to nobody from now on, as before the first [`Proactor::on_message`]: they wait for a receiver, up
+    /// to [their limit](super::Builder::messages), and do not end a poll.
+    pub fn hold_messages(&mut self) {
+        self.engine.set_receiver(None);
+    }
+
     /// How many operations are in flight, steps of sequences included.
     pub fn pending(&self) -> usize {
         self.engine.pending()
@@ -113,7 +131,8 @@ impl Proactor {
         self.engine.latencies.as_ref()
     }
 
-    /// Refuses new operations, cancels all that are in flight, and runs their callbacks, for at most `deadline`.
+    /// Refuses new operations and messages, cancels all that are in flight, and runs their callbacks, for at most
+    /// `deadline`. Messages taken before are told, if there is a receiver.
     ///
     /// Answers how many did not end. Their memory, descriptors and backend are leaked on purpose: the kernel may still
     /// use them.

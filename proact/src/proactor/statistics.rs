@@ -44,6 +44,12 @@ pub struct Statistics {
     pub kernel_entries: u64,
     /// Times another thread woke the poll thread from its sleep.
     pub wakes: u64,
+    /// Messages to this proactor that were taken.
+    pub messages_sent: u64,
+    /// Those of them that its receiver was told.
+    pub messages_delivered: u64,
+    /// Messages that were refused because too many waited.
+    pub messages_refused: u64,
     /// Chains handed to the kernel whole.
     pub chains_lowered: u64,
     /// Chains run step by step.
@@ -101,6 +107,9 @@ impl Statistics {
             enters: backend.enters,
             kernel_entries: backend.entries,
             wakes: engine.shared.wakes(),
+            messages_sent: engine.shared.mailbox.accepted(),
+            messages_delivered: engine.messages_delivered(),
+            messages_refused: engine.shared.mailbox.refused(),
             chains_lowered: counts.chains_lowered,
             chains_portable: counts.chains_portable,
             waits_lowered: counts.waits_lowered,
@@ -138,6 +147,9 @@ impl fmt::Display for Statistics {
             enters,
             kernel_entries,
             wakes,
+            messages_sent,
+            messages_delivered,
+            messages_refused,
             chains_lowered,
             chains_portable,
             waits_lowered,
@@ -168,6 +180,9 @@ impl fmt::Display for Statistics {
             ("enters", enters),
             ("kernel entries", kernel_entries),
             ("wakes", wakes),
+            ("messages sent", messages_sent),
+            ("messages delivered", messages_delivered),
+            ("messages refused", messages_refused),
             ("chains lowered", chains_lowered),
             ("chains portable", chains_portable),
             ("waits lowered", waits_lowered),

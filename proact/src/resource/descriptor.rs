@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock, PoisonError};
 
+use super::users::Users;
 use crate::atomic::{AtomicBool, AtomicU32, Mutex, Ordering};
 use crate::backend::Descriptor;
 use crate::status::{Code, Operation, Result, Status};
@@ -31,10 +32,10 @@ pub enum Lane {
 /// close operation only after the last of them has ended.
 pub struct Resource {
     home: Home,
-    /// `None` once closed. The lock is what keeps a call from another thread (a socket option, an address query) from
-    /// using a number that a close has just given back to the system. The poll thread takes it too, uncontended.
-    descriptor: Mutex<Option<Descriptor>>,
-    /// A copy for the poll thread, which is also the only one that closes: it reads this without the lock.
+    /// What keeps a call from another thread (a set of an event, a socket option, an address query) from using a number
+    /// that a close has just given back to the system.
+    users: Users,
+    /// For the poll thread, which is also the only one that closes, and for [users](Resource::with).
     raw: Descriptor,
     closing: AtomicBool,
     /// Index of the home engine's record of operations on this resource. Only the home's poll thread touches it.
@@ -57,7 +58,7 @@ impl Resource {
     pub(crate) fn adopt(home: Home, descriptor: Descriptor) -> Resource {
         Resource {
             home,
-            descriptor: Mutex::new(Some(descriptor)),
+            users: Users::new(),
             raw: descriptor,
             closing: AtomicBool::new(false),
             record: AtomicU32::new(Resource::NO_RECORD),
@@ -84,9 +85,8 @@ impl Resource {
     /// Runs `f` with the descriptor; it cannot be closed meanwhile. FailedPrecondition once it is closed.
     #[track_caller]
     pub(crate) fn with<R>(&self, operation: Operation, f: impl FnOnce(Descriptor) -> Result<R>) -> Result<R> {
-        let guard = self.descriptor.lock().unwrap_or_else(PoisonError::into_inner);
-        match *guard {
-            Some(descriptor) => f(descriptor),
+        match self.using(f) {
+            Some(result) => result,
             None => Err(Status::new(Code::FailedPrecondition, operation).with_message("the resource is closed")),
         }
         .map_err(|status| self.explain(status))
@@ -107,12 +107,30 @@ impl Resource {
         about(self.name(), status)
     }
 
+    /// [`Resource::with`], fit for a signal handler if `f` is: no lock, no allocation. `None` once it is closed.
+    ///
+    /// A close waits for `f`, which must neither wait for that nor block.
+    pub(crate) fn using<R>(&self, f: impl FnOnce(Descriptor) -> R) -> Option<R> {
+        /// Goes out also where `f` panics.
+        struct Inside<'a>(&'a Users);
+        impl Drop for Inside<'_> {
+            fn drop(&mut self) {
+                self.0.leave();
+            }
+        }
+        if !self.users.enter() {
+            return None;
+        }
+        let _inside = Inside(&self.users);
+        Some(f(self.raw))
+    }
+
     /// Another descriptor of the same open file, which the caller owns.
     #[cfg(unix)]
     pub(crate) fn duplicate(&self, operation: Operation) -> Result<Descriptor> {
         use std::os::fd::{BorrowedFd, IntoRawFd};
         self.with(operation, |descriptor| {
-            // SAFETY: the resource keeps the descriptor open while its lock is held.
+            // SAFETY: the resource keeps the descriptor open while `with` runs.
             let fd = unsafe { BorrowedFd::borrow_raw(descriptor.fd()) };
             match crate::fault::tried(|| rustix::io::fcntl_dupfd_cloexec(fd, 3)) {
                 Ok(fd) => Ok(Descriptor(fd.into_raw_fd().into())),
@@ -127,7 +145,7 @@ impl Resource {
     pub(crate) fn never_block(&self, operation: Operation) -> Result<()> {
         use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
         self.with(operation, |descriptor| {
-            // SAFETY: the resource keeps the descriptor open while its lock is held.
+            // SAFETY: the resource keeps the descriptor open while `with` runs.
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
             let set =
                 crate::fault::tried(|| fcntl_getfl(fd)).and_then(|flags| match flags.contains(OFlags::NONBLOCK) {
@@ -159,9 +177,10 @@ impl Resource {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Hands the descriptor over for closing.
+    /// Hands the descriptor over for closing, when no call from another thread uses it any more. `None` after the first
+    /// time.
     pub(crate) fn take(&self) -> Option<Descriptor> {
-        self.descriptor.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.users.close().then_some(self.raw)
     }
 
     pub(crate) fn record(&self) -> u32 {

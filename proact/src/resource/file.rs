@@ -87,7 +87,7 @@ impl File {
     #[cfg(unix)]
     pub fn try_with_fd<R>(&self, f: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> R) -> Result<R> {
         self.resource.with(Operation::None, |descriptor| {
-            // SAFETY: the resource keeps the descriptor open while its lock is held, which is for the call of `f`.
+            // SAFETY: the resource keeps the descriptor open while it is used, which is for the call of `f`.
             Ok(f(unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) }))
         })
     }
@@ -104,7 +104,7 @@ fn misaligned(status: Status, alignment: DirectAlignment) -> Status {
 fn alignment_of(resource: &Resource) -> Option<DirectAlignment> {
     use rustix::fs::{AtFlags, StatxFlags};
     let asked = resource.with(Operation::FileOpen, |descriptor| {
-        // SAFETY: the resource keeps the descriptor open while its lock is held.
+        // SAFETY: the resource keeps the descriptor open while it is used.
         let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
         // What this machine knows already: the poll thread does not wait for a server.
         // By its number: rustix does not name it on Android.

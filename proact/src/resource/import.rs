@@ -213,7 +213,7 @@ pub(super) fn release(resource: Arc<Resource>) -> Result<OwnedFd, (Arc<Resource>
 
 fn duplicate(resource: &Resource, operation: Operation) -> Result<OwnedFd> {
     resource.with(operation, |descriptor| {
-        // SAFETY: the resource keeps the descriptor open while its lock is held.
+        // SAFETY: the resource keeps the descriptor open while it is used.
         let fd = unsafe { BorrowedFd::borrow_raw(descriptor.fd()) };
         tried(|| rustix::io::fcntl_dupfd_cloexec(fd, 0)).map_err(failed(operation))
     })

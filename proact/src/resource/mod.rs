@@ -13,9 +13,12 @@ mod import;
 mod named;
 mod pollable;
 mod process;
+mod signal;
 mod socket;
 mod stream;
+mod users;
 mod watcher;
+mod word;
 
 pub use crate::backend::{
     Advice, AttributeMode, CopyMethod, DirectAlignment, DirectoryEntry, FileKind, FileTime, Metadata, OpenFlags,
@@ -30,8 +33,13 @@ pub use import::Returned;
 pub(crate) use named::named;
 pub use pollable::Pollable;
 pub use process::{Exit, Process};
+pub(crate) use signal::SignalOwner;
+pub use signal::{Signal, SignalSet, block_signals};
 pub use socket::{Domain, KeepAlive, Shutdown, Socket, SocketOptions, SocketState, SocketType};
 pub(crate) use stream::PrivatePipe;
 pub use stream::Stream;
 pub use watcher::{Change, ChangeMask, Watch, Watcher};
 pub(crate) use watcher::{next_change, os_str};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use word::futex;
+pub(crate) use word::{Slept, Word};

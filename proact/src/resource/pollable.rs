@@ -45,7 +45,7 @@ impl Pollable {
     /// closed. `f` must neither poll the proactor nor use this handle in another way.
     pub fn try_with_fd<R>(&self, f: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> R) -> crate::status::Result<R> {
         self.resource.with(Operation::None, |descriptor| {
-            // SAFETY: the resource keeps the descriptor open while its lock is held, which is for the call of `f`.
+            // SAFETY: the resource keeps the descriptor open while it is used, which is for the call of `f`.
             Ok(f(unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) }))
         })
     }

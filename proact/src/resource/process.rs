@@ -81,7 +81,7 @@ impl Process {
             return Ok(exit);
         }
         let waited = self.inner.resource.with(Operation::ProcessWait, |descriptor| {
-            // SAFETY: the resource keeps the descriptor open while its lock is held.
+            // SAFETY: the resource keeps the descriptor open while it is used.
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
             crate::fault::retry_on_intr(|| waitid(WaitId::PidFd(fd), WaitIdOptions::EXITED | WaitIdOptions::NOHANG))
                 .map_err(|errno| Status::from_os_error(Operation::ProcessWait, errno.raw_os_error()))

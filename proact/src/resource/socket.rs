@@ -186,7 +186,7 @@ impl Socket {
         f: impl FnOnce(socket2::SockRef<'_>) -> std::io::Result<R>,
     ) -> Result<R> {
         self.resource.with(operation, |descriptor| {
-            // SAFETY: the resource keeps the descriptor open while its lock is held, which is for the call of `f`.
+            // SAFETY: the resource keeps the descriptor open while it is used, which is for the call of `f`.
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
             let answer = fault::tried_io(|| f(socket2::SockRef::from(&fd)));
             answer.map_err(|error| Status::from_io_error(operation, &error))

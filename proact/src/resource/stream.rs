@@ -16,8 +16,8 @@ use crate::status::{Code, Operation, Result, Status};
 /// [`Handle::import_stream`](crate::proactor::Handle::import_stream). A clone is another handle to the same end. Reads
 /// are filled, and writes go out, in the order in which they were submitted.
 ///
-/// A write to a pipe that no one reads any more fails with `Unavailable`, and the system also sends the process
-/// `SIGPIPE`: Rust programs ignore that signal from their start; a program that does not is ended by it.
+/// A write to a pipe that no one reads any more fails with `Unavailable`. It raises no `SIGPIPE`, whatever is set for
+/// that signal.
 #[derive(Clone, Debug)]
 pub struct Stream {
     resource: Arc<Resource>,
@@ -63,7 +63,7 @@ impl Stream {
     pub(crate) fn check_end(&self, written: bool, operation: Operation) -> Result<()> {
         use rustix::fs::OFlags;
         let mode = self.resource.with(operation, |descriptor| {
-            // SAFETY: the resource keeps the descriptor open while its lock is held.
+            // SAFETY: the resource keeps the descriptor open while it is used.
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
             rustix::fs::fcntl_getfl(fd).map_err(|errno| Status::from_os_error(operation, errno.raw_os_error()))
         })? & OFlags::RWMODE;
@@ -129,7 +129,7 @@ impl Stream {
     /// the stream in another way.
     pub fn try_with_fd<R>(&self, f: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> R) -> Result<R> {
         self.resource.with(Operation::None, |descriptor| {
-            // SAFETY: the resource keeps the descriptor open while its lock is held, which is for the call of `f`.
+            // SAFETY: the resource keeps the descriptor open while it is used, which is for the call of `f`.
             Ok(f(unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) }))
         })
     }

@@ -147,7 +147,7 @@ impl Watcher {
         let flags = rustix::fs::inotify::WatchFlags::from_bits_retain(mask.bits());
         self.resource
             .with(operation, |descriptor| {
-                // SAFETY: the resource keeps the descriptor open while its lock is held.
+                // SAFETY: the resource keeps the descriptor open while it is used.
                 let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
                 crate::fault::tried(|| rustix::fs::inotify::add_watch(fd, path, flags))
                     .map_err(|errno| Status::from_os_error(operation, errno.raw_os_error()))

@@ -106,3 +106,43 @@ pub(super) fn code_of(os_error: i32) -> Code {
         _ => Code::Unknown,
     }
 }
+
+/// Runs `f`, which makes a system call, and leaves this thread's `errno` as it was: a signal handler runs between any
+/// two instructions of a thread, also between one's own system call and its look at the error.
+///
+/// On most processors rustix makes Linux's system calls itself and never touches `errno`; elsewhere it goes by the
+/// system's library, which sets it.
+pub(crate) fn preserving_errno<R>(f: impl FnOnce() -> R) -> R {
+    #[cfg(unix)]
+    {
+        let place = place();
+        // SAFETY: the library's own variable of this thread, which lives as long as the thread.
+        let before = unsafe { *place };
+        let result = f();
+        // SAFETY: as above.
+        unsafe { *place = before };
+        result
+    }
+    #[cfg(not(unix))]
+    f()
+}
+
+/// Where this thread's `errno` lies.
+#[cfg(unix)]
+fn place() -> *mut i32 {
+    // SAFETY: the call only answers an address.
+    unsafe {
+        #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
+        return libc::__errno();
+        #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+        return libc::__error();
+        #[cfg(not(any(
+            target_os = "android",
+            target_os = "netbsd",
+            target_os = "openbsd",
+            target_vendor = "apple",
+            target_os = "freebsd"
+        )))]
+        libc::__errno_location()
+    }
+}

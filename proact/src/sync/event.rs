@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::backend::Descriptor;
 use crate::resource::{Home, Resource};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::status::{Code, preserving_errno};
 use crate::status::{Operation, Result, Status};
 
 /// A flag that is set from any thread, and reset by the [`EventWait`](crate::operation::EventWait) that it completes.
@@ -18,24 +22,21 @@ impl Event {
         &self.resource
     }
 
-    /// Sets the event, from any thread. Setting a set event changes nothing.
+    /// Sets the event. Setting a set event changes nothing.
+    ///
+    /// Any thread, and signal handlers: it allocates nothing, takes no lock, and leaves `errno` alone. A close of the
+    /// event waits until no call is under way, so that none writes to a descriptor that has become another's.
     ///
     /// # Errors
     /// `FailedPrecondition` once it is closed.
     #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[track_caller]
     pub fn set(&self) -> Result<()> {
-        self.resource.with(Operation::EventWait, |descriptor| {
-            // SAFETY: the resource keeps the descriptor open while its lock is held.
-            let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
-            loop {
-                match rustix::io::write(fd, &1u64.to_ne_bytes()) {
-                    // AGAIN: the counter is at its maximum, so it is set.
-                    Ok(_) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
-                    Err(rustix::io::Errno::INTR) => {}
-                    Err(error) => return Err(Status::from_os_error(Operation::EventWait, error.raw_os_error())),
-                }
-            }
-        })
+        match self.resource.using(|descriptor| preserving_errno(|| raise(descriptor))) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(errno)) => Err(Status::bare(Code::from_os_error(errno), Operation::EventSet, errno)),
+            None => Err(Status::bare(Code::FailedPrecondition, Operation::EventSet, 0)),
+        }
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -47,8 +48,23 @@ impl Event {
         }
         let fd = crate::fault::tried(|| rustix::event::eventfd(0, flags))
             .map_err(|error| Status::from_os_error(Operation::EventCreate, error.raw_os_error()))?;
-        let descriptor = crate::backend::Descriptor(fd.into_raw_fd().into());
+        let descriptor = Descriptor(fd.into_raw_fd().into());
         Ok(Event { resource: Arc::new(Resource::adopt(home, descriptor)) })
+    }
+}
+
+/// Adds one to the counter of an eventfd.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn raise(descriptor: Descriptor) -> Result<(), i32> {
+    // SAFETY: the resource keeps the descriptor open while it is used.
+    let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
+    loop {
+        match rustix::io::write(fd, &1u64.to_ne_bytes()) {
+            // AGAIN: the counter is at its maximum, so it is set.
+            Ok(_) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.raw_os_error()),
+        }
     }
 }
 

@@ -1,9 +1,11 @@
-//! What work waits on: timeline semaphores.
+//! What work waits on: timeline semaphores, axes that progress, events, notifications.
 
 mod event;
 mod fence;
+mod notification;
 mod semaphore;
 mod timeline;
+mod tracker;
 mod wait_flags;
 
 pub use event::Event;
@@ -12,8 +14,12 @@ pub use fence::SyncFile;
 #[cfg(all(test, any(target_os = "linux", target_os = "android")))]
 pub(crate) use fence::pretend;
 pub(crate) use fence::{Export, Nature};
+pub use notification::{Epoch, Notification, Observation};
+pub(crate) use notification::{Listener, Subscription};
 
 pub(crate) use semaphore::{Armed, Sink, Waiter};
 pub use semaphore::{Semaphore, SemaphoreFuture, SemaphoreLink, SemaphoreOptions};
 pub use timeline::{Driver, Primitive, Timeline};
+pub use tracker::{AxisHandle, AxisOptions, FrontierReached, Tracker, TrackerOptions};
+pub(crate) use tracker::{Party, Watch};
 pub use wait_flags::WaitFlags;

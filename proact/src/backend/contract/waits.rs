@@ -24,7 +24,7 @@ pub enum WaitRequest {
     /// Read from a stream without positions (a pipe, a terminal, a counter of changes). Completes with the count, 0 at
     /// the end.
     ReadStream { stream: Descriptor, buffer: *mut u8, length: usize },
-    /// Write to a stream without positions. Completes with the count.
+    /// Write to a stream without positions; never raises SIGPIPE. Completes with the count.
     WriteStream { stream: Descriptor, buffer: *const u8, length: usize },
     /// Move bytes from a pipe that has some to a stream (`into_pipe` false), waiting for the stream to take them; or
     /// from a stream to a pipe that has room, waiting for the stream to have them. Completes with the count; 0: the

@@ -25,6 +25,24 @@ pub(super) fn only_workers(request: &FileRequest) -> bool {
 /// The offset of a stream, which has none.
 const NO_OFFSET: u64 = u64::MAX;
 
+/// `RWF_NOSIGNAL`, of `linux/fs.h` since 6.18: a write to a pipe that nobody reads raises no SIGPIPE.
+const NO_SIGNAL: u32 = 0x100;
+
+/// Whether the kernel knows [`NO_SIGNAL`]: asked once, by a write to a pipe.
+pub(super) fn has_quiet_writes() -> bool {
+    use std::io::IoSlice;
+    use std::sync::OnceLock;
+
+    use rustix::io::{ReadWriteFlags, pwritev2};
+    use rustix::pipe::{PipeFlags, pipe_with};
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let Ok((_reader, writer)) = crate::fault::tried(|| pipe_with(PipeFlags::CLOEXEC)) else { return false };
+        let flags = ReadWriteFlags::from_bits_retain(NO_SIGNAL);
+        crate::fault::tried(|| pwritev2(&writer, &[IoSlice::new(&[0])], NO_OFFSET, flags)) == Ok(1)
+    })
+}
+
 /// Fills `entry` with a request that is not [only for workers](only_workers). Pointers are only carried.
 pub(super) fn lower_more_files(entry: &mut Entry, request: &FileRequest) {
     let here = libc::AT_FDCWD;
@@ -74,7 +92,7 @@ pub(super) fn lower_more_files(entry: &mut Entry, request: &FileRequest) {
 }
 
 /// Fills `entry` with a request that waits for others. Pointers are only carried.
-pub(super) fn lower_wait(entry: &mut Entry, request: &WaitRequest) {
+pub(super) fn lower_wait(entry: &mut Entry, request: &WaitRequest, quiet: bool) {
     match *request {
         WaitRequest::Poll { descriptor, writable } => {
             entry.set_poll(descriptor.fd(), if writable { libc::POLLOUT } else { libc::POLLIN });
@@ -83,7 +101,8 @@ pub(super) fn lower_wait(entry: &mut Entry, request: &WaitRequest) {
             entry.set(Op::IORING_OP_READ, stream.fd(), NO_OFFSET, buffer as u64, clamp(length), 0);
         }
         WaitRequest::WriteStream { stream, buffer, length } => {
-            entry.set(Op::IORING_OP_WRITE, stream.fd(), NO_OFFSET, buffer as u64, clamp(length), 0);
+            let flags = if quiet { NO_SIGNAL } else { 0 };
+            entry.set(Op::IORING_OP_WRITE, stream.fd(), NO_OFFSET, buffer as u64, clamp(length), flags);
         }
         WaitRequest::Splice { stream, pipe, length, into_pipe: true } => {
             entry.set_splice((stream.fd(), NO_OFFSET), (pipe.fd(), NO_OFFSET), length);

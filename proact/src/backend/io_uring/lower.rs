@@ -28,6 +28,8 @@ pub(super) struct Targets {
     pub(super) multishot: bool,
     /// Whether sends that ask for it leave without a copy.
     pub(super) zero_copy: bool,
+    /// Whether a write to a pipe can say that it raises no signal.
+    pub(super) quiet: bool,
     /// Where in the table of registered buffers the memory of a read or write is.
     pub(super) fixed: Option<u16>,
 }
@@ -140,7 +142,7 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
         }
         Request::Close { descriptor } => entry.set(Op::IORING_OP_CLOSE, descriptor.fd(), 0, 0, 0, 0),
         Request::File(ref request) => lower_more_files(entry, request),
-        Request::Wait(ref request) => lower_wait(entry, request),
+        Request::Wait(ref request) => lower_wait(entry, request, targets.quiet),
         // Kept apart so that what above is hot stays small.
         // SAFETY: the caller's promise, passed on.
         _ => unsafe { lower_file(entry, request, targets) },

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::atomic::AtomicU64;
+use crate::backend::workers::quiet::Quiet;
 use crate::backend::workers::{Futexes, Workers, futex};
 use crate::backend::{
     Backend, BackendConfig, BackendCounters, Capabilities, Completion, DescriptorMode, FileRequest, Request, Start,
@@ -64,6 +65,9 @@ pub(crate) struct IoUring {
     /// What every request is lowered with; few add to it.
     targets: Targets,
     chains: u64,
+    /// It was given a write to a pipe, which raises SIGPIPE in this thread when nobody reads, at once or in a later
+    /// enter.
+    raises: bool,
     /// Where reads of event descriptors put the count, which no one looks at: all of them share these eight bytes.
     /// Made from a box, and freed only when the kernel has no such read any more.
     sink: NonNull<AtomicU64>,
@@ -100,6 +104,7 @@ impl IoUring {
             capabilities,
             clock: config.clock.clone(),
             chains: 0,
+            raises: false,
             sink,
             targets: Targets {
                 sink,
@@ -108,6 +113,7 @@ impl IoUring {
                 bundle: false,
                 multishot: capabilities.contains(Capabilities::KERNEL_MULTISHOT),
                 zero_copy: capabilities.contains(Capabilities::ZERO_COPY_SEND),
+                quiet: capabilities.contains(Capabilities::QUIET_WRITES),
                 fixed: None,
             },
         })
@@ -235,6 +241,9 @@ impl IoUring {
         let fixed = if alone { self.buffers.place_of(request) } else { None };
         let place = if alone { self.descriptors.place_of(request) } else { None };
         let targets = Targets { fixed, ..self.targets };
+        if let (Request::Wait(WaitRequest::WriteStream { .. }), false) = (request, targets.quiet) {
+            self.raises = true;
+        }
         let Some(entry) = self.ring.free() else { return false };
         let (user_data, stat) = self.table.admit(token, request, link);
         // SAFETY: the caller answers for the request's pointers; the table keeps `stat` until the completion.
@@ -317,11 +326,25 @@ impl IoUring {
     /// return above the system call costs a misprediction (8 ns a pass, measured for this and `reap`).
     #[inline(always)]
     fn enter(&mut self, wait_for: u32, timeout: Option<Duration>) -> Result<()> {
-        self.ring.enter(wait_for, timeout).map_err(broken)?;
+        if self.raises {
+            self.enter_quietly(wait_for, timeout)?;
+        } else {
+            self.ring.enter(wait_for, timeout).map_err(broken)?;
+        }
         if self.ring.pending() > 0 {
             self.mend_split_chain();
         }
         Ok(())
+    }
+
+    /// Enters with SIGPIPE blocked: the kernel carries writes out in this thread, when they are handed over or when the
+    /// pipe has room, and raises it there. From the first write to a pipe on every enter of this ring is such a one;
+    /// where writes can say it themselves, none is.
+    #[cold]
+    #[inline(never)]
+    fn enter_quietly(&mut self, wait_for: u32, timeout: Option<Duration>) -> Result<()> {
+        let _quiet = Quiet::begin();
+        self.ring.enter(wait_for, timeout).map_err(broken)
     }
 
     /// Lets what the kernel cut off from a chain complete as cancelled: the engine then carries it out by itself.

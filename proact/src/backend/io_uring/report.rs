@@ -15,7 +15,7 @@ struct Line {
     lack: &'static str,
 }
 
-const LINES: [Line; 15] = [
+const LINES: [Line; 16] = [
     Line {
         capability: Capabilities::KERNEL_CHAINS,
         name: "kernel chains",
@@ -115,6 +115,13 @@ const LINES: [Line; 15] = [
         lack: "kernel older than 6.14, by whose features one that lets go at once is known",
     },
     Line {
+        capability: Capabilities::QUIET_WRITES,
+        name: "quiet writes",
+        since: "6.18",
+        gain: "writes to pipes themselves raise no SIGPIPE",
+        lack: "kernel older than 6.18; once a pipe was written, SIGPIPE is blocked whenever the ring is entered",
+    },
+    Line {
         capability: Capabilities::KERNEL_FUTEX,
         name: "kernel futex",
         since: "6.7",
@@ -166,6 +173,7 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
     found.set(Capabilities::REGISTERED_DESCRIPTORS, ring.lets_files_go());
     found.set(Capabilities::INCREMENTAL_BUFFERS, ring.fills_buffers_in_parts());
     found.set(Capabilities::RECEIVE_BUNDLES, ring.has_bundles());
+    found.set(Capabilities::QUIET_WRITES, super::files::has_quiet_writes());
     found.set(Capabilities::REGISTERED_RING, ring.is_registered());
     found.set(Capabilities::NO_SUBMISSION_ARRAY, ring.is_without_array());
     found

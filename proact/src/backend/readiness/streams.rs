@@ -6,6 +6,7 @@ use rustix::pipe::SpliceFlags;
 
 use super::Interest;
 use super::attempt::never_blocks;
+use crate::backend::workers::quiet::quietly;
 use crate::backend::workers::{borrow, retried};
 use crate::backend::{Descriptor, TRANSFER_MAX, WaitRequest};
 use crate::fault::{retry_on_intr, shorten};
@@ -37,15 +38,19 @@ pub(super) unsafe fn attempt_wait(request: &WaitRequest) -> Result<i32, Errno> {
         }
         WaitRequest::WriteStream { stream, buffer, length } => {
             debug_assert!(never_blocks(stream), "a stream without O_NONBLOCK would hold the poll thread");
-            // SAFETY: the caller's promise.
-            retried(|| unsafe { libc::write(stream.fd(), buffer.cast(), shorten(length.min(TRANSFER_MAX))) })
+            let length = length.min(TRANSFER_MAX);
+            quietly(|| {
+                // SAFETY: the caller's promise.
+                retried(|| unsafe { libc::write(stream.fd(), buffer.cast(), shorten(length)) })
+            })
         }
         WaitRequest::Splice { stream, pipe, length, into_pipe } => {
             debug_assert!(never_blocks(stream), "a stream without O_NONBLOCK would hold the poll thread");
             let (stream, pipe) = (borrow(&stream)?, borrow(&pipe)?);
             let (from, to) = if into_pipe { (stream, pipe) } else { (pipe, stream) };
             let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-            let moved = retry_on_intr(|| rustix::pipe::splice(from, None, to, None, length as usize, flags))?;
+            let splice = || rustix::pipe::splice(from, None, to, None, length as usize, flags);
+            let moved = quietly(|| retry_on_intr(splice))?;
             Ok(moved as i32)
         }
         WaitRequest::FutexWait { .. } | WaitRequest::FutexWake { .. } => {

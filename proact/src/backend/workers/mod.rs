@@ -7,6 +7,7 @@
 pub(crate) mod files;
 pub(crate) mod futex;
 pub(crate) mod perform;
+pub(crate) mod quiet;
 pub(crate) mod slot_list;
 mod walk;
 
@@ -217,6 +218,7 @@ impl Shared {
 
     /// A worker thread's life.
     fn work(&self) {
+        quiet::never_here();
         let mut state = self.lock();
         while !state.ending {
             let Some(job) = state.pop() else {

@@ -56,6 +56,21 @@ pub(super) fn covers(known: &[Entry], needed: &[Entry]) -> bool {
     })
 }
 
+/// The entries of `target` that `reference` lacks or is behind on.
+pub(super) fn undominated<'a>(target: &'a [Entry], reference: &'a [Entry]) -> impl Iterator<Item = Entry> + 'a {
+    let mut known = reference;
+    target.iter().copied().filter(move |entry| {
+        // The same axes on both sides, as mostly: each step then looks at one entry of either.
+        while let [have, rest @ ..] = known {
+            if have.axis >= entry.axis {
+                break;
+            }
+            known = rest;
+        }
+        !matches!(known, [have, ..] if have.axis == entry.axis && have.epoch >= entry.epoch)
+    })
+}
+
 /// How many axes `a` and `b` have together.
 pub(super) fn union_length(a: &[Entry], b: &[Entry]) -> usize {
     let (mut i, mut j, mut common) = (0, 0, 0);

@@ -75,10 +75,13 @@ impl Engine {
                 self.end_cancelled(slot);
             }
             Phase::Semaphore => self.cancel_wait(slot),
+            Phase::Frontier => self.cancel_frontier_wait(slot),
+            Phase::Notification => self.cancel_notification_wait(slot),
             Phase::Starved => {
                 self.leave_pool(slot);
                 self.end_cancelled(slot);
             }
+            Phase::Signals => self.end_signals(slot),
             Phase::Sequence => self.cancel_steps(slot),
             // An end is on its way, or comes when the outcome before it has been told.
             Phase::Closing | Phase::Ended | Phase::Rearm => {}

@@ -25,6 +25,12 @@ pub(super) enum Phase {
     Timer,
     /// In its semaphores' queues.
     Semaphore,
+    /// In the lines of its frontier's axes.
+    Frontier,
+    /// Among those who are told of signals.
+    Signals,
+    /// Among those that wait for a notification.
+    Notification,
     /// A sequence whose steps run.
     Sequence,
     /// A close, or a cancel of many, that waits for others to end.
@@ -63,6 +69,8 @@ bitflags::bitflags! {
         const ADOPTED = 1 << 15;
         /// A send whose bytes are on their way: it holds up its stream no more, but the kernel still reads its memory.
         const SENT = 256;
+        /// The backend waits for the word of a shared notification, which counts it as an observer.
+        const OBSERVES = 1024;
     }
 }
 

@@ -53,6 +53,9 @@ impl Engine {
     /// The operation in `slot` ends: nothing may look for it any more.
     #[cold]
     pub(super) fn detach_extras(&mut self, slot: u32) {
+        if self.entries[slot as usize].flags.contains(Flags::OBSERVES) {
+            self.end_observation(slot);
+        }
         if let Some(key) = self.rare[slot as usize].deadline.take() {
             self.timers.remove(key);
         }

@@ -202,7 +202,7 @@ impl Engine {
                 // SAFETY: the operation holds its resource while it is in flight.
                 self.join(at, unsafe { resource.as_ref() }, Lane::Other);
             }
-            self.signals += usize::from(self.table(at).class == Class::Immediate);
+            self.lowered_signals += usize::from(self.table(at).class == Class::Immediate);
             let entry = &mut self.entries[at as usize];
             entry.phase = Phase::Kernel;
             entry.flags.insert(Flags::LOWERED | Flags::BY_KERNEL);
@@ -258,7 +258,7 @@ impl Engine {
             if !live || !entry.flags.contains(Flags::LOWERED) || self.table(slot).class != Class::Immediate {
                 continue;
             }
-            self.signals -= 1;
+            self.lowered_signals -= 1;
             if completion.result < 0 {
                 continue; // severed, or refused: its turn is still to come
             }

@@ -2,23 +2,29 @@
 //!
 //! The way of one operation is `submit` → admit, launch, start, issue (this file), then `poll` → reap (`pass.rs`),
 //! settle, continue, deliver (`settle.rs`). What is portable stands beside it, one file each: chains handed to the
-//! kernel (`lower.rs`), semaphore waits (`wait.rs`), sequences (`sequences.rs`), streams and closes (`record.rs`),
-//! cancel (`cancel.rs`), threads (`remote.rs`, `slots.rs`).
+//! kernel (`lower.rs`), waits (`wait.rs`, `notifications.rs`), sequences (`sequences.rs`), streams and closes
+//! (`record.rs`), cancel (`cancel.rs`), threads (`remote.rs`, `slots.rs`).
 //!
 //! No function here calls a callback except `deliver`, at the end of `settle.rs`: whatever ends anywhere else is put on
-//! the queue of completions, and delivered from there.
+//! the queue of completions, and delivered from there. Messages are no completions: `messages.rs` tells them, after
+//! those, in the same place of a pass.
 
 mod cancel;
 mod entry;
 mod extras;
+mod frontier;
 mod gate;
 mod latency;
 mod lower;
+mod mailbox;
+mod messages;
+mod notifications;
 mod pass;
 mod record;
 mod remote;
 mod sequences;
 mod settle;
+mod signals;
 mod slots;
 mod starved;
 mod wait;
@@ -43,6 +49,7 @@ use crate::time::Time;
 
 pub(crate) use self::gate::Gate;
 pub use self::latency::Latencies;
+pub(crate) use self::mailbox::Mailbox;
 pub use self::pass::Polled;
 pub(crate) use self::remote::Shared;
 
@@ -57,6 +64,10 @@ pub(crate) struct Limits {
     pub(crate) time_callbacks: bool,
     /// Whether the time from submit to delivery is kept of every operation.
     pub(crate) latencies: bool,
+    /// Messages that may wait.
+    pub(crate) messages: u32,
+    /// Whether more than that are kept all the same.
+    pub(crate) unbounded_messages: bool,
 }
 
 /// What is counted beside the backend's own counters.
@@ -100,6 +111,7 @@ pub(crate) struct Engine {
     timers: IndexedHeap<Time, u32>,
     records: Records,
     gates: Gates,
+    notifications: Vec<notifications::Watched>,
     /// Operations that the backend had no room for, in order.
     backlog: VecDeque<u32>,
     /// Cancels that the backend had no room for.
@@ -107,9 +119,15 @@ pub(crate) struct Engine {
     /// Reused by lowering.
     steps: Vec<(Token, Request)>,
     /// Lowered signals whose completion has not come.
-    signals: usize,
+    lowered_signals: usize,
     /// Multishot operations to be asked for their next outcome, while a callback tells of one.
     rearms: Vec<u32>,
+    /// Messages of this proactor, and whom they are told to.
+    inbox: mailbox::Inbox,
+    receiver: Option<messages::Receiver>,
+    /// It was set, or taken away, since the present one was lent the engine.
+    receiver_is_new: bool,
+    signals: signals::Signals,
     now: Option<Time>,
     closing: bool,
     pub(crate) counts: Counts,
@@ -135,11 +153,16 @@ impl Engine {
             timers: IndexedHeap::new(),
             records: Records::default(),
             gates: Gates::default(),
+            notifications: Vec::new(),
             backlog: VecDeque::new(),
             cancels: VecDeque::new(),
             steps: Vec::with_capacity(lower::STEPS_MAX + 1),
-            signals: 0,
+            lowered_signals: 0,
             rearms: Vec::with_capacity(16),
+            inbox: mailbox::Inbox::default(),
+            receiver: None,
+            receiver_is_new: false,
+            signals: signals::Signals::default(),
             now: None,
             closing: false,
             counts: Counts::default(),
@@ -287,7 +310,10 @@ impl Engine {
             },
             Class::Cancel => self.start_cancel(slot),
             Class::SemaphoreWait => self.start_wait(slot),
+            Class::FrontierWait => self.start_frontier_wait(slot),
+            Class::NotificationWait => self.start_notification_wait(slot),
             Class::Immediate => self.perform(slot),
+            Class::Signals => self.start_signals(slot),
             Class::Sequence => self.start_sequence(slot),
             Class::Close => self.start_close(slot),
         }
@@ -544,6 +570,10 @@ fn validate(shared: &Shared, list: &OpList, location: &'static Location<'static>
             if !table.bare {
                 // SAFETY: the list owns the operation, and the table is its own.
                 unsafe { (table.validate)(raw, shared.home) }?;
+                if table.class == Class::NotificationWait {
+                    // SAFETY: as above.
+                    unsafe { notifications::admit(shared, raw) }?;
+                }
             }
         }
     }

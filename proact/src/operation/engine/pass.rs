@@ -18,6 +18,8 @@ use crate::time::{Time, Timeout};
 pub struct Polled {
     /// Final callbacks that ran.
     pub completed: usize,
+    /// Messages that were told.
+    pub messages: usize,
     /// Whether somebody asked for a [`wake`](crate::proactor::Handle::wake) since the last poll.
     pub woken: bool,
 }
@@ -43,6 +45,7 @@ impl Engine {
         self.counts.polls += 1;
         self.forget_delivered();
         self.take_remote();
+        self.take_signals();
         self.retry();
         if !self.timers.is_empty() {
             self.fire_timers();
@@ -50,9 +53,10 @@ impl Engine {
         if !(self.backlog.is_empty() && self.cancels.is_empty()) {
             self.hand_over_backlog()?;
         }
-        let until = if self.queue.is_empty() { self.wait_until(timeout) } else { Wait::No };
+        let idle = self.queue.is_empty() && !self.has_message();
+        let until = if idle { self.wait_until(timeout) } else { Wait::No };
         let wait = match until {
-            Wait::Until(_) if !self.shared.prepare_sleep() => Wait::No,
+            Wait::Until(_) if !self.shared.prepare_sleep(|| self.has_message()) => Wait::No,
             wait => wait,
         };
         let polled = self.backend_mut_and_queue(wait);
@@ -61,6 +65,7 @@ impl Engine {
             self.now = None;
         }
         self.take_remote();
+        self.take_signals();
         if !self.timers.is_empty() {
             self.fire_timers();
         }
@@ -68,7 +73,8 @@ impl Engine {
             return self.break_down(status);
         }
         let completed = self.deliver();
-        Ok(Polled { completed, woken: self.shared.take_wake_request() })
+        let messages = self.tell_messages();
+        Ok(Polled { completed, messages, woken: self.shared.take_wake_request() })
     }
 
     /// The backend is broken. What it completed before is delivered all the same.
@@ -83,7 +89,7 @@ impl Engine {
         let before = self.queue.len();
         let backend = self.backend.as_mut().expect("only a finished shutdown takes the backend away");
         let polled = backend.poll(wait, &mut self.queue);
-        if self.signals > 0 {
+        if self.lowered_signals > 0 {
             self.adopt_signals(before);
         }
         polled
@@ -135,6 +141,7 @@ impl Engine {
                 self.counts.remote_submitted += 1;
                 self.launch(head);
             }
+            Node::Subscription { subscription, gone } => self.look_at_notification(subscription, gone),
             Node::Slot(slot) => {
                 let Some(entry) = self.entries.get(slot as usize) else { return };
                 if entry.op.is_none() {
@@ -149,6 +156,7 @@ impl Engine {
                 if self.table(slot).class == crate::operation::kind::Class::SemaphoreWait {
                     self.look_at_wait(slot);
                 }
+                self.look_at_frontier_wait(slot);
             }
         }
     }
@@ -295,9 +303,10 @@ impl Engine {
                 self.cancel_slot(slot);
             }
         }
+        self.inbox.close(&shared.mailbox);
         let deadline = self.shared.clock.now() + deadline;
         let mut panic = None;
-        while self.live > 0 && self.shared.clock.now() < deadline {
+        while (self.live > 0 || self.owes_messages()) && self.shared.clock.now() < deadline {
             // A callback that panics keeps no other from its own, nor the backend from being let go in order.
             match catch_unwind(AssertUnwindSafe(|| self.poll(Timeout::At(deadline)))) {
                 Ok(Ok(_)) => {}

@@ -1,7 +1,8 @@
 //! What other threads share with a proactor, and how they reach it.
 //!
 //! A lock-free stack takes what they push: batches of operations, by the header of their first, and slots whose state
-//! the poll thread should look at (a cancel was asked for, a semaphore was reached). The poll thread takes all at once
+//! the poll thread should look at (a cancel was asked for, a semaphore was reached), and notifications that were
+//! signalled. The poll thread takes all at once
 //! and reverses, so that one thread's submits stay in order. Whoever pushes wakes the poll thread if it sleeps: one
 //! wake a sleep, however many push.
 
@@ -9,12 +10,15 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use super::super::op::Header;
+use super::mailbox::Mailbox;
 use super::slots::{ANY, NONE, RemoteSlots, SlotTable};
-use crate::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering, StoreAmidExchanges, fence};
+use crate::atomic::{
+    AtomicBool, AtomicPtr, AtomicU64, Ordering, StoreAmidExchanges, fence, fence_between_sequential_exchange_and_load,
+};
 use crate::backend::{Token, Wake};
 use crate::resource::Home;
-use crate::status::Operation;
-use crate::sync::Sink;
+use crate::status::{Operation, preserving_errno};
+use crate::sync::{Sink, Subscription};
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -25,19 +29,32 @@ pub(super) enum Node {
     Batch(NonNull<Header>),
     /// A slot to look at.
     Slot(u32),
+    /// A notification whose waits to look at, or one that is gone.
+    Subscription { subscription: NonNull<Subscription>, gone: bool },
 }
 
-/// Nodes are pointers: to a header (aligned, so even), or no address at all but a slot's index, marked odd.
+/// Nodes are pointers, and the lowest bits tell which: to a header (aligned, so a multiple of 4); to a subscription,
+/// plus 2; or no address at all but a slot's index, marked odd.
 #[derive(Default)]
 pub(crate) struct RemoteStack {
     head: AtomicPtr<()>,
 }
 
-/// The head of a closed stack: even, and no header's address.
+/// The head of a closed stack: no slot's, and no address.
 const CLOSED: usize = 2;
+
+/// What is added to a subscription's address.
+const SUBSCRIPTION: usize = 2;
 
 fn slot_node(slot: u32) -> *mut () {
     ptr::without_provenance_mut((slot as usize) << 1 | 1)
+}
+
+/// The subscription that `node` is, if it is one.
+fn subscription_of(node: *mut ()) -> Option<NonNull<Subscription>> {
+    // A slot's index is any number, so its mark is looked at first.
+    let marked = node.addr() & 1 == 0 && node.addr() & SUBSCRIPTION != 0;
+    NonNull::new(node.map_addr(|address| address & !SUBSCRIPTION).cast()).filter(|_| marked)
 }
 
 impl RemoteStack {
@@ -84,7 +101,27 @@ impl RemoteStack {
                 return;
             }
             slot.below.store(head, Ordering::Relaxed);
-            match self.head.compare_exchange_weak(head, slot_node(index), Ordering::Release, Ordering::Relaxed) {
+            // Sequentially consistent for `push_slot_and_notify`.
+            match self.head.compare_exchange_weak(head, slot_node(index), Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Pushes a subscription's node, which the caller has marked as queued. Nothing happens where the stack is closed:
+    /// the node stays marked, and nobody tries again.
+    ///
+    /// The proactor's poll thread keeps the subscription until it has taken the node for the last time.
+    pub(super) fn push_subscription(&self, subscription: &Subscription) {
+        let node = ptr::from_ref(subscription).cast_mut().cast::<()>().map_addr(|address| address | SUBSCRIPTION);
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            if head.addr() == CLOSED {
+                return;
+            }
+            subscription.below.store(head, Ordering::Relaxed);
+            match self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => head = now,
             }
@@ -128,6 +165,12 @@ impl<'a> Taken<'a> {
             let old = slot.below.load(Ordering::Relaxed);
             slot.below.store(below, Ordering::Relaxed);
             old
+        } else if let Some(subscription) = subscription_of(node) {
+            // SAFETY: the poll thread keeps it while its node is on the stack, or taken from it.
+            let subscription = unsafe { subscription.as_ref() };
+            let old = subscription.below.load(Ordering::Relaxed);
+            subscription.below.store(below, Ordering::Relaxed);
+            old
         } else {
             // SAFETY: a batch on the stack, or taken from it, is the taker's alone.
             let header = unsafe { &mut *node.cast::<Header>() };
@@ -152,6 +195,12 @@ impl Iterator for Taken<'_> {
             self.slots.get(index).queued.swap(false, Ordering::AcqRel);
             return Some(Node::Slot(index));
         }
+        if let Some(subscription) = subscription_of(node) {
+            // As above.
+            // SAFETY: as in `replace_below`.
+            let gone = unsafe { subscription.as_ref() }.taken();
+            return Some(Node::Subscription { subscription, gone });
+        }
         NonNull::new(node.cast()).map(Node::Batch)
     }
 }
@@ -162,6 +211,7 @@ pub(crate) struct Shared {
     pub(crate) slots: SlotTable,
     pub(crate) remote_slots: RemoteSlots,
     pub(crate) stack: RemoteStack,
+    pub(crate) mailbox: Mailbox,
     /// The poll thread sleeps, or is about to, and wants to be woken.
     sleeping: AtomicBool,
     /// A user's wake, to be told by the current or the next poll.
@@ -187,12 +237,14 @@ impl Shared {
         measures: bool,
         backend: &dyn crate::backend::Backend,
         clock: crate::time::Clock,
+        mailbox: Mailbox,
     ) -> Shared {
         Shared {
             home,
             slots: SlotTable::new(slots),
             remote_slots: RemoteSlots::new(remote),
             stack: RemoteStack::default(),
+            mailbox,
             sleeping: AtomicBool::new(false),
             wake_requested: AtomicBool::new(false),
             waker: backend.waker(),
@@ -212,17 +264,37 @@ impl Shared {
     /// `sleeping` and then loads the stack. The two fences see to it that at least one of them sees the other.
     pub(crate) fn notify(&self) {
         fence(Ordering::SeqCst);
-        if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel) {
-            self.wakes.fetch_add(1, Ordering::Relaxed);
-            self.waker.wake();
+        if self.sleeping.load(Ordering::Relaxed) {
+            self.wake_sleeper();
         }
     }
 
-    /// The poll thread is about to sleep. `false`: something has come, it must not.
-    pub(super) fn prepare_sleep(&self) -> bool {
+    /// Pushes a slot's node and wakes the poll thread if it sleeps: as [`RemoteStack::push_slot`] and
+    /// [`Shared::notify`], for the exchange of the first and the load of the second without the fence between.
+    ///
+    /// A push that finds the node there already leaves the waking to whoever pushed it.
+    fn push_slot_and_notify(&self, slot: u32) {
+        self.stack.push_slot(&self.slots, slot);
+        fence_between_sequential_exchange_and_load();
+        if self.sleeping.load(Ordering::SeqCst) {
+            self.wake_sleeper();
+        }
+    }
+
+    #[cold]
+    fn wake_sleeper(&self) {
+        if self.sleeping.swap(false, Ordering::AcqRel) {
+            self.wakes.fetch_add(1, Ordering::Relaxed);
+            preserving_errno(|| self.waker.wake());
+        }
+    }
+
+    /// The poll thread is about to sleep. `false`: something has come, it must not. `has_message` says whether a
+    /// message has.
+    pub(super) fn prepare_sleep(&self, has_message: impl FnOnce() -> bool) -> bool {
         self.sleeping.store_amid_exchanges(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        if !self.stack.is_empty() || self.wake_requested.load(Ordering::Relaxed) {
+        if !self.stack.is_empty() || self.wake_requested.load(Ordering::Relaxed) || has_message() {
             self.sleeping.store_amid_exchanges(false, Ordering::Relaxed);
             return false;
         }
@@ -232,6 +304,12 @@ impl Shared {
     /// The poll thread is up.
     pub(super) fn awake(&self) {
         self.sleeping.store_amid_exchanges(false, Ordering::Relaxed);
+    }
+
+    /// What ends the poll thread's sleep, whatever it sleeps for: for signal handlers, which note elsewhere what has
+    /// come.
+    pub(super) fn waker(&self) -> &Arc<dyn Wake> {
+        &self.waker
     }
 
     /// How often another thread has woken the poll thread.
@@ -254,17 +332,22 @@ impl Shared {
     /// is of the wait that occupies the slot.
     pub(super) fn count_reached(&self, token: Token, index: u32) -> bool {
         let slot = self.slots.get(token.slot());
-        if slot.left.load(Ordering::Relaxed) == ANY {
-            return slot.winner.compare_exchange(NONE, index, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        match slot.left.load(Ordering::Acquire) {
+            ANY => slot.winner.compare_exchange(NONE, index, Ordering::AcqRel, Ordering::Acquire).is_ok(),
+            // Everyone else has been counted: nobody but this call changes it any more. An exchange would cost as much
+            // as all the rest.
+            1 => {
+                slot.left.store(0, Ordering::Release);
+                true
+            }
+            _ => slot.left.fetch_sub(1, Ordering::AcqRel) == 1,
         }
-        slot.left.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     pub(super) fn count_failed(&self, token: Token, index: u32) {
         let slot = self.slots.get(token.slot());
         if slot.failed.compare_exchange(NONE, index, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.stack.push_slot(&self.slots, token.slot());
-            self.notify();
+            self.push_slot_and_notify(token.slot());
         }
     }
 }
@@ -273,8 +356,7 @@ impl Shared {
 impl Sink for Shared {
     fn reached(&self, token: Token, index: u32) {
         if self.count_reached(token, index) {
-            self.stack.push_slot(&self.slots, token.slot());
-            self.notify();
+            self.push_slot_and_notify(token.slot());
         }
     }
 

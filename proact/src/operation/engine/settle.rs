@@ -55,10 +55,19 @@ impl Engine {
             debug_assert!(false, "a completion for slot {slot} in phase {:?}", entry.phase);
             return;
         }
-        if entry.flags.contains(Flags::LOWERED) {
-            self.settle_lowered(slot, completion.result);
+        if entry.flags.intersects(Flags::LOWERED | Flags::OBSERVES) {
+            self.settle_flagged(slot, completion.result);
         } else {
             self.settle(slot, completion.result);
+        }
+    }
+
+    /// [`Engine::settle`] of what has a way of its own.
+    fn settle_flagged(&mut self, slot: u32, result: i32) {
+        if self.entries[slot as usize].flags.contains(Flags::LOWERED) {
+            self.settle_lowered(slot, result);
+        } else {
+            self.settle_observer(slot, result);
         }
     }
 
@@ -97,8 +106,8 @@ impl Engine {
         if more {
             return self.sent(slot, completion.result);
         }
-        if entry.flags.contains(Flags::LOWERED) {
-            return self.settle_lowered(slot, completion.result);
+        if entry.flags.intersects(Flags::LOWERED | Flags::OBSERVES) {
+            return self.settle_flagged(slot, completion.result);
         }
         self.settle(slot, completion.result);
     }
@@ -421,7 +430,7 @@ impl Engine {
         let (flags, moved) = (entry.flags, entry.progress);
         let gone = Gone { raw, table, next: entry.next, parent: entry.parent, flags, moved };
         let token = entry.token;
-        if flags.contains(Flags::EXTRAS) {
+        if flags.intersects(Flags::EXTRAS | Flags::OBSERVES) {
             self.detach_extras(slot);
         }
         if self.latencies.is_some() {

@@ -80,14 +80,19 @@ impl Engine {
                     }
                 }
                 Armed::Failed(status) => {
-                    failed = Some(status);
-                    break;
+                    failed.get_or_insert(status);
+                    // Of a wait for any, another may have been reached.
+                    if !any {
+                        break;
+                    }
                 }
             }
         }
-        if let Some(status) = failed {
+        if let (Some(status), None) = (failed, first.filter(|_| any)) {
             self.disarm(state);
-            return Outcome::Failed(status);
+            // Nobody is told any more. Who was told meanwhile stands.
+            let told = any && shared.winner.load(Ordering::Acquire) != NONE;
+            return if told { Outcome::Told } else { Outcome::Failed(status) };
         }
         if any {
             let Some(index) = first else { return Outcome::Pending };

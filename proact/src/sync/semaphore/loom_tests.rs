@@ -167,3 +167,300 @@ fn loom_who_sees_a_value_finds_its_causes() {
         assert_eq!(semaphore.causes(1), Some(Knowledge::exact(expected)));
     });
 }
+
+#[test]
+fn loom_signal_failure_and_disarm_agree_on_who_won() {
+    loom::model(|| {
+        let (semaphore, counter) = (Semaphore::new(0), Counter::new());
+        let Armed::Pending(key) = semaphore.arm(1, counter.waiter()) else { panic!("nothing was signalled") };
+        let signal = signaller(&semaphore, 1);
+        let failing = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.fail(broken()))
+        };
+        let removed = semaphore.disarm(key);
+        let told = counter.told();
+        assert_eq!(told.0 + told.1, u32::from(!removed));
+        let rose = signal.join().unwrap();
+        assert!(failing.join().unwrap());
+        if !removed {
+            assert_eq!(counter.told(), (u32::from(rose), u32::from(!rose)));
+        }
+    });
+}
+
+#[test]
+fn loom_who_sees_a_value_from_outside_sees_its_taint() {
+    loom::model(|| {
+        let semaphore = Semaphore::new(0);
+        let outside = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.signal_tainted_if_later(2).unwrap())
+        };
+        let plain = signaller(&semaphore, 3);
+        let value = semaphore.value();
+        let tainted = semaphore.is_tainted(2);
+        match value {
+            // Not reached yet, or reached from outside since.
+            0 => assert!(tainted || semaphore.value() == 3),
+            2 => assert!(tainted),
+            _ => {}
+        }
+        let from_outside = outside.join().unwrap();
+        assert!(plain.join().unwrap());
+        assert_eq!(semaphore.is_tainted(2), from_outside);
+        assert_eq!((semaphore.untainted_value(), semaphore.is_tainted(3)), (3, false));
+    });
+}
+
+#[test]
+fn loom_a_link_is_followed_or_taken_back_and_not_both() {
+    loom::model(|| {
+        let (source, target) = (Semaphore::new(0), Semaphore::new(0));
+        let link = source.link(1, &target, 1).unwrap();
+        let signal = signaller(&source, 1);
+        let unlinked = link.unlink();
+        assert!(signal.join().unwrap());
+        assert_eq!(target.value(), u64::from(!unlinked));
+    });
+}
+
+#[test]
+fn loom_a_link_made_while_its_source_is_signalled_is_followed_with_its_causes() {
+    loom::model(|| {
+        let (source, target) = (Semaphore::new(0), Semaphore::new(0));
+        let signal = {
+            let source = source.clone();
+            thread::spawn(move || source.signal(1, Some(&causes())))
+        };
+        let link = source.link(1, &target, 1).unwrap();
+        if target.value() == 1 {
+            assert_eq!(target.causes(1), Some(Knowledge::exact(causes())));
+        }
+        signal.join().unwrap().unwrap();
+        assert_eq!(target.causes(1), Some(Knowledge::exact(causes())));
+        assert!(!link.unlink());
+    });
+}
+
+#[test]
+fn loom_a_link_meets_a_signal_and_the_failure_of_its_target() {
+    loom::model(|| {
+        let (source, target) = (Semaphore::new(0), Semaphore::new(0));
+        let counter = Counter::new();
+        assert!(matches!(target.arm(1, counter.waiter()), Armed::Pending(_)));
+        source.link(1, &target, 1).unwrap().detach();
+        let signal = signaller(&source, 1);
+        assert!(target.fail(broken()));
+        assert!(signal.join().unwrap());
+        let reached = target.value();
+        assert_eq!(counter.told(), (reached as u32, 1 - reached as u32));
+    });
+}
+
+#[test]
+fn loom_dropping_the_source_fails_the_target_unless_it_was_signalled() {
+    loom::model(|| {
+        let (source, target) = (Semaphore::new(0), Semaphore::new(0));
+        source.link(1, &target, 1).unwrap().detach();
+        let other = source.clone();
+        let signal = thread::spawn(move || drop(other.signal(1, None)));
+        drop(source);
+        signal.join().unwrap();
+        assert_eq!((target.value(), target.status().is_none()), (1, true));
+        let source = Semaphore::new(0);
+        source.link(1, &target, 2).unwrap().detach();
+        drop(source);
+        assert_eq!(target.status().unwrap().code(), Code::Cancelled);
+    });
+}
+
+#[test]
+fn loom_a_blocked_thread_is_woken_by_the_last_signal() {
+    use crate::sync::WaitFlags;
+    use crate::time::Timeout;
+    loom::model(|| {
+        let both = [(Semaphore::new(0), 1), (Semaphore::new(0), 1)];
+        let signals: Vec<_> = both.iter().map(|(semaphore, value)| signaller(semaphore, *value)).collect();
+        // A wake that is lost leaves this blocked, which loom reports.
+        Semaphore::wait_all(&both, Timeout::Infinite, WaitFlags::empty()).unwrap();
+        signals.into_iter().for_each(|signal| assert!(signal.join().unwrap()));
+        assert!(both.iter().all(|(semaphore, _)| semaphore.inner.lock().waiters.is_empty()));
+    });
+}
+
+#[test]
+fn loom_a_thread_that_waits_for_any_is_woken_by_the_first_or_by_a_failure() {
+    use crate::sync::WaitFlags;
+    use crate::time::Timeout;
+    loom::model(|| {
+        let either = [(Semaphore::new(0), 1), (Semaphore::new(0), 1)];
+        let signal = signaller(&either[1].0, 1);
+        let failing = {
+            let semaphore = either[0].0.clone();
+            thread::spawn(move || semaphore.fail(broken()))
+        };
+        match Semaphore::wait_any(&either, Timeout::Infinite, WaitFlags::empty()) {
+            Ok(index) => assert_eq!(index, 1),
+            Err(status) => assert_eq!(status.code(), Code::Cancelled),
+        }
+        assert!(signal.join().unwrap() && failing.join().unwrap());
+        assert!(either.iter().all(|(semaphore, _)| semaphore.inner.lock().waiters.is_empty()));
+    });
+}
+
+mod futures {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Wake, Waker};
+
+    use loom::sync::{Condvar, Mutex};
+
+    use super::*;
+
+    /// What a thread of an executor sleeps on.
+    #[derive(Default)]
+    struct Bell {
+        rung: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Bell>) {
+            *self.rung.lock().unwrap() = true;
+            self.changed.notify_one();
+        }
+    }
+
+    impl Bell {
+        fn wait(&self) {
+            let mut rung = self.rung.lock().unwrap();
+            while !*rung {
+                rung = self.changed.wait(rung).unwrap();
+            }
+            *rung = false;
+        }
+    }
+
+    fn poll(future: &mut SemaphoreFuture, waker: &Waker) -> Poll<Result<Knowledge>> {
+        Pin::new(future).poll(&mut Context::from_waker(waker))
+    }
+
+    #[test]
+    fn loom_a_future_is_woken_by_a_signal_with_its_causes() {
+        loom::model(|| {
+            let semaphore = Semaphore::new(0);
+            let signal = {
+                let semaphore = semaphore.clone();
+                thread::spawn(move || semaphore.signal(1, Some(&causes())))
+            };
+            let bell = Arc::new(Bell::default());
+            let waker = Waker::from(bell.clone());
+            let mut future = semaphore.future(1);
+            let known = loop {
+                match poll(&mut future, &waker) {
+                    Poll::Ready(outcome) => break outcome.unwrap(),
+                    Poll::Pending => bell.wait(),
+                }
+            };
+            assert_eq!(known, Knowledge::exact(causes()));
+            signal.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_a_future_that_changes_its_waker_is_woken_by_the_last() {
+        loom::model(|| {
+            let semaphore = Semaphore::new(0);
+            let (first, second) = (Arc::new(Bell::default()), Arc::new(Bell::default()));
+            let mut future = semaphore.future(1);
+            assert!(poll(&mut future, &Waker::from(first)).is_pending());
+            let failing = {
+                let semaphore = semaphore.clone();
+                thread::spawn(move || semaphore.fail(broken()))
+            };
+            let waker = Waker::from(second.clone());
+            let status = loop {
+                match poll(&mut future, &waker) {
+                    Poll::Ready(outcome) => break outcome.unwrap_err(),
+                    Poll::Pending => second.wait(),
+                }
+            };
+            assert_eq!(status.code(), Code::Cancelled);
+            assert!(failing.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn loom_a_future_may_be_dropped_while_it_is_woken() {
+        loom::model(|| {
+            let semaphore = Semaphore::new(0);
+            let bell = Arc::new(Bell::default());
+            let mut future = semaphore.future(1);
+            assert!(poll(&mut future, &Waker::from(bell.clone())).is_pending());
+            let signal = signaller(&semaphore, 1);
+            drop(future);
+            assert!(signal.join().unwrap());
+            assert!(semaphore.inner.lock().waiters.is_empty());
+            assert_eq!(Arc::strong_count(&bell), 1, "the waker is given back");
+        });
+    }
+}
+
+mod devices {
+    use loom::sync::Mutex;
+
+    use super::*;
+    use crate::sync::{Driver, Timeline};
+
+    /// Keeps the least value that it was told and has not reached.
+    #[derive(Default)]
+    struct Device(Mutex<Vec<u64>>);
+
+    impl Timeline for Device {
+        fn awaited(&self, value: u64) {
+            self.0.lock().unwrap().push(value);
+        }
+    }
+
+    fn driven() -> (Semaphore, Arc<Driver>, Arc<Device>) {
+        let device = Arc::new(Device::default());
+        let (semaphore, driver) = SemaphoreOptions::new().drive(device.clone());
+        (semaphore, Arc::new(driver), device)
+    }
+
+    #[test]
+    fn loom_a_device_hears_of_every_wait_that_it_has_not_ended() {
+        loom::model(|| {
+            let (semaphore, driver, device) = driven();
+            let (low, high) = (Counter::new(), Counter::new());
+            assert!(matches!(semaphore.arm(2, high.waiter()), Armed::Pending(_)));
+            let advancing = {
+                let driver = driver.clone();
+                thread::spawn(move || driver.advance_tainted(1).unwrap())
+            };
+            let at_once = matches!(semaphore.arm(1, low.waiter()), Armed::Reached);
+            assert!(advancing.join().unwrap());
+            assert_eq!(low.told(), (u32::from(!at_once), 0));
+            // Nothing but the wait for 2 is left, and the device knows.
+            assert_eq!(device.0.lock().unwrap().last(), Some(&2));
+            assert_eq!(driver.least_awaited(), Some(2));
+        });
+    }
+
+    #[test]
+    fn loom_a_device_hears_the_least_of_two_waits_that_come_at_once() {
+        loom::model(|| {
+            let (semaphore, _driver, device) = driven();
+            let (low, high) = (Counter::new(), Counter::new());
+            let arming = {
+                let (semaphore, waiter) = (semaphore.clone(), high.waiter());
+                thread::spawn(move || assert!(matches!(semaphore.arm(2, waiter), Armed::Pending(_))))
+            };
+            assert!(matches!(semaphore.arm(1, low.waiter()), Armed::Pending(_)));
+            arming.join().unwrap();
+            let heard = device.0.lock().unwrap();
+            assert!(*heard == [1] || *heard == [2, 1], "{heard:?}");
+        });
+    }
+}

@@ -6,6 +6,12 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::causal::{Axis, Completeness};
 
+mod blocking;
+mod device;
+mod future;
+mod links;
+mod taint;
+
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 enum Told {
     Reached(u32),

@@ -7,11 +7,14 @@
 use loom::cell::UnsafeCell;
 use loom::thread;
 
+use super::super::mailbox::Inbox;
 use super::*;
 use crate::atomic::{Condvar, Mutex};
 use crate::backend::{Capabilities, DescriptorMode};
 use crate::operation::{Complete, Context, Nop, Op, Outcome};
 use crate::time::Clock;
+
+mod notifications;
 
 /// What a batch carries: written by its submitter and read by the poll thread without any order of their own, so that
 /// loom finds it if the stack does not order them.
@@ -68,6 +71,7 @@ fn shared() -> (Arc<Shared>, Arc<Bell>) {
         slots: SlotTable::new(4),
         remote_slots: RemoteSlots::new(2),
         stack: RemoteStack::default(),
+        mailbox: Mailbox::new(1, false),
         sleeping: AtomicBool::new(false),
         wake_requested: AtomicBool::new(false),
         waker: bell.clone(),
@@ -99,6 +103,7 @@ fn opened(taken: Taken<'_>) -> impl Iterator<Item = Seen> {
     taken.map(|node| match node {
         Node::Batch(first) => Seen::Batch(open(first)),
         Node::Slot(slot) => Seen::Slot(slot),
+        Node::Subscription { .. } => panic!("nothing subscribes here"),
     })
 }
 
@@ -261,7 +266,7 @@ fn sleep_until(shared: &Shared, bell: &Bell, mut done: impl FnMut(&Shared) -> bo
     let mut sleeps = 0;
     while !done(shared) {
         sleeps += 1;
-        if shared.prepare_sleep() {
+        if shared.prepare_sleep(|| false) {
             bell.wait();
         }
         shared.awake();
@@ -291,6 +296,41 @@ fn loom_no_push_leaves_the_poll_thread_asleep() {
     });
 }
 
+/// Two senders, of which the second waits in the ring behind the first, or in the overflow: whoever is the last to
+/// write wakes the poll thread, if what it finds before is not there yet.
+fn messages_end_the_sleep(unbounded: bool) {
+    loom::model(move || {
+        let (mut shared, bell) = shared();
+        let limit = if unbounded { 1 } else { 2 };
+        Arc::get_mut(&mut shared).expect("no thread has it yet").mailbox = Mailbox::new(limit, unbounded);
+        let one = spawn(&shared, |shared| shared.send_message(1).unwrap());
+        let other = spawn(&shared, |shared| shared.send_message(2).unwrap());
+        let (mut inbox, mut told) = (Inbox::default(), 0);
+        while told < 2 {
+            if shared.prepare_sleep(|| inbox.is_due(&shared.mailbox)) {
+                bell.wait();
+            }
+            shared.awake();
+            while let Some(message) = inbox.take(&shared.mailbox) {
+                told += 1;
+                assert!(matches!(message, 1 | 2));
+            }
+        }
+        one.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_no_message_leaves_the_poll_thread_asleep() {
+    messages_end_the_sleep(false);
+}
+
+#[test]
+fn loom_no_message_that_overflows_leaves_the_poll_thread_asleep() {
+    messages_end_the_sleep(true);
+}
+
 #[test]
 fn loom_no_wake_request_leaves_the_poll_thread_asleep() {
     loom::model(|| {
@@ -304,5 +344,21 @@ fn loom_no_wake_request_leaves_the_poll_thread_asleep() {
         // The second request is told by the same poll or by the next, and no more than once.
         shared.take_wake_request();
         assert!(!shared.take_wake_request());
+    });
+}
+
+#[test]
+fn loom_a_wait_for_all_is_ended_by_the_last_of_its_values_and_by_no_other() {
+    loom::model(|| {
+        let (shared, _) = shared();
+        let generation = shared.slots.get(1).occupy();
+        // Two values, and one for who joins the lines.
+        shared.slots.get(1).left.store(3, Ordering::Relaxed);
+        let count = move |shared: &Shared| shared.count_reached(Token::new(generation, 1), 0);
+        let (one, two) = (spawn(&shared, count), spawn(&shared, count));
+        let joined = shared.slots.get(1).left.fetch_sub(1, Ordering::AcqRel) == 1;
+        let ends = [joined, one.join().unwrap(), two.join().unwrap()];
+        assert_eq!(ends.into_iter().filter(|end| *end).count(), 1, "{ends:?}");
+        assert_eq!(shared.slots.get(1).left.load(Ordering::Relaxed), 0);
     });
 }

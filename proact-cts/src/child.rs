@@ -1,0 +1,58 @@
+//! Running a case in a process of its own: what it does to signals concerns nobody else then.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::bench::Cts;
+
+/// Set for such a process: the case to be run there.
+const CHILD: &str = "PROACT_CTS_CHILD";
+
+/// How a child ended, and what it printed.
+pub struct Ended {
+    /// Its exit code, or the signal that ended it.
+    pub status: ExitStatus,
+    /// Both outputs.
+    pub text: String,
+}
+
+/// Whether this is the process that runs nothing but the case `name` of `group`.
+fn is_child(cts: &Cts, group: &str, name: &str) -> bool {
+    std::env::var(CHILD).is_ok_and(|child| child == path(cts, group, name))
+}
+
+fn path(cts: &Cts, group: &str, name: &str) -> String {
+    format!("{}::{group}::{name}", cts.config.name)
+}
+
+/// Runs this program again for the one case.
+fn run(cts: &Cts, group: &str, name: &str) -> Ended {
+    let path = path(cts, group, name);
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args([&path, "--exact", "--test-threads=1"]).env(CHILD, &path).stdin(Stdio::null());
+    let output = command.output().expect("a child process");
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Ended { status: output.status, text }
+}
+
+/// Has `body` run in a process of its own, and pass there.
+#[track_caller]
+pub fn alone(cts: &mut Cts, group: &str, name: &str, body: fn(&mut Cts)) {
+    if is_child(cts, group, name) {
+        return body(cts);
+    }
+    let Ended { status, text } = run(cts, group, name);
+    assert!(status.success(), "the child ended with {status}:\n{text}");
+    assert!(text.contains("1 passed"), "the child ran no case:\n{text}");
+}
+
+/// Has `body` run in a process of its own, which a signal must end there. Answers which.
+#[track_caller]
+pub fn killed(cts: &mut Cts, group: &str, name: &str, body: fn(&mut Cts)) -> i32 {
+    if is_child(cts, group, name) {
+        body(cts);
+        panic!("no signal has ended this process");
+    }
+    let Ended { status, text } = run(cts, group, name);
+    status.signal().unwrap_or_else(|| panic!("the child ended with {status}:\n{text}"))
+}
