@@ -3,7 +3,9 @@
 #
 #     ci/vm.sh                          everything on each kernel
 #     ci/vm.sh 6.1                      on one of them (6.1, 6.12)
-#     ci/vm.sh 6.12 io_uring::futex     only the cases of this filter, as the suite's program takes it
+#     ci/vm.sh 6.12 io_uring/futex      only the cases of this filter, as the suite's program takes it
+#     ci/vm.sh 6.12 io_uring/futex 20   and that twenty times
+#     ci/vm.sh 6.12 nodes               only what is about memory nodes
 #
 # The kernels are Debian 12's own, 6.1 and the 6.12 of its security archive, with their modules: real sync_file fences
 # (vgem), dmabufs, an NVMe disk. Each boots twice: with two processors for the library's tests and the whole suite, and
@@ -17,6 +19,7 @@ source "$(dirname "$0")/lib.sh"
 
 kernels=${1:-all}
 filter=${2:-}
+runs=${3:-1}
 kept=$PWD/target/vm
 target=x86_64-unknown-linux-gnu
 mkdir -p "$kept"
@@ -222,22 +225,34 @@ part() {
 on() {
     version=$1
     kernel "$version"
-    local environment suite nodes
     environment="export PROACT_CTS_PATIENCE=$patience PROACT_CTS_REQUIRE=io_uring,epoll,poll"
-    suite=$environment$'\n'$(part doctor proact doctor)$'\n'
+    [[ $filter == nodes ]] || suite
+    [[ -n $filter && $filter != nodes ]] || nodes
+}
+
+# The library's tests, the programs that are restricted, and the suite, or what the filter takes of it.
+suite() {
+    local plan run
+    plan=$environment$'\n'$(part doctor proact doctor)$'\n'
     if [[ -z $filter ]]; then
-        suite+=$(part library library)$'\n'$(part restricted restricted)$'\n'$(part conformance conformance)
+        plan+=$(part library library)$'\n'$(part restricted restricted)$'\n'$(part conformance conformance)
     else
-        suite+=$(part conformance conformance "$filter")
+        for ((run = 1; run <= runs; run++)); do plan+=$(part "run_$run" conformance "$filter")$'\n'; done
     fi
     # What must not be skipped, but for what may: 6.1 has vgem, and no device of the other memory.
     must='[a-z_]*::device_fence::' may='^$'
     [[ $version != 6.1 ]] || may='/dev/(udmabuf|dma_heap)'
-    machine suite "$suite" -smp 2 -m 2048
-    # Three nodes: two with processors, of which one has devices, and one with nothing but memory.
-    nodes=$environment$'\n'$(part doctor proact doctor)$'\n'$(part library library numa)
+    machine suite "$plan" -smp 2 -m 2048
+}
+
+# What is about memory nodes. Three: two with processors, of which one has devices, and one with nothing but memory.
+nodes() {
+    local plan
+    plan=$environment$'\n'$(part doctor proact doctor)$'\n'
+    plan+=$(part topology library topology)$'\n'$(part numa library numa)$'\n'
+    plan+=$(part affinity conformance /affinity)$'\n'$(part pool conformance /proactor_pool)
     must='.*(topology|numa|affinity)' may='^$'
-    machine nodes "$nodes" -smp 4 -m 1536 \
+    machine nodes "$plan" -smp 4 -m 1536 \
         -object memory-backend-ram,id=memory0,size=512M -numa node,nodeid=0,cpus=0-1,memdev=memory0 \
         -object memory-backend-ram,id=memory1,size=512M -numa node,nodeid=1,cpus=2-3,memdev=memory1 \
         -object memory-backend-ram,id=memory2,size=512M -numa node,nodeid=2,memdev=memory2 \
