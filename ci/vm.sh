@@ -3,8 +3,7 @@
 #
 #     ci/vm.sh                          everything on each kernel
 #     ci/vm.sh 6.1                      on one of them (6.1, 6.12)
-#     ci/vm.sh 6.12 io_uring/futex      only the cases of this filter, as the suite's program takes it
-#     ci/vm.sh 6.12 io_uring/futex 20   and that twenty times
+#     ci/vm.sh 6.12 epoll/ /futex       only the cases of these filters, each as the suite's program takes it
 #     ci/vm.sh 6.12 nodes               only what is about memory nodes
 #
 # The kernels are Debian 12's own, 6.1 and the 6.12 of its security archive, with their modules: real sync_file fences
@@ -18,8 +17,9 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
 kernels=${1:-all}
-filter=${2:-}
-runs=${3:-1}
+filters=("${@:2}")
+# How often what the filters take is run.
+runs=${PROACT_VM_RUNS:-1}
 kept=$PWD/target/vm
 target=x86_64-unknown-linux-gnu
 mkdir -p "$kept"
@@ -226,18 +226,22 @@ on() {
     version=$1
     kernel "$version"
     environment="export PROACT_CTS_PATIENCE=$patience PROACT_CTS_REQUIRE=io_uring,epoll,poll"
-    [[ $filter == nodes ]] || suite
-    [[ -n $filter && $filter != nodes ]] || nodes
+    [[ ${filters[*]} == nodes ]] || suite
+    [[ -n ${filters[*]} && ${filters[*]} != nodes ]] || nodes
 }
 
 # The library's tests, the programs that are restricted, and the suite, or what the filter takes of it.
 suite() {
-    local plan run
+    local plan run filter
     plan=$environment$'\n'$(part doctor proact doctor)$'\n'
-    if [[ -z $filter ]]; then
+    if [[ ${#filters[@]} == 0 ]]; then
         plan+=$(part library library)$'\n'$(part restricted restricted)$'\n'$(part conformance conformance)
     else
-        for ((run = 1; run <= runs; run++)); do plan+=$(part "run_$run" conformance "$filter")$'\n'; done
+        for ((run = 1; run <= runs; run++)); do
+            for filter in "${filters[@]}"; do
+                plan+=$(part "$filter" conformance "$filter")$'\n'
+            done
+        done
     fi
     # What must not be skipped, but for what may: 6.1 has vgem, and no device of the other memory.
     must='[a-z_]*::device_fence::' may='^$'
