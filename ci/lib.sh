@@ -26,6 +26,25 @@ need() {
     install "$@" || { apt-get update -qq && install "$@"; } || die "apt-get cannot install $*"
 }
 
+# program NAME CARGO-ARGUMENT...: builds, and prints the path of the program of this name, a test's or a binary's.
+program() {
+    local name=$1 path
+    shift
+    path=$(cargo "$@" --locked --message-format=json-render-diagnostics |
+        sed -n "s,.*\"executable\":\"\([^\"]*/$name\(-[0-9a-f]*\)\?\)\".*,\1,p" | tail -1)
+    [[ -x $path ]] || die "$name was not built"
+    printf '%s\n' "$path"
+}
+
+# counts LOG: what became of the tests of which a log tells.
+counts() {
+    awk '/^test result:/ { for (i = 1; i < NF; i++) {
+        if ($(i + 1) == "passed;") p += $i
+        if ($(i + 1) == "failed;") f += $i
+        if ($(i + 1) == "ignored;") n += $i } }
+        END { printf "%d passed, %d failed, %d skipped", p, f, n }' "$1"
+}
+
 # The compiler that brings the standard library's sources: Debian's, since a release of rustup's has only the prebuilt
 # library of its own target. Cargo stays the one on PATH.
 use_debian_rustc() {

@@ -41,14 +41,8 @@ suite() {
     timeout 1200 cargo test --quiet --locked --no-fail-fast -p "$package" "$@" \
         --target "$target" --target-dir target/qemu-user -Zbuild-std=std,panic_unwind,test 2>&1 |
         tee "$log" >&2 || { result=FAILED && failed=1; }
-    local counts
-    counts=$(awk '/^test result:/ { for (i = 1; i < NF; i++) {
-        if ($(i + 1) == "passed;") p += $i
-        if ($(i + 1) == "failed;") f += $i
-        if ($(i + 1) == "ignored;") n += $i } }
-        END { printf "%d passed, %d failed, %d skipped", p, f, n }' "$log")
     local format='%-9s %-12s %-7s %4d s  %s' seconds=$((SECONDS - started))
-    rows+=("$(printf "$format" "$architecture" "$package" "$result" "$seconds" "$counts")")
+    rows+=("$(printf "$format" "$architecture" "$package" "$result" "$seconds" "$(counts "$log")")")
 }
 
 for architecture in "${@:-aarch64 riscv64}"; do

@@ -14,9 +14,7 @@ runs=${1:-100}
 shift || true
 
 # Built once and then run by itself, so that what is repeated is one and the same program.
-program=$(cargo test --locked --no-run -p proact-cts --test conformance --message-format=json |
-    sed -n 's/.*"executable":"\([^"]*conformance-[^"]*\)".*/\1/p' | tail -1)
-[[ -x $program ]] || die "the suite's program was not built"
+program=$(program conformance test --no-run -p proact-cts --test conformance)
 
 kept=target/repeat
 mkdir -p "$kept"

@@ -1,11 +1,19 @@
 #!/usr/bin/env bash
-# Runs the library's tests under sanitizers, on x86-64 Linux: ci/sanitizers.sh [address|thread] [TEST-FILTER]
+# Runs the library's tests under sanitizers, on x86-64 Linux:
+#
+#     ci/sanitizers.sh                          everything under both
+#     ci/sanitizers.sh thread                   under one of them (address, thread)
+#     ci/sanitizers.sh thread library           one part: library, programs, suite, faults
+#     ci/sanitizers.sh thread suite 'poll/'     some cases, as the suite's program takes them: here one configuration
 #
 # - address: use after free, overflows, and with the leak sanitizer whatever is never freed and reached by no one. The
 #   compiler on PATH, with its prebuilt standard library. The suite's program `leaks`, which counts what every case
-#   leaves, is part of every ordinary test run and stays out.
+#   leaves, is part of every ordinary test run and stays out; so does `allocations`, which counts what a sanitizer adds.
 # - thread: data races. Needs a standard library that is instrumented too, so it is built, by Debian's compiler with
 #   the runtime that comes with the one on PATH.
+#
+# Each configuration of the suite is a process of its own, so that a report belongs to one, and a run can be had in
+# slices. What each said lies in target/asan/logs and target/tsan/logs.
 #
 # What the kernel does to memory for a ring is invisible to both.
 set -euo pipefail
@@ -13,24 +21,69 @@ source "$(dirname "$0")/lib.sh"
 
 target=x86_64-unknown-linux-gnu
 which=${1:-all}
-filter=("${@:2}")
+what=${2:-all}
+filter=("${@:3}")
 
-# tests FOLDER OPTION...: the library's own tests, and the conformance suite where there is one.
+failed=0
+rows=()
+
+# tests FOLDER OPTION...: the parts that were asked for.
 tests() {
-    local folder=$1 failed=0
+    folder=$1
     shift
-    some "$folder" -p proact --lib --tests "$@" || failed=1
-    if [[ -e proact-cts/tests/conformance.rs ]]; then
-        some "$folder" -p proact-cts --test conformance "$@" || failed=1
-        # A proactor whose kernel fails to wait leaves to it what it has, on purpose: this program counts by itself.
-        ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" some "$folder" -p proact-cts --test faults "$@" || failed=1
-    fi
+    options=(--target "$target" --target-dir "target/$folder" "$@")
+    logs=$PWD/target/$folder/logs
+    mkdir -p "$logs"
+    export RUSTC_BOOTSTRAP=1
+    local part found=0
+    for part in library programs suite faults; do
+        if [[ $what == all || $what == "$part" ]]; then
+            found=1
+            "$part"
+        fi
+    done
+    [[ $found == 1 ]] || die "library, programs, suite and faults are known, not $what"
+    printf '%s\n' "" "in target/$folder:" "${rows[@]}"
     return "$failed"
 }
 
-some() {
-    RUSTC_BOOTSTRAP=1 cargo test --locked --no-fail-fast --target "$target" --target-dir "target/$1" "${@:2}" \
+library() { one library cargo test --locked --no-fail-fast -p proact --lib --tests "${options[@]}" -- "${filter[@]}"; }
+
+programs() {
+    one programs cargo test --locked --no-fail-fast -p proact-cts --test own_backend --test scripted "${options[@]}" \
         -- "${filter[@]}"
+}
+
+suite() {
+    local program configuration
+    program=$(program conformance test --no-run -p proact-cts --test conformance "${options[@]}")
+    # Cases look for sources and programs of the tree from their package's folder, as under cargo.
+    cd proact-cts
+    if [[ ${#filter[@]} -gt 0 ]]; then
+        one suite "$program" "${filter[@]}"
+    else
+        for configuration in $("$program" --list | sed -n 's/^\([a-z_]*\)::.*: test$/\1/p' | uniq); do
+            one "$configuration" "$program" "$configuration/"
+        done
+    fi
+    cd ..
+}
+
+# A proactor whose kernel fails to wait leaves to it what it has, on purpose: this program counts by itself.
+faults() {
+    one faults env ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" \
+        cargo test --locked --no-fail-fast -p proact-cts --test faults "${options[@]}" -- "${filter[@]}"
+}
+
+# one NAME COMMAND...: runs a slice, and adds it to the table.
+one() {
+    local name=$1 log=$logs/$1.log started=$SECONDS result=ok reports
+    shift
+    say "--- $name"
+    "$@" 2>&1 | tee "$log" | { grep -v -e ' \.\.\. ok$' >&2 || true; } || { result=FAILED && failed=1; }
+    reports=$(grep -c -e 'WARNING: Thread' -e 'ERROR: AddressSan' -e 'ERROR: LeakSan' "$log" || true)
+    rows+=("$(printf '%-36s %-7s %4d s  %2d reports  %s' "$name" "$result" $((SECONDS - started)) "$reports" \
+        "$(counts "$log")")")
 }
 
 address() {
@@ -60,8 +113,11 @@ thread() {
 
 case $which in
 all)
-    # In a shell of its own: the two use different compilers.
-    (address) && (thread)
+    # Each in a process of its own: the two use different compilers.
+    for each in address thread; do
+        bash ci/sanitizers.sh "$each" "${@:2}" || failed=1
+    done
+    exit "$failed"
     ;;
 address | thread) "$which" ;;
 *) die "address and thread are known, not $which" ;;

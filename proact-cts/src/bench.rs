@@ -26,6 +26,12 @@ pub fn patience() -> Duration {
     })
 }
 
+/// How many times slower than a real machine this one is taken to be, by how much patience it is given: what a case
+/// measures of time is measured as much more generously, and more often.
+pub fn slowness() -> u32 {
+    (patience().as_secs() / 10).max(1) as u32
+}
+
 /// A case's workplace. It is also its proactor: `cts.submit(...)`, `cts.cancel(...)`.
 pub struct Cts {
     /// Which configuration this is.

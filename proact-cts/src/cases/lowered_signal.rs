@@ -572,6 +572,7 @@ fn a_shutdown_signals_nothing(cts: &mut Cts) {
 fn data_signal_and_failure_race_for_600_rounds(cts: &mut Cts) {
     let (client, server) = cts.pair();
     let (jobs, inbox) = std::sync::mpsc::channel::<(Semaphore, u32)>();
+    let (did, done) = std::sync::mpsc::channel();
     let rival = std::thread::spawn(move || {
         for (semaphore, round) in inbox {
             for _ in 0..round % 13 * 30 {
@@ -582,6 +583,7 @@ fn data_signal_and_failure_race_for_600_rounds(cts: &mut Cts) {
                 1 => drop(semaphore.fail(Status::new(Code::DataLoss, Operation::None))),
                 _ => {}
             }
+            did.send(()).unwrap();
         }
     });
     for round in 0..600 {
@@ -592,6 +594,8 @@ fn data_signal_and_failure_race_for_600_rounds(cts: &mut Cts) {
         let send = cts.start(Send::exact(client.clone(), b"abc".as_slice()));
         jobs.send((semaphore.clone(), round)).unwrap();
         cts.until("the chain", || chain.is_done() && send.is_done());
+        // A value is seen a moment before who signals has told of it.
+        done.recv_timeout(patience()).unwrap();
         let (received, signalled) = chain.codes();
         assert_eq!(received, Code::Ok, "in round {round}");
         let expected = match signalled {

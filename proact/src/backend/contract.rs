@@ -50,7 +50,7 @@ bitflags::bitflags! {
         /// Waits for a futex, and wakes of one, by the ring, without a helper thread (Linux 6.7).
         const KERNEL_FUTEX = 1 << 12;
         /// Descriptors that are registered have a place in the ring's own table, which saves each request a reference
-        /// count (Linux 5.19).
+        /// count (Linux 6.13; before, the table keeps open what was closed).
         const REGISTERED_DESCRIPTORS = 1 << 13;
         /// One completion of a stream's multishot receive tells of several buffers of a pool (Linux 6.10).
         const RECEIVE_BUNDLES = 1 << 14;

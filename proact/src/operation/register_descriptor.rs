@@ -20,7 +20,7 @@ use crate::status::{Code, Operation, Result, Status};
 ///
 /// | backend | path |
 /// |---|---|
-/// | io_uring | a place in the ring's own table (Linux 5.19; capability `REGISTERED_DESCRIPTORS`), of 4096 |
+/// | io_uring | a place in the ring's own table (Linux 6.13; capability `REGISTERED_DESCRIPTORS`), of 4096 |
 /// | epoll, poll | noted |
 ///
 /// # Errors

@@ -15,6 +15,17 @@ type Tail = core::sync::atomic::AtomicU16;
 
 const TAIL_OFFSET: u32 = 14;
 
+/// The kernel's number of our first group. Before 6.9 (where it was not mended in a stable release), the kernel keeps
+/// what it knows of its first 64 groups when their ring is given up: the next ring of such a number begins at the place
+/// at which the last one ended, and the kernel takes it for empty, or takes what was never offered. Higher numbers are
+/// forgotten whole (`BGID_ARRAY` in io_uring/kbuf.c).
+const GROUP_FIRST: u16 = 64;
+
+/// The kernel's number of a group.
+pub(super) const fn kernels_group(group: u16) -> u16 {
+    GROUP_FIRST + group
+}
+
 /// `IOU_PBUF_RING_INC`, a bit of the registration's flags.
 const IOU_PBUF_RING_INC: u16 = raw::io_uring_register_pbuf_ring_flags::IOU_PBUF_RING_INC as u16;
 
@@ -39,17 +50,20 @@ pub(crate) struct BufferRing {
 impl BufferRing {
     /// The most buffers that one ring holds.
     pub(crate) const MOST: u32 = 1 << 15;
+    /// The highest group: the kernel's last number means "no group" to some of its interfaces.
+    pub(crate) const GROUP_LAST: u16 = u16::MAX - 1 - GROUP_FIRST;
 
-    /// Registers an empty ring of `count` entries, a power of two up to [`BufferRing::MOST`], as group `group`.
+    /// Registers an empty ring of `count` entries, a power of two up to [`BufferRing::MOST`], as group `group`, at most
+    /// [`BufferRing::GROUP_LAST`], which no ring has now.
     /// `incremental`: the kernel fills a buffer in parts, and says of each whether it keeps the rest (Linux 6.12).
     pub(crate) fn register(ring: &Ring, group: u16, count: u32, incremental: bool) -> Result<BufferRing, i32> {
-        debug_assert!(count.is_power_of_two() && count <= BufferRing::MOST);
+        debug_assert!(count.is_power_of_two() && count <= BufferRing::MOST && group <= BufferRing::GROUP_LAST);
         let memory = Mapping::anonymous(count as usize * size_of::<raw::io_uring_buf>())?;
         // SAFETY: plain integers, for which zero means nothing.
         let mut register: raw::io_uring_buf_reg = unsafe { std::mem::zeroed() };
         register.ring_addr = memory.at::<u8>(0, 1).as_ptr() as u64;
         register.ring_entries = count;
-        register.bgid = group;
+        register.bgid = kernels_group(group);
         register.flags = if incremental { IOU_PBUF_RING_INC } else { 0 };
         // SAFETY: one structure, as this opcode reads; the memory it names is unmapped only after the kernel has
         // forgotten it.
@@ -94,7 +108,7 @@ impl BufferRing {
     pub(crate) fn unregister(self, ring: &Ring) {
         // SAFETY: plain integers, for which zero means nothing.
         let mut register: raw::io_uring_buf_reg = unsafe { std::mem::zeroed() };
-        register.bgid = self.group;
+        register.bgid = kernels_group(self.group);
         // SAFETY: one structure, as this opcode reads.
         let done = unsafe {
             sys::register(ring.raw_fd(), Register::IORING_UNREGISTER_PBUF_RING, (&raw mut register).cast(), 1)

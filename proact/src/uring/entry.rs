@@ -7,6 +7,7 @@ pub(crate) use linux_raw_sys::io_uring::{
     IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_RECVSEND_BUNDLE, IORING_SEND_ZC_REPORT_USAGE,
 };
 
+use super::buffers::kernels_group;
 use super::sys::{IOSQE_BUFFER_SELECT, IOSQE_FIXED_FILE, IOSQE_IO_LINK};
 
 // `linux/futex.h`.
@@ -94,7 +95,7 @@ impl Entry {
     #[inline]
     pub(crate) fn select_buffer(&mut self, group: u16) {
         self.0.flags |= IOSQE_BUFFER_SELECT;
-        self.0.__bindgen_anon_4.buf_group = group;
+        self.0.__bindgen_anon_4.buf_group = kernels_group(group);
     }
 
     /// Names the registered buffer that the memory lies in.

@@ -56,6 +56,7 @@ pub(crate) struct Ring {
     reports_copies: bool,
     fills_buffers_in_parts: bool,
     bundles: bool,
+    lets_files_go: bool,
     registered: Option<u32>,
     // Unmapped before the descriptor is closed.
     _queues: Mapping,
@@ -111,6 +112,7 @@ impl Ring {
             reports_copies: params.features & raw::IORING_FEAT_REG_REG_RING != 0,
             fills_buffers_in_parts: params.features & raw::IORING_FEAT_MIN_TIMEOUT != 0,
             bundles: params.features & raw::IORING_FEAT_RECVSEND_BUNDLE != 0,
+            lets_files_go: params.features & raw::IORING_FEAT_RW_ATTR != 0,
             registered,
             _queues: queues,
             _entries: entries,
@@ -313,6 +315,15 @@ impl Ring {
     /// Whether it knows incremental buffers (Linux 6.12, told by a feature of the same version).
     pub(crate) fn fills_buffers_in_parts(&self) -> bool {
         self.fills_buffers_in_parts
+    }
+
+    /// Whether a file that is taken out of the ring's table is let go of at once (Linux 6.13, told by a feature of
+    /// 6.14).
+    ///
+    /// Before, the kernel kept it until every request that had begun earlier, and worked on anything that is
+    /// registered, had ended: a closed socket stayed open, and its peer was not told (axboe/liburing issue 1192).
+    pub(crate) fn lets_files_go(&self) -> bool {
+        self.lets_files_go
     }
 
     /// Rewrites the rest of a chain that the kernel took only the beginning of.

@@ -179,6 +179,38 @@ fn cancel_of_everything_ends_a_waiting_poll() {
     assert_eq!(all, [(1, -libc::ECANCELED), (2, 1)]);
 }
 
+/// Kernels before 6.9 do not, for the lowest numbers of groups.
+#[test]
+fn a_ring_of_buffers_begins_anew_when_its_group_is_used_again() {
+    let Some(mut ring) = ring(4) else { return };
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let mut memory = [0u8; 8];
+    for round in 0..5 {
+        let mut buffers = match BufferRing::register(&ring, 0, 2, false) {
+            Ok(buffers) => buffers,
+            Err(errno) => return println!("skipped: error number {errno}"),
+        };
+        for (id, part) in memory.chunks_mut(4).enumerate() {
+            // SAFETY: two buffers, as the ring has entries, which live until it was unregistered.
+            unsafe { buffers.offer(part.as_mut_ptr(), 4, id as u16) };
+        }
+        buffers.publish();
+        // As many as leave the kernel at another place in each round.
+        for id in 0..=round % 2 {
+            rustix::io::write(&writer, &[round as u8; 3]).unwrap();
+            push(&mut ring, 1, |entry| {
+                entry.set(Op::IORING_OP_READ, std::os::fd::AsRawFd::as_raw_fd(&reader), u64::MAX, 0, 4, 0);
+                entry.select_buffer(0);
+            });
+            ring.enter(1, Some(Duration::from_secs(10))).unwrap();
+            let mut all = Vec::new();
+            ring.reap(|completed| all.push((completed.result, completed.flags >> IORING_CQE_BUFFER_SHIFT)));
+            assert_eq!(all, [(3, id)], "in round {round}");
+        }
+        buffers.unregister(&ring);
+    }
+}
+
 #[test]
 fn probe_knows_what_six_one_has_and_no_more_than_there_is() {
     let Some(ring) = ring(4) else { return };

@@ -61,8 +61,7 @@ impl Pools {
                 self.lent.len() - 1
             }
         };
-        // The last number means "no group" to some of the kernel's interfaces.
-        let group = u16::try_from(group).ok().filter(|&group| group < u16::MAX).ok_or(libc::ENOSPC)?;
+        let group = u16::try_from(group).ok().filter(|&group| group <= BufferRing::GROUP_LAST).ok_or(libc::ENOSPC)?;
         let count = (source.count() / 2).clamp(1, FILL);
         let kernel = BufferRing::register(ring, group, count.next_power_of_two(), incremental)?;
         self.lent[usize::from(group)] = Some(Lent {

@@ -110,9 +110,9 @@ const LINES: [Line; 16] = [
     Line {
         capability: Capabilities::REGISTERED_DESCRIPTORS,
         name: "registered descriptors",
-        since: "5.19",
+        since: "6.13",
         gain: "requests on sockets and files that were registered count no reference",
-        lack: "",
+        lack: "kernel older than 6.14, by whose features one that lets go at once is known",
     },
     Line {
         capability: Capabilities::QUIET_WRITES,
@@ -169,7 +169,8 @@ pub(super) fn detected(ring: &Ring) -> Capabilities {
         found.set(Capabilities::ZERO_COPY_SEND, probe.has(Op::IORING_OP_SEND_ZC) && ring.reports_copies());
     }
     // Known by what the ring itself needs: 6.1 has both.
-    found |= Capabilities::KERNEL_MULTISHOT | Capabilities::BUFFER_RINGS | Capabilities::REGISTERED_DESCRIPTORS;
+    found |= Capabilities::KERNEL_MULTISHOT | Capabilities::BUFFER_RINGS;
+    found.set(Capabilities::REGISTERED_DESCRIPTORS, ring.lets_files_go());
     found.set(Capabilities::INCREMENTAL_BUFFERS, ring.fills_buffers_in_parts());
     found.set(Capabilities::RECEIVE_BUNDLES, ring.has_bundles());
     found.set(Capabilities::QUIET_WRITES, super::files::has_quiet_writes());
