@@ -9,7 +9,7 @@ mod wait_flags;
 pub use event::Event;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use fence::SyncFile;
-#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+#[cfg(all(test, not(loom), any(target_os = "linux", target_os = "android")))]
 pub(crate) use fence::pretend;
 pub(crate) use fence::{Export, Nature};
 
