@@ -13,7 +13,7 @@ pub use event::Event;
 pub use event_pool::EventPool;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use fence::SyncFile;
-#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+#[cfg(all(test, not(loom), any(target_os = "linux", target_os = "android")))]
 pub(crate) use fence::pretend;
 pub(crate) use fence::{Export, Nature};
 pub use notification::{Epoch, Notification, Observation};

@@ -21,7 +21,7 @@ pub(crate) use nature::Nature;
 pub use sync_file::SyncFile;
 
 /// Has every descriptor, on this thread, say that it is a `sync_file` with this status.
-#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+#[cfg(all(test, not(loom), any(target_os = "linux", target_os = "android")))]
 pub(crate) fn pretend(status: Option<i32>) {
     ioctl::pretended::STATUS.set(status);
 }
