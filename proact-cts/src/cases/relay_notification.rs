@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use proact::memory::{Access, Region};
-use proact::operation::{Chain, Close, EventWait, Nop, NotificationWait, Op, Relay, RelayMany, RelaySink};
+use proact::operation::{Chain, Close, EventWait, Nop, NotificationWait, Relay, RelayMany, RelaySink};
 use proact::status::Code;
 use proact::sync::Notification;
 
