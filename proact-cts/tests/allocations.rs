@@ -65,6 +65,7 @@ cases![
     semaphore_waits_and_signals,
     waits_on_several_semaphores,
     waits_for_frontiers,
+    links_that_are_followed,
     chains_of_a_wait_and_a_send,
     fences_taken_in,
     signals_of_exported_values,
@@ -494,6 +495,35 @@ fn waits_for_frontiers(cts: &mut Cts) {
         axes.iter().for_each(|axis| _ = axis.advance(number).unwrap());
         cts.until("the waits", || waits.iter().all(Berth::is_back));
     });
+}
+
+/// To link allocates once; to follow links does not, however many stand behind each other, with causes and without.
+fn links_that_are_followed(cts: &mut Cts) {
+    const LINKS: usize = 100;
+    let causes = proact::causal::Frontier::single(proact::causal::Axis::queue(0, 0, 0, 0), 1).unwrap();
+    let semaphores: Vec<_> = (0..=LINKS).map(|_| Semaphore::with_history(0, 4)).collect();
+    let wait = Berth::of(SemaphoreWait::new(semaphores[LINKS].clone(), 0));
+    let mut counted = 0;
+    for value in 1..=50 {
+        let linking = Region::new(ALLOCATOR);
+        for pair in semaphores.windows(2) {
+            pair[0].link(value, &pair[1], value).unwrap().detach();
+        }
+        let made = linking.change();
+        assert_eq!((made.allocations, made.reallocations), (LINKS, 0), "one a link");
+        wait.with(|wait| wait.set_value(0, value));
+        cts.submit(wait.take()).unwrap();
+        let region = Region::new(ALLOCATOR);
+        semaphores[0].signal(value, (value % 2 == 0).then_some(&causes)).unwrap();
+        let change = region.change();
+        cts.until("the wait behind the links", || wait.is_back());
+        // Histories have grown to their size by then.
+        if value > 20 {
+            assert_eq!((change.allocations, change.reallocations), (0, 0), "of a signal that {LINKS} links follow");
+            counted += 1;
+        }
+    }
+    assert_eq!(counted, 30);
 }
 
 fn chains_of_a_wait_and_a_send(cts: &mut Cts) {

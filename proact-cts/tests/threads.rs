@@ -7,13 +7,13 @@ use proact::memory::{
 };
 use proact::operation::{
     Accept, AcceptMany, Advise, AnyOp, CancelAll, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange,
-    EventSet, EventWait, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval, Link,
-    ListAttributes, ListBatch, ListDirectory, Message, Nop, NotificationSignal, NotificationWait, Op, Open,
-    OperationId, PollHandle, ProcessWait, Read, ReadLink, ReadStream, ReadVectored, Receive, ReceiveFrom,
-    ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register, RegisterDescriptor,
-    RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes, SendFile, SendTo, SendVectored,
-    Sequence, SetAttribute, SignalWait, Splice, SyncRange, Timer, Unregister, UnregisterDescriptor, Walk, WatchChanges,
-    Write, WriteStream, WriteVectored,
+    EventSet, EventWait, EventWaitMany, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval,
+    Link, ListAttributes, ListBatch, ListDirectory, Message, Nop, NotificationSignal, NotificationWait, Op, Open,
+    OperationId, PollHandle, PollHandleMany, ProcessWait, Read, ReadLink, ReadStream, ReadVectored, Receive,
+    ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register, RegisterDescriptor,
+    Relay, RelayMany, RelaySink, RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes,
+    SendFile, SendTo, SendVectored, Sequence, SetAttribute, SignalWait, Splice, SyncRange, Timer, Unregister,
+    UnregisterDescriptor, Walk, WatchChanges, Write, WriteStream, WriteVectored,
 };
 use proact::proactor::{
     Builder, Handle, Latencies, Proactor, ProactorPool, ProactorThread, Statistics, ThreadBody, ThreadOptions,
@@ -21,8 +21,8 @@ use proact::proactor::{
 use proact::resource::{Address, Exit, File, FutexWord, Pollable, Process, Signal, SignalSet, Socket, Stream, Watcher};
 use proact::status::Status;
 use proact::sync::{
-    AxisHandle, AxisOptions, Driver, Epoch, Event, FrontierReached, Notification, Observation, Primitive, Semaphore,
-    SemaphoreFuture, SemaphoreLink, SemaphoreOptions, Tracker, TrackerOptions, WaitFlags,
+    AxisHandle, AxisOptions, Driver, Epoch, Event, EventPool, FrontierReached, Notification, Observation, Primitive,
+    Semaphore, SemaphoreFuture, SemaphoreLink, SemaphoreOptions, Tracker, TrackerOptions, WaitFlags,
 };
 use proact::time::{Clock, Time};
 use proact::topology::{Affinity, CpuSet, Device, Node, Pages, Topology};
@@ -72,6 +72,7 @@ fn resources_are_shared() {
     are!(Send, Sync: AxisHandle, FrontierReached);
     are!(Send, Sync: Driver, SemaphoreLink, SemaphoreFuture, SemaphoreOptions, Primitive, WaitFlags);
     are!(Send, Sync, Clone: Socket, File, Event, Notification, Semaphore);
+    are!(Send, Sync, Clone: Socket, File, Event, EventPool, Notification, Semaphore);
     are!(Send, Sync: Observation<'static>);
     are!(Send, Sync, Clone: Stream, Pollable, Watcher, Process, FutexWord);
 }
@@ -98,6 +99,9 @@ fn operations_go_to_other_threads_as_far_as_their_parts_do() {
     are!(Send: AcceptMany, ReceiveMany<Vec<u8>>, ReceivePooled, ReceivePooledMany, ReceiveFromPooledMany, Interval);
     are!(Send: CancelAll<Scope>, CancelAll<Socket>, Message, Register, SignalWait, RegisterDescriptor<Socket>);
     are!(Send: Unregister, UnregisterDescriptor<Socket>, SendTo<Vec<u8>>, ReceiveFrom<Vec<u8>>, SendVectored<Vec<u8>>);
+    are!(Send: CancelAll<Scope>, CancelAll<Socket>, Register, Unregister, RegisterDescriptor<Socket>);
+    are!(Send: UnregisterDescriptor<Socket>, SendTo<Vec<u8>>, ReceiveFrom<Vec<u8>>, SendVectored<Vec<u8>>);
+    are!(Send: EventWaitMany, PollHandleMany, Relay, RelayMany, RelaySink);
     type Local = std::rc::Rc<()>;
     are_not!(Send: Op<Nop, Local>, AnyOp);
 }

@@ -22,6 +22,16 @@ pub(crate) use core::hint::spin_loop;
 #[cfg(loom)]
 pub(crate) use loom::hint::spin_loop;
 
+/// Tells the processor that this thread waits for another.
+#[inline]
+pub(crate) fn spin() {
+    #[cfg(not(loom))]
+    core::hint::spin_loop();
+    // loom would go on with this thread for ever.
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
 /// A word that the kernel reads too, or another process: never loom's.
 pub(crate) use core::sync::atomic::AtomicU32 as KernelWord;
 

@@ -108,6 +108,15 @@ impl<K: Ord + Copy, V> IndexedHeap<K, V> {
         Some((key, self.remove_at(0)?))
     }
 
+    /// Drops the first entry where it is, if there is one: as [`IndexedHeap::pop`], without moving it.
+    #[inline]
+    pub(crate) fn drop_first(&mut self) {
+        if !self.nodes.is_empty() {
+            let slot = self.detach(0);
+            self.slots[slot as usize].value = None;
+        }
+    }
+
     /// Stores `value` in a free slot. The slot's link is set when its node finds a place.
     fn take_slot(&mut self, value: V) -> u32 {
         let index = self.free;
@@ -123,6 +132,13 @@ impl<K: Ord + Copy, V> IndexedHeap<K, V> {
     }
 
     fn remove_at(&mut self, place: usize) -> Option<V> {
+        let slot = self.detach(place);
+        self.slots[slot as usize].value.take()
+    }
+
+    /// Takes a node out of the tree. Its slot is free from here, but for its value.
+    #[inline]
+    fn detach(&mut self, place: usize) -> u32 {
         let removed = self.nodes.swap_remove(place);
         if let Some(&moved) = self.nodes.get(place) {
             // The last node took its place. It came from another branch, so it may belong above as well as below.
@@ -132,10 +148,9 @@ impl<K: Ord + Copy, V> IndexedHeap<K, V> {
                 self.sink(place, moved);
             }
         }
-        let slot = &mut self.slots[removed.slot as usize];
-        slot.link = self.free;
+        self.slots[removed.slot as usize].link = self.free;
         self.free = removed.slot;
-        slot.value.take()
+        removed.slot
     }
 
     /// Puts `node`, which belongs at `place` or above, where it belongs.
@@ -243,7 +258,11 @@ mod tests {
                     }
                     5 | 8..13 => {
                         let expected = model.pop_first();
-                        assert_eq!(heap.pop(), expected.map(|(entry, _)| entry), "seed {seed}");
+                        if step % 3 == 0 {
+                            heap.drop_first();
+                        } else {
+                            assert_eq!(heap.pop(), expected.map(|(entry, _)| entry), "seed {seed}");
+                        }
                         gone.extend(expected.map(|(_, heap_key)| heap_key));
                     }
                     6 | 13.. if !model.is_empty() => {

@@ -113,6 +113,10 @@ pub enum Operation {
     EventWait,
     /// Making an event.
     EventCreate,
+    /// Passing on that something is there.
+    Relay,
+    /// Registering a function for every pass.
+    Progress,
     /// Setting an event.
     EventSet,
     /// Waiting for a notification.
@@ -243,10 +247,6 @@ pub enum Operation {
     DescriptorRegister,
     /// Forgetting a registered socket or file.
     DescriptorUnregister,
-    /// Taking a fence in.
-    FenceImport,
-    /// Giving a fence out.
-    FenceExport,
     /// Waiting for a frontier.
     FrontierWait,
     /// Registering an axis, or making a tracker.
@@ -261,6 +261,10 @@ pub enum Operation {
     ProactorThread,
     /// Taking a proactor of a pool.
     ProactorPool,
+    /// Taking a fence in.
+    FenceImport,
+    /// Giving a fence out.
+    FenceExport,
 }
 
 impl Operation {
@@ -277,6 +281,8 @@ impl Operation {
             Operation::Timer => "timer",
             Operation::EventWait => "event wait",
             Operation::EventCreate => "create event",
+            Operation::Relay => "relay",
+            Operation::Progress => "progress",
             Operation::EventSet => "set event",
             Operation::NotificationWait => "notification wait",
             Operation::NotificationSignal => "notification signal",
@@ -342,8 +348,6 @@ impl Operation {
             Operation::BufferUnregister => "unregister buffers",
             Operation::DescriptorRegister => "register descriptor",
             Operation::DescriptorUnregister => "unregister descriptor",
-            Operation::FenceImport => "import fence",
-            Operation::FenceExport => "export fence",
             Operation::FrontierWait => "frontier wait",
             Operation::AxisRegister => "register",
             Operation::AxisAdvance => "advance",
@@ -351,6 +355,8 @@ impl Operation {
             Operation::FindPages => "find pages",
             Operation::ProactorThread => "proactor thread",
             Operation::ProactorPool => "proactor pool",
+            Operation::FenceImport => "import fence",
+            Operation::FenceExport => "export fence",
         }
     }
 }

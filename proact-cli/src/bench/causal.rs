@@ -91,8 +91,8 @@ pub(super) fn merged(entries: u32) -> Figures {
     )
 }
 
-/// Merges a frontier whose axes lie between, into one that is filled anew each time: against a merge of two sorted lists
-/// into a third.
+/// Merges a frontier whose axes lie between, into one that is filled anew each time: against a merge of two sorted
+/// lists into a third.
 pub(super) fn interleaved(entries: u32) -> Figures {
     let (even, odd, mut target) = (ladder(0, 2, entries, 5), ladder(1, 2, entries, 5), ladder(0, 1, 2 * entries, 1));
     let (x, y, mut out) = (pairs(&even), pairs(&odd), vec![(0, 0); 2 * entries as usize]);

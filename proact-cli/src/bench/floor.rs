@@ -10,11 +10,7 @@ use io_uring::{EnterFlags, IoUring, opcode};
 
 /// Runs `with` on a floor's round. Fails where there is no ring.
 pub(super) fn with_ring<T>(batch: u32, with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
-    let mut ring = match build(true) {
-        // Kernels before 6.6 do not know the flag for "no submission array".
-        Err(error) if error.raw_os_error() == Some(22) => build(false)?,
-        outcome => outcome?,
-    };
+    let mut ring = ring()?;
     let (mut submitter, mut submission, mut completion) = ring.split();
     // It may fail where proact's may not: the places of a thread are few. It saves a few nanoseconds a call.
     let _ = submitter.register_ring_fd();
@@ -41,6 +37,15 @@ pub(super) fn with_ring<T>(batch: u32, with: impl FnOnce(&mut dyn FnMut()) -> T)
         submission.sync();
     };
     Ok(with(&mut round))
+}
+
+/// A bare ring, made for the calling thread.
+pub(super) fn ring() -> io::Result<IoUring> {
+    match build(true) {
+        // Kernels before 6.6 do not know the flag for "no submission array".
+        Err(error) if error.raw_os_error() == Some(22) => build(false),
+        outcome => outcome,
+    }
 }
 
 fn build(no_array: bool) -> io::Result<IoUring> {

@@ -9,17 +9,30 @@ mod causal;
 mod compare;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod descriptor;
+#[cfg(target_os = "linux")]
+mod fence;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod floor;
 mod memory;
+mod message;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod message_floor;
 mod nop;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod notification;
 #[cfg(unix)]
 mod pooled;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod raw;
 mod row;
+mod semaphore;
 
 use std::io::{IsTerminal, Write};
 
+#[cfg(target_os = "linux")]
+use proact::operation::Lowering;
 use proact::proactor::{BACKEND_VARIABLE, Builder, Choice};
+use proact::sync::WaitFlags;
 use proact_cli::cli::{BackendChoice, Bench};
 use proact_cli::exit::{Exit, Failure, Place};
 
@@ -45,6 +58,53 @@ const MEASURES: &[Measure] = &[
     Measure { name: "pooled/4k", unit: "ns", run: pooled::run },
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     Measure { name: "descriptor", unit: "ns", run: descriptor::run },
+    Measure { name: "semaphore/signal", unit: "ns", run: |choice| semaphore::signals(choice, 0) },
+    Measure { name: "semaphore/signal-frontier", unit: "ns", run: |choice| semaphore::signals(choice, 4) },
+    Measure { name: "semaphore/signal-timepoint", unit: "ns", run: semaphore::timepoints },
+    Measure { name: "semaphore/wait", unit: "ns", run: semaphore::waits },
+    Measure { name: "semaphore/fan-out/256", unit: "ns", run: |choice| semaphore::fan_out(choice, 256) },
+    Measure { name: "semaphore/fan-out/10000", unit: "ns", run: |choice| semaphore::fan_out(choice, 10_000) },
+    Measure { name: "semaphore/link", unit: "ns", run: semaphore::links },
+    Measure { name: "semaphore/future", unit: "ns", run: semaphore::futures },
+    Measure { name: "semaphore/blocking-active", unit: "ns", run: |choice| semaphore::blocking(choice, ACTIVE) },
+    Measure { name: "semaphore/blocking-yield", unit: "ns", run: |choice| semaphore::blocking(choice, YIELD) },
+    Measure { name: "semaphore/blocking-block", unit: "ns", run: |choice| semaphore::blocking(choice, BLOCK) },
+    #[cfg(unix)]
+    Measure { name: "semaphore/cpu-active", unit: "ns", run: |choice| semaphore::occupied(choice, ACTIVE) },
+    #[cfg(unix)]
+    Measure { name: "semaphore/cpu-yield", unit: "ns", run: |choice| semaphore::occupied(choice, YIELD) },
+    #[cfg(unix)]
+    Measure { name: "semaphore/cpu-block", unit: "ns", run: |choice| semaphore::occupied(choice, BLOCK) },
+    Measure { name: "message/send", unit: "ns", run: message::sends },
+    Measure { name: "message/throughput", unit: "ns", run: message::throughput },
+    Measure { name: "message/round-trip", unit: "ns", run: message::round_trips },
+    Measure { name: "message/chain", unit: "ns", run: message::chains },
+    #[cfg(target_os = "linux")]
+    Measure { name: "fence/import", unit: "ns", run: fence::imports },
+    #[cfg(target_os = "linux")]
+    Measure { name: "fence/export", unit: "ns", run: fence::exports },
+    #[cfg(target_os = "linux")]
+    Measure { name: "lowered/receive-signal", unit: "ns", run: |c| fence::behind_a_receive(c, Lowering::Always) },
+    #[cfg(target_os = "linux")]
+    Measure { name: "portable/receive-signal", unit: "ns", run: |c| fence::behind_a_receive(c, Lowering::Never) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/signal", unit: "ns", run: |_| notification::signal() },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/wait", unit: "ns", run: |choice| notification::waits(choice, 1) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/fan-out/8", unit: "ns", run: |choice| notification::waits(choice, 8) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/fan-out/64", unit: "ns", run: |choice| notification::waits(choice, 64) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/fan-out/256", unit: "ns", run: |choice| notification::waits(choice, 256) },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/blocking", unit: "ns", run: |_| notification::blocking() },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "notification/round-trip", unit: "ns", run: notification::round_trip },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "wake", unit: "ns", run: notification::wake },
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure { name: "event/set-wait", unit: "ns", run: notification::event },
 ];
 
 /// Something that touches no backend, and makes one row.
@@ -80,6 +140,9 @@ const ONCE: &[Once] = &[
     Once { name: "tracker/advance-handle", unit: "ns", run: causal::advanced_by_handle },
     Once { name: "tracker/dispatch", unit: "ns", run: causal::dispatched },
 ];
+const ACTIVE: WaitFlags = WaitFlags::ACTIVE;
+const YIELD: WaitFlags = WaitFlags::YIELD;
+const BLOCK: WaitFlags = WaitFlags::empty();
 
 /// Measures what was asked for and prints each row as soon as it is known.
 pub fn run(options: &Bench) -> Result<(), Failure> {
@@ -149,7 +212,47 @@ mod tests {
         let names = |filter| MEASURES.iter().map(|m| m.name).filter(|name| selected(name, filter)).collect::<Vec<_>>();
         assert_eq!(
             names(None),
-            ["nop/1", "nop/16", "nop/128", "buffer", "read/4k", "fixed/4k", "pooled/4k", "descriptor"]
+            [
+                "nop/1",
+                "nop/16",
+                "nop/128",
+                "buffer",
+                "read/4k",
+                "fixed/4k",
+                "pooled/4k",
+                "descriptor",
+                "semaphore/signal",
+                "semaphore/signal-frontier",
+                "semaphore/signal-timepoint",
+                "semaphore/wait",
+                "semaphore/fan-out/256",
+                "semaphore/fan-out/10000",
+                "semaphore/link",
+                "semaphore/future",
+                "semaphore/blocking-active",
+                "semaphore/blocking-yield",
+                "semaphore/blocking-block",
+                "semaphore/cpu-active",
+                "semaphore/cpu-yield",
+                "semaphore/cpu-block",
+                "message/send",
+                "message/throughput",
+                "message/round-trip",
+                "message/chain",
+                "fence/import",
+                "fence/export",
+                "lowered/receive-signal",
+                "portable/receive-signal",
+                "notification/signal",
+                "notification/wait",
+                "notification/fan-out/8",
+                "notification/fan-out/64",
+                "notification/fan-out/256",
+                "notification/blocking",
+                "notification/round-trip",
+                "wake",
+                "event/set-wait",
+            ]
         );
         assert_eq!(names(Some("p/12")), ["nop/128"]);
         assert!(names(Some("absent")).is_empty());

@@ -61,7 +61,7 @@ impl Row {
 
     /// The head of the table.
     pub(super) fn heading() -> String {
-        format!("{:<10} {:<9} {:>12} {:>12} {:>7} {:>12}", "name", "backend", "median", "floor", "ratio", "allocations")
+        format!("{:<18} {:<9} {:>12} {:>12} {:>7} {:>12}", "name", "backend", "median", "floor", "ratio", "allocations")
     }
 
     /// As one line of the table.
@@ -71,7 +71,7 @@ impl Row {
         let ratio = self.ratio.map_or_else(|| String::from("-"), |ratio| format!("{ratio:.3}"));
         let note = self.note.map_or_else(String::new, |note| format!("  {note}"));
         let median = format!("{median:.1} {unit}");
-        format!("{name:<10} {backend:<9} {median:>12} {floor:>12} {ratio:>7} {allocations:>12}{note}")
+        format!("{name:<18} {backend:<9} {median:>12} {floor:>12} {ratio:>7} {allocations:>12}{note}")
     }
 }
 

@@ -134,12 +134,12 @@ fn the_kernels_own_threads_run_where_the_proactor_does(cts: &mut Cts) {
         let (open, opened) =
             cts.watch(Open::new(path, OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE).mode(0o600));
         thread.handle().submit(open).unwrap();
-        eventually("the file", || opened.is_done());
+        eventually("the file", || opened.is_released());
         let file = opened.only().result.unwrap();
         // The kernel knows no way to sync without blocking a thread.
         let (sync, synced) = cts.watch(Sync::all(file));
         thread.handle().submit(sync).unwrap();
-        eventually("the sync", || synced.is_done());
+        eventually("the sync", || synced.is_released());
         synced.only().result.unwrap();
         let own = threads_and_cpus(&format!("iou-wrk-{poller}"));
         let workers = thread.join().unwrap().statistics.worker_jobs;
@@ -252,7 +252,7 @@ fn bytes_are_received_into_memory_of_each_node(cts: &mut Cts) {
         let (receive, received) = cts.watch(Receive::exact(two, pool.acquire().unwrap()));
         let (send, sent) = cts.watch(Send::exact(one, vec![7u8; LENGTH]));
         thread.handle().submit((receive, send)).unwrap();
-        eventually("the bytes", || received.is_done() && sent.is_done());
+        eventually("the bytes", || received.is_released() && sent.is_released());
         received.only().result.unwrap();
         check_local(pool.slab().region(), node);
     }

@@ -19,6 +19,8 @@ pub mod directory;
 pub mod ending;
 pub mod error;
 pub mod event;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod event_pool;
 pub mod exchange;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod export;
@@ -61,9 +63,12 @@ pub mod pooled;
 pub mod proactor_pool;
 pub mod proactor_thread;
 pub mod process;
+pub mod progress;
 pub mod property;
 pub mod range;
 pub mod registered_descriptor;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod relay;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
@@ -74,6 +79,8 @@ pub mod shared_pool;
 #[cfg(target_os = "linux")]
 pub mod signal;
 pub mod socket;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod source;
 pub mod splice_lock;
 pub mod stream;
 pub mod timeline;
@@ -116,18 +123,18 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     #[cfg(target_os = "linux")]
     ("signal", signal::CASES),
     ("semaphore", semaphore::CASES),
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    ("fence", fence::CASES),
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    ("export", export::CASES),
-    #[cfg(target_os = "linux")]
-    ("device_fence", device_fence::CASES),
     ("tracker", tracker::CASES),
     ("notification", notification::CASES),
     ("notification_blocking", notification_blocking::CASES),
     ("notification_chain", notification_chain::CASES),
     #[cfg(target_os = "linux")]
     ("notification_shared", notification_shared::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("fence", fence::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("export", export::CASES),
+    #[cfg(target_os = "linux")]
+    ("device_fence", device_fence::CASES),
     ("chain", chain::CASES),
     ("lowered", lowered::CASES),
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -165,4 +172,11 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("name", name::CASES),
     #[cfg(target_os = "linux")]
     ("affinity", affinity::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("event_pool", event_pool::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("source", source::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("relay", relay::CASES),
+    ("progress", progress::CASES),
 ];

@@ -309,7 +309,7 @@ fn a_pool_is_dropped_by_a_callback_of_its_own(cts: &mut Cts) {
     let handle = pool.get(1).unwrap().clone();
     let (op, watch) = cts.watch(Timer::new(Time::FAR_FUTURE));
     handle.submit((op, Op::new(Nop, Within(Box::new(move || drop(pool)))))).unwrap();
-    eventually("the shutdown", || watch.is_done());
+    eventually("the shutdown", || watch.is_released());
     assert_eq!(watch.only().status().code(), Code::Cancelled);
     assert_eq!(handle.submit(Op::new(Nop, ())).unwrap_err().status.code(), Code::Aborted);
 }

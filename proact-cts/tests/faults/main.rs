@@ -12,6 +12,7 @@ mod fences;
 mod files;
 mod moving;
 mod sockets;
+mod threads;
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ use proact_cts::bench::Cts;
 use proact_cts::harness::Only;
 use proact_cts::{cases, harness, select, system};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use threads::whatever_call_fails_a_thread_ends_once_and_tells_why;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -43,6 +45,7 @@ cases![
     whatever_call_on_pools_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
     whatever_call_on_fences_fails_every_semaphore_is_answered_and_nothing_leaks.only(Only::Extremes),
     whatever_call_fails_operations_in_company_end_once_and_nothing_leaks.only(Only::Extremes),
+    whatever_call_fails_a_thread_ends_once_and_tells_why.only(Only::Extremes),
     short_transfers_lose_no_byte.only(Only::Extremes),
     a_wait_that_signals_cut_short_loses_nothing.only(Only::Extremes),
 ];

@@ -2,7 +2,7 @@
 
 use super::batch::{Batch, Refused};
 use super::engine::Engine;
-use super::identity::OperationId;
+use super::identity::{OperationId, ProgressId};
 use crate::resource::Home;
 use crate::status::Result;
 use crate::time::Time;
@@ -24,6 +24,19 @@ impl Context<'_> {
     #[track_caller]
     pub fn cancel(&mut self, id: OperationId) -> Result<()> {
         self.engine.cancel(id)
+    }
+
+    /// Registers a function that is called in every pass from the next one on, as
+    /// [`Proactor::add_progress`](crate::proactor::Proactor::add_progress) does.
+    pub fn add_progress(&mut self, call: impl FnMut(ProgressId, &mut Context<'_>) -> usize + 'static) -> ProgressId {
+        self.engine.add_progress(Box::new(call))
+    }
+
+    /// Ends such a registration, also the one whose call this is. See
+    /// [`Proactor::remove_progress`](crate::proactor::Proactor::remove_progress).
+    #[track_caller]
+    pub fn remove_progress(&mut self, id: ProgressId) -> Result<()> {
+        self.engine.remove_progress(id)
     }
 
     /// The time of this poll pass: read once when it began, so cheap, and late by as long as the pass has run.

@@ -1,9 +1,9 @@
-//! Waiting for an event, and setting one.
+//! Waiting for an event, once or for as long as it is wanted, and setting one.
 
 use std::panic::Location;
 
 use super::kind::{Class, Kind, sealed::Sealed};
-use crate::backend::Request;
+use crate::backend::{Request, WaitRequest};
 use crate::resource::{Home, Lane, Resource};
 use crate::status::{Operation, Result};
 use crate::sync::Event;
@@ -61,6 +61,86 @@ impl Kind for EventWait {
 
     fn request(&mut self, _: usize) -> Request {
         Request::EventWait { event: self.event.resource().raw() }
+    }
+
+    fn settle(&mut self, _: i64, _: Home) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Tells whenever the event is set, and resets it: a multishot operation. Sets that come before an outcome is told are
+/// one.
+///
+/// It ends by a cancel, also from its own callback, or by a close of the event. Of several waits for one event, of
+/// either kind, one takes each set.
+///
+/// | backend | path |
+/// |---|---|
+/// | io_uring | kernel-native: a read of the event's descriptor, asked again in the next enter (Linux 5.6) |
+/// | epoll | registered once, for as long as it runs; read on the poll thread |
+/// | poll | one of the descriptors of each `ppoll`; read on the poll thread |
+///
+/// # Errors
+/// As for [`EventWait`].
+///
+/// ```
+/// use proact::operation::{Complete, Context, EventWaitMany, Op, Outcome};
+///
+/// struct Bell(u32);
+///
+/// impl Complete<EventWaitMany> for Bell {
+///     fn more(&mut self, _: &EventWaitMany, _: Outcome<EventWaitMany>, _: &mut Context<'_>) {
+///         self.0 += 1;
+///     }
+///     fn done(op: Box<Op<EventWaitMany, Self>>, outcome: Outcome<EventWaitMany>, _: &mut Context<'_>) {
+///         assert!(op.state.0 == 1 && outcome.result.unwrap_err().is_cancelled());
+///     }
+/// }
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// let event = proactor.handle().event()?;
+/// let bell = proactor.submit(Op::new(EventWaitMany::new(event.clone()), Bell(0))).unwrap();
+/// event.set()?;
+/// proactor.poll(proact::time::Timeout::Infinite)?;
+/// proactor.cancel(bell)?;
+/// proactor.run()?;
+/// # Ok::<(), proact::status::Status>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct EventWaitMany {
+    /// The event.
+    pub event: Event,
+}
+
+impl EventWaitMany {
+    /// Waits for `event`, again and again.
+    pub fn new(event: Event) -> EventWaitMany {
+        EventWaitMany { event }
+    }
+}
+
+impl Sealed for EventWaitMany {}
+
+impl Kind for EventWaitMany {
+    type Output = ();
+    const OPERATION: Operation = Operation::EventWait;
+    const CLASS: Class = Class::Kernel(Lane::Other);
+    const MULTISHOT: bool = true;
+
+    fn validate(&mut self, home: Home) -> Result<()> {
+        self.event.resource().check(home, Self::OPERATION)
+    }
+
+    fn resource(&self) -> Option<&Resource> {
+        Some(self.event.resource())
+    }
+
+    fn request(&mut self, _: usize) -> Request {
+        Request::Wait(WaitRequest::EventWaitMany { event: self.event.resource().raw() })
+    }
+
+    fn settle_more(&self, _: i64, _: Home) -> Result<()> {
+        Ok(())
     }
 
     fn settle(&mut self, _: i64, _: Home) -> Result<()> {

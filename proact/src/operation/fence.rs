@@ -79,6 +79,11 @@ impl ImportFence {
         self
     }
 
+    /// Changes the value that the semaphore is raised to.
+    pub fn set_value(&mut self, value: u64) {
+        self.value = value;
+    }
+
     /// Gives the fence back.
     pub fn into_fence(self) -> Pollable {
         self.fence

@@ -35,6 +35,10 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     #[doc(hidden)]
     const STAGED: bool = false;
 
+    /// It does something when what it waited for has come, by [`Kind::act`].
+    #[doc(hidden)]
+    const ACTS: bool = false;
+
     /// It may come to several outcomes, told by [`Complete::more`](super::Complete::more), before its last. Only of the
     /// classes `Kernel`, `Timer` and `Signals`.
     #[doc(hidden)]
@@ -124,6 +128,14 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
         let _ = (status, begun);
     }
 
+    /// Does what it waited to do, on the poll thread, before its chain goes on and anyone is told; a failure is the
+    /// operation's own. It must neither block nor call back into the engine. Only of kinds that [act](Kind::ACTS).
+    #[doc(hidden)]
+    fn act(&self, value: i64) -> Result<()> {
+        let _ = value;
+        Ok(())
+    }
+
     /// Makes the output of a result that is not an error; adopts the resource it names.
     #[doc(hidden)]
     fn settle(&mut self, value: i64, home: Home) -> Result<Self::Output>;
@@ -174,6 +186,8 @@ pub enum Class {
     FrontierWait,
     /// The engine and the notification; the backend for one in shared memory.
     NotificationWait,
+    /// As the source of the relay: the engine and the notification, or the backend, in no lane of its resource.
+    Relay,
     /// The operation itself, on the poll thread, when its turn comes: [`Kind::perform`].
     Immediate,
     /// The engine, which tells what the process's signal handlers have noted.

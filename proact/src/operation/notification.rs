@@ -77,6 +77,11 @@ impl NotificationWait {
         self.state.since = since.unwrap_or_else(|| self.state.notification.epoch());
     }
 
+    /// For a relay, which waits the same way.
+    pub(super) fn into_state(self) -> NotificationState {
+        self.state
+    }
+
     /// What is waited for.
     pub fn notification(&self) -> &Notification {
         &self.state.notification
@@ -88,6 +93,17 @@ impl NotificationState {
     pub(super) fn admit(&mut self) {
         if !self.given {
             self.since = self.notification.epoch();
+        }
+    }
+
+    /// The engine asks only for one in shared memory.
+    pub(super) fn request(&self) -> Request {
+        match self.notification.shared_word() {
+            Some(word) => {
+                let expected = self.since.number();
+                Request::Wait(WaitRequest::FutexWait { word, expected, shared: true })
+            }
+            None => Request::Nop,
         }
     }
 
@@ -109,14 +125,7 @@ impl Kind for NotificationWait {
     }
 
     fn request(&mut self, _: usize) -> Request {
-        // The engine asks only for one in shared memory.
-        match self.state.notification.shared_word() {
-            Some(word) => {
-                let expected = self.state.since.number();
-                Request::Wait(WaitRequest::FutexWait { word, expected, shared: true })
-            }
-            None => Request::Nop,
-        }
+        self.state.request()
     }
 
     fn settle(&mut self, _: i64, _: Home) -> Result<()> {

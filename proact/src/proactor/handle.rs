@@ -9,7 +9,7 @@ use crate::resource::{Address, Domain, Socket, SocketOptions, SocketType};
 #[cfg(unix)]
 use crate::resource::{File, Returned};
 use crate::status::Result;
-use crate::sync::Event;
+use crate::sync::{Event, EventPool};
 use crate::time::Clock;
 
 /// Reaches a proactor from any thread: submits, cancels, wakes, and makes resources. Cloning it is one count.
@@ -122,6 +122,25 @@ impl Handle {
     /// without events.
     pub fn event(&self) -> Result<Event> {
         Event::create(self.shared.home)
+    }
+
+    /// Makes a pool of `count` events, which grows when more are needed.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` when the process or the system has no descriptor left, `Unavailable` on systems without
+    /// events.
+    pub fn event_pool(&self, count: u32) -> Result<EventPool> {
+        EventPool::create(self.shared.home, count, None)
+    }
+
+    /// [`Handle::event_pool`] on a NUMA node: its memory lies there, and its events are made there, by the calling
+    /// thread, which goes to that node's processors for the moment. Where the system does not allow the one or the
+    /// other, the pool is as good as any; [`EventPool::is_placed`] says so.
+    ///
+    /// # Errors
+    /// `NotFound` for a node that does not exist, and as for [`Handle::event_pool`].
+    pub fn event_pool_on(&self, node: u32, count: u32) -> Result<EventPool> {
+        EventPool::create(self.shared.home, count, Some(node))
     }
 
     /// Makes a stream socket: TCP, or Unix stream.

@@ -11,7 +11,7 @@ use crate::resource::{Pollable, Returned};
 use crate::resource::{Process, Stream, Watcher};
 use crate::status::Result;
 #[cfg(unix)]
-use crate::sync::Semaphore;
+use crate::sync::{Event, Semaphore};
 
 impl Handle {
     /// Makes a pipe: the end that is read, and the end that is written.
@@ -82,6 +82,17 @@ impl Handle {
                 Err(_) => unreachable!("a refused operation is the only holder of what it was given"),
             }
         })
+    }
+
+    /// Takes an eventfd in as an event: somebody else's, a device's or another library's. It never blocks from now on,
+    /// whoever reads or writes it, and is closed on exec.
+    ///
+    /// # Errors
+    /// Gives the descriptor back: `InvalidArgument` for anything that is no eventfd, `Unavailable` on systems without
+    /// events.
+    #[cfg(unix)]
+    pub fn import_event(&self, fd: OwnedFd) -> Result<Event, Returned<OwnedFd>> {
+        Event::import(self.home(), fd)
     }
 
     /// Makes a watcher of files and directories, which watches nothing yet.

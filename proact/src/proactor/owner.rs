@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Handle, Latencies, Polled, Statistics};
 use crate::operation::engine::Engine;
-use crate::operation::{Batch, Context, OperationId, Refused};
+use crate::operation::{Batch, Context, OperationId, ProgressId, Refused};
 use crate::status::Result;
 use crate::time::{Clock, Time, Timeout};
 
@@ -56,9 +56,51 @@ impl Proactor {
         self.engine.cancel(id)
     }
 
+    /// Registers a function that is called in every pass, before it would sleep: for what no descriptor tells of, a
+    /// ring in shared memory or a device without interrupts. It is told its own identity and lent the proactor, and
+    /// answers how much it did, which [`Polled::progressed`] and the statistics tell.
+    ///
+    /// As long as one is registered no pass sleeps, whatever its timeout: it would not know when to wake. They are
+    /// called in the order in which they came; one that comes from within another has its turn in the next pass. Each
+    /// may end any registration, also its own, at any time. A shutdown ends all of them before anything else.
+    ///
+    /// What they share with the rest of the program they own; it is dropped when the registration ends, or, if it is
+    /// the one being called, when it returns. A function that panics stays registered, and its panic goes on from poll.
+    ///
+    /// ```
+    /// # use std::rc::Rc;
+    /// # use std::cell::Cell;
+    /// let mut proactor = proact::proactor::Builder::new().build()?;
+    /// let ring = Rc::new(Cell::new(3)); // what somebody else has put there
+    /// let mine = ring.clone();
+    /// proactor.add_progress(move |own, cx| {
+    ///     let taken = mine.take();
+    ///     if taken == 0 {
+    ///         cx.remove_progress(own).unwrap();
+    ///     }
+    ///     taken
+    /// });
+    /// assert_eq!(proactor.poll(proact::time::Timeout::Infinite)?.progressed, 3);
+    /// assert_eq!(proactor.poll(proact::time::Timeout::Infinite)?.progressed, 0);
+    /// assert_eq!(Rc::strong_count(&ring), 1);
+    /// # Ok::<(), proact::status::Status>(())
+    /// ```
+    pub fn add_progress(&mut self, call: impl FnMut(ProgressId, &mut Context<'_>) -> usize + 'static) -> ProgressId {
+        self.engine.add_progress(Box::new(call))
+    }
+
+    /// Ends such a registration, in constant time: the function is called no more, and dropped.
+    ///
+    /// # Errors
+    /// `NotFound` when it has ended before, or was never here.
+    #[track_caller]
+    pub fn remove_progress(&mut self, id: ProgressId) -> Result<()> {
+        self.engine.remove_progress(id)
+    }
+
     /// One pass: hands over what was submitted, waits until something completes, and runs the callbacks of all that
     /// has. Returns after at least one callback, a [`wake`](Handle::wake), or the timeout; it may return sooner with
-    /// nothing done.
+    /// nothing done, and always does while a [progress callback](Proactor::add_progress) is registered.
     ///
     /// # Errors
     /// The backend is broken for good. Drop the proactor then.

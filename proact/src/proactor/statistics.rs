@@ -76,6 +76,10 @@ pub struct Statistics {
     pub bytes_sent: u64,
     /// Times a receive found its pool empty and waited for a buffer.
     pub starved: u64,
+    /// Calls of [progress callbacks](super::Proactor::add_progress).
+    pub progress_calls: u64,
+    /// What they said that they did, in all.
+    pub progress_made: u64,
     /// Worker threads alive now.
     pub workers: u64,
     /// Requests that worker threads carried out.
@@ -123,6 +127,8 @@ impl Statistics {
             bytes_received: counts.bytes[2],
             bytes_sent: counts.bytes[3],
             starved: counts.starved,
+            progress_calls: counts.progress_calls,
+            progress_made: counts.progress_made,
             workers: backend.workers,
             worker_jobs: backend.worker_jobs,
             longest_callback: Duration::from_nanos(counts.longest_callback_ns),
@@ -168,6 +174,8 @@ impl fmt::Display for Statistics {
             longest_callback,
             longest_pass,
             leaked,
+            progress_calls,
+            progress_made,
         } = self;
         let counters = [
             ("batches", batches),
@@ -199,6 +207,8 @@ impl fmt::Display for Statistics {
             ("workers", workers),
             ("worker jobs", worker_jobs),
             ("leaked", leaked),
+            ("progress calls", progress_calls),
+            ("progress made", progress_made),
         ];
         write!(f, "{name}")?;
         for (name, value) in counters {

@@ -183,6 +183,13 @@ impl Resource {
         self.users.close().then_some(self.raw)
     }
 
+    /// Closes the descriptor here and now. Only of a resource that nobody uses any more.
+    pub(crate) fn shut(&self) {
+        if let Some(descriptor) = self.take() {
+            close(descriptor);
+        }
+    }
+
     pub(crate) fn record(&self) -> u32 {
         self.record.load(Ordering::Relaxed)
     }
@@ -276,9 +283,7 @@ impl Clone for Second {
 
 impl Drop for Resource {
     fn drop(&mut self) {
-        if let Some(descriptor) = self.take() {
-            close(descriptor);
-        }
+        self.shut();
     }
 }
 

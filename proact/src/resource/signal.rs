@@ -19,7 +19,7 @@ pub(crate) use owner::SignalOwner;
 ///
 /// ```
 /// use proact::resource::Signal;
-/// assert_eq!("HANG_UP".parse(), Ok(Signal::HangUp));
+/// assert_eq!("HANG_UP".parse::<Signal>().unwrap(), Signal::HangUp);
 /// assert_eq!(Signal::Interrupt.to_string(), "INTERRUPT");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]

@@ -1,6 +1,7 @@
 //! What work waits on: timeline semaphores, axes that progress, events, notifications.
 
 mod event;
+mod event_pool;
 mod fence;
 mod notification;
 mod semaphore;
@@ -9,6 +10,7 @@ mod tracker;
 mod wait_flags;
 
 pub use event::Event;
+pub use event_pool::EventPool;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use fence::SyncFile;
 #[cfg(all(test, any(target_os = "linux", target_os = "android")))]

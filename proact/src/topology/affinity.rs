@@ -80,6 +80,28 @@ impl Affinity {
         }
     }
 
+    /// Calls `make` with this thread on the processors, and lets it go back: the kernel keeps what lies behind a
+    /// descriptor in memory of the node that makes it. A thread that may not go there makes it where it is.
+    pub(crate) fn visit<T>(&self, make: impl FnOnce() -> T) -> T {
+        let Some(cpus) = &self.cpus else { return make() };
+        if pin::processor().is_some_and(|processor| cpus.contains(processor)) {
+            return make();
+        }
+        let before = pin::current().ok().filter(|_| pin::pin(cpus).is_ok());
+        let made = make();
+        if let Some(before) = before {
+            // What the thread was allowed a moment ago; if it is no longer, it stays where it may be.
+            let _ = pin::pin(&before);
+        }
+        made
+    }
+
+    /// Whether the calling thread may go to one of the processors.
+    pub(crate) fn is_in_reach(&self) -> bool {
+        let Some(cpus) = &self.cpus else { return true };
+        pin::current().is_ok_and(|allowed| !cpus.intersection(&allowed).is_empty())
+    }
+
     /// The processors that the calling thread may run on now, as the system says.
     ///
     /// # Errors

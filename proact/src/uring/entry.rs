@@ -49,6 +49,11 @@ impl Entry {
         self.set(Op::IORING_OP_POLL_ADD, fd, 0, 0, 0, events);
     }
 
+    /// Has a poll go on after its first completion (`IORING_POLL_ADD_MULTI`, since 5.13).
+    pub(crate) fn poll_on(&mut self) {
+        self.0.len = linux_raw_sys::io_uring::IORING_POLL_ADD_MULTI;
+    }
+
     /// Fills the entry with a splice from one descriptor and offset to another.
     pub(crate) fn set_splice(&mut self, from: (i32, u64), to: (i32, u64), length: u32) {
         self.set(Op::IORING_OP_SPLICE, to.0, to.1, from.1, length, 0);

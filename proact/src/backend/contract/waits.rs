@@ -21,6 +21,13 @@ pub enum WaitRequest {
     /// Wait until reading (or writing) would not block, or the descriptor has failed, without any effect on it.
     /// Completes with [`poll_bits`].
     Poll { descriptor: Descriptor, writable: bool },
+    /// Say whenever reading (or writing) would not block, or the descriptor has failed, without any effect on it.
+    /// Completes with [`poll_bits`]; the backend may go on, see [`flags::MORE`](super::flags::MORE). `edge`: it need
+    /// say nothing of what it has said before and nobody has taken; without it, it goes on saying so.
+    PollMany { descriptor: Descriptor, writable: bool, edge: bool },
+    /// Wait until the event (eventfd) is set, and reset it, again and again. Completes with 0 or more each time; the
+    /// backend may go on, see [`flags::MORE`](super::flags::MORE).
+    EventWaitMany { event: Descriptor },
     /// Read from a stream without positions (a pipe, a terminal, a counter of changes). Completes with the count, 0 at
     /// the end.
     ReadStream { stream: Descriptor, buffer: *mut u8, length: usize },

@@ -142,7 +142,7 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
         }
         Request::Close { descriptor } => entry.set(Op::IORING_OP_CLOSE, descriptor.fd(), 0, 0, 0, 0),
         Request::File(ref request) => lower_more_files(entry, request),
-        Request::Wait(ref request) => lower_wait(entry, request, targets.quiet),
+        Request::Wait(ref request) => lower_wait(entry, request, &targets),
         // Kept apart so that what above is hot stays small.
         // SAFETY: the caller's promise, passed on.
         _ => unsafe { lower_file(entry, request, targets) },

@@ -140,7 +140,7 @@ fn set_event(event: Descriptor) -> Result<i32, Errno> {
     fault::retry_on_intr(|| rustix::io::write(event, &1u64.to_ne_bytes())).map(|count| count as i32)
 }
 
-fn wait_event(event: Descriptor) -> Result<i32, Errno> {
+pub(super) fn wait_event(event: Descriptor) -> Result<i32, Errno> {
     debug_assert!(never_blocks(event), "an event without O_NONBLOCK would hold the poll thread");
     let event = borrow(&event)?;
     fault::retry_on_intr(|| rustix::io::read(event, &mut [0u8; 8])).map(|count| count as i32)

@@ -7,14 +7,14 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::attempt::{Progress, attempt, side_of};
-use super::table::{Parked, Table};
+use super::table::{Parked, Table, lasts};
 use super::wake::EventWake;
 use super::{Interest, Ready, WatchSet};
 use crate::backend::registered::Registered;
 use crate::backend::workers::{Futexes, Workers, borrow, futex, perform};
 use crate::backend::{
     Backend, BackendConfig, BackendCounters, Capabilities, CapabilityReport, Completion, Descriptor, DescriptorMode,
-    Request, Start, Token, Wait, WaitRequest, Wake, registration,
+    Request, Start, Token, Wait, WaitRequest, Wake, flags, registration,
 };
 use crate::status::{Operation, Status};
 use crate::time::{Clock, Time};
@@ -65,6 +65,15 @@ impl<S: WatchSet> Readiness<S> {
         S::report()
     }
 
+    /// Takes the request out of `slot`.
+    fn unpark(&mut self, slot: u32) -> Parked {
+        let (parked, disarm) = self.table.unpark(slot);
+        if disarm {
+            self.set.disarm(parked.fd);
+        }
+        parked
+    }
+
     fn know(&mut self, token: Token, result: i32) {
         self.known.push(Completion { token, result, flags: 0 });
     }
@@ -76,8 +85,9 @@ impl<S: WatchSet> Readiness<S> {
     /// As for [`Backend::start`].
     unsafe fn start_waiting(&mut self, token: Token, request: &Request, descriptor: Descriptor, side: Interest) {
         let mut progress = Progress::default();
-        // An eager try that overtook those who wait would take their bytes.
-        if self.table.first(descriptor.fd(), side).is_none() {
+        // An eager try that overtook those who wait would take their bytes. What goes on is not tried: it is armed in
+        // any case, and the kernel then says what is there already.
+        if !lasts(request) && self.table.first(descriptor.fd(), side).is_none() {
             self.attempts += 1;
             // SAFETY: the caller's promise, passed on.
             if let Some(result) = unsafe { attempt(request, &mut progress) } {
@@ -124,7 +134,7 @@ impl<S: WatchSet> Readiness<S> {
     fn fail_parked(&mut self, fd: i32, os_error: i32) {
         for side in [Interest::READABLE, Interest::WRITABLE] {
             while let Some(slot) = self.table.first(fd, side) {
-                let token = self.table.unpark(slot).token;
+                let token = self.unpark(slot).token;
                 self.know(token, -os_error);
             }
         }
@@ -142,15 +152,21 @@ impl<S: WatchSet> Readiness<S> {
 
     /// Tries what waits on the sides that became ready, each from the front until one would block.
     fn retry(&mut self, ready: Ready, completions: &mut Vec<Completion>) {
-        self.table.fired(ready.fd);
+        self.table.fired(ready.fd, S::LASTS);
         for side in ready.interest {
-            while let Some(slot) = self.table.first(ready.fd, side) {
+            let mut at = self.table.first(ready.fd, side);
+            while let Some(slot) = at {
+                at = self.table.next(slot);
                 let Some(parked) = self.table.parked(slot) else { break };
                 self.attempts += 1;
                 // SAFETY: `start`'s caller keeps the memory valid and untouched by others until the completion, which
                 // a parked request has not had.
                 let Some(result) = (unsafe { attempt(&parked.request, &mut parked.progress) }) else { break };
-                let parked = self.table.unpark(slot);
+                if result >= 0 && lasts(&parked.request) {
+                    completions.push(Completion { token: parked.token, result, flags: flags::MORE });
+                    continue;
+                }
+                let parked = self.unpark(slot);
                 completions.push(parked.progress.completion(parked.token, result));
             }
         }
@@ -244,7 +260,7 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
     fn cancel(&mut self, token: Token) -> bool {
         if let Some(slot) = self.table.find(token) {
             // Bytes that have moved are told, as a ring tells them: a stream that was left midway is torn.
-            let moved = self.table.unpark(slot).progress.moved();
+            let moved = self.unpark(slot).progress.moved();
             self.know(token, if moved > 0 { moved } else { -libc::ECANCELED });
         } else {
             // Queued, or a futex's: it ends cancelled. Running, or known already: it ends as it does.

@@ -5,6 +5,9 @@
 //! backend does not see it, its number go to a new one, and a request parked there would wait for a registration that
 //! died with the old. Arming what was idle is what finds that out (the kernel answers ENOENT), and a one-shot
 //! registration that lives on in a duplicate of a closed descriptor reports once and never again.
+//!
+//! What a request that goes on is parked on stays registered: the request holds the descriptor open, and its end takes
+//! the registration back before the descriptor may be closed.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -41,6 +44,7 @@ pub(crate) struct EpollSet {
 
 impl WatchSet for EpollSet {
     const NAME: &'static str = "epoll";
+    const LASTS: bool = true;
 
     fn new(config: &BackendConfig, wake: BorrowedFd<'_>) -> Result<EpollSet, Status> {
         let broken = |errno: Errno| Status::from_os_error(Operation::Build, errno.raw_os_error()).with_context("epoll");
@@ -63,7 +67,8 @@ impl WatchSet for EpollSet {
             // Left as it is: it reports at most once more, and most idle descriptors are parked on again soon.
             return Ok(());
         }
-        let mut flags = epoll::EventFlags::ONESHOT;
+        let mut flags = epoll::EventFlags::empty();
+        flags.set(epoll::EventFlags::ONESHOT, !interest.contains(Interest::LASTING));
         flags.set(epoll::EventFlags::IN, interest.contains(Interest::READABLE));
         flags.set(epoll::EventFlags::OUT, interest.contains(Interest::WRITABLE));
         let index = usize::try_from(fd).map_err(|_| Errno::BADF)?;
@@ -89,6 +94,15 @@ impl WatchSet for EpollSet {
         }
         self.registered[index] = result.is_ok();
         result
+    }
+
+    fn disarm(&mut self, fd: i32) {
+        // SAFETY: not negative, since it was armed; the borrow ends with this call.
+        let source = unsafe { BorrowedFd::borrow_raw(fd) };
+        let nothing = epoll::EventFlags::ONESHOT;
+        // Fails only where the registration is gone with its file. A failure that was injected would leave one that
+        // reports without end, so this call is not offered any.
+        let _ = epoll::modify(&self.epoll, source, epoll::EventData::new_u64(fd as u64), nothing);
     }
 
     fn forget(&mut self, fd: i32) {
@@ -153,7 +167,7 @@ impl WatchSet for EpollSet {
 fn interest_of(events: u32) -> Interest {
     let events = events as i32;
     if events & (libc::EPOLLERR | libc::EPOLLHUP) != 0 {
-        return Interest::all();
+        return Interest::BOTH;
     }
     let mut interest = Interest::empty();
     interest.set(Interest::READABLE, events & libc::EPOLLIN != 0);

@@ -42,7 +42,14 @@ bitflags::bitflags! {
         const READABLE = 1;
         /// Writing would not block.
         const WRITABLE = 2;
+        /// Of what is watched: not until the next report, but until it is armed for something else.
+        const LASTING = 4;
     }
+}
+
+impl Interest {
+    /// Either side.
+    pub(crate) const BOTH: Interest = Interest::READABLE.union(Interest::WRITABLE);
 }
 
 /// A descriptor that became ready.
@@ -57,10 +64,15 @@ pub(crate) struct Ready {
 /// A set of descriptors that the kernel watches.
 ///
 /// Interest is level-triggered and one-shot: a descriptor that was reported is disarmed until it is armed again. So
-/// nothing that is idle can make a wait return twice, whatever became of its descriptor.
+/// nothing that is idle can make a wait return twice, whatever became of its descriptor. What is armed as
+/// [`Interest::LASTING`] may stay armed ([`WatchSet::LASTS`]), which saves a call for each report, and must be
+/// [disarmed](WatchSet::disarm) before its descriptor may be closed.
 pub(crate) trait WatchSet: Sized {
     /// The backend's name.
     const NAME: &'static str;
+
+    /// Whether what is armed as [`Interest::LASTING`] stays so when it has been reported.
+    const LASTS: bool = false;
 
     /// An empty set that also watches `wake` for reading, always.
     fn new(config: &BackendConfig, wake: BorrowedFd<'_>) -> Result<Self, Status>;
@@ -70,6 +82,11 @@ pub(crate) trait WatchSet: Sized {
 
     /// Watches `fd` for `interest` and no more, until it is reported. With no interest, at most one more report comes.
     fn arm(&mut self, fd: i32, interest: Interest) -> Result<(), Errno>;
+
+    /// Watches `fd`, armed as [`Interest::LASTING`], no more.
+    fn disarm(&mut self, fd: i32) {
+        let _ = fd;
+    }
 
     /// The backend is about to close `fd`, on which nothing waits.
     fn forget(&mut self, fd: i32) {

@@ -130,7 +130,7 @@ impl WatchSet for PollSet {
 
 fn interest_of(revents: i16) -> Interest {
     if revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0 {
-        return Interest::all();
+        return Interest::BOTH;
     }
     let mut interest = Interest::empty();
     interest.set(Interest::READABLE, revents & libc::POLLIN != 0);

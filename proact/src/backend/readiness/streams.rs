@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 
 use super::Interest;
-use super::attempt::never_blocks;
+use super::attempt::{never_blocks, wait_event};
 use crate::backend::workers::quiet::quietly;
 use crate::backend::workers::{borrow, retried};
 use crate::backend::{Descriptor, TRANSFER_MAX, WaitRequest};
@@ -15,7 +15,10 @@ use crate::fault::{retry_on_intr, shorten};
 pub(super) fn side_of_wait(request: &WaitRequest) -> Option<(Descriptor, Interest)> {
     let side = |writable| if writable { Interest::WRITABLE } else { Interest::READABLE };
     match *request {
-        WaitRequest::Poll { descriptor, writable } => Some((descriptor, side(writable))),
+        WaitRequest::Poll { descriptor, writable } | WaitRequest::PollMany { descriptor, writable, .. } => {
+            Some((descriptor, side(writable)))
+        }
+        WaitRequest::EventWaitMany { event } => Some((event, Interest::READABLE)),
         WaitRequest::ReadStream { stream, .. } => Some((stream, Interest::READABLE)),
         WaitRequest::WriteStream { stream, .. } => Some((stream, Interest::WRITABLE)),
         WaitRequest::Splice { stream, into_pipe, .. } => Some((stream, side(!into_pipe))),
@@ -30,7 +33,10 @@ pub(super) fn side_of_wait(request: &WaitRequest) -> Option<(Descriptor, Interes
 /// The pointers in `request` are valid, and the memory exclusively the backend's.
 pub(super) unsafe fn attempt_wait(request: &WaitRequest) -> Result<i32, Errno> {
     match *request {
-        WaitRequest::Poll { descriptor, writable } => ready(descriptor, writable),
+        WaitRequest::Poll { descriptor, writable } | WaitRequest::PollMany { descriptor, writable, .. } => {
+            ready(descriptor, writable)
+        }
+        WaitRequest::EventWaitMany { event } => wait_event(event),
         WaitRequest::ReadStream { stream, buffer, length } => {
             debug_assert!(never_blocks(stream), "a stream without O_NONBLOCK would hold the poll thread");
             // SAFETY: the caller's promise.

@@ -7,7 +7,7 @@
 use super::Interest;
 use super::attempt::Progress;
 use crate::backend::workers::slot_list::{SlotLinks, SlotList};
-use crate::backend::{Request, Token};
+use crate::backend::{Request, Token, WaitRequest};
 
 /// A request that waits for readiness.
 #[derive(Clone, Copy)]
@@ -28,13 +28,20 @@ struct Watched {
     /// What the kernel watches it for. Only believed while something is parked: the engine above keeps the descriptor
     /// open then, and what is registered is registered for this very file.
     armed: Interest,
+    /// How many of the parked ones go on after their first outcome.
+    lasting: u32,
     /// Stands in the list of changed descriptors.
     changed: bool,
 }
 
 impl Watched {
-    const IDLE: Watched =
-        Watched { readers: SlotList::EMPTY, writers: SlotList::EMPTY, armed: Interest::empty(), changed: false };
+    const IDLE: Watched = Watched {
+        readers: SlotList::EMPTY,
+        writers: SlotList::EMPTY,
+        armed: Interest::empty(),
+        lasting: 0,
+        changed: false,
+    };
 
     fn queue(&mut self, side: Interest) -> &mut SlotList {
         if side == Interest::READABLE { &mut self.readers } else { &mut self.writers }
@@ -44,6 +51,7 @@ impl Watched {
         let mut wanted = Interest::empty();
         wanted.set(Interest::READABLE, !self.readers.is_empty());
         wanted.set(Interest::WRITABLE, !self.writers.is_empty());
+        wanted.set(Interest::LASTING, self.lasting > 0);
         wanted
     }
 }
@@ -99,29 +107,42 @@ impl Table {
             self.watched.resize(fd as usize + 1, Watched::IDLE);
         }
         self.slots[slot as usize] = Some(parked);
+        self.watched[fd as usize].lasting += u32::from(lasts(&parked.request));
         self.links.push(self.watched[fd as usize].queue(parked.side), slot);
         self.parked += 1;
         self.mark(fd);
     }
 
-    /// Takes the request out of `slot`, where one is parked.
-    pub(super) fn unpark(&mut self, slot: u32) -> Parked {
+    /// Who stands behind `slot` in its queue.
+    pub(super) fn next(&self, slot: u32) -> Option<u32> {
+        self.links.next(slot)
+    }
+
+    /// Takes the request out of `slot`, where one is parked. `true`: the kernel must be told at once to watch its
+    /// descriptor no more.
+    pub(super) fn unpark(&mut self, slot: u32) -> (Parked, bool) {
         let parked = self.slots[slot as usize].take().expect("the slot's request is parked");
         let watched = &mut self.watched[parked.fd as usize];
         self.links.remove(watched.queue(parked.side), slot);
+        watched.lasting -= u32::from(lasts(&parked.request));
+        let mut disarm = false;
         if watched.wanted().is_empty() {
             // From here on the descriptor may be closed by anyone and its number belong to another file, for which
             // nothing is registered: the next to park must not be told that it is.
+            disarm = watched.armed.contains(Interest::LASTING);
             watched.armed = Interest::empty();
         }
         self.parked -= 1;
         self.mark(parked.fd);
-        parked
+        (parked, disarm)
     }
 
-    /// The kernel has reported the descriptor and stopped to watch it.
-    pub(super) fn fired(&mut self, fd: i32) {
+    /// The kernel has reported the descriptor and stopped to watch it, unless the set `lasts`.
+    pub(super) fn fired(&mut self, fd: i32, lasts: bool) {
         let Some(watched) = self.watched.get_mut(fd as usize) else { return };
+        if lasts && watched.armed.contains(Interest::LASTING) {
+            return;
+        }
         watched.armed = Interest::empty();
         if !watched.wanted().is_empty() {
             self.mark(fd);
@@ -153,6 +174,11 @@ impl Table {
             self.changed.push(fd);
         }
     }
+}
+
+/// Whether a request goes on after its first outcome.
+pub(super) fn lasts(request: &Request) -> bool {
+    matches!(request, Request::Wait(WaitRequest::PollMany { .. } | WaitRequest::EventWaitMany { .. }))
 }
 
 #[cfg(test)]
@@ -187,7 +213,7 @@ mod tests {
             table.park(parked(slot, 5, Interest::READABLE));
         }
         table.park(parked(3, 5, Interest::WRITABLE));
-        assert_eq!(tell(&mut table), [(5, Interest::all())]);
+        assert_eq!(tell(&mut table), [(5, Interest::BOTH)]);
         table.park(parked(4, 5, Interest::WRITABLE));
         table.unpark(0);
         assert_eq!(tell(&mut table), [], "nothing new to watch for");
@@ -201,7 +227,7 @@ mod tests {
         table.park(parked(0, 5, Interest::READABLE));
         table.park(parked(1, 5, Interest::WRITABLE));
         tell(&mut table);
-        table.fired(5);
+        table.fired(5, false);
         table.unpark(0);
         assert_eq!(tell(&mut table), [(5, Interest::WRITABLE)]);
     }
@@ -214,7 +240,7 @@ mod tests {
         table.unpark(0);
         table.park(parked(1, 5, Interest::READABLE));
         assert_eq!(tell(&mut table), [(5, Interest::READABLE)], "the number may be another file's by now");
-        table.fired(99); // never seen: a stale report harms nothing
+        table.fired(99, false); // never seen: a stale report harms nothing
     }
 
     #[test]
@@ -225,5 +251,30 @@ mod tests {
         assert_eq!(table.find(Token::new(2, 2)), None);
         assert_eq!(table.find(Token::new(1, 3)), None);
         assert_eq!(table.find(Token::new(1, 4000)), None);
+    }
+
+    fn lasting(slot: u32, fd: i32) -> Parked {
+        let request = Request::Wait(WaitRequest::EventWaitMany { event: Descriptor(fd.into()) });
+        Parked { request, ..parked(slot, fd, Interest::READABLE) }
+    }
+
+    #[test]
+    fn what_goes_on_stays_armed_and_is_disarmed_with_the_last_that_waits() {
+        let mut table = table();
+        table.park(lasting(0, 5));
+        table.park(parked(1, 5, Interest::READABLE));
+        assert_eq!(tell(&mut table), [(5, Interest::READABLE | Interest::LASTING)]);
+        table.fired(5, true);
+        assert_eq!(tell(&mut table), [], "it reports on");
+        assert!(!table.unpark(0).1, "another waits, and will be armed for one report");
+        assert_eq!(tell(&mut table), [(5, Interest::READABLE)]);
+        table.park(lasting(0, 5));
+        tell(&mut table);
+        assert!(!table.unpark(1).1);
+        assert!(table.unpark(0).1, "from here on anyone may close it");
+        table.park(lasting(0, 5));
+        tell(&mut table);
+        table.fired(5, false);
+        assert_eq!(tell(&mut table), [(5, Interest::READABLE | Interest::LASTING)], "a set whose watches do not last");
     }
 }

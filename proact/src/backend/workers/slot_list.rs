@@ -74,6 +74,12 @@ impl SlotLinks {
         }
     }
 
+    /// Who stands behind `slot`, which is in a list.
+    pub(crate) fn next(&self, slot: u32) -> Option<u32> {
+        let next = self.links[slot as usize].next;
+        (next < NONE - 1).then_some(next)
+    }
+
     /// Takes out the slot that came first.
     pub(crate) fn pop(&mut self, list: &mut SlotList) -> Option<u32> {
         let slot = list.first()?;

@@ -44,6 +44,9 @@ pub(super) fn compare(a: &[Entry], b: &[Entry]) -> Causality {
 
 /// Whether `known` has at least the epoch of every entry of `needed`.
 pub(super) fn covers(known: &[Entry], needed: &[Entry]) -> bool {
+    let enough = |(have, need): &(&Entry, &Entry)| have.axis == need.axis && have.epoch >= need.epoch;
+    let shared = known.iter().zip(needed).take_while(enough).count();
+    let (known, needed) = (&known[shared..], &needed[shared..]);
     let mut known = known.iter();
     needed.iter().all(|need| {
         loop {
@@ -99,6 +102,9 @@ pub(super) fn merge_shared(target: &mut [Entry], source: &[Entry]) -> usize {
 /// Merges `source` into the first `length` entries of `target`, which is at least as long as the union, from the right.
 ///
 /// The place written is never left of the place read, because as many free places remain as `source` may still add.
+/// A choice without branches takes twice as long (measured where every other axis is new): each step then waits for the
+/// one before.
+///
 /// Returns the range of places that stay free, one for each axis that was expected twice; beyond it the order goes on.
 pub(super) fn merge_from_right(target: &mut [Entry], length: usize, source: &[Entry]) -> Range<usize> {
     let (mut read, mut write) = (length, target.len());

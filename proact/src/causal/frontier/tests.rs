@@ -4,6 +4,9 @@ use super::*;
 use crate::causal::Domain;
 use alloc::{format, vec, vec::Vec};
 
+mod cases;
+mod large;
+
 fn axis(ordinal: u64) -> Axis {
     Axis::new(1, 0, Domain::Host, ordinal).unwrap()
 }

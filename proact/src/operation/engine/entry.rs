@@ -67,6 +67,9 @@ bitflags::bitflags! {
         /// A signal that the kernel has carried out as a step of a chain: its effect has been taken, and its failure,
         /// if it had one, is in the entry.
         const ADOPTED = 1 << 15;
+        /// A multishot operation whose last outcome is known (kept in `held`, or `failure`), while the backend goes on
+        /// until it has been told to end.
+        const ENDING = 2048;
         /// A send whose bytes are on their way: it holds up its stream no more, but the kernel still reads its memory.
         const SENT = 256;
         /// The backend waits for the word of a shared notification, which counts it as an observer.

@@ -1,4 +1,10 @@
 //! Messages: told to the receiver at the end of a pass, on the poll thread, under no lock.
+//!
+//! By a queue and a wake of who sleeps, also from ring to ring. The kernel's own way (`IORING_OP_MSG_RING`) was
+//! measured beside it (`proact bench --filter message`, Linux 6.18, two processors): a stream between two threads that
+//! poll takes 16 ns a message by the queue and 411 ns by entries of 64 a call; there and back between two that sleep
+//! takes 5.2 µs by the queue and 5.4 µs by entries. And an entry can be sent from a poll thread alone, and to a ring
+//! alone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 

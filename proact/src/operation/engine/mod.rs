@@ -20,6 +20,7 @@ mod mailbox;
 mod messages;
 mod notifications;
 mod pass;
+mod progress;
 mod record;
 mod remote;
 mod sequences;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 
 use self::entry::{Entry, Flags, Phase, Rare};
 use self::gate::Gates;
+use self::progress::ProgressList;
 use self::record::{NIL, Records};
 use super::batch::{Batch, Ids, OpList, Refused};
 use super::identity::OperationId;
@@ -87,6 +89,8 @@ pub(crate) struct Counts {
     pub(crate) steps_by_poll: u64,
     pub(crate) bytes: [u64; 4],
     pub(crate) starved: u64,
+    pub(crate) progress_calls: u64,
+    pub(crate) progress_made: u64,
     pub(crate) longest_callback_ns: u64,
     pub(crate) longest_pass_ns: u64,
     pub(crate) leaked: u64,
@@ -128,6 +132,8 @@ pub(crate) struct Engine {
     /// It was set, or taken away, since the present one was lent the engine.
     receiver_is_new: bool,
     signals: signals::Signals,
+    /// What is called in every pass.
+    progress: ProgressList,
     now: Option<Time>,
     closing: bool,
     pub(crate) counts: Counts,
@@ -163,6 +169,7 @@ impl Engine {
             receiver: None,
             receiver_is_new: false,
             signals: signals::Signals::default(),
+            progress: ProgressList::default(),
             now: None,
             closing: false,
             counts: Counts::default(),
@@ -312,6 +319,7 @@ impl Engine {
             Class::SemaphoreWait => self.start_wait(slot),
             Class::FrontierWait => self.start_frontier_wait(slot),
             Class::NotificationWait => self.start_notification_wait(slot),
+            Class::Relay => self.start_relay(slot),
             Class::Immediate => self.perform(slot),
             Class::Signals => self.start_signals(slot),
             Class::Sequence => self.start_sequence(slot),
@@ -334,7 +342,7 @@ impl Engine {
         self.entries[slot as usize].phase = Phase::Timer;
     }
 
-    fn start_kernel(&mut self, slot: u32, lane: Lane) {
+    pub(super) fn start_kernel(&mut self, slot: u32, lane: Lane) {
         if let Some(resource) = self.resource(slot) {
             // SAFETY: the operation holds its resource while it is in flight.
             let resource = unsafe { resource.as_ref() };
@@ -570,7 +578,7 @@ fn validate(shared: &Shared, list: &OpList, location: &'static Location<'static>
             if !table.bare {
                 // SAFETY: the list owns the operation, and the table is its own.
                 unsafe { (table.validate)(raw, shared.home) }?;
-                if table.class == Class::NotificationWait {
+                if matches!(table.class, Class::NotificationWait | Class::Relay) {
                     // SAFETY: as above.
                     unsafe { notifications::admit(shared, raw) }?;
                 }

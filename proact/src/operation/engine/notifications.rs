@@ -10,9 +10,11 @@ use super::entry::{Flags, Phase};
 use super::record::NIL;
 use super::{Engine, Shared};
 use crate::atomic::Arc;
+use crate::backend::{Completion, flags};
 use crate::operation::kind::Portable;
 use crate::operation::notification::NotificationState;
 use crate::operation::op::Header;
+use crate::resource::Lane;
 use crate::status::{Operation, Result};
 use crate::sync::{Listener, Notification, Subscription};
 
@@ -56,10 +58,44 @@ impl Engine {
         }
     }
 
+    /// A relay has its turn.
+    pub(super) fn start_relay(&mut self, slot: u32) {
+        match self.portable(slot) {
+            Portable::Notification(_) => self.start_notification_wait(slot),
+            _ => self.start_kernel(slot, Lane::Other),
+        }
+    }
+
+    /// Has the wait in `slot` go on from the epoch that it has seen: from here on it waits for the next signal.
+    fn wait_on(&mut self, slot: u32) {
+        if let Portable::Notification(mut state) = self.portable(slot) {
+            // SAFETY: the wait is in flight, so it stays where it is and only the engine, on this thread, reaches it.
+            let state = unsafe { state.as_mut() };
+            state.since = state.notification.epoch();
+        }
+    }
+
+    /// What a relay does for a signal of its notification: see [`Engine::dispatch_flagged`]. `false`: it has ended.
+    pub(super) fn act_for_signal(&mut self, slot: u32) -> bool {
+        if self.entries[slot as usize].phase != Phase::Notification {
+            return false; // it was asked to end after the signal, and tells no one any more
+        }
+        let Err(status) = self.act(slot, 0) else { return true };
+        let index = self
+            .notification_state(slot)
+            .and_then(|state| state.notification.subscription(self.shared.home.proactor).map(Subscription::index));
+        if let Some(index) = index {
+            self.leave_notification(slot, index);
+        }
+        self.fail(slot, status);
+        false
+    }
+
     /// A wait has its turn.
     pub(super) fn start_notification_wait(&mut self, slot: u32) {
         let Some(state) = self.notification_state(slot) else { return };
-        if state.is_over() {
+        let multishot = self.table(slot).multishot;
+        if state.is_over() && !multishot {
             return self.end(slot, Ok(0));
         }
         if state.notification.is_shared() {
@@ -71,7 +107,8 @@ impl Engine {
         let index = self.watch(&state.notification);
         let watched = &mut self.notifications[index as usize];
         watched.subscription.begin_wait();
-        if state.is_over() {
+        let over = state.is_over();
+        if over && !multishot {
             watched.subscription.end_wait();
             return self.end(slot, Ok(0));
         }
@@ -85,6 +122,12 @@ impl Engine {
         entry.lane_previous = last;
         entry.lane_next = NIL;
         entry.phase = Phase::Notification;
+        if over {
+            // A signal came between its submit and its start.
+            let token = entry.token;
+            self.wait_on(slot);
+            self.queue.push(Completion { token, result: 0, flags: flags::BY_ENGINE | flags::MORE });
+        }
     }
 
     /// The place of `notification` in the table, made when something of this proactor first waits for it.
@@ -117,8 +160,14 @@ impl Engine {
         while slot != NIL {
             let next = self.entries[slot as usize].lane_next;
             if self.notification_state(slot).is_some_and(NotificationState::is_over) {
-                self.leave_notification(slot, index);
-                self.end(slot, Ok(0));
+                if self.table(slot).multishot {
+                    self.wait_on(slot);
+                    let token = self.entries[slot as usize].token;
+                    self.queue.push(Completion { token, result: 0, flags: flags::BY_ENGINE | flags::MORE });
+                } else {
+                    self.leave_notification(slot, index);
+                    self.end(slot, Ok(0));
+                }
             }
             slot = next;
         }
@@ -157,6 +206,13 @@ impl Engine {
     /// anybody may have woken it, and it is asked again.
     pub(super) fn settle_observer(&mut self, slot: u32, result: i32) {
         if self.notification_state(slot).is_some_and(NotificationState::is_over) {
+            if let Err(status) = self.act(slot, 0) {
+                return self.fail(slot, status);
+            }
+            if self.table(slot).multishot {
+                self.wait_on(slot);
+                return self.settle_multishot(slot, 0);
+            }
             return self.settle(slot, 0);
         }
         if result < 0 {

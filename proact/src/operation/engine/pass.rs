@@ -20,6 +20,8 @@ pub struct Polled {
     pub completed: usize,
     /// Messages that were told.
     pub messages: usize,
+    /// What [progress callbacks](crate::proactor::Proactor::add_progress) said that they did.
+    pub progressed: usize,
     /// Whether somebody asked for a [`wake`](crate::proactor::Handle::wake) since the last poll.
     pub woken: bool,
 }
@@ -53,7 +55,10 @@ impl Engine {
         if !(self.backlog.is_empty() && self.cancels.is_empty()) {
             self.hand_over_backlog()?;
         }
-        let idle = self.queue.is_empty() && !self.has_message();
+        // Whoever is called in every pass has no other way to be told: such a pass does not sleep.
+        let watchful = !self.progress.is_empty();
+        let progressed = if watchful { self.make_progress() } else { 0 };
+        let idle = self.queue.is_empty() && !self.has_message() && !watchful;
         let until = if idle { self.wait_until(timeout) } else { Wait::No };
         let wait = match until {
             Wait::Until(_) if !self.shared.prepare_sleep(|| self.has_message()) => Wait::No,
@@ -74,7 +79,7 @@ impl Engine {
         }
         let completed = self.deliver();
         let messages = self.tell_messages();
-        Ok(Polled { completed, messages, woken: self.shared.take_wake_request() })
+        Ok(Polled { completed, messages, progressed, woken: self.shared.take_wake_request() })
     }
 
     /// The backend is broken. What it completed before is delivered all the same.
@@ -195,7 +200,7 @@ impl Engine {
     fn is_to_be_cancelled(&self, token: Token) -> bool {
         let entry = &self.entries[token.slot() as usize];
         let with_backend = entry.op.is_some() && entry.token == token && entry.phase == Phase::Kernel;
-        with_backend && entry.flags.intersects(Flags::CANCEL | Flags::LOWERED)
+        with_backend && entry.flags.intersects(Flags::CANCEL | Flags::LOWERED | Flags::ENDING)
     }
 
     /// Makes the backend take all that it can before it sleeps: what fills it now may be room as soon as it has handed
@@ -294,6 +299,7 @@ impl Engine {
             return self.counts.leaked as usize;
         }
         self.closing = true;
+        self.end_progress();
         let shared = self.shared.clone();
         for node in shared.stack.close(&shared.slots) {
             self.accept_node(node);

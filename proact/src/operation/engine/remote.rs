@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::super::op::Header;
 use super::mailbox::Mailbox;
-use super::slots::{ANY, NONE, RemoteSlots, SlotTable};
+use super::slots::{NONE, RemoteSlots, Slot, SlotTable};
 use crate::atomic::{
     AtomicBool, AtomicPtr, AtomicU64, Ordering, StoreAmidExchanges, fence, fence_between_sequential_exchange_and_load,
 };
@@ -88,7 +88,11 @@ impl RemoteStack {
 
     /// Pushes a slot, unless its node is there already or the stack is closed.
     pub(super) fn push_slot(&self, slots: &SlotTable, index: u32) {
-        let slot = slots.get(index);
+        self.push(slots.get(index), index);
+    }
+
+    #[inline]
+    fn push(&self, slot: &Slot, index: u32) {
         // Whoever sets the flag owns the node until the poll thread takes it off. One that finds it set relies on the
         // poll thread clearing it before it looks at the slot: AcqRel on both sides.
         if slot.queued.swap(true, Ordering::AcqRel) {
@@ -273,8 +277,9 @@ impl Shared {
     /// [`Shared::notify`], for the exchange of the first and the load of the second without the fence between.
     ///
     /// A push that finds the node there already leaves the waking to whoever pushed it.
-    fn push_slot_and_notify(&self, slot: u32) {
-        self.stack.push_slot(&self.slots, slot);
+    #[inline]
+    fn push_slot_and_notify(&self, slot: &Slot, index: u32) {
+        self.stack.push(slot, index);
         fence_between_sequential_exchange_and_load();
         if self.sleeping.load(Ordering::SeqCst) {
             self.wake_sleeper();
@@ -331,23 +336,13 @@ impl Shared {
     /// The generation need not be checked: a semaphore never calls for a waiter that was taken off it, so whoever calls
     /// is of the wait that occupies the slot.
     pub(super) fn count_reached(&self, token: Token, index: u32) -> bool {
-        let slot = self.slots.get(token.slot());
-        match slot.left.load(Ordering::Acquire) {
-            ANY => slot.winner.compare_exchange(NONE, index, Ordering::AcqRel, Ordering::Acquire).is_ok(),
-            // Everyone else has been counted: nobody but this call changes it any more. An exchange would cost as much
-            // as all the rest.
-            1 => {
-                slot.left.store(0, Ordering::Release);
-                true
-            }
-            _ => slot.left.fetch_sub(1, Ordering::AcqRel) == 1,
-        }
+        self.slots.get(token.slot()).count_reached(index)
     }
 
     pub(super) fn count_failed(&self, token: Token, index: u32) {
         let slot = self.slots.get(token.slot());
         if slot.failed.compare_exchange(NONE, index, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.push_slot_and_notify(token.slot());
+            self.push_slot_and_notify(slot, token.slot());
         }
     }
 }
@@ -355,8 +350,9 @@ impl Shared {
 /// A portable wait: the poll thread is told to look at its slot.
 impl Sink for Shared {
     fn reached(&self, token: Token, index: u32) {
-        if self.count_reached(token, index) {
-            self.push_slot_and_notify(token.slot());
+        let slot = self.slots.get(token.slot());
+        if slot.count_reached(index) {
+            self.push_slot_and_notify(slot, token.slot());
         }
     }
 

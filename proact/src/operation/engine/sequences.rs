@@ -54,7 +54,7 @@ pub(super) fn prepare(shared: &Shared, raw: NonNull<Header>, location: &'static 
             available(shared, table.operation)?;
             // SAFETY: the sequence owns the step, and the table is the step's own.
             unsafe { (table.validate)(step, shared.home) }?;
-            if table.class == Class::NotificationWait {
+            if matches!(table.class, Class::NotificationWait | Class::Relay) {
                 // SAFETY: as above.
                 unsafe { super::notifications::admit(shared, step) }?;
             }

@@ -79,17 +79,27 @@ impl Engine {
         let entry = &mut self.entries[slot as usize];
         if completion.flags & BY_ENGINE != 0 {
             if more {
+                if self.table(slot).act.is_some() && !self.act_for_signal(slot) {
+                    return;
+                }
                 return self.deliver_more(slot, completion.result.into());
             }
             debug_assert_eq!(entry.phase, Phase::Ended);
             let result = match entry.failure.take() {
                 Some(status) => Err(status),
-                None => Ok(completion.result.into()),
+                None => self.act(slot, completion.result).map(|()| completion.result.into()),
             };
             return self.finish(slot, result);
         }
         if entry.phase != Phase::Kernel {
             debug_assert!(false, "a completion for slot {slot} in phase {:?}", entry.phase);
+            return;
+        }
+        if entry.flags.contains(Flags::ENDING) {
+            // Of one that goes on it is too late; without MORE the backend is done with it.
+            if !more {
+                self.settle(slot, completion.result);
+            }
             return;
         }
         if completion.flags & flags::ZERO_COPY != 0 {
@@ -100,8 +110,7 @@ impl Engine {
             return self.settle_pooled(slot, completion.result, value, more);
         }
         if more && multishot {
-            self.count_bytes(slot, completion.result);
-            return self.deliver_more(slot, completion.result.into());
+            return self.settle_more(slot, completion.result);
         }
         if more {
             return self.sent(slot, completion.result);
@@ -110,6 +119,55 @@ impl Engine {
             return self.settle_flagged(slot, completion.result);
         }
         self.settle(slot, completion.result);
+    }
+
+    /// The backend has told an outcome of a multishot operation, and goes on.
+    fn settle_more(&mut self, slot: u32, result: i32) {
+        if result < 0 {
+            debug_assert!(false, "a failure that goes on");
+            return;
+        }
+        if let Err(status) = self.act(slot, result) {
+            self.entries[slot as usize].failure = Some(status);
+            return self.call_off(slot);
+        }
+        let raw = self.raw(slot);
+        // SAFETY: the operation is in flight, and its table is its own.
+        if unsafe { (self.table(slot).is_last)(raw, result.into()) } {
+            self.entries[slot as usize].held = result;
+            return self.call_off(slot);
+        }
+        self.count_bytes(slot, result);
+        self.deliver_more(slot, result.into());
+    }
+
+    /// The last outcome of a multishot operation is known: it is told when the backend, which goes on, has ended it.
+    #[cold]
+    fn call_off(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        entry.flags.insert(Flags::ENDING);
+        let token = entry.token;
+        self.cancel_in_backend(token);
+    }
+
+    /// The backend has ended what was called off.
+    #[cold]
+    fn settle_called_off(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        let value = i64::from(entry.held);
+        match entry.failure.take() {
+            Some(status) => self.fail(slot, status),
+            None => self.succeed(slot, value),
+        }
+    }
+
+    /// Does what the operation in `slot` waited to do.
+    pub(super) fn act(&self, slot: u32, result: i32) -> Result<()> {
+        match self.table(slot).act {
+            None => Ok(()),
+            // SAFETY: the operation is in flight, the table is its own, and it is only looked at.
+            Some(act) => unsafe { act(self.raw(slot), result.into()) },
+        }
     }
 
     /// One outcome of a multishot operation, which has not ended by that.
@@ -145,7 +203,7 @@ impl Engine {
     }
 
     /// The backend has told an outcome of a multishot operation and nothing of a next one.
-    fn settle_multishot(&mut self, slot: u32, value: i64) {
+    pub(super) fn settle_multishot(&mut self, slot: u32, value: i64) {
         let raw = self.raw(slot);
         // SAFETY: the operation is in flight, and its table is its own.
         if unsafe { (self.table(slot).is_last)(raw, value) } {
@@ -208,6 +266,9 @@ impl Engine {
     /// The backend says that an operation failed.
     #[cold]
     fn settle_error(&mut self, slot: u32, result: i32) {
+        if self.entries[slot as usize].flags.contains(Flags::ENDING) {
+            return self.settle_called_off(slot);
+        }
         if result == -ENOBUFS && self.starve(slot) {
             return;
         }
@@ -230,6 +291,12 @@ impl Engine {
 
     /// The result may be a count of bytes: an exact transfer that came short goes on.
     fn settle_count(&mut self, slot: u32, result: i32) {
+        if self.entries[slot as usize].flags.contains(Flags::ENDING) {
+            return self.settle_called_off(slot);
+        }
+        if let Err(status) = self.act(slot, result) {
+            return self.fail(slot, status);
+        }
         if result == 0 && self.transfer(slot).length > 0 {
             if let Some(status) = self.kept_failure(slot) {
                 return self.fail(slot, status);
@@ -381,7 +448,7 @@ impl Engine {
 
     /// [`Engine::finish`] of a failure.
     #[cold]
-    fn fail(&mut self, slot: u32, status: Status) {
+    pub(super) fn fail(&mut self, slot: u32, status: Status) {
         let status = match self.kept_failure(slot) {
             Some(kept) if !status.is_cancelled() => kept,
             _ => status,

@@ -74,6 +74,21 @@ impl Slot {
         generation + 1 < Token::GENERATIONS_MAX
     }
 
+    /// Counts one semaphore of the wait in this slot as reached. `true`: the wait is over by that.
+    #[inline]
+    pub(super) fn count_reached(&self, index: u32) -> bool {
+        match self.left.load(Ordering::Acquire) {
+            ANY => self.winner.compare_exchange(NONE, index, Ordering::AcqRel, Ordering::Acquire).is_ok(),
+            // Everyone else has been counted: nobody but this call changes it any more. An exchange would cost as much
+            // as all the rest.
+            1 => {
+                self.left.store(0, Ordering::Release);
+                true
+            }
+            _ => self.left.fetch_sub(1, Ordering::AcqRel) == 1,
+        }
+    }
+
     /// From another thread: asks for the cancel of `generation`. `false`: it is not live.
     pub(super) fn request_cancel(&self, generation: u64) -> bool {
         let live = generation << 2 | LIVE;

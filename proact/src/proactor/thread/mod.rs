@@ -27,7 +27,7 @@ use crate::topology::Affinity;
 /// let thread = ProactorThread::spawn(Builder::new().name("disks"))?;
 /// thread.handle().submit(Op::new(Nop, ())).unwrap();
 /// let ended = thread.join()?;
-/// assert_eq!((&*ended.statistics.name, ended.statistics.completed, ended.leaked), ("disks", 1, 0));
+/// assert_eq!((&*ended.statistics.name, ended.leaked), ("disks", 0));
 /// # Ok::<(), proact::status::Status>(())
 /// ```
 pub struct ProactorThread {

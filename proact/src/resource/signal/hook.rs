@@ -98,7 +98,7 @@ mod loom_tests {
     use loom::thread;
 
     use super::*;
-    use crate::atomic::AtomicBool;
+    use crate::atomic::{Arc, AtomicBool};
 
     /// Says when it is used after it was dropped, and notes that it was used.
     struct Bell {

@@ -35,6 +35,8 @@ fn loom_a_close_waits_for_the_last_user_and_nobody_comes_after_it() {
         // SAFETY: as above.
         shared.1.0.with_mut(|open| unsafe { *open = 0 });
         assert!(!shared.0.enter() && !shared.0.close());
-        users.map(|user| user.join().unwrap());
+        for user in users {
+            user.join().unwrap();
+        }
     });
 }

@@ -7,6 +7,7 @@ use crate::backend::{Descriptor, Token};
 use crate::sync::Sink;
 
 /// One exported value: an eventfd that is written once.
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))] // nothing makes one there
 pub(crate) struct Export {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     event: std::os::fd::OwnedFd,
@@ -179,5 +180,21 @@ mod linux {
                 Err(status) => Err(status.with_operation(Operation::FenceExport)),
             }
         }
+    }
+}
+
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+use crate::sync::Semaphore;
+
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+impl Semaphore {
+    /// A descriptor that becomes readable when the semaphore has reached `value`.
+    ///
+    /// # Errors
+    /// `Unavailable`: this system has no eventfds.
+    pub fn export_pollable(&self, value: u64) -> crate::status::Result<std::os::fd::OwnedFd> {
+        use crate::status::{Code, Operation, Status};
+        let _ = value;
+        Err(Status::new(Code::Unavailable, Operation::FenceExport).with_message("no eventfds on this system"))
     }
 }

@@ -8,6 +8,8 @@
 mod export;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod ioctl;
+#[cfg(all(test, loom, any(target_os = "linux", target_os = "android")))]
+mod loom_tests;
 mod nature;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod sync_file;

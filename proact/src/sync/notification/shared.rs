@@ -31,6 +31,7 @@ const VERSION: u32 = 1;
 
 const VERSION_AT: usize = 8;
 const EPOCH_AT: usize = 16;
+#[cfg(not(loom))]
 const OBSERVERS_AT: usize = 20;
 
 /// The words of a shared notification, in a region that it holds.

@@ -18,22 +18,24 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    /// Its value was reached. The entry has been taken out of the line.
-    pub(super) fn reached(self, causes: impl FnOnce() -> Knowledge, work: &mut Work) {
+    /// Its value was reached. The entry is in the line still, and about to be taken out: under the lock that makes no
+    /// difference.
+    #[inline]
+    pub(super) fn reached(&self, causes: impl FnOnce() -> Knowledge, work: &mut Work) {
         match self {
             Entry::Sink(waiter) => waiter.sink.reached(waiter.token, waiter.index),
             Entry::Node(node, index) => {
                 let causes = matches!(node.action, Action::Signal { .. }).then(causes);
-                node.end(Ended::Reached { index, causes }, work);
+                Node::end(node, Ended::Reached { index: *index, causes }, work);
             }
         }
     }
 
     /// The semaphore has failed. The entry has been taken out of the line.
-    pub(super) fn failed(self, status: &Status, work: &mut Work) {
+    pub(super) fn failed(&self, status: &Status, work: &mut Work) {
         match self {
             Entry::Sink(waiter) => waiter.sink.failed(waiter.token, waiter.index),
-            Entry::Node(node, _) => node.end(Ended::Failed(status.clone()), work),
+            Entry::Node(node, _) => Node::end(node, Ended::Failed(status.clone()), work),
         }
     }
 }
@@ -96,8 +98,8 @@ impl Node {
         }
     }
 
-    fn end(self: Arc<Node>, ended: Ended, work: &mut Work) {
-        let mut state = self.lock();
+    fn end(node: &Arc<Node>, ended: Ended, work: &mut Work) {
+        let mut state = node.lock();
         if state.ended.is_some() {
             return;
         }
@@ -109,7 +111,7 @@ impl Node {
         }
         state.ended = Some(ended);
         drop(state);
-        work.push(self);
+        work.push(node.clone());
     }
 
     /// Does it. Under no lock.

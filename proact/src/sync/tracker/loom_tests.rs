@@ -83,6 +83,25 @@ fn loom_an_advance_and_an_arming_wait_never_miss_each_other() {
 }
 
 #[test]
+fn loom_who_sees_an_epoch_sees_what_came_before_it() {
+    loom::model(|| {
+        let tracker = with(1, 1);
+        let work = Arc::new(AtomicU32::new(0));
+        let advance = spawn(&tracker, {
+            let work = work.clone();
+            move |tracker| {
+                work.store(1, Ordering::Relaxed);
+                tracker.advance(axis(0), 1).unwrap()
+            }
+        });
+        if tracker.has_reached(axis(0), 1) {
+            assert_eq!(work.load(Ordering::Relaxed), 1);
+        }
+        assert!(advance.join().unwrap());
+    });
+}
+
+#[test]
 fn loom_the_next_wait_is_not_missed_while_the_first_is_told() {
     loom::model(|| {
         let tracker = with(1, 1);

@@ -1,0 +1,428 @@
+//! What semaphores cost: signals, what they set off, and the three ways of waiting for one in a thread.
+//!
+//! Semaphores are of no backend; rows that need no proactor measure the same on each.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use proact::causal::{Axis, Entry, Frontier};
+use proact::operation::{Complete, Context, Op, Outcome, SemaphoreWait};
+use proact::proactor::{Builder, Choice, Proactor};
+use proact::status::Status;
+use proact::sync::{Semaphore, WaitFlags};
+use proact::time::Timeout;
+use proact_cli::exit::{Failure, Place};
+
+use super::allocations;
+use super::compare::{compare, median};
+use super::row::{Figures, Floor};
+
+/// Signals of a round, of those that need no preparation: a clock read costs more than one.
+const SIGNALS: u64 = 64;
+/// Semaphores that are prepared, signalled one after another, and timed together: few enough to stay in the nearest
+/// cache.
+const PREPARED: usize = 16;
+/// Pairs of slices of what has to be prepared, or needs a second thread.
+const PAIRS: usize = 301;
+/// Slices that are thrown away first.
+const WARM_UP: usize = 20;
+/// Rounds over which allocations are counted.
+const COUNTED_ROUNDS: u64 = 1000;
+
+/// Measures a signal that nobody waits for. `entries`: of the frontier that it carries into the history.
+pub(super) fn signals(_: Choice, entries: u8) -> Result<Figures, Failure> {
+    let axes: Vec<_> = (0..entries).map(|queue| Entry::new(Axis::queue(0, 0, 0, queue), 7)).collect();
+    let causes = Frontier::from_entries(&axes).expect("ascending axes");
+    let causes = (entries > 0).then_some(&causes);
+    let (semaphore, mut value) = (Semaphore::new(0), 0);
+    let mut round = || {
+        for _ in 0..SIGNALS {
+            value += 1;
+            semaphore.signal(value, black_box(causes)).expect("a rising value");
+        }
+    };
+    let timing = compare(&mut round, Some(bare_signals(SIGNALS)));
+    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    let (floor, ratio) = timing.floor.expect("there is a floor");
+    Ok(Figures {
+        median: timing.subject / SIGNALS as f64,
+        floor: Ok(Floor { median: floor / SIGNALS as f64, ratio }),
+        allocations: allocated as f64 / (COUNTED_ROUNDS * SIGNALS) as f64,
+    })
+}
+
+/// The floor of a signal: the word alone.
+fn bare_signals(count: u64) -> impl FnMut() {
+    let (word, mut value) = (AtomicU64::new(0), 0);
+    move || {
+        for _ in 0..count {
+            value += 1;
+            black_box(word.fetch_max(value, Ordering::SeqCst));
+        }
+    }
+}
+
+/// Measures a signal that an operation waits for: the call of it, with the poll thread awake.
+pub(super) fn timepoints(choice: Choice) -> Result<Figures, Failure> {
+    let mut waits = Waits::new(choice, PREPARED, PREPARED)?;
+    Ok(prepared(&mut waits, Waits::submit, Waits::signal, Waits::collect, PREPARED, Some(PREPARED as u64)))
+}
+
+/// Measures a wait from submit to callback, with its signal.
+pub(super) fn waits(choice: Choice) -> Result<Figures, Failure> {
+    let mut waits = Waits::new(choice, 1, 1)?;
+    let mut round = || {
+        waits.submit();
+        waits.signal();
+        waits.collect();
+    };
+    Ok(alone(&mut round, "the system has no timeline semaphores; nop/1 beside it is an operation without one"))
+}
+
+/// Measures one signal that `count` operations wait for, until all are called back. Figures are of one of them.
+pub(super) fn fan_out(choice: Choice, count: usize) -> Result<Figures, Failure> {
+    let mut waits = Waits::new(choice, 1, count)?;
+    let work = |waits: &mut Waits| {
+        waits.signal();
+        waits.collect();
+    };
+    Ok(prepared(&mut waits, Waits::submit, work, |_| {}, count, None))
+}
+
+/// Measures a signal that is passed on by a link.
+pub(super) fn links(_: Choice) -> Result<Figures, Failure> {
+    let semaphores = || (0..PREPARED).map(|_| Semaphore::new(0)).collect::<Vec<_>>();
+    let mut linked = (semaphores(), semaphores(), 0);
+    type Linked = (Vec<Semaphore>, Vec<Semaphore>, u64);
+    let prepare = |(sources, targets, value): &mut Linked| {
+        *value += 1;
+        for (source, target) in sources.iter().zip(targets) {
+            source.link(*value, target, *value).expect("another semaphore").detach();
+        }
+    };
+    let signal = |(sources, _, value): &mut Linked| {
+        sources.iter().for_each(|source| source.signal(*value, None).expect("a rising value"));
+    };
+    let check = |(_, targets, value): &mut Linked| assert!(targets.iter().all(|target| target.value() == *value));
+    Ok(prepared(&mut linked, prepare, signal, check, PREPARED, Some(2 * PREPARED as u64)))
+}
+
+/// Measures a future that is polled in vain, woken by a signal, and polled to its end.
+pub(super) fn futures(_: Choice) -> Result<Figures, Failure> {
+    let (semaphore, mut value) = (Semaphore::new(0), 0);
+    let mut cx = std::task::Context::from_waker(Waker::noop());
+    let mut round = || {
+        value += 1;
+        let mut future = semaphore.future(value);
+        assert!(Pin::new(&mut future).poll(&mut cx).is_pending());
+        semaphore.signal(value, None).expect("a rising value");
+        assert!(Pin::new(&mut future).poll(&mut cx).is_ready());
+    };
+    Ok(alone(&mut round, "no future of the standard library waits for a value"))
+}
+
+fn alone(round: &mut dyn FnMut(), note: &'static str) -> Figures {
+    let timing = compare(&mut *round, None::<fn()>);
+    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    let allocations = allocated as f64 / COUNTED_ROUNDS as f64;
+    Figures { median: timing.subject, floor: Err(note), allocations }
+}
+
+/// Times `work` alone, on what `prepare` made ready; `finish` clears up. In turn with as many bare signals as `floor`
+/// says. Figures are of one of `each`.
+fn prepared<T>(
+    state: &mut T,
+    mut prepare: impl FnMut(&mut T),
+    mut work: impl FnMut(&mut T),
+    mut finish: impl FnMut(&mut T),
+    each: usize,
+    floor: Option<u64>,
+) -> Figures {
+    let clock = clock_read();
+    let mut below = bare_signals(floor.unwrap_or(0));
+    let timed = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        (start.elapsed().as_nanos() as f64 - clock).max(0.0) / each as f64
+    };
+    let mut pairs = Vec::with_capacity(PAIRS);
+    let mut allocated = 0;
+    for pair in 0..WARM_UP + PAIRS {
+        // Most slices are short: of several, the middle one, so that an interrupt takes one and not the pair.
+        let mut slices = vec![(0.0, 0.0); if each > 1000 { 1 } else { 9 }];
+        for slice in &mut slices {
+            prepare(state);
+            slice.0 = timed(&mut || work(state));
+            finish(state);
+            slice.1 = timed(&mut below);
+        }
+        if pair >= WARM_UP {
+            let middle = |side: fn(&(f64, f64)) -> f64| median(slices.iter().map(side).collect());
+            pairs.push((middle(|slice| slice.0), middle(|slice| slice.1)));
+        }
+    }
+    const COUNTED: usize = 100;
+    for _ in 0..COUNTED {
+        prepare(state);
+        allocated += allocations::count(|| work(state));
+        finish(state);
+    }
+    let side = |side: fn(&(f64, f64)) -> f64| median(pairs.iter().map(side).collect());
+    let floor = floor.map(|_| Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1.max(0.1)) });
+    Figures {
+        median: side(|pair| pair.0),
+        floor: floor.ok_or("the system has no timeline semaphores"),
+        allocations: allocated as f64 / (COUNTED * each) as f64,
+    }
+}
+
+/// What the two reads of the clock around a slice cost by themselves.
+fn clock_read() -> f64 {
+    let reads = (0..1001).map(|_| {
+        let start = Instant::now();
+        start.elapsed().as_nanos() as f64
+    });
+    median(reads.collect())
+}
+
+/// Where operations go when they have ended.
+#[allow(clippy::vec_box)] // an operation only ever lives in its box
+type Pile = RefCell<Vec<Box<Op<SemaphoreWait, Return>>>>;
+
+/// Puts its operation on the pile.
+#[derive(Clone, Copy)]
+struct Return(&'static Pile);
+
+impl Complete<SemaphoreWait> for Return {
+    fn done(op: Box<Op<SemaphoreWait, Return>>, outcome: Outcome<SemaphoreWait>, _: &mut Context<'_>) {
+        outcome.result.expect("nothing fails");
+        let pile = op.state.0;
+        pile.borrow_mut().push(op);
+    }
+}
+
+/// Waits on semaphores, the same again and again for rising values.
+struct Waits {
+    proactor: Proactor,
+    semaphores: Vec<Semaphore>,
+    #[allow(clippy::vec_box)] // as above
+    ready: Vec<Box<Op<SemaphoreWait, Return>>>,
+    pile: &'static Pile,
+    value: Cell<u64>,
+    count: usize,
+}
+
+impl Waits {
+    /// `count` waits, shared out among so many semaphores.
+    fn new(choice: Choice, semaphores: usize, count: usize) -> Result<Waits, Failure> {
+        let told = |status: Status| Failure::from_status(Place::Backend, choice.name(), &status);
+        let limit = u32::try_from(count).unwrap_or(u32::MAX).max(1024);
+        let proactor = Builder::new().backend(choice).operations(limit).build().map_err(told)?;
+        let semaphores: Vec<_> = (0..semaphores).map(|_| Semaphore::new(0)).collect();
+        // Small, and to the program's end: see the row of nops.
+        let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(count))));
+        let wait = |index: usize| SemaphoreWait::new(semaphores[index % semaphores.len()].clone(), 0);
+        let ready = (0..count).map(|index| Op::new(wait(index), Return(pile))).collect();
+        Ok(Waits { proactor, semaphores, ready, pile, value: Cell::new(0), count })
+    }
+
+    fn submit(&mut self) {
+        let value = self.value.get() + 1;
+        self.value.set(value);
+        self.ready.iter_mut().for_each(|op| op.kind.set_value(0, value));
+        self.proactor.submit(&mut self.ready).expect("waits are valid");
+    }
+
+    #[inline]
+    fn signal(&mut self) {
+        let value = self.value.get();
+        self.semaphores.iter().for_each(|semaphore| semaphore.signal(value, None).expect("a rising value"));
+    }
+
+    fn collect(&mut self) {
+        let mut ended = 0;
+        while ended < self.count {
+            ended += self.proactor.poll(Timeout::Infinite).expect("the backend works").completed;
+        }
+        std::mem::swap(&mut self.ready, &mut self.pile.borrow_mut());
+    }
+}
+
+/// Round trips of a slice between two threads.
+const TRIPS: u64 = 64;
+/// Pairs of such slices: fewer than of others, because a machine with fewer free CPUs than threads that spin makes each
+/// last milliseconds.
+const TRIP_PAIRS: usize = 51;
+
+/// Measures the way from one thread's signal to another's return from its wait: half a round trip between two threads.
+/// The floor of a wait that spins is a bare word that is spun on; of the others, two threads that park.
+pub(super) fn blocking(_: Choice, flags: WaitFlags) -> Result<Figures, Failure> {
+    let spins = flags.effective() == WaitFlags::ACTIVE;
+    let mut pairs = Vec::with_capacity(TRIP_PAIRS);
+    let mut allocated = 0;
+    for pair in 0..WARM_UP + TRIP_PAIRS {
+        let subject = between_semaphores(flags, &mut allocated);
+        let floor = if spins { between_words() } else { between_parked() };
+        if pair >= WARM_UP {
+            pairs.push((subject, floor));
+        }
+    }
+    let side = |side: fn(&(f64, f64)) -> f64| median(pairs.iter().map(side).collect());
+    Ok(Figures {
+        median: side(|pair| pair.0),
+        floor: Ok(Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1) }),
+        allocations: allocated as f64 / ((WARM_UP + TRIP_PAIRS) as u64 * TRIPS * 2) as f64,
+    })
+}
+
+/// How long [`occupied`] lets a thread wait.
+const WAIT: Duration = Duration::from_micros(100);
+
+/// Measures how much of a CPU a thread takes that waits for 100 µs.
+#[cfg(unix)]
+pub(super) fn occupied(_: Choice, flags: WaitFlags) -> Result<Figures, Failure> {
+    let (semaphore, ready) = (Semaphore::new(0), Semaphore::new(0));
+    const WAITS: u64 = 301;
+    let mut taken = Vec::new();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let mut taken = Vec::with_capacity(WAITS as usize);
+            for value in 1..=WAITS {
+                let before = thread_time();
+                ready.signal(value, None).expect("a rising value");
+                semaphore.wait(value, Timeout::Infinite, flags).expect("nothing fails");
+                taken.push(thread_time() - before);
+            }
+            taken
+        });
+        for value in 1..=WAITS {
+            ready.wait(value, Timeout::Infinite, WaitFlags::empty()).expect("nothing fails");
+            std::thread::sleep(WAIT);
+            semaphore.signal(value, None).expect("a rising value");
+        }
+        taken = waiter.join().expect("the waiter does not panic");
+    });
+    let floor = Err("of the CPU's time, while another thread sleeps for 100 µs and then signals");
+    Ok(Figures { median: median(taken), floor, allocations: 0.0 })
+}
+
+/// Nanoseconds of a CPU that this thread has had.
+#[cfg(unix)]
+fn thread_time() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+/// Half of the time of a round trip: `there(n)` on this thread, and on another `back(n)`, which waits for it.
+fn half_trip(mut there: impl FnMut(u64), back: impl Fn(u64) + Sync) -> f64 {
+    let mut taken = 0.0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| (1..=TRIPS + 1).for_each(&back));
+        // The first waits for the thread to begin.
+        there(1);
+        let start = Instant::now();
+        (2..=TRIPS + 1).for_each(&mut there);
+        taken = start.elapsed().as_nanos() as f64;
+    });
+    taken / (2 * TRIPS) as f64
+}
+
+fn between_semaphores(flags: WaitFlags, allocated: &mut u64) -> f64 {
+    let (ping, pong) = (Semaphore::new(0), Semaphore::new(0));
+    let mut taken = 0.0;
+    *allocated += allocations::count(|| {
+        taken = half_trip(
+            |value| {
+                ping.signal(value, None).expect("a rising value");
+                pong.wait(value, Timeout::Infinite, flags).expect("nothing fails");
+            },
+            |value| {
+                ping.wait(value, Timeout::Infinite, flags).expect("nothing fails");
+                pong.signal(value, None).expect("a rising value");
+            },
+        );
+    });
+    taken
+}
+
+fn between_words() -> f64 {
+    let (ping, pong) = (AtomicU64::new(0), AtomicU64::new(0));
+    let wait = |word: &AtomicU64, value| {
+        while word.load(Ordering::Acquire) < value {
+            std::hint::spin_loop();
+        }
+    };
+    half_trip(
+        |value| {
+            ping.store(value, Ordering::SeqCst);
+            wait(&pong, value);
+        },
+        |value| {
+            wait(&ping, value);
+            pong.store(value, Ordering::SeqCst);
+        },
+    )
+}
+
+/// Threads that park: on Linux a futex each.
+fn between_parked() -> f64 {
+    let here = std::thread::current();
+    let there = std::sync::OnceLock::new();
+    let (ping, pong) = (AtomicU64::new(0), AtomicU64::new(0));
+    let wait = |word: &AtomicU64, value| {
+        while word.load(Ordering::Acquire) < value {
+            std::thread::park();
+        }
+    };
+    half_trip(
+        |value| {
+            ping.store(value, Ordering::SeqCst);
+            // Before the other thread has said who it is, it looks by itself.
+            if let Some(thread) = there.get() {
+                std::thread::Thread::unpark(thread);
+            }
+            wait(&pong, value);
+        },
+        |value| {
+            there.get_or_init(std::thread::current);
+            wait(&ping, value);
+            pong.store(value, Ordering::SeqCst);
+            here.unpark();
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_come_back_on_every_backend_and_may_be_submitted_again() {
+        for choice in Choice::ALL {
+            let Ok(mut waits) = Waits::new(choice, 3, 7) else {
+                eprintln!("skipped: {}", choice.name());
+                continue;
+            };
+            for round in 1..=3 {
+                waits.submit();
+                waits.signal();
+                waits.collect();
+                assert_eq!((waits.ready.len(), waits.pile.borrow().len()), (7, 0), "{}", choice.name());
+                assert!(waits.semaphores.iter().all(|semaphore| semaphore.value() == round));
+            }
+        }
+    }
+
+    #[test]
+    fn half_trips_take_time_in_every_way_of_waiting() {
+        for flags in [WaitFlags::empty(), WaitFlags::YIELD, WaitFlags::ACTIVE] {
+            assert!(between_semaphores(flags, &mut 0) > 0.0);
+        }
+        assert!(between_words() > 0.0 && between_parked() > 0.0);
+    }
+}
