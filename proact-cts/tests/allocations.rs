@@ -14,12 +14,13 @@ use proact::causal::{Axis, Entry, Frontier};
 use proact::memory::{self, Allocation, BufferPool, Slab};
 use proact::operation::{
     Advise, Allocate, CancelAll, Chain, ChangeFile, ChangeRange, Complete, Context, CopyRange, EventSet, EventWait,
-    Finish, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval, Kind, Link, ListAttributes,
-    ListBatch, Lowering, Message, Nop, NotificationSignal, NotificationWait, Op, OpPool, Open, Outcome, PollHandle,
-    Read, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromMany, ReceiveFromPooledMany, ReceiveMany,
-    ReceivePooled, ReceivePooledMany, ReceiveVectored, Register, Remove, RemoveAttribute, Rename, SemaphoreSignal,
-    SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence, SetAttribute, SetAttributes, Splice, Stat, StatPath,
-    Sync, SyncRange, Timer, Truncate, WatchChanges, Write, WriteStream, WriteVectored,
+    EventWaitMany, Finish, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval, Kind, Link,
+    ListAttributes, ListBatch, Lowering, Message, Nop, NotificationSignal, NotificationWait, Op, OpPool, Open, Outcome,
+    PollHandle, PollHandleMany, Read, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromMany,
+    ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, ReceiveVectored, Register, Relay, RelayMany,
+    Remove, RemoveAttribute, Rename, SemaphoreSignal, SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence,
+    SetAttribute, SetAttributes, Splice, Stat, StatPath, Sync, SyncRange, Timer, Truncate, WatchChanges, Write,
+    WriteStream, WriteVectored,
 };
 use proact::resource::{
     Address, Advice, AttributeMode, ChangeMask, Domain, FileTime, FutexWord, OpenFlags, Socket, SocketOptions,
@@ -60,6 +61,9 @@ cases![
     pipes_and_splices,
     files_sent,
     readiness_of_descriptors,
+    event_pools,
+    relays_and_sources,
+    progress_callbacks,
     futex_waits_and_wakes,
     reads_into_registered_leases_and_writes_of_spans,
     semaphore_waits_and_signals,
@@ -208,6 +212,48 @@ fn events(cts: &mut Cts) {
             event.set().unwrap();
         }
         cts.until("the wait", || wait.is_back());
+    });
+}
+
+fn event_pools(cts: &mut Cts) {
+    let pool = cts.handle().event_pool(4).unwrap();
+    steady(cts, |_, number| {
+        let events = [(); 3].map(|()| pool.acquire().unwrap());
+        if number % 2 == 0 {
+            events[1].set().unwrap();
+        }
+    });
+    assert_eq!(pool.len(), 4);
+}
+
+fn relays_and_sources(cts: &mut Cts) {
+    let [source, middle, last] = [(); 3].map(|()| cts.handle().event().unwrap());
+    let notification = Notification::new();
+    cts.submit(Op::new(RelayMany::new(source.clone(), notification.clone()), ())).unwrap();
+    cts.submit(Op::new(RelayMany::new(notification, middle.clone()), ())).unwrap();
+    let once = Berth::of(Relay::new(middle, last.clone()));
+    let flags = rustix::event::EventfdFlags::CLOEXEC;
+    let ready = cts.handle().import_pollable(rustix::event::eventfd(1, flags).unwrap());
+    let (level, edge) = (PollHandleMany::readable(ready.clone()), PollHandleMany::readable(ready).edge_triggered());
+    cts.submit((Op::new(level, ()), Op::new(edge, ()))).unwrap();
+    let bell = cts.handle().event().unwrap();
+    cts.submit(Op::new(EventWaitMany::new(bell.clone()), ())).unwrap();
+    let wait = Berth::of(EventWait::new(last));
+    steady(cts, |cts, _| {
+        cts.submit((once.take(), wait.take())).unwrap();
+        bell.set().unwrap();
+        source.set().unwrap();
+        cts.until("the end of the line", || once.is_back() && wait.is_back());
+    });
+}
+
+fn progress_callbacks(cts: &mut Cts) {
+    let nop = Berth::of(Nop);
+    cts.add_progress(|_, _| 1);
+    cts.add_progress(|_, _| 0);
+    steady(cts, |cts, _| {
+        cts.submit(nop.take()).unwrap();
+        cts.until("the nop", || nop.is_back());
     });
 }
 

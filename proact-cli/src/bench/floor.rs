@@ -6,7 +6,7 @@
 
 use std::io;
 
-use io_uring::{EnterFlags, IoUring, opcode};
+use io_uring::{EnterFlags, IoUring, opcode, types};
 
 /// Runs `with` on a floor's round. Fails where there is no ring.
 pub(super) fn with_ring<T>(batch: u32, with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
@@ -46,6 +46,31 @@ pub(super) fn ring() -> io::Result<IoUring> {
         Err(error) if error.raw_os_error() == Some(22) => build(false),
         outcome => outcome,
     }
+}
+
+/// Runs `with` on a wait for one of these descriptors to become readable, each watched by a poll that goes on.
+pub(super) fn with_polls<T>(
+    descriptors: impl Iterator<Item = i32>,
+    with: impl FnOnce(&mut dyn FnMut()) -> T,
+) -> io::Result<T> {
+    let mut ring = ring()?;
+    for (index, descriptor) in descriptors.enumerate() {
+        let poll =
+            opcode::PollAdd::new(types::Fd(descriptor), u32::from(rustix::event::PollFlags::IN.bits())).multi(true);
+        let entry = poll.build().user_data(index as u64);
+        // SAFETY: a poll points nowhere.
+        while unsafe { ring.submission().push(&entry) }.is_err() {
+            ring.submit()?;
+        }
+    }
+    ring.submit()?;
+    let _ = ring.submitter().register_ring_fd();
+    let mut wait = || {
+        ring.submit_and_wait(1).expect("the ring works");
+        let completed = ring.completion().next().expect("something is readable");
+        assert!(completed.result() > 0, "a poll failed: {}", completed.result());
+    };
+    Ok(with(&mut wait))
 }
 
 fn build(no_array: bool) -> io::Result<IoUring> {

@@ -24,6 +24,8 @@ mod notification;
 mod pooled;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod raw;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod relay;
 mod row;
 mod semaphore;
 
@@ -105,6 +107,34 @@ const MEASURES: &[Measure] = &[
     Measure { name: "wake", unit: "ns", run: notification::wake },
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     Measure { name: "event/set-wait", unit: "ns", run: notification::event },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "event-pool", unit: "ns", run: |choice| relay::pool(choice, 1) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "event-pool/batch/4", unit: "ns", run: |choice| relay::pool(choice, 4) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "event-pool/batch/16", unit: "ns", run: |choice| relay::pool(choice, 16) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "event-pool/batch/64", unit: "ns", run: |choice| relay::pool(choice, 64) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "relay/1", unit: "ns", run: |choice| relay::dispatch(choice, 1) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "relay/512", unit: "ns", run: |choice| relay::dispatch(choice, 512) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "relay/4096", unit: "ns", run: |choice| relay::dispatch(choice, 4096) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "notification-relays/8", unit: "ns", run: |choice| relay::fan_out(choice, 8) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "notification-relays/64", unit: "ns", run: |choice| relay::fan_out(choice, 64) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "notification-relays/256", unit: "ns", run: |choice| relay::fan_out(choice, 256) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "source/1", unit: "ns", run: |choice| relay::source(choice, 1, false) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "source/512", unit: "ns", run: |choice| relay::source(choice, 512, false) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "source/4096", unit: "ns", run: |choice| relay::source(choice, 4096, false) },
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Measure { name: "source/edge/4096", unit: "ns", run: |choice| relay::source(choice, 4096, true) },
 ];
 
 /// Something that touches no backend, and makes one row.
@@ -252,6 +282,20 @@ mod tests {
                 "notification/round-trip",
                 "wake",
                 "event/set-wait",
+                "event-pool",
+                "event-pool/batch/4",
+                "event-pool/batch/16",
+                "event-pool/batch/64",
+                "relay/1",
+                "relay/512",
+                "relay/4096",
+                "notification-relays/8",
+                "notification-relays/64",
+                "notification-relays/256",
+                "source/1",
+                "source/512",
+                "source/4096",
+                "source/edge/4096"
             ]
         );
         assert_eq!(names(Some("p/12")), ["nop/128"]);

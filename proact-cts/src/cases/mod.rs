@@ -69,6 +69,8 @@ pub mod range;
 pub mod registered_descriptor;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod relay;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod relay_notification;
 pub mod remote;
 pub mod scope;
 pub mod semaphore;
@@ -178,5 +180,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("source", source::CASES),
     #[cfg(any(target_os = "linux", target_os = "android"))]
     ("relay", relay::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    ("relay_notification", relay_notification::CASES),
     ("progress", progress::CASES),
 ];

@@ -66,7 +66,10 @@ unsafe impl Sync for Owner {}
 struct Shared {
     stacks: Stacks,
     /// Memory for events, by size: `first` of them, as many again, twice as many, ...
-    chunks: [AtomicPtr<Region>; CHUNKS],
+    /// Only where each begins, for that is asked for at every turn.
+    chunks: [AtomicPtr<Core>; CHUNKS],
+    /// What each chunk is kept by.
+    regions: [AtomicPtr<Region>; CHUNKS],
     /// How many events there are: the numbers below have been made.
     made: AtomicU32,
     /// Once the pool is closed: events that are still out, and before that what came back too late, below zero.
@@ -99,6 +102,7 @@ impl EventPool {
         let shared = Shared {
             stacks: Stacks::new(),
             chunks: std::array::from_fn(|_| AtomicPtr::default()),
+            regions: std::array::from_fn(|_| AtomicPtr::default()),
             made: AtomicU32::new(0),
             out: AtomicU64::new(0),
             first,
@@ -165,7 +169,7 @@ impl EventPool {
     /// Whether the events and their memory lie on the node that was asked for: `false` where none was, or where the
     /// system did not let memory be placed there.
     pub fn is_placed(&self) -> bool {
-        let first = self.shared().chunks[0].load(Ordering::Acquire);
+        let first = self.shared().regions[0].load(Ordering::Acquire);
         // SAFETY: a chunk stays until the pool is gone.
         let region = unsafe { first.as_ref() };
         region.is_some_and(|region| region.node().is_some()) && self.shared().place.is_in_reach()
@@ -195,10 +199,10 @@ impl Shared {
     #[inline]
     fn core(&self, index: u32) -> NonNull<Core> {
         let (chunk, place) = self.place(index);
-        let region = self.chunks[chunk].load(Ordering::Acquire);
-        debug_assert!(!region.is_null(), "event {index} was never made");
+        let start = self.chunks[chunk].load(Ordering::Acquire);
+        debug_assert!(!start.is_null(), "event {index} was never made");
         // SAFETY: the chunk is there since the number was made, and has room for it.
-        unsafe { NonNull::new_unchecked((*region).as_ptr().cast::<Core>().add(place)) }
+        unsafe { NonNull::new_unchecked(start.add(place)) }
     }
 
     /// Makes another event, which no one has yet. `this` is the pool itself.
@@ -239,11 +243,11 @@ impl Shared {
             }
             outcome => outcome,
         };
-        let region = Box::into_raw(Box::new(region?));
-        let empty = std::ptr::null_mut();
-        if self.chunks[chunk].compare_exchange(empty, region, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            // SAFETY: made above, and another was faster: nobody has seen this one.
-            drop(unsafe { Box::from_raw(region) });
+        let region = Box::new(region?);
+        let (empty, start) = (std::ptr::null_mut(), region.as_ptr().cast());
+        // Where another was faster, nobody has seen this one.
+        if self.chunks[chunk].compare_exchange(empty, start, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.regions[chunk].store(Box::into_raw(region), Ordering::Release);
         }
         Ok(())
     }
@@ -334,8 +338,8 @@ impl Drop for Shared {
             // SAFETY: every number below has been made, and nobody has it.
             unsafe { self.core(index).drop_in_place() };
         }
-        for chunk in &self.chunks {
-            let region = chunk.load(Ordering::Acquire);
+        for region in &self.regions {
+            let region = region.load(Ordering::Acquire);
             if !region.is_null() {
                 // SAFETY: made from a box in `reserve`, and nothing in it is used any more.
                 drop(unsafe { Box::from_raw(region) });
