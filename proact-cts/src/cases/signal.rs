@@ -344,7 +344,7 @@ fn a_second_proactor_is_refused_and_told_who_owns(cts: &mut Cts) {
         let status = other.fails(SignalWait::new(signal));
         assert_eq!((status.code(), status.operation()), (Code::FailedPrecondition, Operation::SignalWait));
         let shown = format!("{:?}", cts.handle());
-        let number = shown.trim_start_matches("Handle(").split(',').next().unwrap().to_owned();
+        let number = shown.trim_start_matches("Handle(").split([',', ' ']).next().unwrap().to_owned();
         assert!(status.to_string().contains(&format!("proactor {number} ")), "{status} does not name {shown}");
     }
     assert_eq!(other.pending(), 0);
