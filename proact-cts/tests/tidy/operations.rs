@@ -30,10 +30,20 @@ fn kinds(source: &str) -> BTreeSet<String> {
     found
 }
 
-/// The names in the first column of the table.
+/// The names in the first column of the table, in its order.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name)
+}
+
 fn rows(text: &str) -> BTreeSet<String> {
-    let names = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    names.map(|(name, _)| name.to_owned()).collect()
+    names(text).map(String::from).collect()
+}
+
+/// Operations that have more than one row.
+fn repeated(text: &str) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let again = names(text).filter(|name| !seen.insert(*name));
+    again.map(|name| format!("docs/operations.md has more than one row for `{name}`")).collect()
 }
 
 /// What is wrong with `rows`, of these kinds.
@@ -52,6 +62,7 @@ fn every_operation_has_a_row() {
     let public = declared.intersection(&exported).cloned().collect();
     let text = std::fs::read_to_string(root().join("docs/operations.md")).expect("docs/operations.md");
     expect_none(faults(&rows(&text), &public));
+    expect_none(repeated(&text));
 }
 
 #[test]
@@ -63,4 +74,7 @@ fn rows_and_operations_that_do_not_match_are_found() {
     let table = "| operation | what |\n|---|---|\n| `Read` | a |\n| `Gone` | b |\n";
     let found = faults(&rows(table), &kinds(source));
     assert_eq!(found.len(), 4, "Get, Sync and Take have no row, Gone is none: {found:?}");
+    assert_eq!(repeated(table), Vec::<String>::new());
+    let twice = format!("{table}| `Read` | b |\n");
+    assert_eq!(repeated(&twice), ["docs/operations.md has more than one row for `Read`"]);
 }

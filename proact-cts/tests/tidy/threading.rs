@@ -83,6 +83,14 @@ fn rows(text: &str) -> BTreeMap<String, Vec<String>> {
     rows
 }
 
+/// Calls that have more than one row: of two that differ, neither could be believed.
+fn repeated(text: &str) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let calls = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let again = calls.filter(|(call, _)| !seen.insert(*call));
+    again.map(|(call, _)| format!("docs/threading.md has more than one row for `{call}`")).collect()
+}
+
 /// What is wrong with `rows`, of these `methods`. A row `Type::*` stands for all calls of a plain value.
 fn faults(
     rows: &BTreeMap<String, Vec<String>>,
@@ -127,6 +135,7 @@ fn every_public_call_has_a_row_that_something_holds() {
     let exists = |name: &str| tests.iter().any(|file| file.text.contains(&format!("fn {name}(")));
     let text = std::fs::read_to_string(root().join("docs/threading.md")).expect("docs/threading.md");
     expect_none(faults(&rows(&text), &all, exists));
+    expect_none(repeated(&text));
 }
 
 #[test]
@@ -142,4 +151,7 @@ fn methods_and_rows_that_do_not_match_are_found() {
     let found = faults(&rows(text), &methods, |name| name == "t");
     assert_eq!(found.len(), 4, "f has no row, z is no call and held by nothing, u is no test: {found:?}");
     assert!(faults(&rows("| `A::*` | any | `t` |\n"), &methods, |name| name == "t").is_empty());
+    assert_eq!(repeated(text), Vec::<String>::new());
+    let twice = format!("{text}| `A::b` | poll thread | `t` |\n");
+    assert_eq!(repeated(&twice), ["docs/threading.md has more than one row for `A::b`"]);
 }
