@@ -20,6 +20,7 @@ cases![
     an_event_that_was_closed_is_replaced,
     a_pool_on_a_node_says_whether_it_is_there,
     a_pool_that_cannot_grow_says_so_and_goes_on.alone().only(Only::Extremes),
+    an_event_that_cannot_be_reset_is_not_given_out_set.alone().only(Only::Extremes),
     every_event_is_closed_with_its_pool_or_after_it.alone().only(Only::Extremes),
     threads_share_a_pool.only(Only::Whole),
 ];
@@ -142,6 +143,26 @@ fn a_pool_that_cannot_grow_says_so_and_goes_on(cts: &mut Cts) {
     drop(events);
     assert!((0..4).all(|_| pool.acquire().is_ok()));
     pool.acquire().unwrap();
+}
+
+/// Where no descriptor may be had, none may be asked for either (poll(2): EINVAL beyond `RLIMIT_NOFILE`): the event can
+/// be neither reset nor replaced.
+fn an_event_that_cannot_be_reset_is_not_given_out_set(cts: &mut Cts) {
+    let pool = cts.handle().event_pool(1).unwrap();
+    pool.acquire().unwrap().set().unwrap();
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let none = rustix::process::Rlimit { current: Some(0), ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, none).unwrap();
+    let refused = [(); 3].map(|()| pool.acquire());
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+    for refused in refused {
+        assert_eq!(refused.unwrap_err().code(), Code::ResourceExhausted);
+    }
+    let event = pool.acquire().unwrap();
+    assert_eq!(pool.len(), 1, "the same one");
+    assert_not_set(cts, &event);
+    event.set().unwrap();
+    cts.get(EventWait::new(event));
 }
 
 fn every_event_is_closed_with_its_pool_or_after_it(cts: &mut Cts) {

@@ -73,7 +73,8 @@ impl Ended {
 }
 
 /// Runs `parts` on a proactor of `config`, with files in `folder`. `say` hears what it does.
-pub fn run(config: Configuration, parts: &[Part], folder: &Path, say: &dyn Fn(&str)) -> Ended {
+/// `errno` is what a call fails with, if one is to.
+pub fn run(config: Configuration, parts: &[Part], folder: &Path, errno: Option<i32>, say: &dyn Fn(&str)) -> Ended {
     // Few entries, so that a batch fills the ring; few workers, so that jobs queue.
     let built = config.builder().entries(8).workers_max(2).build();
     let proactor = match built {
@@ -84,7 +85,7 @@ pub fn run(config: Configuration, parts: &[Part], folder: &Path, say: &dyn Fn(&s
             return ended;
         }
     };
-    let mut driver = Driver { proactor, ended: Ended::default(), say, flights: Vec::new() };
+    let mut driver = Driver { config, errno, proactor, ended: Ended::default(), say, flights: Vec::new() };
     for part in parts {
         // A part that cannot go on is left; the others are run all the same.
         let _ = part(&mut driver, folder);
@@ -106,6 +107,10 @@ type Calls = Rc<RefCell<usize>>;
 type Told<K> = Rc<RefCell<Option<(Result<<K as Kind>::Output>, K)>>>;
 
 pub struct Driver<'a> {
+    /// What its proactor was built by, for parts that need another.
+    pub config: Configuration,
+    /// What a call of this run fails with, for parts that take it for an answer.
+    pub errno: Option<i32>,
     pub proactor: Proactor,
     pub ended: Ended,
     say: &'a dyn Fn(&str),

@@ -12,6 +12,7 @@ mod fences;
 mod files;
 mod moving;
 mod sockets;
+mod telling;
 mod threads;
 
 use std::alloc::System;
@@ -43,6 +44,7 @@ cases![
     whatever_call_that_waits_for_others_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
     whatever_call_on_sockets_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
     whatever_call_on_pools_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
+    whatever_call_that_tells_others_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
     whatever_call_on_fences_fails_every_semaphore_is_answered_and_nothing_leaks.only(Only::Extremes),
     whatever_call_fails_operations_in_company_end_once_and_nothing_leaks.only(Only::Extremes),
     whatever_call_fails_a_thread_ends_once_and_tells_why.only(Only::Extremes),
@@ -58,7 +60,7 @@ const LEAKS_MAX: usize = 3;
 const SHORT_OF_TIME: [Fault; 2] = [Fault::Error(libc::EINTR), Fault::Error(libc::EAGAIN)];
 
 /// Every program.
-const PROGRAMS: [&[Part]; 9] = [
+const PROGRAMS: [&[Part]; 10] = [
     basics::PARTS,
     files::PARTS,
     moving::PARTS,
@@ -68,6 +70,7 @@ const PROGRAMS: [&[Part]; 9] = [
     moving::WAITS,
     files::WATCHED,
     fences::PARTS,
+    telling::PARTS,
 ];
 
 /// Those of them whose transfers may come short.
@@ -96,7 +99,11 @@ fn run(cts: &mut Cts, parts: &[Part], plan: Option<(Site, u64, Fault)>) -> Repor
         Some((site, call, fault)) => fault::arm(site, call, fault),
         None => fault::count(),
     }
-    let ended = driver::run(cts.config, parts, &folder, &|what| cts.say(&format!("{plan:?}: {what}")));
+    let errno = match plan {
+        Some((_, _, Fault::Error(errno))) => Some(errno),
+        _ => None,
+    };
+    let ended = driver::run(cts.config, parts, &folder, errno, &|what| cts.say(&format!("{plan:?}: {what}")));
     let (calls, fired) = fault::disarm();
     let mut report = Report { ended, fired, calls, left: (0, 0) };
     // What the report itself holds is no leak.
@@ -209,6 +216,10 @@ fn whatever_call_on_sockets_fails_every_operation_ends_once_and_nothing_leaks(ct
 
 fn whatever_call_on_pools_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
     whatever_call_fails(cts, sockets::POOLED);
+}
+
+fn whatever_call_that_tells_others_fails_every_operation_ends_once_and_nothing_leaks(cts: &mut Cts) {
+    whatever_call_fails(cts, telling::PARTS);
 }
 
 fn whatever_call_on_fences_fails_every_semaphore_is_answered_and_nothing_leaks(cts: &mut Cts) {

@@ -143,10 +143,10 @@ fn prepare(fd: std::os::fd::BorrowedFd<'_>) -> Result<()> {
 
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-    use crate::fault::tried;
+    use crate::fault::{tried, tried_io};
     let failed = |error: rustix::io::Errno| Status::from_os_error(Operation::EventCreate, error.raw_os_error());
     // No call tells what lies behind a descriptor that is no file (proc(5), /proc/pid/fd).
-    let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).map_err(|error| {
+    let link = tried_io(|| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))).map_err(|error| {
         Status::from_io_error(Operation::EventCreate, &error).with_context("/proc, to see whether it is an eventfd")
     })?;
     if link.as_os_str() != "anon_inode:[eventfd]" {

@@ -265,6 +265,8 @@ impl Shared {
         if event.resource.is_closing() || event.take_touched() {
             // SAFETY: the caller's promise, passed on.
             if let Err(status) = unsafe { self.renew(core) } {
+                // It is what it was, and its next user must not find it set.
+                event.mark_touched();
                 self.stacks.give(self, index);
                 return Err(status);
             }

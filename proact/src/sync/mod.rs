@@ -8,6 +8,8 @@ mod semaphore;
 mod timeline;
 mod tracker;
 mod wait_flags;
+#[cfg(all(test, not(loom), target_os = "linux"))]
+mod without_calls;
 
 pub use event::Event;
 pub use event_pool::EventPool;

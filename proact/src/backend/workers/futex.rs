@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use super::{outcome_of, retried};
 use crate::atomic::{Arc, KernelWord, Mutex, MutexGuard, Ordering};
 use crate::backend::{BackendConfig, Completion, Token, WaitRequest, Wake};
+use crate::fault::tried;
 use crate::status::Operation;
 
 /// Words that one call can wait for.
@@ -158,6 +159,7 @@ impl Futexes {
     }
 
     fn spawn(&mut self) -> std::io::Result<()> {
+        crate::fault::check().map_err(std::io::Error::from_raw_os_error)?;
         let state = State { waits: Vec::with_capacity(WORDS_MAX), ending: false };
         let shared = Arc::new(Shared { control: KernelWord::new(0), state: Mutex::new(state) });
         let (of_helper, results) = (shared.clone(), self.results.clone());
@@ -240,7 +242,7 @@ impl Shared {
                 }
                 state.waits.len() + 1
             };
-            let failure = match wait_any(&waiters[..count]) {
+            let failure = match tried(|| wait_any(&waiters[..count])) {
                 Ok(0) | Err(Errno::AGAIN | Errno::INTR) => continue,
                 Ok(index) => {
                     let word = waiters[index].word;

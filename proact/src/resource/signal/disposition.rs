@@ -62,19 +62,27 @@ pub(super) fn restore(signal: Signal, handler: extern "C" fn(libc::c_int), befor
 /// Has the calling thread block `signal`, or let it through. Answers whether it was blocked before.
 pub(super) fn set_blocked(signal: Signal, blocked: bool) -> Result<bool> {
     let how = if blocked { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
-    tried(|| {
-        // SAFETY: both sets are made here and live throughout.
-        unsafe {
-            let (mut set, mut before): (libc::sigset_t, libc::sigset_t) = std::mem::zeroed();
-            libc::sigemptyset(&raw mut set);
-            libc::sigaddset(&raw mut set, signal.number());
-            match libc::pthread_sigmask(how, &raw const set, &raw mut before) {
-                0 => Ok(libc::sigismember(&raw const before, signal.number()) == 1),
-                errno => Err(Errno::from_raw_os_error(errno)),
-            }
+    tried(|| change_mask(signal, how)).map_err(told)
+}
+
+/// Has the calling thread block `signal` again, as it did before it let it through.
+pub(super) fn block_again(signal: Signal) {
+    // It fails for what is no way to change a mask, and for nothing else (sigprocmask(2)): so no failure is put here.
+    let blocked = change_mask(signal, libc::SIG_BLOCK);
+    debug_assert!(blocked.is_ok(), "{blocked:?}");
+}
+
+fn change_mask(signal: Signal, how: libc::c_int) -> Result<bool, Errno> {
+    // SAFETY: both sets are made here and live throughout.
+    unsafe {
+        let (mut set, mut before): (libc::sigset_t, libc::sigset_t) = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal.number());
+        match libc::pthread_sigmask(how, &raw const set, &raw mut before) {
+            0 => Ok(libc::sigismember(&raw const before, signal.number()) == 1),
+            errno => Err(Errno::from_raw_os_error(errno)),
         }
-    })
-    .map_err(told)
+    }
 }
 
 /// Sends this process `signal`, from anywhere, a signal handler too.

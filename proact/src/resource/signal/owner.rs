@@ -139,8 +139,7 @@ impl SignalOwner {
         if let Some(before) = self.before[signal as usize].take() {
             // What comes between the two is handled here still, or waits again.
             if before.blocked {
-                // It cannot fail for a signal that could be let through.
-                let _ = disposition::set_blocked(signal, true);
+                disposition::block_again(signal);
             }
             disposition::restore(signal, handle, &before.disposition);
         }

@@ -51,6 +51,12 @@ impl Core {
         }
         touched
     }
+
+    /// It may be set, as it was before [`Core::take_touched`]. Only of one that nobody has.
+    pub(super) fn mark_touched(&self) {
+        // Relaxed: whoever takes the event next acquires what was done before it was given back.
+        self.touched.store(true, Ordering::Relaxed);
+    }
 }
 
 /// One handle of an event: keeps it, and gives it back or closes it when it was the last.

@@ -187,3 +187,30 @@ fn pools_that_are_dropped_while_their_events_come_back_free_everything() {
         });
     }
 }
+
+/// W-18: neither lock nor call. A call of either side would end the thread that makes it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_release_and_an_acquire_of_a_clean_event_make_no_system_call() {
+    use crate::sync::without_calls::comes_through;
+
+    let pool = pool(8);
+    let theirs = pool.clone();
+    let through = comes_through(move || {
+        for round in 0..100 {
+            // Up to all of them, so that the one side takes over what the other has got back.
+            let mut events = [const { None }; 8];
+            for event in &mut events[..1 + round % 8] {
+                *event = Some(theirs.acquire().unwrap());
+            }
+            let another = events[0].clone();
+            drop(events);
+            drop(another);
+        }
+    });
+    if let Some(through) = through {
+        assert!(through);
+        assert_eq!(pool.len(), 8, "all came back");
+        assert_eq!(comes_through(move || _ = pool.acquire().unwrap().set()), Some(false), "a set is a call");
+    }
+}

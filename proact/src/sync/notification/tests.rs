@@ -149,3 +149,40 @@ fn time_runs_out_by_the_nanosecond_and_never_early() {
     notification.signal(0);
     assert!(notification.wait_since(since, Timeout::At(Time::FAR_FUTURE)).unwrap());
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_nobody_observes_makes_no_system_call() {
+    use crate::sync::without_calls::comes_through;
+
+    let notification = Notification::new();
+    // Whoever has waited once, and waits no more, is no reason to call.
+    let thread = std::thread::spawn({
+        let notification = notification.clone();
+        move || notification.wait(Duration::from_secs(60))
+    });
+    while !notification.signal_if_observed(1) {
+        std::thread::yield_now();
+    }
+    notification.broadcast();
+    assert!(thread.join().unwrap().unwrap());
+    let before = notification.epoch();
+    let ours = notification.clone();
+    let through = comes_through(move || {
+        for _ in 0..100 {
+            ours.signal(1);
+            ours.broadcast();
+            assert!(!ours.signal_if_observed(1));
+        }
+    });
+    if let Some(through) = through {
+        assert!(through);
+        assert_eq!(notification.epoch().number().wrapping_sub(before.number()), 300);
+        let shared = crate::memory::Region::create_shared(4096).unwrap().0;
+        let shared = Notification::create_shared(shared, 0).unwrap();
+        let ours = shared.clone();
+        assert_eq!(comes_through(move || assert!(!ours.signal_if_observed(1))), Some(true));
+        // Its sleepers are of any process, and not known here.
+        assert_eq!(comes_through(move || shared.signal(1)), Some(false));
+    }
+}

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::sync::WaitFlags;
+#[cfg(target_os = "linux")]
+use crate::sync::without_calls::comes_through;
 use crate::time::{Clock, Timeout};
 
 const FLAGS: [WaitFlags; 3] = [WaitFlags::empty(), WaitFlags::YIELD, WaitFlags::ACTIVE];
@@ -200,51 +202,6 @@ fn values_that_are_reached_while_the_lines_are_joined_are_counted_once() {
     }
 }
 
-/// Runs `work` on a thread that the kernel kills at its first system call (strict seccomp: but for its own exit), and
-/// answers whether it came through. `None`: the system cannot impose that.
-#[cfg(target_os = "linux")]
-fn without_system_calls(work: impl FnOnce() + Send + 'static) -> Option<bool> {
-    use std::sync::atomic::AtomicI32;
-
-    const SETTING: i32 = 0;
-    const IMPOSSIBLE: i32 = -1;
-    static TASK: AtomicI32 = AtomicI32::new(SETTING);
-    static THROUGH: AtomicU32 = AtomicU32::new(0);
-    TASK.store(SETTING, SeqCst);
-    THROUGH.store(0, SeqCst);
-    // Not joined: such a thread cannot end as threads do.
-    std::thread::spawn(move || {
-        // SAFETY: no memory is involved.
-        let task = unsafe { libc::syscall(libc::SYS_gettid) } as i32;
-        // SAFETY: it takes nothing but the number, and holds for this thread alone.
-        if unsafe { libc::prctl(libc::PR_SET_SECCOMP, 1) } != 0 {
-            TASK.store(IMPOSSIBLE, SeqCst);
-            return;
-        }
-        TASK.store(task, SeqCst);
-        work();
-        THROUGH.store(1, SeqCst);
-        // SAFETY: ends this thread alone, which shares nothing any more; its stack is not given back.
-        unsafe { libc::syscall(libc::SYS_exit, 0) };
-    });
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    let wait = |what: &str, done: &dyn Fn() -> bool| {
-        while !done() {
-            assert!(std::time::Instant::now() < deadline, "waited in vain for {what}");
-            std::thread::yield_now();
-        }
-    };
-    wait("the restriction", &|| TASK.load(SeqCst) != SETTING);
-    let task = TASK.load(SeqCst);
-    if task == IMPOSSIBLE {
-        println!("skipped: this system cannot impose strict seccomp");
-        return None;
-    }
-    let folder = format!("/proc/self/task/{task}");
-    wait("the thread's end", &|| !std::path::Path::new(&folder).exists());
-    Some(THROUGH.load(SeqCst) == 1)
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn an_active_wait_makes_no_system_call() {
@@ -257,11 +214,32 @@ fn an_active_wait_makes_no_system_call() {
         }
     });
     let active = WaitFlags::ACTIVE | WaitFlags::YIELD;
-    let through = without_system_calls(move || Semaphore::wait_all(&semaphores, Timeout::Infinite, active).unwrap());
+    let through = comes_through(move || Semaphore::wait_all(&semaphores, Timeout::Infinite, active).unwrap());
     signaller.join().unwrap();
-    if through.is_some() {
-        assert_eq!(through, Some(true));
-        // And the way of counting counts.
-        assert_eq!(without_system_calls(std::thread::yield_now), Some(false));
+    assert_ne!(through, Some(false));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_satisfies_nobody_makes_no_system_call() {
+    use crate::causal::{Axis, Entry, Frontier};
+
+    let causes = |epoch| {
+        Frontier::from_entries(&[1, 2, 3, 4].map(|queue| Entry::new(Axis::queue(1, 1, 0, queue), epoch))).unwrap()
+    };
+    let semaphore = SemaphoreOptions::new().history(8).build();
+    let frontiers: Vec<_> = (1..=100).map(causes).collect();
+    // Who waits for more than comes is no reason to call.
+    let _later = semaphore.future(1000);
+    let ours = semaphore.clone();
+    let through = comes_through(move || {
+        for (number, causes) in (1..).zip(&frontiers) {
+            ours.signal(2 * number, None).unwrap();
+            ours.signal(2 * number + 1, Some(causes)).unwrap();
+        }
+    });
+    if let Some(through) = through {
+        assert!(through);
+        assert_eq!(semaphore.value(), 201);
     }
 }
