@@ -1,6 +1,6 @@
 //! Notifications that processes share: two over one memory, each by a mapping of its own, and real processes.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,9 +12,9 @@ use proact::sync::{Epoch, Notification};
 use proact::time::Timeout;
 
 use crate::bench::{Cts, eventually, patience};
-use crate::cases;
 use crate::harness::{Only, skip};
 use crate::system::descriptors;
+use crate::{cases, child};
 
 cases![
     a_signal_advances_the_word_in_the_callers_memory.only(Only::Once),
@@ -37,6 +37,7 @@ cases![
     what_cannot_be_shared_is_refused.only(Only::Once),
     memory_without_a_notification_is_not_opened.only(Only::Once),
     another_process_signals_and_is_signalled,
+    a_program_that_begins_anew_signals_and_is_signalled.alone(),
     a_process_that_was_killed_leaves_wakes_that_nobody_needs,
     a_peer_that_scribbles_over_everything_harms_no_one_else,
 ];
@@ -422,6 +423,41 @@ fn another_process_signals_and_is_signalled(cts: &mut Cts) {
     }
     assert_eq!(ended(child), 0, "the other process was not signalled");
     assert_eq!(pong.epoch(), Epoch::new(ROUNDS));
+}
+
+/// The other process shares nothing but the descriptor: its memory lies elsewhere, and it polls a proactor of its own.
+fn a_program_that_begins_anew_signals_and_is_signalled(cts: &mut Cts) {
+    const ROUNDS: u32 = 50;
+    const ANSWERS_AT: usize = OFFSET + Notification::SHARED_SIZE;
+    needs_waits(cts);
+    let (region, fd) = Region::create_shared(LENGTH).unwrap();
+    let ping = Notification::create_shared(region.clone(), OFFSET).unwrap();
+    let pong = Notification::create_shared(region, ANSWERS_AT).unwrap();
+    let here = |cts: &mut Cts| {
+        for _ in 0..ROUNDS {
+            let wait = cts.start(NotificationWait::new(pong.clone()));
+            ping.signal(1);
+            cts.until("the other program's answer", || wait.is_done());
+            wait.only().result.unwrap();
+        }
+        assert_eq!(pong.epoch(), Epoch::new(ROUNDS));
+    };
+    let there = |cts: &mut Cts, fd: BorrowedFd<'_>| {
+        let region = Region::map_shared(fd, 0, LENGTH, Access::all()).unwrap();
+        let asked = Notification::open_shared(region.clone(), OFFSET).unwrap();
+        let answer = Notification::open_shared(region, ANSWERS_AT).unwrap();
+        // Both began at 0, and each side knows the round.
+        for round in 0..ROUNDS {
+            if round % 2 == 0 {
+                cts.get(NotificationWait::since(asked.clone(), Epoch::new(round)));
+            } else {
+                assert!(asked.wait_since(Epoch::new(round), patience()).unwrap());
+            }
+            answer.signal_if_observed(1);
+        }
+    };
+    let case = ("notification_shared", "a_program_that_begins_anew_signals_and_is_signalled");
+    child::beside(cts, case, &fd, here, there);
 }
 
 fn a_process_that_was_killed_leaves_wakes_that_nobody_needs(cts: &mut Cts) {
