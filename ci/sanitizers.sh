@@ -20,6 +20,8 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
 target=x86_64-unknown-linux-gnu
+# What a case waits with: sanitizers are slow.
+export PROACT_CTS_PATIENCE=${PROACT_CTS_PATIENCE:-60}
 which=${1:-all}
 what=${2:-all}
 filter=("${@:3}")
