@@ -352,7 +352,7 @@ impl Engine {
         let raw = self.raw(slot);
         match &self.table(slot).adopts {
             // SAFETY: the operation is the engine's, and the backend is done with it.
-            Some(adopts) => unsafe { (adopts.adopt)(raw, result) },
+            Some(adopts) => self.guarded(raw, || unsafe { (adopts.adopt)(raw, result) }),
             None => Ok(result),
         }
     }
@@ -475,8 +475,12 @@ impl Engine {
             false => crate::resource::about(name, explain(status)),
         };
         if let Some(adopts) = &gone.table.adopts {
-            // SAFETY: as above.
-            unsafe { (adopts.abandon)(gone.raw, &status, !gone.flags.contains(Flags::DOOMED)) };
+            // What it yields is a failure already.
+            let _ = self.guarded(gone.raw, || {
+                // SAFETY: as above.
+                unsafe { (adopts.abandon)(gone.raw, &status, !gone.flags.contains(Flags::DOOMED)) };
+                Ok(())
+            });
         }
         let failed = if gone.parent == NIL { None } else { Some(status.clone()) };
         let ended = gone.ended(Err(status));
