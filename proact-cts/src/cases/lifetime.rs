@@ -1,17 +1,20 @@
 //! Shutdown, handles that outlive it, panics, and the proactor thread.
 
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use proact::operation::{
-    Accept, Chain, Complete, Context, EventWait, Kind, Nop, Op, Outcome, Read, Receive, SemaphoreWait, Send, Sequence,
-    Timer, Write,
+    Accept, Chain, Complete, Context, EventWait, ImportFence, Kind, Nop, Op, Outcome, Read, Receive, SemaphoreSignal,
+    SemaphoreWait, Send, Sequence, Timer, Write,
 };
 use proact::proactor::ProactorThread;
 use proact::status::Code;
-use proact::sync::Semaphore;
+use proact::sync::{Semaphore, SemaphoreFuture, SemaphoreOptions, Timeline};
 use proact::time::{Time, Timeout};
 
 use super::cancel::everything;
@@ -33,6 +36,9 @@ cases![
     a_panic_in_a_callback_leaves_the_rest_for_the_next_poll,
     a_panic_in_a_shutdown_keeps_no_other_from_its_callback,
     a_chain_goes_on_though_a_callback_of_it_panicked,
+    a_waker_that_panics_within_an_operation_takes_nothing_from_others,
+    a_waker_that_panics_when_a_fence_is_given_up_keeps_nobody_from_the_callback,
+    a_device_that_panics_when_it_is_told_of_a_wait_leaves_nothing_of_it,
     a_panic_in_a_proactor_thread_is_reported_by_join,
     a_proactor_thread_runs_until_it_is_joined_and_reports_what_it_counted,
     a_proactor_thread_stops_also_while_it_is_busy,
@@ -259,6 +265,86 @@ fn a_chain_goes_on_though_a_callback_of_it_panicked(cts: &mut Cts) {
     assert_eq!(panic_of(cts), "a broken callback");
     cts.until("the chain's end", || watch.is_done());
     watch.only().result.unwrap();
+}
+
+struct BrokenWaker;
+
+impl Wake for BrokenWaker {
+    fn wake(self: Arc<BrokenWaker>) {
+        std::panic::resume_unwind(Box::new("a broken waker"));
+    }
+}
+
+/// A future that waits for the semaphore's 1, and whose waker panics.
+fn broken_future(semaphore: &Semaphore) -> SemaphoreFuture {
+    let mut future = semaphore.future(1);
+    let waker = Waker::from(Arc::new(BrokenWaker));
+    assert!(std::pin::Pin::new(&mut future).poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    future
+}
+
+/// The signal runs while what other threads have sent is taken in: the rest of that must not be lost.
+fn a_waker_that_panics_within_an_operation_takes_nothing_from_others(cts: &mut Cts) {
+    let semaphore = Semaphore::new(0);
+    let _future = broken_future(&semaphore);
+    let (signal, signalled) = cts.watch(SemaphoreSignal::new(semaphore.clone(), 1));
+    let (wait, waited) = cts.watch(SemaphoreWait::new(semaphore.clone(), 1));
+    let (nop, done) = cts.watch(Nop);
+    let handle = cts.handle();
+    handle.submit(wait).unwrap();
+    handle.submit(signal).unwrap();
+    handle.submit(nop).unwrap();
+    assert_eq!(panic_of(cts), "a broken waker");
+    cts.until("all to end", || signalled.is_done() && waited.is_done() && done.is_done());
+    let status = signalled.only().status();
+    assert_eq!((status.code(), semaphore.value(), cts.pending()), (Code::Internal, 1, 0));
+    waited.only().result.unwrap();
+    done.only().result.unwrap();
+}
+
+fn a_waker_that_panics_when_a_fence_is_given_up_keeps_nobody_from_the_callback(cts: &mut Cts) {
+    let (reader, _writer) = rustix::pipe::pipe().unwrap();
+    let fence = cts.handle().import_pollable(reader);
+    let semaphore = Semaphore::new(0);
+    let _future = broken_future(&semaphore);
+    let (import, imported) = cts.watch(ImportFence::new(fence, semaphore.clone(), 1));
+    let id = cts.submit(import).unwrap();
+    cts.look();
+    cts.handle().cancel(id).unwrap();
+    assert_eq!(panic_of(cts), "a broken waker");
+    cts.until("the import's end", || imported.is_done());
+    assert_eq!((imported.code(), cts.pending()), (Some(Code::Cancelled), 0));
+    assert_eq!(semaphore.status().unwrap().code(), Code::Cancelled);
+}
+
+fn a_device_that_panics_when_it_is_told_of_a_wait_leaves_nothing_of_it(cts: &mut Cts) {
+    struct BrokenDevice(AtomicBool);
+
+    impl Timeline for BrokenDevice {
+        fn awaited(&self, _: u64) {
+            if !self.0.swap(true, Ordering::Relaxed) {
+                std::panic::resume_unwind(Box::new("a broken device"));
+            }
+        }
+    }
+
+    let (driven, driver) = SemaphoreOptions::new().drive(Arc::new(BrokenDevice(AtomicBool::new(false))));
+    let (wait, waited) = cts.watch(SemaphoreWait::new(driven.clone(), 1));
+    cts.submit(wait).unwrap();
+    assert_eq!(panic_of(cts), "a broken device");
+    cts.until("the wait's end", || waited.is_done());
+    assert_eq!((waited.code(), cts.pending()), (Some(Code::Internal), 0));
+    // It stands in the slot of the other, which the device must not end.
+    let semaphores = [Semaphore::new(0), Semaphore::new(0)];
+    let next = cts.start(SemaphoreWait::all(semaphores.iter().map(|semaphore| (semaphore.clone(), 1)).collect()));
+    cts.look();
+    semaphores[0].signal(1, None).unwrap();
+    driver.advance_tainted(1).unwrap();
+    cts.look();
+    assert!(!next.is_done(), "by the other's value");
+    semaphores[1].signal(1, None).unwrap();
+    cts.until("the next wait", || next.is_done());
+    assert!(cts.get(SemaphoreWait::new(driven, 1)).causes.requirement().is_none());
 }
 
 fn a_panic_in_a_proactor_thread_is_reported_by_join(cts: &mut Cts) {

@@ -386,8 +386,26 @@ impl Semaphore {
             return Armed::Reached;
         }
         drop(state);
-        inner.tell_device();
+        if inner.timeline.is_some() {
+            self.tell_device_of(key);
+        }
         Armed::Pending(key)
+    }
+
+    /// Tells the device of a waiter. If the device panics the waiter is taken out again: nobody else could.
+    #[cold]
+    fn tell_device_of(&self, key: HeapKey) {
+        struct Line<'a>(&'a Semaphore, HeapKey);
+
+        impl Drop for Line<'_> {
+            fn drop(&mut self) {
+                self.0.disarm(self.1);
+            }
+        }
+
+        let line = Line(self, key);
+        self.inner.tell_device();
+        std::mem::forget(line);
     }
 
     /// Takes a waiter out of the line. `true`: it was not and never will be told. `false`: it was told; a sink's call

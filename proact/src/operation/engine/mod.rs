@@ -30,8 +30,10 @@ mod slots;
 mod starved;
 mod wait;
 
+use std::any::Any;
+use std::cell::Cell;
 use std::collections::VecDeque;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -136,6 +138,8 @@ pub(crate) struct Engine {
     progress: ProgressList,
     now: Option<Time>,
     closing: bool,
+    /// The first panic of a user's code that an operation ran into: the pass goes on with it when all else is done.
+    panic: Cell<Option<Box<dyn Any + Send>>>,
     pub(crate) counts: Counts,
     pub(crate) latencies: Option<Latencies>,
 }
@@ -172,6 +176,7 @@ impl Engine {
             progress: ProgressList::default(),
             now: None,
             closing: false,
+            panic: Cell::new(None),
             counts: Counts::default(),
             latencies: shared.measures.then(Latencies::new),
             shared,
@@ -332,8 +337,18 @@ impl Engine {
         let raw = self.raw(slot);
         // SAFETY: the operation is in flight and nothing else refers to it; what it does reaches this engine only by
         // the stack of other threads.
-        let result = unsafe { (raw.as_ref().table.perform)(raw) };
+        let result = self.guarded(raw, || unsafe { (raw.as_ref().table.perform)(raw) });
         self.end(slot, result);
+    }
+
+    /// Runs what may run code of a user that is no callback: wakers and devices that hear of a semaphore. One that
+    /// panics is the failure of the operation at `raw`, and of nothing else that this pass has in hand.
+    pub(super) fn guarded<T>(&self, raw: NonNull<Header>, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            let first = self.panic.take().unwrap_or(panic);
+            self.panic.set(Some(first));
+            Err(failure(raw, Code::Internal, 0).with_message("a waker or device that it told panicked"))
+        })
     }
 
     pub(super) fn set_timer(&mut self, slot: u32, deadline: Time) {

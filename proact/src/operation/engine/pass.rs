@@ -79,6 +79,9 @@ impl Engine {
         }
         let completed = self.deliver();
         let messages = self.tell_messages();
+        if let Some(panic) = self.panic.take() {
+            resume_unwind(panic);
+        }
         Ok(Polled { completed, messages, progressed, woken: self.shared.take_wake_request() })
     }
 
@@ -332,7 +335,7 @@ impl Engine {
             // storage are ever freed.
             std::mem::forget(backend);
         }
-        if let Some(panic) = panic {
+        if let Some(panic) = panic.or(self.panic.take()) {
             // A thread that unwinds already has its reason, and a second one would end the process.
             if !std::thread::panicking() {
                 resume_unwind(panic);
@@ -356,8 +359,11 @@ impl Engine {
             let begun = entry.phase != Phase::Waiting;
             if let Some(adopts) = &self.table(slot).adopts {
                 let status = failure(raw, Code::Aborted, 0).with_message("the proactor has shut down before its end");
-                // SAFETY: the operation is the engine's, and stays so; what this touches the backend does not know of.
-                unsafe { (adopts.abandon)(raw, &status, begun) };
+                let _ = self.guarded(raw, || {
+                    // SAFETY: the operation is the engine's, and stays so; what this touches the backend knows not of.
+                    unsafe { (adopts.abandon)(raw, &status, begun) };
+                    Ok(())
+                });
             }
         }
     }

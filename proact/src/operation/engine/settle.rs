@@ -330,11 +330,12 @@ impl Engine {
     /// Takes the effect of a success, of kinds that have one.
     #[inline]
     pub(super) fn adopt(&mut self, slot: u32, result: i32) -> Result<i32> {
+        let raw = self.raw(slot);
         match &self.table(slot).adopts {
             None => Ok(result),
             // SAFETY: the operation is the engine's, and its table its own. The backend is done with it, or holds no
             // pointers into it.
-            Some(adopts) => unsafe { (adopts.adopt)(self.raw(slot), result) },
+            Some(adopts) => self.guarded(raw, || unsafe { (adopts.adopt)(raw, result) }),
         }
     }
 
@@ -456,8 +457,12 @@ impl Engine {
             false => crate::resource::about(name, explain(status)),
         };
         if let Some(adopts) = &gone.table.adopts {
-            // SAFETY: as above.
-            unsafe { (adopts.abandon)(gone.raw, &status, !gone.flags.contains(Flags::DOOMED)) };
+            // What it yields is a failure already.
+            let _ = self.guarded(gone.raw, || {
+                // SAFETY: as above.
+                unsafe { (adopts.abandon)(gone.raw, &status, !gone.flags.contains(Flags::DOOMED)) };
+                Ok(())
+            });
         }
         let failed = if gone.parent == NIL { None } else { Some(status.clone()) };
         let ended = gone.ended(Err(status));

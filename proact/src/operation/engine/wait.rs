@@ -68,7 +68,8 @@ impl Engine {
         let mut failed = None;
         for (index, (semaphore, value)) in state.semaphores.iter().enumerate() {
             let waiter = Waiter { sink: sink.clone(), token, index: index as u32 };
-            match semaphore.arm(*value, waiter) {
+            let armed = self.guarded(self.raw(slot), || Ok(semaphore.arm(*value, waiter)));
+            match armed.unwrap_or_else(Armed::Failed) {
                 Armed::Pending(key) => state.keys[index] = Some(key),
                 Armed::Reached => {
                     reached += 1;

@@ -188,12 +188,17 @@ impl Wait<'_> {
                 Some(left) => condition.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
-        let ended = state.ended.take();
+        // It stays ended: the node stands in other lines still, and must not come into a second thread's work.
+        let ended = match &state.ended {
+            Some(Ended::Reached { index, .. }) => Some(Ok(if self.any { *index as usize } else { 0 })),
+            Some(Ended::Failed(status)) => Some(Err(status.clone())),
+            None => None,
+        };
         drop(state);
         match ended {
-            Some(Ended::Reached { index, .. }) => Ok(if self.any { index as usize } else { 0 }),
+            Some(Ok(index)) => Ok(index),
             // Told of a failure, or late: what is reached by now counts all the same.
-            Some(Ended::Failed(status)) => self.look(&mut 0).unwrap_or(Err(status)),
+            Some(Err(status)) => self.look(&mut 0).unwrap_or(Err(status)),
             None => self.look(&mut 0).unwrap_or_else(|| Err(self.late())),
         }
     }

@@ -73,12 +73,14 @@ impl Inner {
 
     #[cold]
     fn tell_device_news(&self) {
-        /// Also after a panic of the device another thread may tell.
+        /// Also after a panic of the device another thread may tell; and of what is awaited, who knows what it heard.
         struct Telling<'a>(&'a Inner);
 
         impl Drop for Telling<'_> {
             fn drop(&mut self) {
-                self.0.lock().device.telling = false;
+                let mut state = self.0.lock();
+                state.device.telling = false;
+                state.device.armed = u64::MAX;
             }
         }
 

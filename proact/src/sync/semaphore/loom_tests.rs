@@ -309,6 +309,27 @@ fn loom_a_thread_that_waits_for_any_is_woken_by_the_first_or_by_a_failure() {
     });
 }
 
+/// A wait that has seen its end stands in the other lines for a moment longer: who comes there must pass it by, or it
+/// is in the work of two threads at once, and takes what stands behind it in the one out of the other.
+#[test]
+fn loom_a_blocked_wait_that_has_ended_takes_nothing_from_those_behind_it() {
+    use crate::sync::WaitFlags;
+    use crate::time::Timeout;
+    loom::model(|| {
+        let (semaphore, other) = (Semaphore::new(0), Semaphore::new(0));
+        let (target, next) = (Semaphore::new(0), Semaphore::new(0));
+        semaphore.link(2, &target, 1).unwrap().detach();
+        other.link(2, &next, 1).unwrap().detach();
+        let either = [(semaphore.clone(), 1), (other.clone(), 1)];
+        let signal = thread::spawn(move || semaphore.signal(2, None).unwrap());
+        let fail = thread::spawn(move || other.fail(broken()));
+        let _ = Semaphore::wait_any(&either, Timeout::Infinite, WaitFlags::empty());
+        signal.join().unwrap();
+        assert!(fail.join().unwrap());
+        assert_eq!((target.value(), next.status().is_some()), (1, true));
+    });
+}
+
 mod futures {
     use std::future::Future;
     use std::pin::Pin;
