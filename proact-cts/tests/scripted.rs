@@ -23,6 +23,8 @@ struct Script {
     known: Vec<Completion>,
     /// What it can do, if anything.
     capabilities: Option<Capabilities>,
+    /// It takes nothing.
+    full: bool,
     /// It can do nothing any more.
     broken: bool,
 }
@@ -69,7 +71,11 @@ unsafe impl Backend for Scripted {
     }
     fn grow(&mut self, _: u32) {}
     unsafe fn start(&mut self, token: Token, request: &Request) -> Start {
-        lock(&self.0).started.push((token, *request));
+        let mut script = lock(&self.0);
+        if script.full {
+            return Start::Full;
+        }
+        script.started.push((token, *request));
         Start::Accepted
     }
     unsafe fn start_linked(&mut self, steps: &[(Token, Request)]) -> bool {
@@ -226,15 +232,19 @@ fn a_lowered_signal_that_the_system_keeps_keeps_what_it_writes() {
 
 #[test]
 fn a_broken_backend_keeps_no_message_back() {
-    let mut stage = Stage::new();
-    let told = Arc::<Mutex<Vec<u64>>>::default();
-    let messages = told.clone();
-    stage.proactor.on_message(move |message, _| messages.lock().unwrap().push(message));
-    stage.script().broken = true;
-    stage.proactor.handle().send_message(1).unwrap();
-    stage.proactor.poll(Timeout::Immediate).unwrap_err();
-    assert_eq!(*told.lock().unwrap(), [1]);
-    stage.proactor.handle().send_message(2).unwrap();
-    drop(stage.proactor);
-    assert_eq!(*told.lock().unwrap(), [1, 2], "taken, so it was to be told");
+    for full in [false, true] {
+        let mut stage = Stage::new();
+        let told = Arc::<Mutex<Vec<u64>>>::default();
+        let messages = told.clone();
+        stage.proactor.on_message(move |message, _| messages.lock().unwrap().push(message));
+        stage.script().full = full;
+        stage.script().broken = true;
+        stage.proactor.submit(Op::new(Nop, ())).unwrap();
+        stage.proactor.handle().send_message(1).unwrap();
+        stage.proactor.poll(Timeout::Immediate).unwrap_err();
+        assert_eq!(*told.lock().unwrap(), [1], "full: {full}");
+        stage.proactor.handle().send_message(2).unwrap();
+        drop(stage.proactor);
+        assert_eq!(*told.lock().unwrap(), [1, 2], "taken, so it was to be told");
+    }
 }

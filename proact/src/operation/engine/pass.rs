@@ -53,7 +53,9 @@ impl Engine {
             self.fire_timers();
         }
         if !(self.backlog.is_empty() && self.cancels.is_empty()) {
-            self.hand_over_backlog()?;
+            if let Err(status) = self.hand_over_backlog() {
+                return self.break_down(status);
+            }
         }
         // Whoever is called in every pass has no other way to be told: such a pass does not sleep.
         let watchful = !self.progress.is_empty();
