@@ -184,6 +184,7 @@ fn every_event_is_closed_with_its_pool_or_after_it(cts: &mut Cts) {
     assert_eq!(descriptors(), before);
 }
 
+/// W-18: the reference takes a mutex for each.
 fn threads_share_a_pool(cts: &mut Cts) {
     let pool = cts.handle().event_pool(4).unwrap();
     let handle = cts.handle().clone();
