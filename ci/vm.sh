@@ -166,7 +166,7 @@ machine() {
     truncate -s 2G "$folder/disk"
     mkfs.ext4 -q -F "$folder/disk"
     say "--- Linux $release, $name; follow it in $results"
-    timeout -k 10 "$machine_max" qemu-system-x86_64 -accel tcg,thread=multi -machine q35 -cpu max \
+    timeout --foreground -k 10 "$machine_max" qemu-system-x86_64 -accel tcg,thread=multi -machine q35 -cpu max \
         -nodefaults -display none -no-reboot -serial "file:$console" \
         -kernel "$image" -initrd "$folder/initramfs" \
         -append "console=ttyS0 panic=-1 oops=panic quiet mitigations=off" \

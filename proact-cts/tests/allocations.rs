@@ -148,6 +148,12 @@ impl<K: Kind> Berth<K> {
     }
 }
 
+/// Has one worker do what may block. A second one is started whenever a job comes before the first is idle again, which
+/// is a matter of time, and a thread's start allocates.
+fn one_worker(cts: &mut Cts) {
+    cts.rebuild(|builder| builder.workers_max(1));
+}
+
 /// Runs rounds until everything has grown to its size, and then counts.
 #[track_caller]
 fn steady(cts: &mut Cts, mut round: impl FnMut(&mut Cts, u64)) {
@@ -397,6 +403,7 @@ fn queued_transfers_of_one_stream(cts: &mut Cts) {
 }
 
 fn file_reads_writes_and_syncs(cts: &mut Cts) {
+    one_worker(cts);
     let file = cts.file("f", &[0; 4096]);
     let write = Berth::of(Write::exact(file.clone(), 0, vec![2; 4096]));
     let read = Berth::of(Read::exact(file.clone(), 0, vec![0; 4096]));
@@ -417,6 +424,7 @@ fn file_reads_writes_and_syncs(cts: &mut Cts) {
 }
 
 fn reads_into_registered_leases_and_writes_of_spans(cts: &mut Cts) {
+    one_worker(cts);
     let pool = BufferPool::new(Slab::allocate(4096, 2, &Allocation::new()).unwrap()).unwrap();
     cts.get(Register::new(pool.slab().region().clone()));
     let region = memory::Region::wrap(vec![3; 8192]);
@@ -440,6 +448,7 @@ fn back<K: Kind>(cts: &mut Cts, berth: &Berth<K>) {
 }
 
 fn vectored_reads_and_writes(cts: &mut Cts) {
+    one_worker(cts);
     let file = cts.file("f", &[0; 4096]);
     let write = Berth::of(WriteVectored::exact(file.clone(), 0, vec![vec![2; 100]; 20]));
     let read = Berth::of(ReadVectored::exact(file, 0, vec![vec![0; 200]; 10]));
@@ -450,6 +459,7 @@ fn vectored_reads_and_writes(cts: &mut Cts) {
 }
 
 fn copies_and_ranges(cts: &mut Cts) {
+    one_worker(cts);
     let (from, to) = (cts.file("from", &[1; 4096]), cts.file("to", b""));
     let copy = Berth::of(CopyRange::exact(from.clone(), 0, to.clone(), 0, 4096));
     let sync = Berth::of(SyncRange::new(to, 0, 0));
@@ -462,12 +472,14 @@ fn copies_and_ranges(cts: &mut Cts) {
 }
 
 fn attributes_of_files(cts: &mut Cts) {
+    one_worker(cts);
     let file = cts.file("f", b"");
     let change = Berth::of(ChangeFile::new(file).accessed(FileTime::default()).mode(0o600));
     steady(cts, |cts, _| back(cts, &change));
 }
 
 fn batches_of_names(cts: &mut Cts) {
+    one_worker(cts);
     let root = cts.path("root");
     std::fs::create_dir(&root).unwrap();
     (0..50).for_each(|at| std::fs::write(root.join(format!("name-{at}")), b"").unwrap());
@@ -488,6 +500,7 @@ fn batches_of_names(cts: &mut Cts) {
 }
 
 fn changes_watched(cts: &mut Cts) {
+    one_worker(cts);
     let file = cts.file("f", b"");
     let path = cts.path("f");
     let watcher = cts.handle().watcher().unwrap_or_else(|status| harness::skip(status.to_string()));
@@ -503,6 +516,7 @@ fn changes_watched(cts: &mut Cts) {
 }
 
 fn pipes_and_splices(cts: &mut Cts) {
+    one_worker(cts);
     let file = cts.file("f", &[1; 4096]);
     let (reader, writer) = cts.handle().pipe().unwrap();
     let read = Berth::of(ReadStream::exact(reader.clone(), vec![0; 4096]));
@@ -520,6 +534,7 @@ fn pipes_and_splices(cts: &mut Cts) {
 }
 
 fn files_sent(cts: &mut Cts) {
+    one_worker(cts);
     let file = cts.file("f", &[1; 4096]);
     let (client, server) = cts.pair();
     let send = Berth::of(SendFile::new(client, file, 0, 4096));
@@ -831,6 +846,7 @@ fn portable_chains(cts: &mut Cts) {
 }
 
 fn sequences(cts: &mut Cts) {
+    one_worker(cts);
     let file = cts.file("f", &[0; 64]);
     let inner = Sequence::new().step(Nop).step(Nop);
     let sequence = Sequence::new()
@@ -1008,6 +1024,7 @@ fn cancels_of_all_on_a_socket(cts: &mut Cts) {
 }
 
 fn groups(cts: &mut Cts) {
+    one_worker(cts);
     let file = cts.file("f", &[1; 64]);
     let steps = Sequence::new().step(Nop).step(Read::exact(file.clone(), 0, vec![0; 64]));
     let group = Group::new().with(Nop).with(Timer::new(Time::ORIGIN)).with(steps).with(Stat::new(file));
@@ -1035,6 +1052,7 @@ fn storage_from_a_pool(cts: &mut Cts) {
 }
 
 fn names_in_a_folder(cts: &mut Cts) {
+    one_worker(cts);
     cts.file("a", b"");
     let (a, b, c) = (cts.path("a"), cts.path("b"), cts.path("c"));
     let (there, home) = (Berth::of(Rename::new(&a, &b)), Berth::of(Rename::new(&b, &a)));
@@ -1050,6 +1068,7 @@ fn names_in_a_folder(cts: &mut Cts) {
 }
 
 fn extended_attributes(cts: &mut Cts) {
+    one_worker(cts);
     let file = cts.file("f", b"");
     let set = || SetAttribute::new(file.clone(), "user.colour", b"blue".as_slice(), AttributeMode::Set);
     if let Err(status) = cts.one(set()).result {
@@ -1067,6 +1086,7 @@ fn extended_attributes(cts: &mut Cts) {
 }
 
 fn lengths_and_ranges(cts: &mut Cts) {
+    one_worker(cts);
     let file = cts.file("f", &[1; 4096]);
     let (allocate, truncate) =
         (Berth::of(Allocate::new(file.clone(), 0, 8192)), Berth::of(Truncate::new(file.clone(), 9)));

@@ -3,12 +3,16 @@
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use proact::backend::*;
-use proact::operation::{AcceptMany, Close, Complete, Context, Kind, Op, OperationId, Outcome, Send};
+use proact::operation::{
+    AcceptMany, Chain, Close, Complete, Context, Kind, Nop, Op, OperationId, Outcome, SemaphoreSignal, Send,
+};
 use proact::proactor::{Builder, Proactor};
 use proact::resource::{Domain, SocketOptions, SocketType};
 use proact::status::{Code, Operation, Status};
+use proact::sync::Semaphore;
 use proact::time::Timeout;
 
 /// What was asked of the backend, and what it is to say next.
@@ -17,6 +21,10 @@ struct Script {
     started: Vec<(Token, Request)>,
     cancelled: Vec<Token>,
     known: Vec<Completion>,
+    /// What it can do, if anything.
+    capabilities: Option<Capabilities>,
+    /// It can do nothing any more.
+    broken: bool,
 }
 
 impl Script {
@@ -48,7 +56,7 @@ unsafe impl Backend for Scripted {
         "scripted"
     }
     fn capabilities(&self) -> Capabilities {
-        Capabilities::empty()
+        lock(&self.0).capabilities.unwrap_or(Capabilities::empty())
     }
     fn descriptor_mode(&self) -> DescriptorMode {
         DescriptorMode::NonBlocking
@@ -64,13 +72,21 @@ unsafe impl Backend for Scripted {
         lock(&self.0).started.push((token, *request));
         Start::Accepted
     }
+    unsafe fn start_linked(&mut self, steps: &[(Token, Request)]) -> bool {
+        lock(&self.0).started.extend(steps);
+        true
+    }
+    fn links(&self, _: &Request) -> bool {
+        true
+    }
     fn cancel(&mut self, token: Token) -> bool {
         lock(&self.0).cancelled.push(token);
         true
     }
     fn poll(&mut self, _: Wait, completions: &mut Vec<Completion>) -> Result<(), Status> {
-        completions.append(&mut lock(&self.0).known);
-        Ok(())
+        let mut script = lock(&self.0);
+        completions.append(&mut script.known);
+        if script.broken { Err(Status::new(Code::Unavailable, Operation::Poll)) } else { Ok(()) }
     }
     fn counters(&self) -> BackendCounters {
         BackendCounters::default()
@@ -95,7 +111,12 @@ impl<K: Kind> Complete<K> for Note {
 
 impl Stage {
     fn new() -> Stage {
+        Stage::with(Capabilities::empty())
+    }
+
+    fn with(capabilities: Capabilities) -> Stage {
         let script = Arc::<Mutex<Script>>::default();
+        lock(&script).capabilities = Some(capabilities);
         let backend = Box::new(Scripted(script.clone()));
         let proactor = Builder::new().build_on(|_| Ok(backend)).unwrap();
         Stage { script, proactor, told: Arc::default() }
@@ -184,4 +205,36 @@ fn what_the_system_gave_up_before_it_began_is_asked_for_again() {
     stage.script().say(send, -ECANCELED, 0);
     stage.look();
     assert_eq!(stage.told(), [("send", Code::Cancelled)]);
+}
+
+/// The kernel looks for a step's descriptor when it comes to the step, which may be after the proactor's end.
+#[test]
+fn a_lowered_signal_that_the_system_keeps_keeps_what_it_writes() {
+    let mut stage = Stage::with(Capabilities::KERNEL_CHAINS);
+    let semaphore = Semaphore::new(0);
+    let export = semaphore.export_pollable(1).unwrap();
+    let signal = Op::new(SemaphoreSignal::new(semaphore.clone(), 1), ());
+    stage.proactor.submit(Chain::new((Op::new(Nop, ()), signal))).unwrap();
+    let (_, Request::EventSet { event }) = *stage.script().started.last().unwrap() else { panic!("not lowered") };
+    assert_eq!(stage.proactor.shutdown(Duration::from_millis(1)), 2);
+    // Another was faster.
+    semaphore.signal(1, None).unwrap();
+    drop(export);
+    // SAFETY: a look at a descriptor's number, whatever it names.
+    assert_ne!(unsafe { libc::fcntl(event.fd(), libc::F_GETFD) }, -1, "closed under a write to come");
+}
+
+#[test]
+fn a_broken_backend_keeps_no_message_back() {
+    let mut stage = Stage::new();
+    let told = Arc::<Mutex<Vec<u64>>>::default();
+    let messages = told.clone();
+    stage.proactor.on_message(move |message, _| messages.lock().unwrap().push(message));
+    stage.script().broken = true;
+    stage.proactor.handle().send_message(1).unwrap();
+    stage.proactor.poll(Timeout::Immediate).unwrap_err();
+    assert_eq!(*told.lock().unwrap(), [1]);
+    stage.proactor.handle().send_message(2).unwrap();
+    drop(stage.proactor);
+    assert_eq!(*told.lock().unwrap(), [1, 2], "taken, so it was to be told");
 }

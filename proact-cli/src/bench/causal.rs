@@ -1,24 +1,60 @@
 //! What frontiers and their tracker cost: plain data and atomics, and no backend in it.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
 
 use proact::causal::{Axis, Causality, Entry, Frontier};
+use proact::operation::{self, Complete, FrontierWait, Op, Outcome};
+use proact::proactor::Builder;
+use proact::status::Status;
 use proact::sync::{AxisHandle, FrontierReached, Tracker, TrackerOptions};
+use proact::time::Timeout;
+use proact_cli::exit::{Failure, Place};
 
 use super::allocations;
-use super::compare::compare;
+use super::compare::{compare, median};
+use super::measure::Measure;
 use super::row::{Figures, Floor};
+
+pub(super) const ROWS: &[Measure] = &[
+    Measure::once("frontier/compare/1", || compared(1)),
+    Measure::once("frontier/compare/4", || compared(4)),
+    Measure::once("frontier/compare/16", || compared(16)),
+    Measure::once("frontier/compare/64", || compared(64)),
+    Measure::once("frontier/merge/1", || merged(1)),
+    Measure::once("frontier/merge/4", || merged(4)),
+    Measure::once("frontier/merge/16", || merged(16)),
+    Measure::once("frontier/merge/64", || merged(64)),
+    Measure::once("frontier/merge-interleaved/4", || interleaved(4)),
+    Measure::once("frontier/merge-interleaved/16", || interleaved(16)),
+    Measure::once("frontier/merge-interleaved/64", || interleaved(64)),
+    Measure::once("frontier/satisfied/4", || satisfied(4)),
+    Measure::once("frontier/satisfied/16", || satisfied(16)),
+    Measure::once("frontier/satisfied/64", || satisfied(64)),
+    Measure::once("frontier/undominated", undominated),
+    Measure::once("tracker/advance", || advanced(0)),
+    Measure::once("tracker/advance-unrelated/16", || advanced(16)),
+    Measure::once("tracker/advance-unrelated/256", || advanced(256)),
+    Measure::once("tracker/advance-handle", advanced_by_handle),
+    Measure::once("tracker/dispatch", || dispatched(true)),
+    Measure::once("tracker/dispatch-each", || dispatched(false)),
+];
 
 /// What is done in a round: a clock read costs more than one.
 const EACH: u32 = 64;
 /// Rounds over which allocations are counted.
 const COUNTED_ROUNDS: u32 = 100;
-/// Waiters among which one is told.
+/// Waiters among which one is told at a time.
 const WAITERS: u64 = 1000;
+/// How often all of them are put in line, at most and at least, and for how long.
+const DISPATCHES: usize = 501;
+const DISPATCHES_MIN: usize = 11;
+const DISPATCH_BUDGET: Duration = Duration::from_secs(2);
 
 /// An entry as two numbers, as whoever does the least work would hold it.
 type Pair = (u64, u64);
@@ -38,20 +74,20 @@ fn pairs(frontier: &Frontier) -> Vec<Pair> {
 }
 
 /// Times [`EACH`] of both sides a round. Figures are of one.
-fn figures(mut subject: impl FnMut(), mut floor: impl FnMut()) -> Figures {
+fn figures(mut subject: impl FnMut(), mut floor: impl FnMut()) -> Result<Figures, Failure> {
     let mut round = || (0..EACH).for_each(|_| subject());
     let timing = compare(&mut round, Some(|| (0..EACH).for_each(|_| floor())));
     let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
     let (median, ratio) = timing.floor.expect("there is a floor");
-    Figures {
+    Ok(Figures {
         median: timing.subject / f64::from(EACH),
         floor: Ok(Floor { median: median / f64::from(EACH), ratio }),
         allocations: allocated as f64 / f64::from(COUNTED_ROUNDS * EACH),
-    }
+    })
 }
 
 /// Compares two frontiers of the same entries, against a loop over both.
-pub(super) fn compared(entries: u32) -> Figures {
+fn compared(entries: u32) -> Result<Figures, Failure> {
     let (a, b) = (ladder(0, 1, entries, 5), ladder(0, 1, entries, 5));
     let (x, y) = (pairs(&a), pairs(&b));
     let least = |x: &[Pair], y: &[Pair]| {
@@ -73,7 +109,7 @@ pub(super) fn compared(entries: u32) -> Figures {
 }
 
 /// Merges a frontier of the same axes, against the maximum of each pair.
-pub(super) fn merged(entries: u32) -> Figures {
+fn merged(entries: u32) -> Result<Figures, Failure> {
     let (mut a, b) = (ladder(0, 1, entries, 5), ladder(0, 1, entries, 6));
     let (mut x, y) = (pairs(&a), pairs(&b));
     let least = |x: &mut [Pair], y: &[Pair]| {
@@ -93,7 +129,7 @@ pub(super) fn merged(entries: u32) -> Figures {
 
 /// Merges a frontier whose axes lie between, into one that is filled anew each time: against a merge of two sorted
 /// lists into a third.
-pub(super) fn interleaved(entries: u32) -> Figures {
+fn interleaved(entries: u32) -> Result<Figures, Failure> {
     let (even, odd, mut target) = (ladder(0, 2, entries, 5), ladder(1, 2, entries, 5), ladder(0, 1, 2 * entries, 1));
     let (x, y, mut out) = (pairs(&even), pairs(&odd), vec![(0, 0); 2 * entries as usize]);
     let least = |x: &[Pair], y: &[Pair], out: &mut [Pair]| {
@@ -129,7 +165,7 @@ pub(super) fn interleaved(entries: u32) -> Figures {
 }
 
 /// Asks whether progress on the same axes is enough, against a loop over both.
-pub(super) fn satisfied(entries: u32) -> Figures {
+fn satisfied(entries: u32) -> Result<Figures, Failure> {
     let (needed, progress) = (ladder(0, 1, entries, 5), ladder(0, 1, entries, 5));
     let (x, y) = (pairs(&needed), pairs(&progress));
     let least = |x: &[Pair], y: &[Pair]| {
@@ -148,7 +184,7 @@ pub(super) fn satisfied(entries: u32) -> Figures {
 }
 
 /// Counts what a reference of the same 16 axes lacks of every other, against a loop over both.
-pub(super) fn undominated() -> Figures {
+fn undominated() -> Result<Figures, Failure> {
     let entry = |index: u32| Entry::new(axis(index), 5 + u64::from(index % 2));
     let needed = Frontier::from_entries(&(0..16).map(entry).collect::<Vec<_>>()).expect("ascending");
     let reference = ladder(0, 1, 16, 5);
@@ -200,7 +236,7 @@ impl Tracked {
 }
 
 /// Advances an axis that nobody waits for, by its name, against an atomic maximum.
-pub(super) fn advanced(unrelated: u32) -> Figures {
+fn advanced(unrelated: u32) -> Result<Figures, Failure> {
     let tracked = Tracked::new(unrelated);
     let (tracker, axis, mut epoch) = (&tracked.tracker, tracked.handle.axis(), 0);
     with_maximum(|| {
@@ -210,7 +246,7 @@ pub(super) fn advanced(unrelated: u32) -> Figures {
 }
 
 /// The same by the axis's handle, which looks nothing up.
-pub(super) fn advanced_by_handle() -> Figures {
+fn advanced_by_handle() -> Result<Figures, Failure> {
     let tracked = Tracked::new(0);
     let mut epoch = 0;
     with_maximum(|| {
@@ -219,23 +255,82 @@ pub(super) fn advanced_by_handle() -> Figures {
     })
 }
 
-/// Advances an axis that a thousand futures wait for, one epoch each, and puts the one that was told back in line.
-pub(super) fn dispatched() -> Figures {
-    let mut tracked = Tracked::new(0);
+/// Advances an axis that a thousand operations wait for: once, for all of them (`together`), or for one of them at a
+/// time, each of which waits for an epoch of its own. Figures are of one that is told. The waits are used again, and
+/// put in line between the slices.
+fn dispatched(together: bool) -> Result<Figures, Failure> {
+    let failed = |status: Status| Failure::from_status(Place::Backend, "any", &status);
+    let mut proactor = Builder::new().build().map_err(failed)?;
+    let tracked = Tracked::new(0);
     let axis = tracked.handle.axis();
-    tracked.waits = (1..=WAITERS).map(|epoch| tracked.wait(axis, epoch)).collect();
-    let mut epoch = 0;
-    with_maximum(|| {
-        epoch += 1;
-        assert!(tracked.handle.advance(epoch).expect("a small epoch"));
-        let place = ((epoch - 1) % WAITERS) as usize;
-        let next = tracked.wait(axis, epoch + WAITERS);
-        let mut told = std::mem::replace(&mut tracked.waits[place], next);
-        assert!(told.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    // Small, and to the program's end: see the row of nops.
+    let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(WAITERS as usize))));
+    let wait = || FrontierWait::new(&tracked.tracker, Frontier::single(axis, 1).expect("an epoch"));
+    let mut ready: Vec<_> = (0..WAITERS).map(|_| Op::new(wait(), Return(pile))).collect();
+    let (word, mut value, mut epoch) = (AtomicU64::new(0), 0, 0);
+    let (mut pairs, mut allocated, mut turns) = (Vec::new(), 0, 0);
+    let start = Instant::now();
+    while turns < DISPATCHES && (turns < DISPATCHES_MIN || start.elapsed() < DISPATCH_BUDGET) {
+        let line = (epoch + 1..)
+            .map(|next| if together { epoch + 1 } else { next })
+            .map(|epoch| Frontier::single(axis, epoch).expect("an epoch"));
+        ready.iter_mut().zip(line).for_each(|(op, frontier)| op.kind.set_frontier(&frontier));
+        proactor.submit(&mut ready).map_err(|refused| failed(refused.status))?;
+        proactor.poll(Timeout::Immediate).map_err(failed)?;
+        let (mut ours, mut theirs) = (0.0, 0.0);
+        allocated += allocations::count(|| {
+            ours = timed(|advances| {
+                for _ in 0..if together { 1 } else { advances } {
+                    epoch += 1;
+                    assert!(black_box(&tracked.handle).advance(epoch).expect("a small epoch"));
+                }
+            });
+            theirs = timed(|additions| {
+                for _ in 0..additions {
+                    value += 1;
+                    _ = black_box(black_box(&word).fetch_max(value, Ordering::AcqRel));
+                }
+            });
+        });
+        while pile.borrow().len() < WAITERS as usize {
+            proactor.poll(Timeout::Infinite).map_err(failed)?;
+        }
+        std::mem::swap(&mut ready, &mut pile.borrow_mut());
+        pairs.push((ours, theirs));
+        turns += 1;
+    }
+    let side = |side: fn(&(f64, f64)) -> f64| median(pairs.iter().map(side).collect());
+    Ok(Figures {
+        median: side(|pair| pair.0),
+        floor: Ok(Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1) }),
+        allocations: allocated as f64 / (turns as u64 * WAITERS) as f64,
     })
 }
 
-fn with_maximum(subject: impl FnMut()) -> Figures {
+/// Nanoseconds of each of [`WAITERS`].
+fn timed(work: impl FnOnce(u64)) -> f64 {
+    let start = Instant::now();
+    work(WAITERS);
+    start.elapsed().as_nanos() as f64 / WAITERS as f64
+}
+
+/// Where operations go when they have ended.
+#[allow(clippy::vec_box)] // an operation only ever lives in its box
+type Pile = RefCell<Vec<Box<Op<FrontierWait, Return>>>>;
+
+/// Puts its operation on the pile.
+#[derive(Clone, Copy)]
+struct Return(&'static Pile);
+
+impl Complete<FrontierWait> for Return {
+    fn done(op: Box<Op<FrontierWait, Return>>, outcome: Outcome<FrontierWait>, _: &mut operation::Context<'_>) {
+        outcome.result.expect("nothing fails");
+        let pile = op.state.0;
+        pile.borrow_mut().push(op);
+    }
+}
+
+fn with_maximum(subject: impl FnMut()) -> Result<Figures, Failure> {
     let (word, mut value) = (AtomicU64::new(0), 0);
     figures(subject, || {
         value += 1;

@@ -12,18 +12,18 @@ use proact::proactor::Choice;
 use proact_cli::exit::{Exit, Failure};
 
 use super::compare::compare;
+use super::measure::Measure;
 use super::row::{Figures, Floor};
+
+/// Only a ring registers descriptors.
+pub(super) const ROWS: &[Measure] = &[Measure::only("descriptor", Choice::IoUring, run)];
 
 /// Messages that go to and fro in a round.
 const PAIRS: u32 = 16;
 const LENGTH: u32 = 64;
 
 /// Measures a send and a receive of 64 bytes with registered descriptors; the floor is the same with plain ones.
-pub(super) fn run(choice: Choice) -> Result<Figures, Failure> {
-    if choice != Choice::IoUring {
-        let floor = Err("only a ring registers descriptors");
-        return Ok(Figures { median: 0.0, floor, allocations: 0.0 });
-    }
+fn run() -> Result<Figures, Failure> {
     let failed = |error: io::Error| Failure::new(Exit::Backend, format!("a bare ring: {error}"));
     let mut registered = Messages::new(true).map_err(failed)?;
     let mut plain = Messages::new(false).map_err(failed)?;

@@ -1,6 +1,7 @@
 //! What fences cost: one that is taken in, one that is given out, and a signal behind a receive, told by the kernel or
 //! by the poll thread.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -20,7 +21,16 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 
 use super::allocations;
 use super::compare::{compare, median};
+use super::measure::Measure;
 use super::row::{Figures, Floor};
+
+pub(super) const ROWS: &[Measure] = &[
+    Measure::each("fence/import", imports),
+    Measure::once("fence/export", exports),
+    // Where no kernel takes the step, it is the same as the next.
+    Measure::only("lowered/receive-signal", Choice::IoUring, || behind_a_receive(Choice::IoUring, Lowering::Always)),
+    Measure::each("portable/receive-signal", |choice| behind_a_receive(choice, Lowering::Never)),
+];
 
 /// Rounds over which allocations are counted.
 const COUNTED_ROUNDS: u32 = 1000;
@@ -89,7 +99,7 @@ impl Imports {
 }
 
 /// Measures an import, its signal, and its end. The floor waits for the same eventfd by the backend's own interface.
-pub(super) fn imports(choice: Choice) -> Result<Figures, Failure> {
+fn imports(choice: Choice) -> Result<Figures, Failure> {
     let mut imports = Imports::new(choice)?;
     let event = event().map_err(|error| Failure::new(Exit::Backend, format!("an eventfd: {error}")))?;
     let timing = match choice {
@@ -137,11 +147,7 @@ fn by_epoll(event: &OwnedFd) -> Result<impl FnMut() + '_, Failure> {
 
 /// Measures an export, the signal that it is told by, and its end. The floor is an eventfd that is duplicated, written
 /// and closed. No backend has a part in it.
-pub(super) fn exports(choice: Choice) -> Result<Figures, Failure> {
-    if choice != Choice::Poll {
-        let floor = Err("no backend has a part in it: see the row of poll");
-        return Ok(Figures { median: 0.0, floor, allocations: 0.0 });
-    }
+fn exports() -> Result<Figures, Failure> {
     let semaphore = Semaphore::new(0);
     let mut value = 0;
     let mut round = || {
@@ -168,8 +174,10 @@ pub(super) fn exports(choice: Choice) -> Result<Figures, Failure> {
 
 /// How many bytes a signal stands behind.
 const LENGTH: usize = 64;
-/// Rounds of each side, in turn.
-const ROUNDS: usize = 2001;
+/// Rounds of each side, in turn: at most, for so long, and the first of them, which are not counted.
+const ROUNDS: u64 = 2001;
+const BUDGET: Duration = Duration::from_secs(2);
+const SETTLING: u64 = 100;
 /// Long enough for the other thread to have gone to sleep in the kernel.
 const SETTLED: Duration = Duration::from_micros(40);
 
@@ -226,72 +234,112 @@ fn readable(fd: BorrowedFd<'_>) {
     assert_eq!(rustix::event::poll(&mut watched, None), Ok(1));
 }
 
-/// The library's way: a receive and, linked to it, a signal of an exported value.
-fn by_chain(choice: Choice, how: Lowering) -> Result<Receiving, Failure> {
+/// The library's way: a receive and, linked to it, a signal of an exported value. With the number of allocations
+/// from each submit to the callbacks, once it has settled: the export is made anew in each round, and counted in
+/// its own row.
+fn by_chain(choice: Choice, how: Lowering) -> Result<(Receiving, Arc<AtomicU64>), Failure> {
     // Built here too, so that a backend that is missing is told.
     Builder::new().backend(choice).build().map_err(refused(choice))?;
-    Receiving::new(move |socket, exports, armed| {
+    let allocated = Arc::new(AtomicU64::new(0));
+    let counted = allocated.clone();
+    let receiving = Receiving::new(move |socket, exports, armed| {
         let mut proactor = Builder::new().backend(choice).build().expect("it was built a moment ago");
         let socket = proactor.handle().import_socket(socket).expect("it is a socket");
         let semaphore = Semaphore::new(0);
+        let mut next = Some(Pair::new(&socket, &semaphore));
         for value in 1.. {
+            let Some(pair) = next.take() else { break };
             let export = semaphore.export_pollable(value).expect("a descriptor is left");
-            if exports.send(export).is_err() || !receive(&mut proactor, &socket, &semaphore, value, how, &armed) {
+            if exports.send(export).is_err() {
                 break;
             }
+            let count = allocations::count(|| next = pair.round(&mut proactor, value, how, &armed));
+            if value > SETTLING && next.is_some() {
+                counted.fetch_add(count, Ordering::Relaxed);
+            }
         }
-    })
-    .map_err(|error| Failure::new(Exit::Backend, format!("a thread: {error}")))
+    });
+    let failed = |error| Failure::new(Exit::Backend, format!("a thread: {error}"));
+    Ok((receiving.map_err(failed)?, allocated))
 }
 
-/// One round. `false`: the stream has ended.
-fn receive(
-    proactor: &mut Proactor,
-    socket: &Socket,
-    semaphore: &Semaphore,
-    value: u64,
-    how: Lowering,
-    armed: &AtomicU64,
-) -> bool {
-    let receive = Op::new(Receive::exact(socket.clone(), vec![0; LENGTH]), ());
-    let signal = Op::new(SemaphoreSignal::new(semaphore.clone(), value), ());
-    proactor.submit(Chain::new((receive, signal)).lowering(how)).expect("a valid chain");
-    proactor.poll(Timeout::Immediate).expect("the backend works");
-    armed.store(value, Ordering::Release);
-    proactor.run().expect("the backend works");
-    semaphore.value() == value
+type KeptOp<K> = Box<Op<K, Kept<K>>>;
+
+/// Where an operation goes when it has ended, however it has.
+struct Kept<K: Kind>(&'static Cell<Option<KeptOp<K>>>);
+
+impl<K: Kind> Kept<K> {
+    /// Small, and to the program's end: see the row of nops.
+    fn op(kind: K) -> KeptOp<K> {
+        Op::new(kind, Kept(Box::leak(Box::new(Cell::new(None)))))
+    }
+}
+
+impl<K: Kind> Complete<K> for Kept<K> {
+    fn done(op: KeptOp<K>, _: Outcome<K>, _: &mut Context<'_>) {
+        let place = op.state.0;
+        place.set(Some(op));
+    }
+}
+
+/// A receive and a signal linked to it, over and over.
+struct Pair {
+    receive: KeptOp<Receive<Vec<u8>>>,
+    signal: KeptOp<SemaphoreSignal>,
+    semaphore: Semaphore,
+}
+
+impl Pair {
+    fn new(socket: &Socket, semaphore: &Semaphore) -> Pair {
+        Pair {
+            receive: Kept::op(Receive::exact(socket.clone(), vec![0; LENGTH])),
+            signal: Kept::op(SemaphoreSignal::new(semaphore.clone(), 0)),
+            semaphore: semaphore.clone(),
+        }
+    }
+
+    /// One round. `None`: the stream has ended.
+    fn round(mut self, proactor: &mut Proactor, value: u64, how: Lowering, armed: &AtomicU64) -> Option<Pair> {
+        let (received, signalled) = (self.receive.state.0, self.signal.state.0);
+        self.signal.kind.set_value(0, value);
+        proactor.submit(Chain::new((self.receive, self.signal)).lowering(how)).expect("a valid chain");
+        proactor.poll(Timeout::Immediate).expect("the backend works");
+        armed.store(value, Ordering::Release);
+        proactor.run().expect("the backend works");
+        self.receive = received.take().expect("it has ended");
+        self.signal = signalled.take().expect("it has ended");
+        (self.semaphore.value() == value).then_some(self)
+    }
 }
 
 /// Measures from a peer's send until whoever polls the descriptor that the value was exported as is told, while the
 /// thread that receives sleeps. `how` says whether the kernel takes the step by itself. The floor is a bare ring's
 /// receive, and a write to an eventfd linked to it.
-pub(super) fn behind_a_receive(choice: Choice, how: Lowering) -> Result<Figures, Failure> {
-    let mut subject = by_chain(choice, how)?;
+fn behind_a_receive(choice: Choice, how: Lowering) -> Result<Figures, Failure> {
+    let (mut subject, allocated) = by_chain(choice, how)?;
     let mut floor = raw_receiving(choice);
-    let (mut times, mut below, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
+    // With their room, so that nothing is allocated here while the other thread counts.
+    let room = || Vec::with_capacity(ROUNDS as usize);
+    let (mut times, mut below, mut ratios) = (room(), room(), room());
+    let start = Instant::now();
+    let mut round = 0;
+    while round < ROUNDS && (round <= 2 * SETTLING || start.elapsed() < BUDGET) {
+        round += 1;
         let time = subject.round();
-        if let Ok(floor) = &mut floor {
-            let least = floor.round();
-            if round > ROUNDS / 20 {
-                below.push(least);
-                ratios.push(time / least);
-            }
-        }
-        if round > ROUNDS / 20 {
+        let least = floor.as_mut().ok().map(Receiving::round);
+        if round > SETTLING {
             times.push(time);
+            below.extend(least);
+            ratios.extend(least.map(|least| time / least));
         }
     }
-    let allocated = allocations::count(|| {
-        for _ in 0..COUNTED_ROUNDS {
-            subject.round();
-        }
-    });
+    let measured = times.len() as f64;
+    // Its thread has counted then.
+    drop(subject);
     Ok(Figures {
         median: median(times),
         floor: floor.map(|_| Floor { median: median(below), ratio: median(ratios) }),
-        // Of the whole round: the operations and the export are made anew.
-        allocations: allocated as f64 / f64::from(COUNTED_ROUNDS),
+        allocations: allocated.load(Ordering::Relaxed) as f64 / measured,
     })
 }
 
@@ -383,7 +431,7 @@ mod tests {
         for choice in Choice::ALL {
             for how in [Lowering::Never, Lowering::Always] {
                 match by_chain(choice, how) {
-                    Ok(mut receiving) => assert!((0..5).all(|_| receiving.round() > 0.0)),
+                    Ok((mut receiving, _)) => assert!((0..5).all(|_| receiving.round() > 0.0)),
                     Err(_) => eprintln!("skipped: no {} here", choice.name()),
                 }
             }

@@ -14,7 +14,14 @@ use proact_cli::exit::{Failure, Place};
 
 use super::allocations;
 use super::compare::compare;
+use super::measure::Measure;
 use super::row::Figures;
+
+pub(super) const ROWS: &[Measure] = &[
+    Measure::once("buffer", pairs),
+    Measure::each("read/4k", |choice| reads(choice, false)),
+    Measure::each("fixed/4k", |choice| reads(choice, true)),
+];
 
 /// Buffers taken and given back in a round: a clock read costs more than one.
 const PAIRS: u32 = 64;
@@ -26,9 +33,8 @@ const LENGTH: usize = 4096;
 const COUNTED_ROUNDS: u32 = 1000;
 
 /// Measures a buffer taken from a pool and given back. Figures are of the two together.
-pub(super) fn pairs(choice: Choice) -> Result<Figures, Failure> {
-    let told = |status| Failure::from_status(Place::Backend, choice.name(), &status);
-    let pool = pool(1024).map_err(told)?;
+fn pairs() -> Result<Figures, Failure> {
+    let pool = pool(1024).map_err(|status| Failure::from_status(Place::Backend, "memory", &status))?;
     let round = || {
         for _ in 0..PAIRS {
             std::hint::black_box(pool.acquire().expect("no other has one"));
@@ -39,7 +45,7 @@ pub(super) fn pairs(choice: Choice) -> Result<Figures, Failure> {
 
 /// Measures reads of what the system has in memory, into buffers of a pool. `registered`: which the proactor knows.
 /// Figures are of one read.
-pub(super) fn reads(choice: Choice, registered: bool) -> Result<Figures, Failure> {
+fn reads(choice: Choice, registered: bool) -> Result<Figures, Failure> {
     let told = |status| Failure::from_status(Place::Backend, choice.name(), &status);
     let mut rounds = Rounds::new(choice, registered).map_err(told)?;
     Ok(figures(|| rounds.round(), READS as u32, "measured beside its sibling, by address or registered"))

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use proact::operation::{Complete, Context, Message, Op, Outcome};
+use proact::operation::{Chain, Complete, Context, Message, Op, Outcome};
 use proact::proactor::{Builder, Choice, Handle, Proactor};
 use proact::status::Status;
 use proact::time::Timeout;
@@ -16,7 +16,16 @@ use proact_cli::exit::{Failure, Place};
 
 use super::allocations;
 use super::compare::{Timing, compare, median};
+use super::measure::Measure;
 use super::row::{Figures, Floor};
+
+pub(super) const ROWS: &[Measure] = &[
+    Measure::each("message/send", sends),
+    Measure::each("message/throughput", throughput),
+    Measure::each("message/round-trip", round_trips),
+    Measure::each("message/batch/16", |choice| operations(choice, false)),
+    Measure::each("message/chain", |choice| operations(choice, true)),
+];
 
 /// Messages of a slice whose sends alone are timed.
 const SENDS: u32 = 1024;
@@ -50,7 +59,7 @@ fn figures(timing: Timing, each: f64, allocated: u64, rounds: u32, absent: &'sta
 
 /// Measures the call alone, to a proactor that does not sleep; what is sent is taken out between the slices. The floor
 /// is the same with the standard library's channel, bounded as ours is.
-pub(super) fn sends(choice: Choice) -> Result<Figures, Failure> {
+fn sends(choice: Choice) -> Result<Figures, Failure> {
     let mut proactor = Builder::new().backend(choice).build().map_err(failed(choice))?;
     proactor.on_message(|message, _| {
         std::hint::black_box(message);
@@ -171,7 +180,7 @@ impl Drop for Partner {
 /// Measures a stream from one polling proactor to another, until the last message was told. Figures are of one. The
 /// floor is a stream of entries from one bare ring to another (`MSG_RING`), and elsewhere the standard library's
 /// channel.
-pub(super) fn throughput(choice: Choice) -> Result<Figures, Failure> {
+fn throughput(choice: Choice) -> Result<Figures, Failure> {
     let (mut ours, mut below) = (Vec::new(), Vec::new());
     let mut absent = "";
     // Either side keeps two processors busy, also when it is not measured: so it is made anew each time.
@@ -287,7 +296,7 @@ impl Below {
 
 /// Measures there and back between two proactors that sleep in between. The floor is two bare rings that wait for
 /// each other's entries, and elsewhere two of the standard library's channels.
-pub(super) fn round_trips(choice: Choice) -> Result<Figures, Failure> {
+fn round_trips(choice: Choice) -> Result<Figures, Failure> {
     let mut here = Builder::new().backend(choice).build().map_err(failed(choice))?;
     here.on_message(|message, _| assert_eq!(message, 1));
     let back = here.handle().clone();
@@ -345,29 +354,54 @@ impl Complete<Message> for Return {
     }
 }
 
-/// Measures messages as operations, sixteen at a time, to the proactor itself: submitted, completed and told. Figures
-/// are of one.
-pub(super) fn chains(choice: Choice) -> Result<Figures, Failure> {
-    let mut proactor = Builder::new().backend(choice).build().map_err(failed(choice))?;
-    proactor.on_message(|message, _| assert_eq!(message, 1));
-    let own = proactor.handle().clone();
-    // Small, and to the program's end: see the row of nops.
-    let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(OPERATIONS))));
-    let mut ready: Vec<_> = (0..OPERATIONS).map(|_| Op::new(Message::new(&own, 1), Return(pile))).collect();
-    let mut round = || {
-        proactor.submit(&mut ready).expect("a message is valid");
+/// Measures messages as operations, sixteen at a time, to the proactor itself: submitted, completed and told; linked to
+/// each other, or not, which is the floor of that. Figures are of one.
+fn operations(choice: Choice, linked: bool) -> Result<Figures, Failure> {
+    let mut subject = Operations::new(choice).map_err(failed(choice))?;
+    let mut round = || subject.round(linked);
+    let (timing, absent) = match linked {
+        true => {
+            let mut apart = Operations::new(choice).map_err(failed(choice))?;
+            (compare(&mut round, Some(|| apart.round(false))), "")
+        }
+        false => (compare(&mut round, None::<fn()>), "the way of an operation; message/send is the call alone"),
+    };
+    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    Ok(figures(timing, OPERATIONS as f64, allocated, COUNTED_ROUNDS, absent))
+}
+
+/// Messages that are submitted together, over and over.
+struct Operations {
+    proactor: Proactor,
+    #[allow(clippy::vec_box)] // as above
+    ready: Vec<Box<MessageOp>>,
+    pile: &'static Pile,
+}
+
+impl Operations {
+    fn new(choice: Choice) -> Result<Operations, Status> {
+        let mut proactor = Builder::new().backend(choice).build()?;
+        proactor.on_message(|message, _| assert_eq!(message, 1));
+        let own = proactor.handle().clone();
+        // Small, and to the program's end: see the row of nops.
+        let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(OPERATIONS))));
+        let ready = (0..OPERATIONS).map(|_| Op::new(Message::new(&own, 1), Return(pile))).collect();
+        Ok(Operations { proactor, ready, pile })
+    }
+
+    fn round(&mut self, linked: bool) {
+        match linked {
+            true => self.proactor.submit(Chain::new(&mut self.ready)).map(|_| ()).expect("a valid chain"),
+            false => self.proactor.submit(&mut self.ready).map(|_| ()).expect("a message is valid"),
+        }
         let (mut ended, mut told) = (0, 0);
         while ended < OPERATIONS || told < OPERATIONS {
-            let polled = proactor.poll(Timeout::Immediate).expect("the backend works");
+            let polled = self.proactor.poll(Timeout::Immediate).expect("the backend works");
             ended += polled.completed;
             told += polled.messages;
         }
-        std::mem::swap(&mut ready, &mut pile.borrow_mut());
-    };
-    let timing = compare(&mut round, None::<fn()>);
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    let absent = "the operation's way, measured beside the call alone";
-    Ok(figures(timing, OPERATIONS as f64, allocated, COUNTED_ROUNDS, absent))
+        std::mem::swap(&mut self.ready, &mut self.pile.borrow_mut());
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,15 @@ use proact_cli::exit::{Failure, Place};
 
 use super::allocations;
 use super::compare::{Timing, compare};
+use super::measure::Measure;
 use super::row::{Figures, Floor};
+
+/// `nop/1` is what an operation costs that is submitted alone.
+pub(super) const ROWS: &[Measure] = &[
+    Measure::each("nop/1", |choice| run(choice, 1)),
+    Measure::each("nop/16", |choice| run(choice, 16)),
+    Measure::each("nop/128", |choice| run(choice, 128)),
+];
 
 /// Rounds over which allocations are counted.
 const COUNTED_ROUNDS: u32 = 1000;
@@ -64,7 +72,7 @@ impl Rounds {
 }
 
 /// Measures `batch` nops at a time. Figures are of one operation.
-pub(super) fn run(choice: Choice, batch: u32) -> Result<Figures, Failure> {
+fn run(choice: Choice, batch: u32) -> Result<Figures, Failure> {
     let mut rounds = Rounds::new(choice, batch as usize)
         .map_err(|status| Failure::from_status(Place::Backend, choice.name(), &status))?;
     let (timing, absent) = measure(choice, batch, || rounds.round());

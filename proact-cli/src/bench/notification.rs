@@ -8,7 +8,6 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
-use std::thread::JoinHandle;
 
 use proact::operation::{Complete, Context, EventWait, Kind, NotificationWait, Op, Outcome};
 use proact::proactor::{Builder, Choice, Handle, Proactor};
@@ -20,8 +19,22 @@ use rustix::thread::futex;
 
 use super::allocations;
 use super::compare::{Timing, compare};
+use super::measure::Measure;
+use super::peer::{Peer, pinned};
 use super::raw::{RawBell, RawEvent};
 use super::row::{Figures, Floor};
+
+pub(super) const ROWS: &[Measure] = &[
+    Measure::once("notification/signal", signal),
+    Measure::each("notification/wait", |choice| waits(choice, 1)),
+    Measure::each("notification/fan-out/8", |choice| waits(choice, 8)),
+    Measure::each("notification/fan-out/64", |choice| waits(choice, 64)),
+    Measure::each("notification/fan-out/256", |choice| waits(choice, 256)),
+    Measure::once("notification/blocking", blocking),
+    Measure::each("notification/round-trip", round_trip),
+    Measure::each("wake", wake),
+    Measure::each("event/set-wait", event),
+];
 
 /// Signals in a round of the row that only signals: one is shorter than a look at the clock.
 const SIGNALS: u32 = 64;
@@ -46,7 +59,7 @@ fn figures(timing: Timing, each: u32, without: &'static str, allocated: u64) -> 
 }
 
 /// Signals that nobody observes; the floor is the addition and the fence without which a waiter could be missed.
-pub(super) fn signal() -> Result<Figures, Failure> {
+fn signal() -> Result<Figures, Failure> {
     let notification = Notification::new();
     let (epoch, observers) = (AtomicU32::new(0), AtomicU32::new(0));
     let mut subject = || (0..SIGNALS).for_each(|_| std::hint::black_box(&notification).signal(1));
@@ -113,7 +126,7 @@ impl<K: Kind> Waits<K> {
 
 /// `count` operations wait for one notification, which is signalled once. Figures are of the whole round: submits,
 /// signal and callbacks. The floor of one is an eventfd that is written and read.
-pub(super) fn waits(choice: Choice, count: u32) -> Result<Figures, Failure> {
+fn waits(choice: Choice, count: u32) -> Result<Figures, Failure> {
     let notification = Notification::new();
     let proactor = Builder::new().backend(choice).build().map_err(failed(choice))?;
     let mut waits = Waits::new(proactor, count, |_| NotificationWait::new(notification.clone()));
@@ -129,7 +142,7 @@ pub(super) fn waits(choice: Choice, count: u32) -> Result<Figures, Failure> {
 }
 
 /// A wait for an event that is set after the submit; the floor is a bare loop that sleeps for one that is written.
-pub(super) fn event(choice: Choice) -> Result<Figures, Failure> {
+fn event(choice: Choice) -> Result<Figures, Failure> {
     let proactor = Builder::new().backend(choice).build().map_err(failed(choice))?;
     let event = proactor.handle().event().map_err(failed(choice))?;
     let mut waits = Waits::new(proactor, 1, |_| EventWait::new(event.clone()));
@@ -145,54 +158,8 @@ pub(super) fn event(choice: Choice) -> Result<Figures, Failure> {
     Ok(figures(timing, 1, "", allocated))
 }
 
-/// Keeps the calling thread on one processor; where it may run again is put back at the end.
-struct Pinned(rustix::thread::CpuSet);
-
-/// The processor that this thread, and those it starts, stay on.
-fn pinned() -> io::Result<Pinned> {
-    let before = rustix::thread::sched_getaffinity(None)?;
-    let first = (0..rustix::thread::CpuSet::MAX_CPU).find(|cpu| before.is_set(*cpu));
-    let mut one = rustix::thread::CpuSet::new();
-    one.set(first.ok_or_else(|| io::Error::other("no processor may be used"))?);
-    rustix::thread::sched_setaffinity(None, &one)?;
-    Ok(Pinned(before))
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        let _ = rustix::thread::sched_setaffinity(None, &self.0);
-    }
-}
-
-/// The other side of a row. Ends, when it is told once more, at the end.
-struct Peer {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-    last_word: Box<dyn Fn()>,
-}
-
-impl Peer {
-    /// A thread that runs `body` until the flag that it is given is set. `last_word` tells it to look.
-    fn spawn(body: impl FnOnce(&AtomicBool) + Send + 'static, last_word: impl Fn() + 'static) -> Peer {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = Some(std::thread::spawn(move || body(&stopped)));
-        Peer { stop, thread, last_word: Box::new(last_word) }
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        (self.last_word)();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 /// Two threads that block, each for a notification of the other's; the floor is the same with two bare futexes.
-pub(super) fn blocking() -> Result<Figures, Failure> {
+fn blocking() -> Result<Figures, Failure> {
     let _pinned = pinned().map_err(no_floor)?;
     let (here, there) = (Notification::new(), Notification::new());
     let (mine, theirs) = (here.clone(), there.clone());
@@ -255,7 +222,7 @@ fn until_woken(proactor: &mut Proactor) {
 
 /// Two proactors on two threads that wake each other; the floor is two bare loops over eventfds, on the same interface
 /// of the kernel.
-pub(super) fn wake(choice: Choice) -> Result<Figures, Failure> {
+fn wake(choice: Choice) -> Result<Figures, Failure> {
     let _pinned = pinned().map_err(no_floor)?;
     let mut proactor = Builder::new().backend(choice).build().map_err(failed(choice))?;
     let back = proactor.handle().clone();
@@ -287,7 +254,7 @@ pub(super) fn wake(choice: Choice) -> Result<Figures, Failure> {
 }
 
 /// The same by operations that wait for notifications: a submit and a callback on each side beside the wake.
-pub(super) fn round_trip(choice: Choice) -> Result<Figures, Failure> {
+fn round_trip(choice: Choice) -> Result<Figures, Failure> {
     let _pinned = pinned().map_err(no_floor)?;
     let (here, there) = (Notification::new(), Notification::new());
     let build = move || Builder::new().backend(choice).build();
@@ -351,14 +318,5 @@ mod tests {
             (0..3).for_each(|_| waits.round(|| notification.signal(1)));
             assert_eq!((waits.ready.len(), waits.proactor.statistics().completed), (5, 15));
         }
-    }
-
-    #[test]
-    fn a_thread_is_pinned_to_one_processor_and_let_go_again() {
-        let before = rustix::thread::sched_getaffinity(None).unwrap();
-        let pinned = pinned().unwrap();
-        assert_eq!(rustix::thread::sched_getaffinity(None).unwrap().count(), 1);
-        drop(pinned);
-        assert_eq!(rustix::thread::sched_getaffinity(None).unwrap(), before);
     }
 }

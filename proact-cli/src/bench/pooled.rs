@@ -14,7 +14,10 @@ use proact_cli::exit::{Failure, Place};
 
 use super::allocations;
 use super::compare::compare;
+use super::measure::Measure;
 use super::row::{Figures, Floor};
+
+pub(super) const ROWS: &[Measure] = &[Measure::each("pooled/4k", run)];
 
 const BUFFER: usize = 4096;
 const BUFFERS: u32 = 256;
@@ -24,7 +27,7 @@ const COUNTED_ROUNDS: u32 = 1000;
 
 /// Measures receives of 128 KiB into buffers of 4 KiB; figures are of one buffer. On io_uring the floor is the same
 /// without bundles, so that a ratio below 1 is what they save.
-pub(super) fn run(choice: Choice) -> Result<Figures, Failure> {
+fn run(choice: Choice) -> Result<Figures, Failure> {
     let told = |status| Failure::from_status(Place::Backend, choice.name(), &status);
     let mut whole = Stream::new(choice, Capabilities::all()).map_err(told)?;
     let each = (LENGTH / BUFFER) as f64;

@@ -25,8 +25,20 @@ impl RawEvent {
         rustix::io::write(&*self.fd, &1u64.to_ne_bytes()).expect("an eventfd takes a write");
     }
 
+    /// Waits until it is readable, by a call of its own: it may not block, and reads it.
+    pub(super) fn wait(&self) {
+        let mut fds = [PollFd::from_borrowed_fd(self.fd.as_fd(), PollFlags::IN)];
+        assert_eq!(rustix::event::poll(&mut fds, None), Ok(1));
+        self.read();
+    }
+
     fn read(&self) {
         rustix::io::read(&*self.fd, &mut [0u8; 8]).expect("an eventfd that was written is read");
+    }
+
+    /// Another descriptor of it.
+    pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
+        self.fd.try_clone()
     }
 
     /// Written and read by the same thread.
@@ -91,9 +103,7 @@ impl RawBell {
                 self.event.read();
             }
             How::Poll => {
-                let mut fds = [PollFd::from_borrowed_fd(self.event.fd.as_fd(), PollFlags::IN)];
-                assert_eq!(rustix::event::poll(&mut fds, None), Ok(1));
-                self.event.read();
+                self.event.wait();
             }
         }
     }

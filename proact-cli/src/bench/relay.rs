@@ -17,7 +17,25 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, epoll, eventfd};
 
 use super::allocations;
 use super::compare::{Timing, compare};
+use super::measure::Measure;
 use super::row::{Figures, Floor};
+
+pub(super) const ROWS: &[Measure] = &[
+    Measure::once("event-pool", || pool(1)),
+    Measure::once("event-pool/batch/4", || pool(4)),
+    Measure::once("event-pool/batch/16", || pool(16)),
+    Measure::once("event-pool/batch/64", || pool(64)),
+    Measure::each("relay/1", |choice| dispatch(choice, 1)),
+    Measure::each("relay/512", |choice| dispatch(choice, 512)),
+    Measure::each("relay/4096", |choice| dispatch(choice, 4096)),
+    Measure::each("notification-relays/8", |choice| fan_out(choice, 8)),
+    Measure::each("notification-relays/64", |choice| fan_out(choice, 64)),
+    Measure::each("notification-relays/256", |choice| fan_out(choice, 256)),
+    Measure::each("source/1", |choice| source(choice, 1, false)),
+    Measure::each("source/512", |choice| source(choice, 512, false)),
+    Measure::each("source/4096", |choice| source(choice, 4096, false)),
+    Measure::each("source/edge/4096", |choice| source(choice, 4096, true)),
+];
 
 /// Rounds over which allocations are counted.
 const COUNTED_ROUNDS: u32 = 1000;
@@ -40,9 +58,10 @@ fn told(choice: Choice) -> impl Fn(Status) -> Failure {
 
 /// Measures an event taken from a pool and given back, `batch` at a time. Figures are of the two together; the floor is
 /// two bare exchanges, of words on lines of their own.
-pub(super) fn pool(choice: Choice, batch: u32) -> Result<Figures, Failure> {
-    let proactor = Builder::new().backend(choice).build().map_err(told(choice))?;
-    let pool = proactor.handle().event_pool(PAIRS).map_err(told(choice))?;
+fn pool(batch: u32) -> Result<Figures, Failure> {
+    // Any proactor: where the events come from makes no difference.
+    let proactor = Builder::new().build().map_err(told(Choice::Auto))?;
+    let pool = proactor.handle().event_pool(PAIRS).map_err(told(Choice::Auto))?;
     let mut events = Vec::with_capacity(batch as usize);
     let rounds = PAIRS / batch;
     let mut round = || {
@@ -169,7 +188,7 @@ fn measure(choice: Choice, count: usize, passes_on: bool, round: impl FnMut()) -
 }
 
 /// Measures one relay from event to event among `count`: from before its source is set until its sink has been.
-pub(super) fn dispatch(choice: Choice, count: usize) -> Result<Figures, Failure> {
+fn dispatch(choice: Choice, count: usize) -> Result<Figures, Failure> {
     raise_limit();
     let mut proactor = builder(choice, count).map_err(told(choice))?;
     let events = |_| proactor.handle().event();
@@ -191,7 +210,7 @@ pub(super) fn dispatch(choice: Choice, count: usize) -> Result<Figures, Failure>
 
 /// Measures a notification that `count` relays pass on to as many others. Figures are of one signal, which all of them
 /// pass on.
-pub(super) fn fan_out(choice: Choice, count: usize) -> Result<Figures, Failure> {
+fn fan_out(choice: Choice, count: usize) -> Result<Figures, Failure> {
     let mut proactor = builder(choice, count).map_err(told(choice))?;
     let (source, fired) = (Notification::new(), counter());
     for _ in 0..count {
@@ -222,7 +241,7 @@ impl Complete<PollHandleMany> for Taken {
 }
 
 /// Measures one descriptor that is watched among `count`, from before it becomes readable until it has been read.
-pub(super) fn source(choice: Choice, count: usize, edge: bool) -> Result<Figures, Failure> {
+fn source(choice: Choice, count: usize, edge: bool) -> Result<Figures, Failure> {
     raise_limit();
     let failed = |error: std::io::Error| {
         told(choice)(Status::from_os_error(proact::status::Operation::EventCreate, error.raw_os_error().unwrap_or(0)))

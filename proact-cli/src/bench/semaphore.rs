@@ -1,6 +1,6 @@
 //! What semaphores cost: signals, what they set off, and the three ways of waiting for one in a thread.
 //!
-//! Semaphores are of no backend; rows that need no proactor measure the same on each.
+//! Semaphores are of no backend; only what operations do with them is measured on each.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -20,7 +20,28 @@ use proact_cli::exit::{Failure, Place};
 
 use super::allocations;
 use super::compare::{compare, median};
+use super::measure::Measure;
 use super::row::{Figures, Floor};
+
+pub(super) const ROWS: &[Measure] = &[
+    Measure::once("semaphore/signal", || signals(0)),
+    Measure::once("semaphore/signal-frontier", || signals(4)),
+    Measure::each("semaphore/signal-timepoint", timepoints),
+    Measure::each("semaphore/wait", waits),
+    Measure::each("semaphore/fan-out/256", |choice| fan_out(choice, 256)),
+    Measure::each("semaphore/fan-out/10000", |choice| fan_out(choice, 10_000)),
+    Measure::once("semaphore/link", links),
+    Measure::once("semaphore/future", futures),
+    Measure::once("semaphore/blocking-active", || blocking(WaitFlags::ACTIVE)),
+    Measure::once("semaphore/blocking-yield", || blocking(WaitFlags::YIELD)),
+    Measure::once("semaphore/blocking-block", || blocking(WaitFlags::empty())),
+    #[cfg(unix)]
+    Measure::once("semaphore/cpu-active", || occupied(WaitFlags::ACTIVE)),
+    #[cfg(unix)]
+    Measure::once("semaphore/cpu-yield", || occupied(WaitFlags::YIELD)),
+    #[cfg(unix)]
+    Measure::once("semaphore/cpu-block", || occupied(WaitFlags::empty())),
+];
 
 /// Signals of a round, of those that need no preparation: a clock read costs more than one.
 const SIGNALS: u64 = 64;
@@ -35,7 +56,7 @@ const WARM_UP: usize = 20;
 const COUNTED_ROUNDS: u64 = 1000;
 
 /// Measures a signal that nobody waits for. `entries`: of the frontier that it carries into the history.
-pub(super) fn signals(_: Choice, entries: u8) -> Result<Figures, Failure> {
+fn signals(entries: u8) -> Result<Figures, Failure> {
     let axes: Vec<_> = (0..entries).map(|queue| Entry::new(Axis::queue(0, 0, 0, queue), 7)).collect();
     let causes = Frontier::from_entries(&axes).expect("ascending axes");
     let causes = (entries > 0).then_some(&causes);
@@ -68,13 +89,13 @@ fn bare_signals(count: u64) -> impl FnMut() {
 }
 
 /// Measures a signal that an operation waits for: the call of it, with the poll thread awake.
-pub(super) fn timepoints(choice: Choice) -> Result<Figures, Failure> {
+fn timepoints(choice: Choice) -> Result<Figures, Failure> {
     let mut waits = Waits::new(choice, PREPARED, PREPARED)?;
     Ok(prepared(&mut waits, Waits::submit, Waits::signal, Waits::collect, PREPARED, Some(PREPARED as u64)))
 }
 
 /// Measures a wait from submit to callback, with its signal.
-pub(super) fn waits(choice: Choice) -> Result<Figures, Failure> {
+fn waits(choice: Choice) -> Result<Figures, Failure> {
     let mut waits = Waits::new(choice, 1, 1)?;
     let mut round = || {
         waits.submit();
@@ -85,7 +106,7 @@ pub(super) fn waits(choice: Choice) -> Result<Figures, Failure> {
 }
 
 /// Measures one signal that `count` operations wait for, until all are called back. Figures are of one of them.
-pub(super) fn fan_out(choice: Choice, count: usize) -> Result<Figures, Failure> {
+fn fan_out(choice: Choice, count: usize) -> Result<Figures, Failure> {
     let mut waits = Waits::new(choice, 1, count)?;
     let work = |waits: &mut Waits| {
         waits.signal();
@@ -95,7 +116,7 @@ pub(super) fn fan_out(choice: Choice, count: usize) -> Result<Figures, Failure> 
 }
 
 /// Measures a signal that is passed on by a link.
-pub(super) fn links(_: Choice) -> Result<Figures, Failure> {
+fn links() -> Result<Figures, Failure> {
     let semaphores = || (0..PREPARED).map(|_| Semaphore::new(0)).collect::<Vec<_>>();
     let mut linked = (semaphores(), semaphores(), 0);
     type Linked = (Vec<Semaphore>, Vec<Semaphore>, u64);
@@ -113,7 +134,7 @@ pub(super) fn links(_: Choice) -> Result<Figures, Failure> {
 }
 
 /// Measures a future that is polled in vain, woken by a signal, and polled to its end.
-pub(super) fn futures(_: Choice) -> Result<Figures, Failure> {
+fn futures() -> Result<Figures, Failure> {
     let (semaphore, mut value) = (Semaphore::new(0), 0);
     let mut cx = std::task::Context::from_waker(Waker::noop());
     let mut round = || {
@@ -253,30 +274,43 @@ impl Waits {
     }
 }
 
-/// Round trips of a slice between two threads.
+/// Round trips of a slice between two threads, at most: fewer where they take longer than [`SLICE`] together.
 const TRIPS: u64 = 64;
-/// Pairs of such slices: fewer than of others, because a machine with fewer free CPUs than threads that spin makes each
-/// last milliseconds.
-const TRIP_PAIRS: usize = 51;
+const TRIPS_MIN: u64 = 2;
+const SLICE: Duration = Duration::from_millis(1);
+/// Pairs of such slices.
+const TRIP_PAIRS: usize = 151;
+/// So many are made in any case, and no more once the budget is spent: threads that spin for each other on one CPU, or
+/// on CPUs that others need, take milliseconds for a trip.
+const TRIP_PAIRS_MIN: usize = 5;
+const BUDGET: Duration = Duration::from_secs(2);
 
 /// Measures the way from one thread's signal to another's return from its wait: half a round trip between two threads.
 /// The floor of a wait that spins is a bare word that is spun on; of the others, two threads that park.
-pub(super) fn blocking(_: Choice, flags: WaitFlags) -> Result<Figures, Failure> {
+fn blocking(flags: WaitFlags) -> Result<Figures, Failure> {
     let spins = flags.effective() == WaitFlags::ACTIVE;
-    let mut pairs = Vec::with_capacity(TRIP_PAIRS);
     let mut allocated = 0;
-    for pair in 0..WARM_UP + TRIP_PAIRS {
-        let subject = between_semaphores(flags, &mut allocated);
-        let floor = if spins { between_words() } else { between_parked() };
-        if pair >= WARM_UP {
-            pairs.push((subject, floor));
+    let (start, mut trips) = (Instant::now(), TRIPS_MIN);
+    // Doubled until they fill a slice: these are the warm-up, too.
+    while trips < TRIPS {
+        let once = Instant::now();
+        between_semaphores(flags, trips, &mut allocated);
+        if once.elapsed() >= SLICE {
+            break;
         }
+        trips *= 2;
+    }
+    allocated = 0;
+    let mut pairs = Vec::with_capacity(TRIP_PAIRS);
+    while pairs.len() < TRIP_PAIRS && (pairs.len() < TRIP_PAIRS_MIN || start.elapsed() < BUDGET) {
+        let subject = between_semaphores(flags, trips, &mut allocated);
+        pairs.push((subject, if spins { between_words(trips) } else { between_parked(trips) }));
     }
     let side = |side: fn(&(f64, f64)) -> f64| median(pairs.iter().map(side).collect());
     Ok(Figures {
         median: side(|pair| pair.0),
         floor: Ok(Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1) }),
-        allocations: allocated as f64 / ((WARM_UP + TRIP_PAIRS) as u64 * TRIPS * 2) as f64,
+        allocations: allocated as f64 / (pairs.len() as u64 * trips * 2) as f64,
     })
 }
 
@@ -285,7 +319,7 @@ const WAIT: Duration = Duration::from_micros(100);
 
 /// Measures how much of a CPU a thread takes that waits for 100 µs.
 #[cfg(unix)]
-pub(super) fn occupied(_: Choice, flags: WaitFlags) -> Result<Figures, Failure> {
+fn occupied(flags: WaitFlags) -> Result<Figures, Failure> {
     let (semaphore, ready) = (Semaphore::new(0), Semaphore::new(0));
     const WAITS: u64 = 301;
     let mut taken = Vec::new();
@@ -319,38 +353,45 @@ fn thread_time() -> f64 {
 }
 
 /// Half of the time of a round trip: `there(n)` on this thread, and on another `back(n)`, which waits for it.
-fn half_trip(mut there: impl FnMut(u64), back: impl Fn(u64) + Sync) -> f64 {
+/// `within` runs the timed ones.
+fn half_trip(
+    trips: u64,
+    mut there: impl FnMut(u64),
+    back: impl Fn(u64) + Sync,
+    within: impl FnOnce(&mut dyn FnMut()),
+) -> f64 {
     let mut taken = 0.0;
     std::thread::scope(|scope| {
-        scope.spawn(|| (1..=TRIPS + 1).for_each(&back));
+        scope.spawn(|| (1..=trips + 1).for_each(&back));
         // The first waits for the thread to begin.
         there(1);
-        let start = Instant::now();
-        (2..=TRIPS + 1).for_each(&mut there);
-        taken = start.elapsed().as_nanos() as f64;
+        within(&mut || {
+            let start = Instant::now();
+            (2..=trips + 1).for_each(&mut there);
+            taken = start.elapsed().as_nanos() as f64;
+        });
     });
-    taken / (2 * TRIPS) as f64
+    taken / (2 * trips) as f64
 }
 
-fn between_semaphores(flags: WaitFlags, allocated: &mut u64) -> f64 {
+/// Counts what is allocated from the second trip on: starting a thread is not the wait's.
+fn between_semaphores(flags: WaitFlags, trips: u64, allocated: &mut u64) -> f64 {
     let (ping, pong) = (Semaphore::new(0), Semaphore::new(0));
-    let mut taken = 0.0;
-    *allocated += allocations::count(|| {
-        taken = half_trip(
-            |value| {
-                ping.signal(value, None).expect("a rising value");
-                pong.wait(value, Timeout::Infinite, flags).expect("nothing fails");
-            },
-            |value| {
-                ping.wait(value, Timeout::Infinite, flags).expect("nothing fails");
-                pong.signal(value, None).expect("a rising value");
-            },
-        );
-    });
-    taken
+    half_trip(
+        trips,
+        |value| {
+            ping.signal(value, None).expect("a rising value");
+            pong.wait(value, Timeout::Infinite, flags).expect("nothing fails");
+        },
+        |value| {
+            ping.wait(value, Timeout::Infinite, flags).expect("nothing fails");
+            pong.signal(value, None).expect("a rising value");
+        },
+        |timed| *allocated += allocations::count(timed),
+    )
 }
 
-fn between_words() -> f64 {
+fn between_words(trips: u64) -> f64 {
     let (ping, pong) = (AtomicU64::new(0), AtomicU64::new(0));
     let wait = |word: &AtomicU64, value| {
         while word.load(Ordering::Acquire) < value {
@@ -358,6 +399,7 @@ fn between_words() -> f64 {
         }
     };
     half_trip(
+        trips,
         |value| {
             ping.store(value, Ordering::SeqCst);
             wait(&pong, value);
@@ -366,11 +408,12 @@ fn between_words() -> f64 {
             wait(&ping, value);
             pong.store(value, Ordering::SeqCst);
         },
+        |timed| timed(),
     )
 }
 
 /// Threads that park: on Linux a futex each.
-fn between_parked() -> f64 {
+fn between_parked(trips: u64) -> f64 {
     let here = std::thread::current();
     let there = std::sync::OnceLock::new();
     let (ping, pong) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -380,6 +423,7 @@ fn between_parked() -> f64 {
         }
     };
     half_trip(
+        trips,
         |value| {
             ping.store(value, Ordering::SeqCst);
             // Before the other thread has said who it is, it looks by itself.
@@ -394,6 +438,7 @@ fn between_parked() -> f64 {
             pong.store(value, Ordering::SeqCst);
             here.unpark();
         },
+        |timed| timed(),
     )
 }
 
@@ -421,8 +466,8 @@ mod tests {
     #[test]
     fn half_trips_take_time_in_every_way_of_waiting() {
         for flags in [WaitFlags::empty(), WaitFlags::YIELD, WaitFlags::ACTIVE] {
-            assert!(between_semaphores(flags, &mut 0) > 0.0);
+            assert!(between_semaphores(flags, 3, &mut 0) > 0.0);
         }
-        assert!(between_words() > 0.0 && between_parked() > 0.0);
+        assert!(between_words(3) > 0.0 && between_parked(3) > 0.0);
     }
 }

@@ -60,9 +60,13 @@ fn runs_on(handle: &Handle) -> usize {
 /// What the kernel says of the one thread that is called so.
 #[track_caller]
 fn cpus_of(name: &str) -> CpuSet {
-    let threads = threads_and_cpus(name);
-    assert_eq!(threads.len(), 1, "{threads:?}");
-    threads.into_iter().next().unwrap().1
+    let mut threads = Vec::new();
+    // A thread is missing from the kernel's list while another that stood before it ends.
+    eventually("the one thread of this name", || {
+        threads = threads_and_cpus(name);
+        threads.len() == 1
+    });
+    threads.remove(0).1
 }
 
 /// Ends the case where memory cannot be placed, or asked for: a sandbox.

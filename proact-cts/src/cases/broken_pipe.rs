@@ -1,9 +1,13 @@
 //! W-74: no write raises SIGPIPE, and nothing changes what is set for it. Each case is a process in which that signal
 //! does what it does by default: it ends it.
 
-use proact::operation::{Close, Kind, Op, Send, SendFile, SendVectored, Splice, WriteStream};
+use proact::backend::OpenFlags;
+use proact::operation::{
+    Close, Kind, Op, Open, Send, SendFile, SendVectored, Splice, Write, WriteStream, WriteVectored,
+};
 use proact::resource::{Socket, SocketType, Stream};
 use proact::status::Code;
+use rustix::fs::{Mode, OFlags};
 
 use crate::bench::Cts;
 use crate::{cases, child};
@@ -12,6 +16,7 @@ cases![
     writes_to_what_nobody_reads_fail_and_raise_nothing,
     a_write_that_waits_when_the_reader_goes_raises_nothing,
     a_pipe_signal_of_the_programs_own_is_left_to_it,
+    a_write_to_a_fifo_that_nobody_reads_raises_nothing,
 ];
 
 /// What is set for SIGPIPE, whether this thread blocks it, and whether one waits.
@@ -117,6 +122,22 @@ fn writes_to_what_nobody_reads_fail_and_raise_nothing(cts: &mut Cts) {
     child::alone(cts, "broken_pipe", "writes_to_what_nobody_reads_fail_and_raise_nothing", |cts| {
         by_default();
         every_write(cts);
+    });
+}
+
+/// Opened by name, as a file.
+fn a_write_to_a_fifo_that_nobody_reads_raises_nothing(cts: &mut Cts) {
+    child::alone(cts, "broken_pipe", "a_write_to_a_fifo_that_nobody_reads_raises_nothing", |cts| {
+        by_default();
+        let before = pipe_signal();
+        let path = cts.path("fifo");
+        crate::system::make_fifo(&path);
+        let reader = rustix::fs::open(&path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
+        let file = cts.get(Open::new(&path, OpenFlags::WRITE));
+        drop(reader);
+        cts.fails(Write::exact(file.clone(), 0, vec![1; 10]));
+        cts.fails(WriteVectored::exact(file, 0, vec![vec![1; 10], vec![2; 10]]));
+        assert_eq!(pipe_signal(), before);
     });
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proact::causal::{Axis, Completeness, Frontier};
 use proact::operation::{
-    Chain, Close, Complete, Context, ImportFence, Nop, Op, Outcome, SemaphoreSignal, SemaphoreWait,
+    Chain, Close, Complete, Context, ImportFence, Nop, Op, Outcome, SemaphoreSignal, SemaphoreWait, Sequence,
 };
 use proact::resource::Pollable;
 use proact::status::{Code, Operation, Status};
@@ -42,6 +42,7 @@ cases![
     a_hundred_fences_raise_a_hundred_values,
     the_value_is_raised_before_the_chain_goes_on,
     an_import_behind_a_failed_step_does_nothing,
+    an_import_in_a_sequence_that_is_cancelled_before_its_turn_fails_the_semaphore,
     the_causes_given_with_an_import_come_with_its_value,
     what_a_fence_brings_is_tainted_and_no_requirement,
     an_import_is_reused_for_the_next_value,
@@ -455,6 +456,23 @@ fn an_import_behind_a_failed_step_does_nothing(cts: &mut Cts) {
     assert_eq!(waited.only().status().code(), Code::DataLoss);
     assert_eq!(imported.only().status().code(), Code::Cancelled);
     assert_eq!((semaphore.value(), semaphore.status().is_none()), (0, true));
+}
+
+/// With a step function as without: no earlier step has failed.
+fn an_import_in_a_sequence_that_is_cancelled_before_its_turn_fails_the_semaphore(cts: &mut Cts) {
+    for stepwise in [false, true] {
+        let (theirs, _ours) = fence();
+        let semaphore = Semaphore::new(0);
+        // Reached, so that a cancel comes too late for it.
+        let reached = SemaphoreWait::new(Semaphore::new(1), 1);
+        let steps = Sequence::new().step(reached).step(import_op(cts, theirs, &semaphore, 1));
+        let (op, sequence) = cts.watch(if stepwise { steps.on_step(|_| Ok(())) } else { steps });
+        let id = cts.submit(op).unwrap();
+        cts.cancel(id).unwrap();
+        cts.until("the sequence", || sequence.is_done());
+        assert_eq!(sequence.code(), Some(Code::Cancelled), "stepwise: {stepwise}");
+        assert_eq!(code_of(&semaphore), Code::Cancelled, "stepwise: {stepwise}");
+    }
 }
 
 fn the_causes_given_with_an_import_come_with_its_value(cts: &mut Cts) {

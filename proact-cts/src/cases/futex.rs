@@ -276,7 +276,7 @@ fn a_wait_goes_to_the_ring_or_to_one_helper(cts: &mut Cts) {
     let waits: Vec<_> = words.iter().map(|word| cts.start(FutexWait::new(word.clone(), 0))).collect();
     cts.look();
     let native = cts.handle().capabilities().contains(Capabilities::KERNEL_FUTEX);
-    let helpers = || threads_named(&format!("{name}-futex-")).len();
+    let helpers = || threads_named(&format!("{name}-f")).len();
     if native {
         assert_eq!(helpers(), 0);
     } else {

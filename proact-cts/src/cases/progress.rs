@@ -26,6 +26,7 @@ cases![
     what_one_owns_goes_with_its_end,
     an_identity_that_has_ended_or_is_anothers_is_not_found,
     a_shutdown_ends_them_before_anything_else,
+    one_that_comes_in_a_shutdown_has_ended_with_it,
 ];
 
 type Log = Rc<RefCell<Vec<u32>>>;
@@ -300,4 +301,27 @@ fn a_shutdown_ends_them_before_anything_else(cts: &mut Cts) {
     assert_eq!(cts.take().shutdown(crate::bench::patience()), 0);
     assert_eq!((owned.get(), Rc::strong_count(&owned)), (1, 1));
     assert_eq!(wait.only().status().code(), Code::Cancelled);
+}
+
+/// Registers a function when it ends.
+struct Registers(Rc<Cell<u32>>);
+
+impl Complete<EventWait> for Registers {
+    fn done(op: Box<Op<EventWait, Self>>, _: Outcome<EventWait>, cx: &mut Context<'_>) {
+        let called = op.state.0.clone();
+        let id = cx.add_progress(move |_, _| {
+            called.set(called.get() + 1);
+            0
+        });
+        assert_eq!(Rc::strong_count(&op.state.0), 2, "what it owns was kept");
+        assert_eq!(cx.remove_progress(id).unwrap_err().code(), Code::NotFound);
+    }
+}
+
+fn one_that_comes_in_a_shutdown_has_ended_with_it(cts: &mut Cts) {
+    let called = Rc::new(Cell::new(0));
+    let event = cts.handle().event().unwrap();
+    cts.submit(Op::new(EventWait::new(event), Registers(called.clone()))).unwrap();
+    assert_eq!(cts.take().shutdown(crate::bench::patience()), 0);
+    assert_eq!((called.get(), Rc::strong_count(&called)), (0, 1));
 }

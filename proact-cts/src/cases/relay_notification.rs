@@ -1,9 +1,14 @@
 //! Relays: from and to notifications.
 
+use std::cell::Cell;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 
 use proact::memory::{Access, Region};
-use proact::operation::{Chain, Close, EventWait, Nop, NotificationWait, Relay, RelayMany, RelaySink};
+use proact::operation::{
+    Chain, Close, Complete, Context, EventWait, Nop, NotificationWait, Op, OperationId, Outcome, Relay, RelayMany,
+    RelaySink,
+};
 use proact::status::Code;
 use proact::sync::Notification;
 
@@ -25,6 +30,9 @@ cases![
     a_relay_of_a_notification_holds_its_place_in_a_chain,
     notifications_form_a_ring,
     a_notification_in_shared_memory_is_a_source_and_a_sink,
+    a_signal_that_comes_while_a_relay_fires_is_passed_on_as_well,
+    a_cancel_after_a_signal_ends_a_persistent_relay_that_has_fired,
+    a_cancel_before_a_firing_was_told_takes_nothing_back,
 ];
 
 fn notifications<const N: usize>() -> [Notification; N] {
@@ -201,6 +209,60 @@ fn notifications_form_a_ring(cts: &mut Cts) {
     cts.get(Nop);
     ring.iter().for_each(|(id, _)| cts.cancel(*id).unwrap());
     cts.drain();
+}
+
+/// Its own sink is what signals in that very moment.
+fn a_signal_that_comes_while_a_relay_fires_is_passed_on_as_well(cts: &mut Cts) {
+    let [private] = notifications();
+    for source in [private, shared().0] {
+        let (op, relay) = cts.watch(RelayMany::new(source.clone(), source.clone()));
+        let id = match cts.submit(op) {
+            Err(refused) if refused.status.code() == Code::Unavailable => skip(refused.status.to_string()),
+            submitted => submitted.unwrap(),
+        };
+        source.broadcast();
+        cts.until("ten firings", || relay.outcomes() >= 10);
+        cts.cancel(id).unwrap();
+        cts.drain();
+        assert_eq!(relay.code(), Some(Code::Cancelled));
+    }
+}
+
+fn a_cancel_after_a_signal_ends_a_persistent_relay_that_has_fired(cts: &mut Cts) {
+    let [source, sink] = notifications();
+    let before = sink.epoch();
+    let (op, relay) = cts.watch(RelayMany::new(source.clone(), sink.clone()));
+    let id = cts.submit(op).unwrap();
+    cts.look();
+    source.broadcast();
+    cts.cancel(id).unwrap();
+    cts.until("the relay to end", || relay.is_done());
+    assert_ne!(sink.epoch(), before, "the signal came before the cancel");
+    assert_eq!((relay.outcomes(), relay.code()), (1, Some(Code::Cancelled)));
+}
+
+/// Ends another operation when it ends.
+struct Ends(Rc<Cell<Option<OperationId>>>);
+
+impl Complete<NotificationWait> for Ends {
+    fn done(op: Box<Op<NotificationWait, Ends>>, _: Outcome<NotificationWait>, cx: &mut Context<'_>) {
+        cx.cancel(op.state.0.get().unwrap()).unwrap();
+    }
+}
+
+/// A wait and a relay hear of the same signal, the wait first, and its callback cancels the relay.
+fn a_cancel_before_a_firing_was_told_takes_nothing_back(cts: &mut Cts) {
+    let [source, sink] = notifications();
+    let before = sink.epoch();
+    let other = Rc::new(Cell::new(None));
+    cts.submit(Op::new(NotificationWait::new(source.clone()), Ends(other.clone()))).unwrap();
+    let (op, relay) = cts.watch(RelayMany::new(source.clone(), sink.clone()));
+    other.set(Some(cts.submit(op).unwrap()));
+    cts.look();
+    source.broadcast();
+    cts.until("the relay to end", || relay.is_done());
+    assert_ne!(sink.epoch(), before);
+    assert_eq!((relay.outcomes(), relay.code()), (1, Some(Code::Cancelled)));
 }
 
 /// A notification in shared memory, twice: as two processes have it.

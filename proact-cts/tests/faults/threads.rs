@@ -34,7 +34,12 @@ fn live(config: Configuration) -> Result {
     let ends = Arc::new(AtomicUsize::new(0));
     let submitted = thread.handle().submit(Op::new(Nop, Count(ends.clone()))).is_ok();
     let ended = thread.join_timeout(patience());
-    assert_eq!(ends.load(Ordering::Relaxed), usize::from(submitted), "what was submitted ends once");
+    let (ends, submitted) = (ends.load(Ordering::Relaxed), usize::from(submitted));
+    match &ended {
+        Ok(ended) => assert_eq!(ends + ended.leaked, submitted, "what was submitted ends once"),
+        // What a broken backend had taken it does not give back, and is left to it.
+        Err(status) => assert!(ends <= submitted, "{ends} ends of {submitted}: {status}"),
+    }
     let told = told.lock().unwrap();
     match &ended {
         Ok(_) => assert!(told.is_empty(), "{told:?}"),

@@ -35,17 +35,13 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     #[doc(hidden)]
     const STAGED: bool = false;
 
-    /// It does something when what it waited for has come, by [`Kind::act`].
-    #[doc(hidden)]
-    const ACTS: bool = false;
-
     /// It may come to several outcomes, told by [`Complete::more`](super::Complete::more), before its last. Only of the
     /// classes `Kernel`, `Timer` and `Signals`.
     #[doc(hidden)]
     const MULTISHOT: bool = false;
 
-    /// A success has an effect in this process beyond its output, which whatever follows relies on: [`Kind::adopt`]. So
-    /// may a failure: [`Kind::abandon`].
+    /// A success has an effect beyond its output, which whatever follows relies on: [`Kind::adopt`]. So may a failure:
+    /// [`Kind::abandon`].
     #[doc(hidden)]
     const ADOPTS: bool = false;
 
@@ -113,8 +109,12 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
         None
     }
 
-    /// Takes the effect of the backend's success `value`, before the chain goes on. It may fail the operation. As
-    /// [`Kind::perform`], it must neither block nor call back. Only of kinds that are [`Kind::ADOPTS`].
+    /// Takes the effect of the success `value`, of the backend or of what the engine waited for, before the chain goes
+    /// on and anyone is told. It may fail the operation. As [`Kind::perform`], it must neither block nor call back, and
+    /// what has been performed is not adopted. Only of kinds that are [`Kind::ADOPTS`].
+    ///
+    /// Of a kind that is [`Kind::MULTISHOT`] it is asked for each outcome, while the backend goes on: the requests of
+    /// such a kind hold no pointers into it.
     #[doc(hidden)]
     fn adopt(&mut self, value: i32, location: &'static Location<'static>) -> Result<i32> {
         let _ = location;
@@ -126,14 +126,6 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     #[doc(hidden)]
     fn abandon(&mut self, status: &Status, begun: bool) {
         let _ = (status, begun);
-    }
-
-    /// Does what it waited to do, on the poll thread, before its chain goes on and anyone is told; a failure is the
-    /// operation's own. It must neither block nor call back into the engine. Only of kinds that [act](Kind::ACTS).
-    #[doc(hidden)]
-    fn act(&self, value: i64) -> Result<()> {
-        let _ = value;
-        Ok(())
     }
 
     /// Makes the output of a result that is not an error; adopts the resource it names.

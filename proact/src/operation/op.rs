@@ -301,8 +301,6 @@ pub(super) struct Adopts {
     pub(super) adopt: unsafe fn(NonNull<Header>, i32) -> Result<i32>,
     pub(super) abandon: unsafe fn(NonNull<Header>, &Status, bool),
 }
-/// [`Kind::act`] of an operation whose types are not known.
-pub(super) type Act = unsafe fn(NonNull<Header>, i64) -> Result<()>;
 
 /// How the engine reaches an operation whose types it does not know.
 ///
@@ -324,8 +322,6 @@ pub(super) struct Vtable {
     pub(super) absorb: Option<Absorb>,
     /// Of kinds that are [`Kind::ADOPTS`].
     pub(super) adopts: Option<Adopts>,
-    /// [`Kind::act`], of kinds that [act](Kind::ACTS).
-    pub(super) act: Option<Act>,
     /// [`Kind::MULTISHOT`].
     pub(super) multishot: bool,
     pub(super) deliver: unsafe fn(NonNull<Header>, Ended, &mut Context<'_>),
@@ -371,7 +367,6 @@ impl<K: Kind, S: 'static> Table<K, S> {
                 true => Some(Adopts { lowered: lowered::<K, S>, adopt: adopt::<K, S>, abandon: abandon::<K, S> }),
                 false => None,
             },
-            act: if K::ACTS { Some(act::<K, S>) } else { None },
             multishot: K::MULTISHOT,
             deliver,
             more,
@@ -463,11 +458,6 @@ unsafe fn abandon<K: Kind, S>(raw: NonNull<Header>, status: &Status, begun: bool
 unsafe fn absorb<K: Kind, S>(raw: NonNull<Header>, value: i32) -> Option<usize> {
     // SAFETY: the caller's promise.
     unsafe { kind::<K, S>(raw) }.absorb(value)
-}
-
-unsafe fn act<K: Kind, S>(raw: NonNull<Header>, value: i64) -> Result<()> {
-    // SAFETY: the caller's promise.
-    unsafe { look::<K, S>(raw) }.act(value)
 }
 
 unsafe fn explain<K: Kind, S>(raw: NonNull<Header>, status: Status) -> Status {

@@ -1,5 +1,6 @@
 //! Relays: that something is there is passed on from one place to another, without code between.
 
+use std::panic::Location;
 use std::ptr::NonNull;
 
 use super::kind::{Class, Kind, Portable, sealed::Sealed};
@@ -158,12 +159,13 @@ impl Way {
         }
     }
 
-    fn act(&self, value: i64) -> Result<()> {
+    fn pass_on(&self, value: i32) -> Result<i32> {
         let readable = matches!(self.source.0, Source::Readable(_));
-        if readable && self.error_sensitive && Readiness::of(value).is_over() {
+        if readable && self.error_sensitive && Readiness::of(value.into()).is_over() {
             return Err(Status::new(Code::Aborted, Operation::Relay).with_message("its source has failed or hung up"));
         }
-        self.sink.fire()
+        self.sink.fire()?;
+        Ok(0)
     }
 }
 
@@ -180,9 +182,9 @@ impl Way {
 /// | epoll, poll | on the poll thread, when the source is ready |
 /// | all, from a notification | as a [`NotificationWait`] |
 ///
-/// In no chain is it handed to the kernel: there a poll with a linked write to the sink took 1.10 µs where this way
-/// took 0.87, and 56 µs where the sink's descriptor is one that waits, which the kernel leaves to a thread of its own;
-/// and 256 writes by the ring took 78 µs, by calls 46 (Linux 6.18).
+/// It is never handed to the kernel whole: a read of the source with a linked write to the sink took 1.10 µs there
+/// where this way took 0.87, and 56 µs where the sink's descriptor is one that waits, which the kernel leaves to a
+/// thread of its own; and 256 writes by the ring took 78 µs, by calls 46 (Linux 6.18).
 ///
 /// # Errors
 /// The sink's failure, told once: the relay has ended by it. `FailedPrecondition` when the sink was closed meanwhile.
@@ -225,7 +227,7 @@ impl Kind for Relay {
     type Output = ();
     const OPERATION: Operation = Operation::Relay;
     const CLASS: Class = Class::Relay;
-    const ACTS: bool = true;
+    const ADOPTS: bool = true;
 
     fn validate(&mut self, home: Home) -> Result<()> {
         self.0.validate(home)
@@ -243,8 +245,8 @@ impl Kind for Relay {
         self.0.portable()
     }
 
-    fn act(&self, value: i64) -> Result<()> {
-        self.0.act(value)
+    fn adopt(&mut self, value: i32, _: &'static Location<'static>) -> Result<i32> {
+        self.0.pass_on(value)
     }
 
     fn settle(&mut self, _: i64, _: Home) -> Result<()> {
@@ -296,7 +298,7 @@ impl Kind for RelayMany {
     const OPERATION: Operation = Operation::Relay;
     const CLASS: Class = Class::Relay;
     const MULTISHOT: bool = true;
-    const ACTS: bool = true;
+    const ADOPTS: bool = true;
 
     fn validate(&mut self, home: Home) -> Result<()> {
         if let Source::Readable(_) = self.0.source.0 {
@@ -318,8 +320,8 @@ impl Kind for RelayMany {
         self.0.portable()
     }
 
-    fn act(&self, value: i64) -> Result<()> {
-        self.0.act(value)
+    fn adopt(&mut self, value: i32, _: &'static Location<'static>) -> Result<i32> {
+        self.0.pass_on(value)
     }
 
     fn settle_more(&self, _: i64, _: Home) -> Result<()> {

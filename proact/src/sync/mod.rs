@@ -3,6 +3,8 @@
 mod event;
 mod event_pool;
 mod fence;
+#[cfg(all(test, not(loom)))]
+mod hooked;
 mod notification;
 mod semaphore;
 mod timeline;

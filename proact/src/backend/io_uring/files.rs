@@ -27,7 +27,7 @@ pub(super) fn only_workers(request: &FileRequest) -> bool {
 const NO_OFFSET: u64 = u64::MAX;
 
 /// `RWF_NOSIGNAL`, of `linux/fs.h` since 6.18: a write to a pipe that nobody reads raises no SIGPIPE.
-const NO_SIGNAL: u32 = 0x100;
+pub(super) const NO_SIGNAL: u32 = 0x100;
 
 /// Whether the kernel knows [`NO_SIGNAL`]: asked once, by a write to a pipe.
 pub(super) fn has_quiet_writes() -> bool {
@@ -45,7 +45,7 @@ pub(super) fn has_quiet_writes() -> bool {
 }
 
 /// Fills `entry` with a request that is not [only for workers](only_workers). Pointers are only carried.
-pub(super) fn lower_more_files(entry: &mut Entry, request: &FileRequest) {
+pub(super) fn lower_more_files(entry: &mut Entry, request: &FileRequest, targets: &Targets) {
     let here = libc::AT_FDCWD;
     match *request {
         FileRequest::OpenAt { directory, path, flags, mode } => {
@@ -57,7 +57,8 @@ pub(super) fn lower_more_files(entry: &mut Entry, request: &FileRequest) {
         }
         FileRequest::WriteVectored { file, offset, slices, count } => {
             let count = count.min(SLICES_MAX as u32);
-            entry.set(Op::IORING_OP_WRITEV, file.fd(), position(offset), slices as u64, count, 0);
+            let flags = targets.write_flags();
+            entry.set(Op::IORING_OP_WRITEV, file.fd(), position(offset), slices as u64, count, flags);
         }
         FileRequest::SyncRange { file, offset, length } => {
             entry.set(Op::IORING_OP_SYNC_FILE_RANGE, file.fd(), offset, 0, length as u32, SYNC_WHOLE);
@@ -112,7 +113,7 @@ pub(super) fn lower_wait(entry: &mut Entry, request: &WaitRequest, targets: &Tar
             entry.set(Op::IORING_OP_READ, stream.fd(), NO_OFFSET, buffer as u64, clamp(length), 0);
         }
         WaitRequest::WriteStream { stream, buffer, length } => {
-            let flags = if targets.quiet { NO_SIGNAL } else { 0 };
+            let flags = targets.write_flags();
             entry.set(Op::IORING_OP_WRITE, stream.fd(), NO_OFFSET, buffer as u64, clamp(length), flags);
         }
         WaitRequest::Splice { stream, pipe, length, into_pipe: true } => {

@@ -4,11 +4,11 @@ use std::ptr::NonNull;
 
 use rustix::fs::Statx;
 
-use super::files::{again_file, again_wait, awaited_stream, lower_more_files, lower_wait};
+use super::files::{NO_SIGNAL, again_file, again_wait, awaited_stream, lower_more_files, lower_wait};
 use crate::atomic::AtomicU64;
 use crate::backend::workers::files::STATX_MASK;
 use crate::backend::workers::perform::open_flags;
-use crate::backend::{RawMessage, Request, TRANSFER_MAX};
+use crate::backend::{FileRequest, RawMessage, Request, TRANSFER_MAX, WaitRequest};
 use crate::uring::{
     Entry, IORING_ACCEPT_MULTISHOT, IORING_RECV_MULTISHOT, IORING_RECVSEND_BUNDLE, IORING_SEND_ZC_REPORT_USAGE, Op,
 };
@@ -28,10 +28,29 @@ pub(super) struct Targets {
     pub(super) multishot: bool,
     /// Whether sends that ask for it leave without a copy.
     pub(super) zero_copy: bool,
-    /// Whether a write to a pipe can say that it raises no signal.
+    /// Whether a write can say that it raises no signal.
     pub(super) quiet: bool,
     /// Where in the table of registered buffers the memory of a read or write is.
     pub(super) fixed: Option<u16>,
+}
+
+impl Targets {
+    /// What a write says of itself: any of them may be to a pipe, also one of a file, for that may be a pipe's name.
+    #[inline]
+    pub(super) fn write_flags(&self) -> u32 {
+        if self.quiet { NO_SIGNAL } else { 0 }
+    }
+}
+
+/// Whether the kernel may raise SIGPIPE by `request`, if that does not say that it must not.
+#[inline]
+pub(super) fn may_raise(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Write { .. }
+            | Request::Wait(WaitRequest::WriteStream { .. })
+            | Request::File(FileRequest::WriteVectored { .. })
+    )
 }
 
 /// What setting an event adds to its counter. The kernel reads it whenever it comes to that.
@@ -123,7 +142,7 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
         }
         Request::Write { file, offset, buffer, length, .. } => {
             let op = if targets.fixed.is_some() { Op::IORING_OP_WRITE_FIXED } else { Op::IORING_OP_WRITE };
-            entry.set(op, file.fd(), position(offset), buffer as u64, clamp(length), 0);
+            entry.set(op, file.fd(), position(offset), buffer as u64, clamp(length), targets.write_flags());
             entry.set_buffer(targets.fixed.unwrap_or(0));
         }
         Request::SendMessage { socket, message, exact, more } => {
@@ -141,7 +160,7 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
             entry.set(Op::IORING_OP_RECVMSG, socket.fd(), 0, header as u64, 1, flags as u32);
         }
         Request::Close { descriptor } => entry.set(Op::IORING_OP_CLOSE, descriptor.fd(), 0, 0, 0, 0),
-        Request::File(ref request) => lower_more_files(entry, request),
+        Request::File(ref request) => lower_more_files(entry, request, &targets),
         Request::Wait(ref request) => lower_wait(entry, request, &targets),
         // Kept apart so that what above is hot stays small.
         // SAFETY: the caller's promise, passed on.

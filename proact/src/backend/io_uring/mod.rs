@@ -35,7 +35,7 @@ use crate::uring::{self, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NO
 
 use descriptors::Descriptors;
 use fixed::FixedBuffers;
-use lower::{Targets, lower, severs};
+use lower::{Targets, lower, may_raise, severs};
 pub(crate) use report::report;
 use table::{Link, ROLE_CANCEL, ROLE_SEVERED, Standing, Table, WAKE};
 use waker::EventWaker;
@@ -65,8 +65,8 @@ pub(crate) struct IoUring {
     /// What every request is lowered with; few add to it.
     targets: Targets,
     chains: u64,
-    /// It was given a write to a pipe, which raises SIGPIPE in this thread when nobody reads, at once or in a later
-    /// enter.
+    /// It was given a write to what may be a pipe (a file may be one with a name), which raises SIGPIPE in this thread
+    /// when nobody reads, at once or in a later enter.
     raises: bool,
     /// Where reads of event descriptors put the count, which no one looks at: all of them share these eight bytes.
     /// Made from a box, and freed only when the kernel has no such read any more.
@@ -241,7 +241,7 @@ impl IoUring {
         let fixed = if alone { self.buffers.place_of(request) } else { None };
         let place = if alone { self.descriptors.place_of(request) } else { None };
         let targets = Targets { fixed, ..self.targets };
-        if let (Request::Wait(WaitRequest::WriteStream { .. }), false) = (request, targets.quiet) {
+        if !targets.quiet && may_raise(request) {
             self.raises = true;
         }
         let Some(entry) = self.ring.free() else { return false };
@@ -338,8 +338,8 @@ impl IoUring {
     }
 
     /// Enters with SIGPIPE blocked: the kernel carries writes out in this thread, when they are handed over or when the
-    /// pipe has room, and raises it there. From the first write to a pipe on every enter of this ring is such a one;
-    /// where writes can say it themselves, none is.
+    /// pipe has room, and raises it there. From the first write on every enter of this ring is such a one; where writes
+    /// can say it themselves, none is.
     #[cold]
     #[inline(never)]
     fn enter_quietly(&mut self, wait_for: u32, timeout: Option<Duration>) -> Result<()> {

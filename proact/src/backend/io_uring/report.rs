@@ -118,8 +118,8 @@ const LINES: [Line; 16] = [
         capability: Capabilities::QUIET_WRITES,
         name: "quiet writes",
         since: "6.18",
-        gain: "writes to pipes themselves raise no SIGPIPE",
-        lack: "kernel older than 6.18; once a pipe was written, SIGPIPE is blocked whenever the ring is entered",
+        gain: "writes to pipes, with a name or without, themselves raise no SIGPIPE",
+        lack: "kernel older than 6.18; once a file or pipe was written, SIGPIPE is blocked in every enter",
     },
     Line {
         capability: Capabilities::KERNEL_FUTEX,

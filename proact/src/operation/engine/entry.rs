@@ -47,33 +47,33 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub(super) struct Flags: u16 {
         /// Its end was asked for.
-        const CANCEL = 1;
+        const CANCEL = 1 << 0;
         /// Handed to the kernel as a step of a chain, and its completion not yet settled.
-        const LOWERED = 2;
+        const LOWERED = 1 << 1;
         /// Lowered, and its completion has come before its predecessor's: kept in `held`.
-        const HELD = 4;
+        const HELD = 1 << 2;
         /// An earlier step has failed: it must not take effect, and ends cancelled.
-        const DOOMED = 8;
+        const DOOMED = 1 << 3;
         /// It runs, or ran to its end, as a step of a lowered chain.
-        const BY_KERNEL = 16;
+        const BY_KERNEL = 1 << 4;
         /// Lowered, and not the chain's first step: the kernel itself started it.
-        const FOLLOWER = 32;
+        const FOLLOWER = 1 << 5;
         /// Its end was asked for by its deadline, and by nobody before.
-        const EXPIRED = 64;
+        const EXPIRED = 1 << 6;
         /// It has a deadline or stands in a scope.
-        const EXTRAS = 128;
+        const EXTRAS = 1 << 7;
         /// The kernel reports that it sent the operation's own memory.
-        const ZERO_COPY = 512;
+        const ZERO_COPY = 1 << 8;
         /// A signal that the kernel has carried out as a step of a chain: its effect has been taken, and its failure,
         /// if it had one, is in the entry.
-        const ADOPTED = 1 << 15;
+        const ADOPTED = 1 << 9;
         /// A multishot operation whose last outcome is known (kept in `held`, or `failure`), while the backend goes on
         /// until it has been told to end.
-        const ENDING = 2048;
+        const ENDING = 1 << 10;
         /// A send whose bytes are on their way: it holds up its stream no more, but the kernel still reads its memory.
-        const SENT = 256;
+        const SENT = 1 << 11;
         /// The backend waits for the word of a shared notification, which counts it as an observer.
-        const OBSERVES = 1024;
+        const OBSERVES = 1 << 12;
     }
 }
 

@@ -167,7 +167,7 @@ impl Engine {
             Class::Immediate => return self.table(slot).adopts.is_some() && self.follows(slot),
             _ => return false,
         };
-        if self.table(slot).multishot || self.table(slot).act.is_some() {
+        if self.table(slot).multishot || self.table(slot).adopts.is_some() {
             return false; // what it does is not the kernel's to do
         }
         let transfer = self.transfer(slot);

@@ -75,20 +75,25 @@ impl Engine {
         }
     }
 
-    /// What a relay does for a signal of its notification: see [`Engine::dispatch_flagged`]. `false`: it has ended.
-    pub(super) fn act_for_signal(&mut self, slot: u32) -> bool {
-        if self.entries[slot as usize].phase != Phase::Notification {
-            return false; // it was asked to end after the signal, and tells no one any more
+    /// A signal came for what waits in `slot`: takes its effect, and puts that it came on the queue. `false`: that was
+    /// its end.
+    fn notified(&mut self, slot: u32) -> bool {
+        let multishot = self.table(slot).multishot;
+        if multishot {
+            // First: a signal that comes while the effect of this one is taken is another.
+            self.wait_on(slot);
         }
-        let Err(status) = self.act(slot, 0) else { return true };
-        let index = self
-            .notification_state(slot)
-            .and_then(|state| state.notification.subscription(self.shared.home.proactor).map(Subscription::index));
-        if let Some(index) = index {
-            self.leave_notification(slot, index);
+        match self.adopt(slot, 0) {
+            Ok(_) if multishot => {
+                let token = self.entries[slot as usize].token;
+                self.queue.push(Completion { token, result: 0, flags: flags::BY_ENGINE | flags::MORE });
+                true
+            }
+            result => {
+                self.end(slot, result);
+                false
+            }
         }
-        self.fail(slot, status);
-        false
     }
 
     /// A wait has its turn.
@@ -96,7 +101,8 @@ impl Engine {
         let Some(state) = self.notification_state(slot) else { return };
         let multishot = self.table(slot).multishot;
         if state.is_over() && !multishot {
-            return self.end(slot, Ok(0));
+            self.notified(slot);
+            return;
         }
         if state.notification.is_shared() {
             state.notification.count_observer();
@@ -108,10 +114,6 @@ impl Engine {
         let watched = &mut self.notifications[index as usize];
         watched.subscription.begin_wait();
         let over = state.is_over();
-        if over && !multishot {
-            watched.subscription.end_wait();
-            return self.end(slot, Ok(0));
-        }
         let last = std::mem::replace(&mut watched.last, slot);
         if last == NIL {
             watched.first = slot;
@@ -122,11 +124,9 @@ impl Engine {
         entry.lane_previous = last;
         entry.lane_next = NIL;
         entry.phase = Phase::Notification;
-        if over {
-            // A signal came between its submit and its start.
-            let token = entry.token;
-            self.wait_on(slot);
-            self.queue.push(Completion { token, result: 0, flags: flags::BY_ENGINE | flags::MORE });
+        // A signal came between its submit and its start, or just now.
+        if over && !self.notified(slot) {
+            self.leave_notification(slot, index);
         }
     }
 
@@ -159,15 +159,9 @@ impl Engine {
         }
         while slot != NIL {
             let next = self.entries[slot as usize].lane_next;
-            if self.notification_state(slot).is_some_and(NotificationState::is_over) {
-                if self.table(slot).multishot {
-                    self.wait_on(slot);
-                    let token = self.entries[slot as usize].token;
-                    self.queue.push(Completion { token, result: 0, flags: flags::BY_ENGINE | flags::MORE });
-                } else {
-                    self.leave_notification(slot, index);
-                    self.end(slot, Ok(0));
-                }
+            let over = self.notification_state(slot).is_some_and(NotificationState::is_over);
+            if over && !self.notified(slot) {
+                self.leave_notification(slot, index);
             }
             slot = next;
         }
@@ -193,11 +187,10 @@ impl Engine {
     pub(super) fn cancel_notification_wait(&mut self, slot: u32) {
         let Some(state) = self.notification_state(slot) else { return };
         let Some(subscription) = state.notification.subscription(self.shared.home.proactor) else { return };
-        let over = state.is_over();
-        self.leave_notification(slot, subscription.index());
-        if over {
-            self.end(slot, Ok(0));
-        } else {
+        let (index, over) = (subscription.index(), state.is_over());
+        let ended = over && !self.notified(slot);
+        self.leave_notification(slot, index);
+        if !ended {
             self.end_cancelled(slot);
         }
     }
@@ -206,14 +199,16 @@ impl Engine {
     /// anybody may have woken it, and it is asked again.
     pub(super) fn settle_observer(&mut self, slot: u32, result: i32) {
         if self.notification_state(slot).is_some_and(NotificationState::is_over) {
-            if let Err(status) = self.act(slot, 0) {
-                return self.fail(slot, status);
-            }
-            if self.table(slot).multishot {
+            let multishot = self.table(slot).multishot;
+            if multishot {
+                // First, as in `notified`.
                 self.wait_on(slot);
-                return self.settle_multishot(slot, 0);
             }
-            return self.settle(slot, 0);
+            return match self.adopt(slot, 0) {
+                Err(status) => self.fail(slot, status),
+                Ok(_) if multishot => self.settle_multishot(slot, 0),
+                Ok(_) => self.finish(slot, Ok(0)),
+            };
         }
         if result < 0 {
             return self.settle(slot, result);

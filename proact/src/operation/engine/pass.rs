@@ -82,11 +82,12 @@ impl Engine {
         Ok(Polled { completed, messages, progressed, woken: self.shared.take_wake_request() })
     }
 
-    /// The backend is broken. What it completed before is delivered all the same.
+    /// The backend is broken. What it completed before is delivered all the same, and so are messages.
     #[cold]
     #[inline(never)]
     fn break_down(&mut self, status: Status) -> Result<Polled> {
         self.deliver_timed(self.queue.len() + EXTRA_DELIVERIES);
+        self.tell_messages();
         Err(status)
     }
 
@@ -349,6 +350,9 @@ impl Engine {
         for slot in 0..self.entries.len() as u32 {
             let entry = &self.entries[slot as usize];
             let Some(raw) = entry.op else { continue };
+            if entry.flags.contains(Flags::LOWERED) {
+                continue; // the kernel may come to it yet, and looks for its descriptor then
+            }
             let begun = entry.phase != Phase::Waiting;
             if let Some(adopts) = &self.table(slot).adopts {
                 let status = failure(raw, Code::Aborted, 0).with_message("the proactor has shut down before its end");

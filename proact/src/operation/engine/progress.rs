@@ -107,6 +107,10 @@ impl ProgressList {
 impl Engine {
     pub(crate) fn add_progress(&mut self, call: Progress) -> ProgressId {
         let (index, serial) = self.progress.insert(call);
+        if self.closing {
+            // The shutdown has ended all of them, and so this one.
+            drop(self.progress.remove(index, serial));
+        }
         ProgressId { proactor: self.shared.home.proactor, index, serial }
     }
 

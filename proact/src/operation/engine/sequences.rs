@@ -165,7 +165,9 @@ impl Engine {
         if failed.is_some() || state.left == 0 {
             self.end_sequence(slot, failed);
         } else if self.entries[slot as usize].flags.contains(Flags::CANCEL) {
-            self.end_cancelled(slot);
+            // As in a chain, the next step ends cancelled, which may have an effect of its own, and the sequence by it.
+            let next = state.slots[completed + 1];
+            self.end_cancelled(next);
         } else {
             let next = state.slots[completed + 1];
             // The step function may have changed it since submit.

@@ -79,15 +79,12 @@ impl Engine {
         let entry = &mut self.entries[slot as usize];
         if completion.flags & BY_ENGINE != 0 {
             if more {
-                if self.table(slot).act.is_some() && !self.act_for_signal(slot) {
-                    return;
-                }
                 return self.deliver_more(slot, completion.result.into());
             }
             debug_assert_eq!(entry.phase, Phase::Ended);
             let result = match entry.failure.take() {
                 Some(status) => Err(status),
-                None => self.act(slot, completion.result).map(|()| completion.result.into()),
+                None => Ok(completion.result.into()),
             };
             return self.finish(slot, result);
         }
@@ -127,7 +124,7 @@ impl Engine {
             debug_assert!(false, "a failure that goes on");
             return;
         }
-        if let Err(status) = self.act(slot, result) {
+        if let Err(status) = self.adopt(slot, result) {
             self.entries[slot as usize].failure = Some(status);
             return self.call_off(slot);
         }
@@ -158,15 +155,6 @@ impl Engine {
         match entry.failure.take() {
             Some(status) => self.fail(slot, status),
             None => self.succeed(slot, value),
-        }
-    }
-
-    /// Does what the operation in `slot` waited to do.
-    pub(super) fn act(&self, slot: u32, result: i32) -> Result<()> {
-        match self.table(slot).act {
-            None => Ok(()),
-            // SAFETY: the operation is in flight, the table is its own, and it is only looked at.
-            Some(act) => unsafe { act(self.raw(slot), result.into()) },
         }
     }
 
@@ -294,9 +282,10 @@ impl Engine {
         if self.entries[slot as usize].flags.contains(Flags::ENDING) {
             return self.settle_called_off(slot);
         }
-        if let Err(status) = self.act(slot, result) {
-            return self.fail(slot, status);
-        }
+        let result = match self.adopt(slot, result) {
+            Ok(result) => result,
+            Err(status) => return self.fail(slot, status),
+        };
         if result == 0 && self.transfer(slot).length > 0 {
             if let Some(status) = self.kept_failure(slot) {
                 return self.fail(slot, status);
@@ -308,10 +297,7 @@ impl Engine {
         }
         let transfer = self.transfer(slot);
         if transfer.flow == Flow::None {
-            return match self.table(slot).adopts {
-                None => self.succeed(slot, result.into()),
-                Some(_) => self.settle_adopted(slot, result),
-            };
+            return self.succeed(slot, result.into());
         }
         let moved = match self.table(slot).absorb {
             None => result as usize,
@@ -341,19 +327,14 @@ impl Engine {
         self.issue(slot);
     }
 
-    /// The backend's success has an effect to be taken, before the chain goes on.
-    fn settle_adopted(&mut self, slot: u32, result: i32) {
-        let result = self.adopt(slot, result).map(i64::from);
-        self.finish(slot, result);
-    }
-
-    /// Takes the effect of a success of the backend's. Only of kinds that have one.
+    /// Takes the effect of a success, of kinds that have one.
+    #[inline]
     pub(super) fn adopt(&mut self, slot: u32, result: i32) -> Result<i32> {
-        let raw = self.raw(slot);
         match &self.table(slot).adopts {
-            // SAFETY: the operation is the engine's, and the backend is done with it.
-            Some(adopts) => unsafe { (adopts.adopt)(raw, result) },
             None => Ok(result),
+            // SAFETY: the operation is the engine's, and its table its own. The backend is done with it, or holds no
+            // pointers into it.
+            Some(adopts) => unsafe { (adopts.adopt)(self.raw(slot), result) },
         }
     }
 

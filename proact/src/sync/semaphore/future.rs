@@ -76,21 +76,8 @@ impl Future for SemaphoreFuture {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Knowledge>> {
         let this = &mut *self;
         if let Some((node, _)) = &this.armed {
-            let mut state = node.lock();
-            if state.ended.is_none() {
-                if state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                    return Poll::Pending;
-                }
-                drop(state);
-                // A waker's code runs under no lock.
-                let waker = cx.waker().clone();
-                state = node.lock();
-                if state.ended.is_none() {
-                    let before = state.waker.replace(waker);
-                    drop(state);
-                    drop(before);
-                    return Poll::Pending;
-                }
+            if node.wake_later(cx.waker()) {
+                return Poll::Pending;
             }
         } else if this.semaphore.value() < this.value {
             let node = Node::new(Action::Wake, 1);

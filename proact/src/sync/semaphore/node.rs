@@ -98,6 +98,28 @@ impl Node {
         }
     }
 
+    /// Has `waker` woken when it ends. `false`: it has ended.
+    pub(super) fn wake_later(&self, waker: &Waker) -> bool {
+        let state = self.lock();
+        if state.ended.is_some() {
+            return false;
+        }
+        if state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return true;
+        }
+        drop(state);
+        // A waker's code, also that of its clone and of its end, runs under no lock.
+        let mut waker = Some(waker.clone());
+        let mut state = self.lock();
+        let waits = state.ended.is_none();
+        if waits {
+            mem::swap(&mut state.waker, &mut waker);
+        }
+        drop(state);
+        drop(waker);
+        waits
+    }
+
     fn end(node: &Arc<Node>, ended: Ended, work: &mut Work) {
         let mut state = node.lock();
         if state.ended.is_some() {

@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{OnceLock, PoisonError};
 
 use crate::atomic::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
@@ -415,17 +416,32 @@ impl Inner {
         let Some(ended) = self.record(record).retire(axis, start) else { return false };
         registry.retired.push_back(Retired { record, found_as: Some(axis) });
         drop(registry);
-        ended.tell();
+        drop(ended);
         true
     }
 
     fn close(&self) {
-        let used = self.lock().used;
-        for record in 0..used {
-            self.record(record).close(|| {
-                Status::new(Code::Cancelled, Operation::FrontierWait).with_message("the tracker was dropped")
-            });
+        /// Whatever comes: a waker that panics on one axis takes nothing from those who wait for the others.
+        struct Rest<'a>(&'a Inner, Range<u32>);
+
+        impl Rest<'_> {
+            fn close(&mut self) {
+                for record in self.1.by_ref() {
+                    self.0.record(record).close(|| {
+                        Status::new(Code::Cancelled, Operation::FrontierWait).with_message("the tracker was dropped")
+                    });
+                }
+            }
         }
+
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                self.close();
+            }
+        }
+
+        let used = self.lock().used;
+        Rest(self, 0..used).close();
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {

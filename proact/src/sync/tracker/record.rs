@@ -75,25 +75,21 @@ pub(crate) enum Party {
     Task(std::sync::Arc<Task>, u32),
 }
 
-/// Futures to wake.
+/// Futures to wake, in this order. Dropping wakes them: under no lock.
 #[derive(Default)]
 struct Wakes {
     few: [Option<Waker>; 8],
+    more: Vec<Option<Waker>>,
     count: usize,
-    more: Vec<Waker>,
+    woken: usize,
 }
 
-/// What is left to do for an axis that has ended.
+/// What is left to do for an axis that has ended: dropping it does that, under no lock.
+#[must_use]
 pub(super) struct Ended {
-    wakes: Wakes,
+    _wakes: Wakes,
     /// It may be the last handle, and dropping that is for outside of every lock too.
     _semaphore: Option<Semaphore>,
-}
-
-impl Ended {
-    pub(super) fn tell(self) {
-        self.wakes.wake();
-    }
 }
 
 /// Where a wait stands in the line of an axis.
@@ -216,8 +212,8 @@ impl Record {
         // Under the lock the place does not change hands.
         let epoch = count - self.start.load(Ordering::Relaxed);
         drop(state);
-        // Outside the lock, for both run code of others: links and drivers of the semaphore, executors.
-        wakes.wake();
+        // Outside the lock, for both run code of others: links and drivers of the semaphore, executors. Whatever comes of
+        // the one, the wakes are dropped after it.
         if let Some((semaphore, axis)) = bridge {
             drive(&semaphore, axis, epoch);
         }
@@ -315,8 +311,7 @@ impl Record {
         let semaphore = state.semaphore.take();
         self.publish_awaited(&state);
         drop(state);
-        wakes.wake();
-        // Outside the lock: whoever waits for the semaphore may come back here.
+        // Outside the lock: whoever waits for the semaphore may come back here. The wakes come after it, as in `tell`.
         if let Some(semaphore) = semaphore {
             semaphore.fail(status);
         }
@@ -339,7 +334,7 @@ impl Record {
         }
         let semaphore = state.semaphore.take();
         self.publish_awaited(&state);
-        Some(Ended { wakes, _semaphore: semaphore })
+        Some(Ended { _wakes: wakes, _semaphore: semaphore })
     }
 
     /// Ends whatever axis is here: nobody can advance it any more.
@@ -352,7 +347,6 @@ impl Record {
         }
         self.publish_awaited(&state);
         drop(state);
-        wakes.wake();
         drop(semaphore);
     }
 
@@ -482,14 +476,45 @@ impl Wakes {
         let Some(waker) = waker else { return };
         match self.few.get_mut(self.count) {
             Some(place) => *place = Some(waker),
-            None => self.more.push(waker),
+            None => self.more.push(Some(waker)),
         }
         self.count += 1;
     }
 
-    fn wake(self) {
+    fn pop(&mut self) -> Option<Waker> {
+        let at = self.woken;
+        self.woken += 1;
+        match self.few.get_mut(at) {
+            Some(place) => place.take(),
+            None => self.more.get_mut(at - self.few.len())?.take(),
+        }
+    }
+
+    #[cold]
+    fn wake(&mut self) {
+        /// Whatever comes: a waker that panics takes nothing from those behind it. (Two that panic end the program.)
+        struct Rest<'a>(&'a mut Wakes);
+
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                while let Some(waker) = self.0.pop() {
+                    waker.wake();
+                }
+            }
+        }
+
+        let rest = Rest(self);
+        while let Some(waker) = rest.0.pop() {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Wakes {
+    #[inline]
+    fn drop(&mut self) {
         if self.count > 0 {
-            self.few.into_iter().flatten().chain(self.more).for_each(Waker::wake);
+            self.wake();
         }
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::Watch;
 use super::record::Party;
-use crate::atomic::{AtomicU32, Mutex, Ordering};
+use crate::atomic::{AtomicU32, Mutex, MutexGuard, Ordering};
 use crate::status::Result;
 
 /// No index: nothing has failed.
@@ -42,7 +42,38 @@ impl Task {
     }
 
     fn take_waker(&self) -> Option<Waker> {
-        self.waker.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.lock().take()
+    }
+
+    /// Has `waker` woken when the wait is over. `false`: it is over already.
+    fn wake_later(&self, waker: &Waker) -> bool {
+        let known = self.lock();
+        // Asked under the lock: whoever changes the answer takes the waker afterwards.
+        if self.is_over() {
+            return false;
+        }
+        if known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return true;
+        }
+        drop(known);
+        // A waker's code, also that of its clone and of its end, runs under no lock.
+        let mut waker = Some(waker.clone());
+        let mut known = self.lock();
+        let waits = !self.is_over();
+        if waits {
+            std::mem::swap(&mut *known, &mut waker);
+        }
+        drop(known);
+        drop(waker);
+        waits
+    }
+
+    fn is_over(&self) -> bool {
+        self.left.load(Ordering::Acquire) == 0 || self.failed.load(Ordering::Acquire) != NONE
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,18 +121,13 @@ impl Future for FrontierReached {
                 Err(status) => return self.end(Err(status)),
             },
         };
-        let mut waker = task.waker.lock().unwrap_or_else(PoisonError::into_inner);
-        // Asked under the lock: whoever changes the answer takes the waker afterwards.
-        let (left, failed) = (task.left.load(Ordering::Acquire), task.failed.load(Ordering::Acquire));
-        if left != 0 && failed == NONE {
-            let known = waker.as_ref().is_some_and(|known| known.will_wake(cx.waker()));
-            let old = if known { None } else { waker.replace(cx.waker().clone()) };
-            drop(waker);
-            drop(old);
+        if task.wake_later(cx.waker()) {
             return Poll::Pending;
         }
-        drop(waker);
-        let result = if left == 0 { Ok(()) } else { Err(self.watch.failure(failed)) };
+        let result = match task.left.load(Ordering::Acquire) {
+            0 => Ok(()),
+            _ => Err(self.watch.failure(task.failed.load(Ordering::Acquire))),
+        };
         self.end(result)
     }
 }

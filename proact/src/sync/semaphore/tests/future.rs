@@ -186,6 +186,57 @@ fn a_waker_that_panics_takes_nothing_from_those_behind_it() {
     semaphore.signal(2, None).unwrap();
 }
 
+/// A waker's clone and its end are a user's code too: here a clone that came too late, whose end waits for the signaller.
+#[test]
+fn a_waker_is_dropped_under_no_lock() {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// The first of two: stops the signaller when both waits have ended and only one was woken.
+    struct Holds(Sender<()>, Mutex<Receiver<()>>);
+
+    impl Wake for Holds {
+        fn wake(self: Arc<Holds>) {
+            self.0.send(()).unwrap();
+            self.1.lock().unwrap().recv().unwrap();
+        }
+    }
+
+    let semaphore = Semaphore::new(0);
+    let (held, is_held) = channel();
+    let (let_go, may_go) = channel();
+    let (signalled, is_signalled) = channel();
+    let (mut first, mut second) = (semaphore.future(1), semaphore.future(1));
+    let holds = Waker::from(Arc::new(Holds(held, Mutex::new(may_go))));
+    assert!(poll(&mut first, &holds).is_pending());
+    assert!(poll(&mut second, &woken().1).is_pending());
+
+    let is_held = Mutex::new(is_held);
+    let signaller = semaphore.clone();
+    let cloned = move || {
+        let (semaphore, signalled) = (signaller.clone(), signalled.clone());
+        std::thread::spawn(move || {
+            semaphore.signal(1, None).unwrap();
+            signalled.send(()).unwrap();
+        });
+        is_held.lock().unwrap().recv_timeout(SOON).unwrap();
+    };
+    let in_time = Arc::new(AtomicUsize::new(0));
+    let is_signalled = Mutex::new(is_signalled);
+    let counts = in_time.clone();
+    let dropped = move || {
+        if let_go.send(()).is_ok() && is_signalled.lock().unwrap().recv_timeout(SOON).is_ok() {
+            counts.fetch_add(1, SeqCst);
+        }
+    };
+    let waker = crate::sync::hooked::waker(cloned, dropped);
+    assert!(poll(&mut second, &waker).is_ready());
+    assert_eq!(in_time.load(SeqCst), 1, "the signaller could not go on while the waker was dropped");
+    std::mem::forget(waker);
+}
+
 #[test]
 fn futures_under_an_executor_end_while_others_signal_fail_and_drop() {
     for round in 0..200_u64 {
