@@ -4,13 +4,14 @@
 //! whatever any thread of the process allocates meanwhile is counted, worker threads included.
 
 use std::alloc::System;
+use std::future::Future;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libtest_mimic::Arguments;
-use proact::causal::{Axis, Entry, Frontier};
+use proact::causal::{Axis, Entry, Frontier, Knowledge};
 use proact::memory::{self, Allocation, BufferPool, Slab};
 use proact::operation::{
     Advise, Allocate, CancelAll, Chain, ChangeFile, ChangeRange, Complete, Context, CopyRange, EventSet, EventWait,
@@ -19,15 +20,17 @@ use proact::operation::{
     PollHandle, PollHandleMany, Read, ReadStream, ReadVectored, Receive, ReceiveFrom, ReceiveFromMany,
     ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, ReceiveVectored, Register, Relay, RelayMany,
     Remove, RemoveAttribute, Rename, SemaphoreSignal, SemaphoreWait, Send, SendFile, SendTo, SendVectored, Sequence,
-    SetAttribute, SetAttributes, Splice, Stat, StatPath, Sync, SyncRange, Timer, Truncate, WatchChanges, Write,
-    WriteStream, WriteVectored,
+    SetAttribute, SetAttributes, SignalWait, Splice, Stat, StatPath, Sync, SyncRange, Timer, Truncate, WatchChanges,
+    Write, WriteStream, WriteVectored,
 };
 use proact::resource::{
-    Address, Advice, AttributeMode, ChangeMask, Domain, FileTime, FutexWord, OpenFlags, Socket, SocketOptions,
+    Address, Advice, AttributeMode, ChangeMask, Domain, FileTime, FutexWord, OpenFlags, Signal, SignalSet, Socket,
+    SocketOptions,
 };
-use proact::sync::{Notification, Semaphore, Tracker};
+use proact::sync::{Notification, Semaphore, SemaphoreOptions, Timeline, Tracker, WaitFlags};
 use proact::time::Time;
-use proact_cts::bench::Cts;
+use proact_cts::bench::{Cts, patience};
+use proact_cts::harness::Only;
 use proact_cts::{cases, harness, select};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -63,12 +66,17 @@ cases![
     readiness_of_descriptors,
     event_pools,
     relays_and_sources,
+    relays_of_notifications,
     progress_callbacks,
+    signals_of_the_process.alone(),
     futex_waits_and_wakes,
     reads_into_registered_leases_and_writes_of_spans,
     semaphore_waits_and_signals,
     waits_on_several_semaphores,
     waits_for_frontiers,
+    values_of_a_device,
+    futures_of_values_and_frontiers.only(Only::Once),
+    threads_that_block.only(Only::Once),
     links_that_are_followed,
     chains_of_a_wait_and_a_send,
     fences_taken_in,
@@ -251,6 +259,64 @@ fn relays_and_sources(cts: &mut Cts) {
         source.set().unwrap();
         cts.until("the end of the line", || once.is_back() && wait.is_back());
     });
+}
+
+fn relays_of_notifications(cts: &mut Cts) {
+    let (first, second) = (Notification::new(), Notification::new());
+    let sink = cts.handle().event().unwrap();
+    let lasting = Op::new(RelayMany::new(first.clone(), second.clone()), ());
+    let lasting = cts.submit(lasting).unwrap();
+    let once = Berth::of(Relay::new(second.clone(), sink.clone()));
+    let never = Berth::of(RelayMany::new(Notification::new(), sink.clone()));
+    let wait = Berth::of(EventWait::new(sink));
+    steady(cts, |cts, _| {
+        cts.submit((once.take(), wait.take())).unwrap();
+        let id = cts.submit(never.take()).unwrap();
+        first.signal(1);
+        cts.cancel(id).unwrap();
+        cts.until("the end of the line", || once.is_back() && wait.is_back() && never.is_back());
+    });
+    cts.cancel(lasting).unwrap();
+}
+
+/// Counts what it is told.
+struct Told(Arc<AtomicUsize>);
+
+impl Complete<SignalWait> for Told {
+    fn more(&mut self, _: &SignalWait, outcome: Outcome<SignalWait>, _: &mut Context<'_>) {
+        outcome.result.unwrap();
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    fn done(_: Box<Op<SignalWait, Self>>, outcome: Outcome<SignalWait>, _: &mut Context<'_>) {
+        assert!(outcome.result.unwrap_err().is_cancelled());
+    }
+}
+
+/// What is told, and what comes and goes beside it. The last subscription's end and the next one's begin allocate
+/// nothing either: that is the second half.
+fn signals_of_the_process(cts: &mut Cts) {
+    // SAFETY: no pointers. The handler has run before it returns.
+    let send = |signal: Signal| assert_eq!(unsafe { libc::raise(signal.number()) }, 0);
+    let told = Arc::new(AtomicUsize::new(0));
+    let lasting = cts.submit(Op::new(SignalWait::new(Signal::User1), Told(told.clone()))).unwrap();
+    let brief = Berth::of(SignalWait::new(SignalSet::USER1 | SignalSet::USER2));
+    cts.look();
+    let round = |cts: &mut Cts| {
+        let id = cts.submit(brief.take()).unwrap();
+        cts.look();
+        send(Signal::User2);
+        send(Signal::User1);
+        cts.look();
+        cts.cancel(id).unwrap();
+        cts.until("the brief one", || brief.is_back());
+    };
+    steady(cts, |cts, number| {
+        round(cts);
+        assert_eq!(told.load(Ordering::Relaxed), number as usize);
+    });
+    cts.cancel(lasting).unwrap();
+    cts.drain();
+    steady(cts, |cts, _| round(cts));
 }
 
 fn progress_callbacks(cts: &mut Cts) {
@@ -559,6 +625,124 @@ fn waits_for_frontiers(cts: &mut Cts) {
 }
 
 /// To link allocates once; to follow links does not, however many stand behind each other, with causes and without.
+/// A device that arms an interrupt for the least value awaited.
+#[derive(Default)]
+struct Device {
+    interrupt_at: AtomicU64,
+    told: AtomicU64,
+}
+
+impl Timeline for Device {
+    fn awaited(&self, value: u64) {
+        self.interrupt_at.store(value, Ordering::SeqCst);
+    }
+    fn signalled(&self, value: u64) {
+        self.told.store(value, Ordering::SeqCst);
+    }
+}
+
+fn values_of_a_device(cts: &mut Cts) {
+    let device = Arc::new(Device::default());
+    let (semaphore, driver) = SemaphoreOptions::new().history(4).drive(device.clone());
+    let causes = Knowledge::exact(Frontier::single(Axis::queue(1, 0, 0, 0), 1).unwrap());
+    let wait = Berth::of(SemaphoreWait::new(semaphore.clone(), 0));
+    let signal = Berth::of(SemaphoreSignal::new(semaphore.clone(), 0));
+    steady(cts, |cts, number| {
+        wait.with(|wait| wait.set_value(0, 3 * number));
+        cts.submit(wait.take()).unwrap();
+        cts.look();
+        assert_eq!(device.interrupt_at.load(Ordering::SeqCst), 3 * number);
+        signal.with(|signal| signal.set_value(0, 3 * number - 2));
+        back(cts, &signal);
+        assert_eq!(device.told.load(Ordering::SeqCst), 3 * number - 2);
+        assert!(driver.advance_tainted(3 * number - 1).unwrap());
+        assert!(driver.advance(3 * number, &causes).unwrap());
+        cts.until("the device's value", || wait.is_back());
+    });
+}
+
+/// A future's first poll in vain makes one allocation, and no other poll, no signal and no end any.
+fn futures_of_values_and_frontiers(_: &mut Cts) {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let semaphore = Semaphore::new(0);
+    let tracker = Tracker::new();
+    let axis = tracker.register(Axis::queue(1, 0, 0, 0)).unwrap();
+    let made = |work: &mut dyn FnMut()| {
+        let region = Region::new(ALLOCATOR);
+        work();
+        let change = region.change();
+        (change.allocations, change.reallocations)
+    };
+    for number in 1..=400 {
+        let mut value = std::pin::pin!(semaphore.future(number));
+        let frontier = Frontier::single(axis.axis(), number).unwrap();
+        let mut reached = std::pin::pin!(tracker.reached(frontier));
+        let first = [
+            made(&mut || assert!(value.as_mut().poll(&mut cx).is_pending())),
+            made(&mut || assert!(reached.as_mut().poll(&mut cx).is_pending())),
+        ];
+        let later = made(&mut || {
+            assert!(value.as_mut().poll(&mut cx).is_pending() && reached.as_mut().poll(&mut cx).is_pending());
+            semaphore.signal(number, None).unwrap();
+            assert!(axis.advance(number).unwrap());
+            assert!(value.as_mut().poll(&mut cx).is_ready() && reached.as_mut().poll(&mut cx).is_ready());
+        });
+        // Lines have grown to their size by then.
+        if number > 200 {
+            assert_eq!((first, later), ([(1, 0), (1, 0)], (0, 0)), "at {number}");
+        }
+    }
+}
+
+/// A wait of a thread allocates nothing where it need not sleep; else once, and once more for several semaphores.
+fn threads_that_block(_: &mut Cts) {
+    let drive = || SemaphoreOptions::new().drive(Arc::new(Device::default()));
+    let ((one, first), (two, second)) = (drive(), drive());
+    let notification = Notification::new();
+    let rounds = Arc::new(AtomicU64::new(0));
+    let (bell, begun) = (notification.clone(), rounds.clone());
+    // It signals what is waited for, and only when it is.
+    let thread = std::thread::spawn(move || {
+        for number in 1..=300 {
+            while begun.load(Ordering::SeqCst) < number {
+                std::thread::yield_now();
+            }
+            for _ in 0..2 {
+                while first.least_awaited().is_none() {
+                    std::thread::yield_now();
+                }
+                second.advance_tainted(3 * number).unwrap();
+                let least = first.least_awaited().expect("nobody else raises it");
+                first.advance_tainted(least).unwrap();
+            }
+            while begun.load(Ordering::SeqCst) == number {
+                bell.signal(1);
+                std::thread::yield_now();
+            }
+        }
+    });
+    let mut counts = Vec::with_capacity(300);
+    for number in 1..=300 {
+        let both = [(one.clone(), 3 * number), (two.clone(), 3 * number)];
+        let seen = notification.epoch();
+        let made = |work: &dyn Fn()| {
+            let region = Region::new(ALLOCATOR);
+            work();
+            region.change().allocations
+        };
+        rounds.store(number, Ordering::SeqCst);
+        counts.push([
+            made(&|| one.wait(3 * number - 1, patience(), WaitFlags::empty()).unwrap()),
+            made(&|| Semaphore::wait_all(&both, patience(), WaitFlags::empty()).unwrap()),
+            made(&|| Semaphore::wait_all(&both, patience(), WaitFlags::YIELD).unwrap()),
+            made(&|| assert!(notification.wait_since(seen, patience()).unwrap())),
+        ]);
+    }
+    rounds.store(u64::MAX, Ordering::SeqCst);
+    thread.join().unwrap();
+    assert!(counts[200..].iter().all(|counts| *counts == [1, 2, 0, 0]), "{:?}", &counts[200..]);
+}
+
 fn links_that_are_followed(cts: &mut Cts) {
     const LINKS: usize = 100;
     let causes = proact::causal::Frontier::single(proact::causal::Axis::queue(0, 0, 0, 0), 1).unwrap();

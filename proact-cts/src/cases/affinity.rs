@@ -77,6 +77,7 @@ fn or_skip<T>(result: Result<T>) -> T {
     }
 }
 
+/// W-24: the reference declares where a thread is to run, and nothing reads it.
 fn a_proactor_runs_on_the_processors_of_each_node(cts: &mut Cts) {
     for node in nodes() {
         let name = name();

@@ -144,6 +144,7 @@ fn a_cancel_twice_gives_one_callback(cts: &mut Cts) {
     assert_eq!(wait.only().status().code(), Code::Cancelled);
 }
 
+/// W-16, W-66, W-100: the reference never says so, and touches what was freed.
 fn a_cancel_after_the_end_is_not_found(cts: &mut Cts) {
     let (op, nop) = cts.watch(Nop);
     let id = cts.submit(op).unwrap();

@@ -194,6 +194,7 @@ impl Complete<EventWait> for Counted {
     }
 }
 
+/// W-18: the reference takes a mutex for each.
 fn threads_share_a_pool(cts: &mut Cts) {
     let pool = cts.handle().event_pool(4).unwrap();
     let handle = cts.handle().clone();

@@ -88,6 +88,7 @@ fn a_signal_from_another_thread_ends_the_sleep(cts: &mut Cts) {
     wait.only().result.unwrap();
 }
 
+/// W-08: the reference tells waiters of equal values in reverse.
 fn waits_of_one_signal_end_by_value_then_first_in_first_out(cts: &mut Cts) {
     let semaphore = Semaphore::new(0);
     let values = [3, 1, 2, 3, 1, 2, 3];
@@ -182,6 +183,7 @@ fn a_failure_of_one_semaphore_fails_a_wait_for_any_only_when_none_was_reached(ct
     assert_eq!(cts.fails(SemaphoreWait::all(vec![(reached, 1), (failed, 1)])).code(), Code::DataLoss);
 }
 
+/// W-09: a signal of the reference moves the value of a failed semaphore.
 fn a_wait_on_a_failed_semaphore_fails_and_signals_are_refused(cts: &mut Cts) {
     let semaphore = Semaphore::new(4);
     semaphore.fail(lost());
@@ -208,6 +210,7 @@ fn a_cancelled_wait_ends_cancelled_and_leaves_the_semaphore_alone(cts: &mut Cts)
     assert_eq!(cts.pending(), 0);
 }
 
+/// W-32, W-33: whoever loses the race finds nobody, and touches nothing.
 fn cancel_races_with_signal_and_the_wait_ends_once(cts: &mut Cts) {
     let (mut ended, mut cancelled) = (0, 0);
     for round in 0..500 {

@@ -42,6 +42,7 @@ cases![
     slots_of_steps_that_never_ran_are_free_again,
 ];
 
+/// W-27: the reference calls back inside submit.
 fn a_sequence_without_steps_succeeds_and_calls_no_step_function(cts: &mut Cts) {
     let empty = cts.start(Sequence::new());
     assert_eq!(empty.calls(), 0, "a callback inside submit");

@@ -80,12 +80,14 @@ struct Wait<'a> {
 /// What stands in the semaphores' lines, until it is dropped.
 struct Lines<'a> {
     semaphores: &'a [(Semaphore, u64)],
-    keys: Vec<Option<HeapKey>>,
+    /// Of the first semaphore, which most waits have alone: no memory is taken for that.
+    first: Option<HeapKey>,
+    others: Vec<Option<HeapKey>>,
 }
 
 impl Drop for Lines<'_> {
     fn drop(&mut self) {
-        for (key, (semaphore, _)) in self.keys.iter().zip(self.semaphores) {
+        for (key, (semaphore, _)) in std::iter::once(&self.first).chain(&self.others).zip(self.semaphores) {
             if let Some(key) = *key {
                 semaphore.disarm(key);
             }
@@ -150,11 +152,11 @@ impl Wait<'_> {
     fn block(&self, clock: &Clock, deadline: Time) -> Result<usize> {
         let count = self.semaphores.len();
         let node = Node::new(Action::Unpark(Condvar::new()), if self.any { 1 } else { count });
-        let mut lines = Lines { semaphores: self.semaphores, keys: Vec::with_capacity(count) };
+        let mut lines = Lines { semaphores: self.semaphores, first: None, others: Vec::with_capacity(count - 1) };
         let mut unreached = 0;
         for (index, (semaphore, value)) in self.semaphores.iter().enumerate() {
             let entry = Entry::Node(Arc::clone(&node), u32::try_from(index).unwrap_or(u32::MAX));
-            lines.keys.push(match semaphore.arm_entry(*value, entry) {
+            let key = match semaphore.arm_entry(*value, entry) {
                 Armed::Pending(key) => {
                     unreached += 1;
                     Some(key)
@@ -164,7 +166,11 @@ impl Wait<'_> {
                 // Another may be reached, of a wait for any.
                 Armed::Failed(_) if self.any => None,
                 Armed::Failed(status) => return Err(status),
-            });
+            };
+            match index {
+                0 => lines.first = key,
+                _ => lines.others.push(key),
+            }
         }
         if unreached < count {
             let mut from_the_first = 0;
