@@ -214,7 +214,8 @@ impl Semaphore {
 
     /// The failure, if there was one.
     pub fn status(&self) -> Option<Status> {
-        if self.inner.word.load(Ordering::Acquire) != FAILED {
+        // Relaxed: who finds it failed comes to the lock after the one who failed it, since that one held it.
+        if self.inner.word.load(Ordering::Relaxed) != FAILED {
             return None;
         }
         self.inner.lock().failure.clone()
