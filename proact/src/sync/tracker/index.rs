@@ -8,7 +8,7 @@
 
 use super::NONE;
 use super::record::Record;
-use crate::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::causal::Axis;
 
 pub(super) struct Index {
@@ -54,8 +54,7 @@ impl Index {
             at = place.next.load(Ordering::Acquire);
             steps -= 1;
         }
-        // Every step was read before this.
-        fence(Ordering::Acquire);
+        // Every step was read before this, for every step acquires.
         if self.removals.load(Ordering::Relaxed) == before { Found::Nothing } else { Found::Unsure }
     }
 
