@@ -496,6 +496,8 @@ impl Inner {
         let mut value = self.word.load(Ordering::Relaxed);
         loop {
             self.final_value.store(value, Ordering::Relaxed);
+            // Release: who finds it failed finds the last value; no model fails without. Acquire: who is told below
+            // that its value came first sees what came before that.
             match self.word.compare_exchange_weak(value, FAILED, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => value = now,

@@ -77,6 +77,8 @@ impl Index {
             if here == at {
                 // Counted before the place can be put into another list. Who stands on it goes on in its list as long
                 // as it is not; who sees where it goes then sees that it was taken out.
+                // Release: who comes by this link finds the next place as it was put there, which it may not have come
+                // by otherwise; no model fails without.
                 link.store(next.load(Ordering::Relaxed), Ordering::Release);
                 self.removals.fetch_add(1, Ordering::Release);
                 return;

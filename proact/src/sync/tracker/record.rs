@@ -258,6 +258,7 @@ impl Record {
             place.mention = Some(state.mentioned.insert(0, party()));
         }
         let target = self.start.load(Ordering::Relaxed) + epoch;
+        // Acquire: who is told that it has been reached sees what came before; no model fails without.
         if self.count.load(Ordering::Acquire) >= target {
             return Ok(true);
         }
