@@ -33,7 +33,8 @@ impl Users {
                 return false;
             }
             debug_assert!(users + 1 < CLOSED);
-            match self.word.atomic().compare_exchange_weak(users, users + 1, Ordering::Acquire, Ordering::Relaxed) {
+            // Relaxed: a close has only to come after what is done in here, which is `leave`'s to say.
+            match self.word.atomic().compare_exchange_weak(users, users + 1, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => users = now,
             }
@@ -50,7 +51,8 @@ impl Users {
 
     /// Keeps others out, and returns when the last one has gone. `false`: it was closed before.
     pub(super) fn close(&self) -> bool {
-        let before = self.word.atomic().fetch_or(CLOSED, Ordering::AcqRel);
+        // Relaxed: what users did is acquired below, where they are seen to have gone.
+        let before = self.word.atomic().fetch_or(CLOSED, Ordering::Relaxed);
         if before & CLOSED != 0 {
             return false;
         }

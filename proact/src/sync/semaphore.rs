@@ -214,7 +214,8 @@ impl Semaphore {
 
     /// The failure, if there was one.
     pub fn status(&self) -> Option<Status> {
-        if self.inner.word.load(Ordering::Acquire) != FAILED {
+        // Relaxed: who finds it failed comes to the lock after the one who failed it, since that one held it.
+        if self.inner.word.load(Ordering::Relaxed) != FAILED {
             return None;
         }
         self.inner.lock().failure.clone()
@@ -513,6 +514,8 @@ impl Inner {
         let mut value = self.word.load(Ordering::Relaxed);
         loop {
             self.final_value.store(value, Ordering::Relaxed);
+            // Release: who finds it failed finds the last value; no model fails without. Acquire: who is told below
+            // that its value came first sees what came before that.
             match self.word.compare_exchange_weak(value, FAILED, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => value = now,

@@ -17,19 +17,18 @@
 //! Numbers are in the byte order of the machine that all peers run on. **Nothing that is read here is an address or
 //! leads to one**: buffers are found by number and size as they were when the pool was opened and checked.
 
+#[cfg(not(loom))]
 use std::ptr::NonNull;
 
-// The machine's own, also under loom: other processes take no part in a model.
-use std::sync::atomic::{AtomicU32, AtomicU64};
-
+use crate::atomic::{AtomicU32, AtomicU64};
 use crate::memory::Region;
 use crate::status::{Code, Operation, Result, Status};
 
 /// `PROACTBP` in the machine's byte order: a machine of the other order sees something else.
 pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"PROACTBP");
 pub(super) const VERSION: u32 = 1;
-/// Peers that a pool has records for.
-pub(super) const PEERS: u32 = 64;
+/// Peers that a pool has records for. A model has no use for more than two.
+pub(super) const PEERS: u32 = if cfg!(loom) { 2 } else { 64 };
 /// The most buffers of a shared pool.
 pub(super) const COUNT_MAX: u32 = 1 << 24;
 
@@ -85,6 +84,8 @@ pub(super) struct Layout {
     pub(super) region: Region,
     pub(super) geometry: Geometry,
     buffers_at: usize,
+    #[cfg(loom)]
+    words: model::Words,
 }
 
 impl Layout {
@@ -104,9 +105,18 @@ impl Layout {
         if !region.access().is_all() {
             return refused(Code::FailedPrecondition, "the region was not mapped for reading and writing");
         }
-        Ok(Layout { region, geometry, buffers_at })
+        Ok(Layout {
+            region,
+            geometry,
+            buffers_at,
+            #[cfg(loom)]
+            words: model::words(geometry),
+        })
     }
+}
 
+#[cfg(not(loom))]
+impl Layout {
     fn word32(&self, offset: usize) -> &AtomicU32 {
         assert!(offset % 4 == 0 && offset + 4 <= self.buffers_at);
         // SAFETY: within the mapped region and aligned; reached by atomics only, here and in copies; lives as `self`.
@@ -118,7 +128,50 @@ impl Layout {
         // SAFETY: as above.
         unsafe { NonNull::new_unchecked(self.region.as_ptr().add(offset)).cast().as_ref() }
     }
+}
 
+/// The same for a model: loom's words have to be made, so they lie beside the region. Other processes take no part.
+#[cfg(loom)]
+mod model {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Those of 32 and of 64 bits, by their offset; each is used as one of them only.
+    pub(super) type Words = Arc<(Vec<AtomicU32>, Vec<AtomicU64>)>;
+
+    pub(super) fn words(geometry: Geometry) -> Words {
+        let end = bookkeeping_size(geometry.buffer_count);
+        let narrow = (0..end / 4).map(|_| AtomicU32::new(0)).collect();
+        let wide = (0..end / 8).map(|_| AtomicU64::new(0)).collect();
+        Arc::new((narrow, wide))
+    }
+
+    impl Layout {
+        /// In memory of this process, which `of` refuses.
+        pub(in super::super) fn model(geometry: Geometry) -> Layout {
+            let region = Region::wrap(vec![0; 1]);
+            let (buffers_at, _) = geometry.extent().unwrap();
+            Layout { region, geometry, buffers_at, words: words(geometry) }
+        }
+
+        /// The same pool, as another peer maps it.
+        pub(in super::super) fn again(&self) -> Layout {
+            let Layout { region, geometry, buffers_at, words } = self;
+            Layout { region: region.clone(), geometry: *geometry, buffers_at: *buffers_at, words: words.clone() }
+        }
+
+        pub(super) fn word32(&self, offset: usize) -> &AtomicU32 {
+            &self.words.0[offset / 4]
+        }
+
+        pub(super) fn word64(&self, offset: usize) -> &AtomicU64 {
+            &self.words.1[offset / 8]
+        }
+    }
+}
+
+impl Layout {
     pub(super) fn magic(&self) -> &AtomicU64 {
         self.word64(0)
     }

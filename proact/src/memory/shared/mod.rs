@@ -1,16 +1,18 @@
 //! Pools of buffers that processes share.
 
 mod layout;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod peer;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use self::layout::{Layout, MAGIC, PEERS, VERSION};
 use self::peer::{Identity, Life};
+use crate::atomic::Ordering;
 use crate::memory::Region;
 use crate::status::{Code, Operation, Result, Status};
 
@@ -94,10 +96,15 @@ impl SharedPool {
     /// [`Geometry::total_size`] says; `FailedPrecondition` for private memory or such as is not both read and
     /// written; `Unavailable` where processes cannot be told apart (no `/proc`).
     pub fn create(region: Region, geometry: Geometry) -> Result<SharedPool> {
-        let layout = Layout::of(region, geometry)?;
-        // Whoever opens it meanwhile finds nothing.
+        SharedPool::make(Layout::of(region, geometry)?, Identity::own())
+    }
+
+    fn make(layout: Layout, identity: Option<Identity>) -> Result<SharedPool> {
+        let geometry = layout.geometry;
+        // Whoever opens it meanwhile finds nothing. No ordering would help one who has read the old magic: it finds
+        // out by the generation, or by its record, which is no longer its own.
         let before = layout.generation().load(Ordering::Relaxed);
-        layout.magic().store(0, Ordering::SeqCst);
+        layout.magic().store(0, Ordering::Relaxed);
         for peer in 0..PEERS {
             layout.identity(peer).store(0, Ordering::Relaxed);
             layout.peer_generation(peer).store(0, Ordering::Relaxed);
@@ -115,7 +122,7 @@ impl SharedPool {
         let generation = started.map_or(0, |since| since.as_nanos() as u64).max(before.wrapping_add(1)).max(1);
         layout.generation().store(generation, Ordering::Relaxed);
         layout.magic().store(MAGIC, Ordering::Release);
-        SharedPool::enter(layout, generation)
+        SharedPool::enter(layout, generation, identity)
     }
 
     /// Opens the pool in `region`, which must be as expected.
@@ -125,7 +132,11 @@ impl SharedPool {
     /// that is too small; `ResourceExhausted` when 64 peers have it open (see
     /// [`SharedPool::reclaim`]); otherwise as for [`SharedPool::create`].
     pub fn open(region: Region, geometry: Geometry) -> Result<SharedPool> {
-        let layout = Layout::of(region, geometry)?;
+        SharedPool::join(Layout::of(region, geometry)?, Identity::own())
+    }
+
+    fn join(layout: Layout, identity: Option<Identity>) -> Result<SharedPool> {
+        let geometry = layout.geometry;
         // Acquire: what the maker wrote before the magic is there.
         let checks = [
             (layout.magic().load(Ordering::Acquire) == MAGIC, "there is no pool, or it is not ready yet"),
@@ -144,19 +155,21 @@ impl SharedPool {
             return Err(refused(Code::InvalidArgument, why));
         }
         let generation = layout.generation().load(Ordering::Relaxed);
-        SharedPool::enter(layout, generation)
+        SharedPool::enter(layout, generation, identity)
     }
 
     /// Takes a record for this handle.
-    fn enter(layout: Layout, generation: u64) -> Result<SharedPool> {
-        let Some(identity) = Identity::own() else {
+    fn enter(layout: Layout, generation: u64, identity: Option<Identity>) -> Result<SharedPool> {
+        let Some(identity) = identity else {
             return Err(refused(Code::Unavailable, "who this process is cannot be told: no /proc"));
         };
         for peer in 0..PEERS {
             let record = layout.identity(peer);
-            if record.compare_exchange(0, identity.to_bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                // Raised by each that takes the record: marks of the one before are not this one's.
-                let times = layout.peer_generation(peer).fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+            // Acquire: the buffers that were given back before the record are there.
+            if record.compare_exchange(0, identity.to_bits(), Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                // Raised by each that takes the record: marks of the one before are not this one's. Release: see
+                // `reclaim`.
+                let times = layout.peer_generation(peer).fetch_add(1, Ordering::Release).wrapping_add(1);
                 let mark = mark_of(peer, times);
                 let inner = Inner { layout, generation, identity, peer, mark };
                 return Ok(SharedPool { inner: Arc::new(inner) });
@@ -178,15 +191,16 @@ impl SharedPool {
         for index in (first..count).chain(0..first) {
             let word = inner.layout.owner(index);
             if word.load(Ordering::Relaxed) == 0
-                // Acquire: what its last holder copied in is there.
-                && word.compare_exchange(0, inner.mark, Ordering::Acquire, Ordering::Relaxed).is_ok()
+                // Acquire: what its last holder copied in is there. Release: who finds the mark below finds that the
+                // record was taken so often.
+                && word.compare_exchange(0, inner.mark, Ordering::AcqRel, Ordering::Relaxed).is_ok()
             {
                 inner.layout.hint().store((index + 1) % count, Ordering::Relaxed);
                 return Ok(SharedLease { pool: self.clone(), index });
             }
         }
         let all = 0..count;
-        if all.into_iter().any(|index| inner.is_damaged(inner.layout.owner(index).load(Ordering::Relaxed))) {
+        if all.into_iter().any(|index| inner.is_damaged(inner.layout.owner(index).load(Ordering::Acquire))) {
             let why = "buffers belong to peers that cannot be";
             return Err(Status::new(Code::DataLoss, Operation::BufferAcquire).with_message(why));
         }
@@ -229,23 +243,27 @@ impl SharedPool {
         let mut back = 0;
         for peer in 0..PEERS {
             let record = layout.identity(peer);
-            let bits = record.load(Ordering::Acquire);
+            // Relaxed: that a process is dead is the kernel's word, behind all that the process did.
+            let bits = record.load(Ordering::Relaxed);
             if bits == 0 || Identity::from_bits(bits).life(inner.identity) != Life::Dead {
                 continue;
             }
             // Read before the record is freed: another peer that takes it raises it, and keeps what it acquires.
+            // Acquire: who reads what that peer raised finds the record another's.
             let times = layout.peer_generation(peer).load(Ordering::Acquire);
-            if record.load(Ordering::Acquire) != bits {
+            if record.load(Ordering::Relaxed) != bits {
                 continue;
             }
             let dead = mark_of(peer, times);
             for index in 0..layout.geometry.buffer_count {
                 let word = layout.owner(index);
-                if word.compare_exchange(dead, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                // Release: what the dead peer copied in is there for the next holder.
+                if word.compare_exchange(dead, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
                     back += 1;
                 }
             }
-            let _ = record.compare_exchange(bits, 0, Ordering::AcqRel, Ordering::Relaxed);
+            // Release: who takes the record finds the buffers.
+            let _ = record.compare_exchange(bits, 0, Ordering::Release, Ordering::Relaxed);
         }
         Ok(back)
     }
@@ -256,7 +274,9 @@ impl Inner {
     #[track_caller]
     fn check(&self, operation: Operation) -> Result {
         let layout = &self.layout;
-        let same = layout.magic().load(Ordering::Acquire) == MAGIC
+        // Relaxed: a pool that was made anew before this call is seen as it is; for one that is at this moment, whose
+        // maker was to see to it that no one uses it, every answer is as good.
+        let same = layout.magic().load(Ordering::Relaxed) == MAGIC
             && layout.generation().load(Ordering::Relaxed) == self.generation
             && layout.identity(self.peer).load(Ordering::Relaxed) == self.identity.to_bits();
         if same {
@@ -303,7 +323,8 @@ impl Drop for Inner {
     fn drop(&mut self) {
         if self.check(Operation::BufferRelease).is_ok() {
             let (record, own) = (self.layout.identity(self.peer), self.identity.to_bits());
-            let _ = record.compare_exchange(own, 0, Ordering::AcqRel, Ordering::Relaxed);
+            // Release: who takes the record finds the buffers.
+            let _ = record.compare_exchange(own, 0, Ordering::Release, Ordering::Relaxed);
         }
     }
 }

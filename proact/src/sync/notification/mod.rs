@@ -192,7 +192,7 @@ impl Notification {
 
     /// Ends what [`Notification::count_observer`] began.
     pub(crate) fn uncount_observer(&self) {
-        self.inner.words.observers().fetch_sub(1, Ordering::Release);
+        self.inner.words.observers().fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The word that an operation waits for in the kernel: of a shared one alone.
@@ -269,7 +269,8 @@ impl Drop for Inner {
     /// No one signals any more, and no operation waits: each of these holds the notification. Its proactors are told to
     /// forget it; one that has shut down has forgotten it already.
     fn drop(&mut self) {
-        let mut at = self.subscriptions.load(Ordering::Acquire);
+        // Relaxed: who drops the last handle comes after all that was done through the others.
+        let mut at = self.subscriptions.load(Ordering::Relaxed);
         while !at.is_null() {
             // SAFETY: the list's own count, which `subscribe` put there, and which nobody else takes.
             let subscription = unsafe { Arc::from_raw(at.cast_const()) };
@@ -291,7 +292,8 @@ impl Words {
     fn advance(&self) {
         match self {
             Words::Own { epoch, .. } => {
-                epoch.atomic().fetch_add(1, Ordering::AcqRel);
+                // Release: who sees the epoch sees what came before this signal, and before those that it follows.
+                epoch.atomic().fetch_add(1, Ordering::Release);
             }
             #[cfg(any(target_os = "linux", target_os = "android"))]
             Words::Shared(words) => words.advance(),
@@ -338,7 +340,7 @@ impl Words {
             }
         };
         if let Words::Own { sleepers, .. } = self {
-            sleepers.fetch_sub(1, Ordering::Release);
+            sleepers.fetch_sub(1, Ordering::Relaxed);
         }
         waited
     }

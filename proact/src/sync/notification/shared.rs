@@ -99,7 +99,7 @@ impl SharedWords {
     }
 
     pub(super) fn advance(&self) {
-        self.epoch().fetch_add(1, Ordering::AcqRel);
+        self.epoch().fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn sleep(&self, expected: u32, until: Time) -> Result<Slept> {

@@ -72,7 +72,8 @@ impl Subscription {
             return false;
         }
         // One that finds it queued relies on the poll thread clearing that before it looks at the epoch: AcqRel on both
-        // sides.
+        // sides. No model shows all of it: the fence of `signal` releases too; and that the poll thread does not read
+        // of the node what only the next push writes there is loads before stores, which loom takes for granted.
         if self.state.fetch_or(QUEUED, Ordering::AcqRel) & QUEUED == 0 {
             self.listener.tell(self);
         }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicU32;
 use loom::thread;
 
@@ -37,6 +38,49 @@ impl Sink for Counter {
     fn failed(&self, _: Token, _: u32) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// What a signaller does before it signals: loom finds who looks at it and did not have to see it.
+#[derive(Default)]
+struct Work(UnsafeCell<u32>);
+
+// SAFETY: that no two threads meet here is what the models check.
+unsafe impl Sync for Work {}
+// SAFETY: as above.
+unsafe impl Send for Work {}
+
+impl Work {
+    fn new() -> Arc<Work> {
+        Arc::default()
+    }
+
+    /// Does it, and signals `value` by an exchange alone.
+    fn signaller(self: &Arc<Work>, semaphore: &Semaphore, value: u64) -> thread::JoinHandle<bool> {
+        let (work, semaphore) = (self.clone(), semaphore.clone());
+        thread::spawn(move || {
+            // SAFETY: that no two threads meet here is what the models check.
+            work.0.with_mut(|work| unsafe { *work = 1 });
+            semaphore.signal_if_later(value, None).is_ok_and(|rose| rose)
+        })
+    }
+
+    fn see(&self) {
+        // SAFETY: as above.
+        assert_eq!(self.0.with(|work| unsafe { *work }), 1);
+    }
+
+    /// One that looks at it when it is told.
+    fn waiter(self: &Arc<Work>) -> Waiter {
+        Waiter { sink: self.clone(), token: Token::new(0, 0), index: 0 }
+    }
+}
+
+impl Sink for Work {
+    fn reached(&self, _: Token, _: u32) {
+        self.see();
+    }
+
+    fn failed(&self, _: Token, _: u32) {}
 }
 
 fn signaller(semaphore: &Semaphore, value: u64) -> thread::JoinHandle<bool> {
@@ -165,6 +209,70 @@ fn loom_who_sees_a_value_finds_its_causes() {
         // Value 1 has its own signal's causes, none, if that came first, and else those of 2.
         let expected = if passed_by_plain { Frontier::new() } else { causes() };
         assert_eq!(semaphore.causes(1), Some(Knowledge::exact(expected)));
+    });
+}
+
+#[test]
+fn loom_who_sees_a_value_sees_what_was_done_before_it() {
+    loom::model(|| {
+        let (semaphore, work) = (Semaphore::new(0), Work::new());
+        let signal = work.signaller(&semaphore, 1);
+        if semaphore.value() == 1 {
+            work.see();
+        }
+        assert!(signal.join().unwrap());
+    });
+}
+
+#[test]
+fn loom_who_arms_too_late_sees_what_was_done_before_the_value() {
+    loom::model(|| {
+        let (semaphore, work) = (Semaphore::new(0), Work::new());
+        let signal = work.signaller(&semaphore, 1);
+        if let Armed::Reached = semaphore.arm(1, Counter::new().waiter()) {
+            work.see();
+        }
+        assert!(signal.join().unwrap());
+    });
+}
+
+/// Who signals the lower value may come to tell both waiters, and hands on what was done before the higher one.
+#[test]
+fn loom_who_is_told_of_anothers_value_sees_what_was_done_before_it() {
+    loom::model(|| {
+        let (semaphore, work, low) = (Semaphore::new(0), Work::new(), Counter::new());
+        assert!(matches!(semaphore.arm(1, low.waiter()), Armed::Pending(_)));
+        assert!(matches!(semaphore.arm(2, work.waiter()), Armed::Pending(_)));
+        let high = work.signaller(&semaphore, 2);
+        let _ = semaphore.signal_if_later(1, None).unwrap();
+        assert!(high.join().unwrap());
+        assert_eq!(low.told(), (1, 0));
+    });
+}
+
+/// A failure tells those whose value came first, and hands on what was done before that.
+#[test]
+fn loom_who_is_told_by_a_failure_sees_what_was_done_before_the_value() {
+    loom::model(|| {
+        let (semaphore, work) = (Semaphore::new(0), Work::new());
+        assert!(matches!(semaphore.arm(1, work.waiter()), Armed::Pending(_)));
+        let signal = work.signaller(&semaphore, 1);
+        assert!(semaphore.fail(broken()));
+        signal.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_who_finds_a_semaphore_failed_finds_its_last_value() {
+    loom::model(|| {
+        let semaphore = Semaphore::new(0);
+        semaphore.signal(1, None).unwrap();
+        let failing = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.fail(broken()))
+        };
+        assert_eq!(semaphore.value(), 1);
+        assert!(failing.join().unwrap());
     });
 }
 

@@ -8,7 +8,7 @@
 
 use super::NONE;
 use super::record::Record;
-use crate::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::causal::Axis;
 
 pub(super) struct Index {
@@ -54,8 +54,7 @@ impl Index {
             at = place.next.load(Ordering::Acquire);
             steps -= 1;
         }
-        // Every step was read before this.
-        fence(Ordering::Acquire);
+        // Every step was read before this, for every step acquires.
         if self.removals.load(Ordering::Relaxed) == before { Found::Nothing } else { Found::Unsure }
     }
 
@@ -78,6 +77,8 @@ impl Index {
             if here == at {
                 // Counted before the place can be put into another list. Who stands on it goes on in its list as long
                 // as it is not; who sees where it goes then sees that it was taken out.
+                // Release: who comes by this link finds the next place as it was put there, which it may not have come
+                // by otherwise; no model fails without.
                 link.store(next.load(Ordering::Relaxed), Ordering::Release);
                 self.removals.fetch_add(1, Ordering::Release);
                 return;

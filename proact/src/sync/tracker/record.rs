@@ -173,7 +173,8 @@ impl Record {
     /// As [`Record::advance`] for the axis that began to count at `start`.
     #[inline]
     pub(super) fn advance_from(&self, start: u64, epoch: u64) -> Raised {
-        self.raise(epoch, || (self.start.load(Ordering::Acquire) == start).then_some(start))
+        // Relaxed: a start that is out of date is one of a count that is left behind, and then the exchange fails.
+        self.raise(epoch, || (self.start.load(Ordering::Relaxed) == start).then_some(start))
     }
 
     #[inline]
@@ -253,6 +254,7 @@ impl Record {
             place.mention = Some(state.mentioned.insert(0, party()));
         }
         let target = self.start.load(Ordering::Relaxed) + epoch;
+        // Acquire: who is told that it has been reached sees what came before; no model fails without.
         if self.count.load(Ordering::Acquire) >= target {
             return Ok(true);
         }
@@ -285,7 +287,8 @@ impl Record {
 
     /// Why `axis` has failed.
     pub(super) fn failure(&self, axis: Axis) -> Option<Status> {
-        if self.failed.load(Ordering::Acquire) == 0 {
+        // Relaxed: who finds it failed comes to the lock after the one who failed it, since that one held it.
+        if self.failed.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let state = self.lock();
@@ -352,7 +355,7 @@ impl Record {
 
     fn end(&self, state: &mut State, status: Status, wakes: &mut Wakes) {
         state.failure = Some(status);
-        self.failed.store(1, Ordering::Release);
+        self.failed.store(1, Ordering::Relaxed);
         // Reached by others who have not come to tell yet: for these waiters the epoch came first.
         state.tell_reached(self.count.load(Ordering::Acquire), wakes);
         while let Some((_, party)) = state.pending.pop() {
@@ -386,7 +389,7 @@ impl Record {
         debug_assert!(state.pending.is_empty() && state.mentioned.is_empty() && state.watchers == 0);
         state.pending.reserve(WAITERS_RESERVED);
         state.mentioned.reserve(WAITERS_RESERVED);
-        self.axis.store(NOBODY, Ordering::Release);
+        self.axis.store(NOBODY, Ordering::Relaxed);
         let mut count = self.count.load(Ordering::Relaxed);
         // Those who still advance the axis before may raise the count until the exchange succeeds.
         let start = loop {
@@ -394,8 +397,9 @@ impl Record {
             if start > WORN {
                 return None;
             }
+            // Release, both: who sees the start or the count sees that the place is no longer the axis's before.
             self.start.store(start, Ordering::Release);
-            match self.count.compare_exchange(count, start, Ordering::AcqRel, Ordering::Relaxed) {
+            match self.count.compare_exchange(count, start, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break start,
                 Err(now) => count = now,
             }
