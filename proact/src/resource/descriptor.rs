@@ -173,6 +173,7 @@ impl Resource {
         !self.closing.swap(true, Ordering::AcqRel)
     }
 
+    #[inline]
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }

@@ -120,11 +120,12 @@ impl EventPool {
     fn add(&self) -> Result<()> {
         let shared = self.shared();
         let index = shared.make(self.owner.0)?;
-        let given = shared.stacks.give(shared, index);
+        let given = shared.stacks.give(shared.below(index), index);
         debug_assert!(given, "nobody has closed it");
         Ok(())
     }
 
+    #[inline]
     fn shared(&self) -> &Shared {
         // SAFETY: it is freed after the owner has gone.
         unsafe { self.owner.0.as_ref() }
@@ -267,7 +268,7 @@ impl Shared {
             if let Err(status) = unsafe { self.renew(core) } {
                 // It is what it was, and its next user must not find it set.
                 event.mark_touched();
-                self.stacks.give(self, index);
+                self.stacks.give(self.below(index), index);
                 return Err(status);
             }
         }
@@ -299,10 +300,11 @@ impl Shared {
     ///
     /// The event is of this pool, and out.
     #[inline]
-    unsafe fn give(this: NonNull<Shared>, index: u32) {
-        // SAFETY: the pool is there while one of its events is out.
-        let shared = unsafe { this.as_ref() };
-        if !shared.stacks.give(shared, index) {
+    unsafe fn give(this: NonNull<Shared>, core: NonNull<Core>) {
+        // SAFETY: the pool is there while one of its events is out, and so is the event. No reference to the whole
+        // event is held: it may be gone with its pool once it has been given.
+        let (shared, below, index) = unsafe { (this.as_ref(), &(*core.as_ptr()).below, (*core.as_ptr()).index) };
+        if !shared.stacks.give(below, index) {
             // SAFETY: the caller's promise: it is out, and the pool closed.
             unsafe { Shared::give_late(this, index) };
         }

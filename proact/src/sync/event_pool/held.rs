@@ -24,7 +24,7 @@ pub(super) struct Core {
     /// In its pool: which one lies below it in a stack.
     pub(super) below: AtomicU32,
     /// Its number in its pool.
-    index: u32,
+    pub(super) index: u32,
     /// Where it goes back to. It lives for as long as one of its events is out.
     pool: Option<NonNull<Shared>>,
 }
@@ -43,6 +43,7 @@ impl Core {
     }
 
     /// Whether it may be set. Says no from now on. Only of one that nobody has.
+    #[inline]
     pub(super) fn take_touched(&self) -> bool {
         // What was stored last is seen: the last holder gave the event back since, and this one acquired it.
         let touched = self.touched.load(Ordering::Relaxed);
@@ -94,11 +95,12 @@ impl Held {
     /// The core is whole, its pool's, and the caller has taken its number: no other handle exists.
     #[inline]
     pub(super) unsafe fn first(core: NonNull<Core>) -> Held {
-        // SAFETY: the caller's promise. Nobody else looks at the count of an event that no one has.
-        unsafe { core.as_ref() }.handles.store(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise. It was left at one by whoever had the event last, and that has happened.
+        debug_assert_eq!(unsafe { core.as_ref() }.handles.load(Ordering::Relaxed), 1);
         Held { core }
     }
 
+    #[inline]
     fn core(&self) -> &Core {
         // SAFETY: a handle keeps its core: it is given back or freed only when the last one goes.
         unsafe { self.core.as_ref() }
@@ -144,10 +146,12 @@ impl Drop for Held {
                 return;
             }
             fence(Ordering::Acquire);
+            // For the next one, who then need not write it: a write shortly before an exchange is waited for.
+            core.handles.store(1, Ordering::Relaxed);
         }
         match core.pool {
             // SAFETY: the pool lives while one of its events is out, which this one is until it has been given back.
-            Some(pool) => unsafe { Shared::give(pool, core.index) },
+            Some(pool) => unsafe { Shared::give(pool, self.core) },
             // SAFETY: made by `Held::new` from a box, and this was the last handle.
             None => drop(unsafe { Box::from_raw(self.core.as_ptr()) }),
         }

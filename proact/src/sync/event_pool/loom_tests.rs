@@ -37,7 +37,7 @@ impl Model {
     fn give(&self, index: u32) -> bool {
         self.written[index as usize].store(index + 1, Ordering::Relaxed);
         assert!(self.held[index as usize].swap(false, Ordering::Relaxed), "given twice");
-        self.stacks.give(self, index)
+        self.stacks.give(self.below(index), index)
     }
 
     fn took(&self, index: u32) {

@@ -6,6 +6,12 @@
 //! A give needs no tag: it only puts something on top of what it saw, and what that was by now makes no difference. A
 //! take does: each raises the tag beside the top, so that one which was held up cannot mistake a top for the one it
 //! saw.
+//!
+//! Each is one exchange, and cannot do with less: two takes must not both succeed, and a give must know for sure
+//! whether the pool has been closed before it. Together they take 1.2 times as long as two bare exchanges (11.6 ns
+//! against 9.6, `proact bench --filter event-pool` on a virtual machine with a Xeon of 2.6 GHz and Linux 6.18). A
+//! list of a thread's own would take neither, but would keep idle events from other threads, and open after their
+//! pool has gone.
 
 use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -51,17 +57,18 @@ impl Stacks {
         Stacks { ready: Apart(AtomicU64::new(NIL.into())), given: Apart(AtomicU32::new(NIL)), moves: AtomicU64::new(0) }
     }
 
-    /// Gives a number back, or in for the first time. `false`: the pool is closed, and the number was not taken in.
+    /// Gives a number back, or in for the first time; `below` is its place. `false`: the pool is closed, and the number
+    /// was not taken in.
     ///
     /// Where it succeeds the pool may be gone right after it.
     #[inline]
-    pub(super) fn give(&self, numbers: &impl Below, index: u32) -> bool {
+    pub(super) fn give(&self, below: &AtomicU32, index: u32) -> bool {
         let mut top = self.given.0.load(Ordering::Relaxed);
         loop {
             if top == CLOSED {
                 return false;
             }
-            numbers.below(index).store(top, Ordering::Relaxed);
+            below.store(top, Ordering::Relaxed);
             // Release: whoever takes the number sees what its last holder did with it.
             match self.given.0.compare_exchange_weak(top, index, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return true,
@@ -177,6 +184,7 @@ impl Stacks {
     }
 }
 
+#[inline]
 fn raised(head: u64, top: u32) -> u64 {
     (head & !INDEX).wrapping_add(TAG) | u64::from(top)
 }
