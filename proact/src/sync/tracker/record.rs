@@ -213,8 +213,8 @@ impl Record {
         // Under the lock the place does not change hands.
         let epoch = count - self.start.load(Ordering::Relaxed);
         drop(state);
-        // Outside the lock, for both run code of others: links and drivers of the semaphore, executors. Whatever comes of
-        // the one, the wakes are dropped after it.
+        // Outside the lock, for both run code of others: links and drivers of the semaphore, executors. The wakes are
+        // dropped after this, whatever comes of it.
         if let Some((semaphore, axis)) = bridge {
             drive(&semaphore, axis, epoch);
         }

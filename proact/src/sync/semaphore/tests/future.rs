@@ -186,7 +186,8 @@ fn a_waker_that_panics_takes_nothing_from_those_behind_it() {
     semaphore.signal(2, None).unwrap();
 }
 
-/// A waker's clone and its end are a user's code too: here a clone that came too late, whose end waits for the signaller.
+/// A waker's clone and its end are a user's code too: here of a clone that came too late, whose end waits for the
+/// signaller.
 #[test]
 fn a_waker_is_dropped_under_no_lock() {
     use std::sync::mpsc::{Receiver, Sender, channel};
