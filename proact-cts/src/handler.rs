@@ -126,8 +126,9 @@ impl Interruptions {
             action.sa_sigaction = handler as extern "C" fn(libc::c_int) as usize;
             assert_eq!(libc::sigaction(SIGNAL, &raw const action, std::ptr::null_mut()), 0);
         }
-        let before = CALLS.swap(Arc::as_ptr(&calls).cast_mut(), Ordering::AcqRel);
-        assert!(before.is_null(), "two at once");
+        let own = Arc::as_ptr(&calls).cast_mut();
+        let first = CALLS.compare_exchange(std::ptr::null_mut(), own, Ordering::AcqRel, Ordering::Acquire);
+        assert!(first.is_ok(), "two at once");
         let mut timer: libc::timer_t = std::ptr::null_mut();
         // SAFETY: zeroed is a valid event, which is filled in; all pointers live through the calls that read them.
         unsafe {
