@@ -161,8 +161,9 @@ impl Record {
             return None;
         }
         let start = self.start.load(Ordering::Acquire);
-        // Asked again: while the place changes hands, the start is tried out before it is true.
-        self.is_of(axis).then_some(start)
+        // Asked again, both: while the place changes hands, also from an axis to a later one of the same name, the start
+        // is tried out before it is true. Starts only rise, and who sees the owner sees the true one.
+        (self.is_of(axis) && self.start.load(Ordering::Relaxed) == start).then_some(start)
     }
 
     #[inline]
