@@ -18,6 +18,7 @@ pub mod device_fence;
 pub mod directory;
 pub mod ending;
 pub mod error;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod event;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod event_pool;
@@ -96,6 +97,7 @@ pub mod zero_copy;
 pub const GROUPS: &[(&str, &[Case])] = &[
     ("nop", nop::CASES),
     ("timer", timer::CASES),
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     ("event", event::CASES),
     ("file", file::CASES),
     ("range", range::CASES),

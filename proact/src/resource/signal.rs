@@ -11,8 +11,11 @@ mod disposition;
 mod hook;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod owner;
+/// Elsewhere there are no signals yet: nobody comes to own one.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[path = "signal/no_owner.rs"]
+mod owner;
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use owner::SignalOwner;
 
 /// A signal that a process is sent, by a user, a terminal or another process.

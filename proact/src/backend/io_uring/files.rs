@@ -29,7 +29,14 @@ const NO_OFFSET: u64 = u64::MAX;
 /// `RWF_NOSIGNAL`, of `linux/fs.h` since 6.18: a write to a pipe that nobody reads raises no SIGPIPE.
 pub(super) const NO_SIGNAL: u32 = 0x100;
 
+/// Whether the kernel knows [`NO_SIGNAL`]. Android's library has no `pwritev2` to ask by.
+#[cfg(target_os = "android")]
+pub(super) fn has_quiet_writes() -> bool {
+    false
+}
+
 /// Whether the kernel knows [`NO_SIGNAL`]: asked once, by a write to a pipe.
+#[cfg(target_os = "linux")]
 pub(super) fn has_quiet_writes() -> bool {
     use std::io::IoSlice;
     use std::sync::OnceLock;

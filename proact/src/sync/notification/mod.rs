@@ -240,6 +240,7 @@ impl Inner {
     }
 
     /// Advances, and wakes who waits: whoever it is, or `always` in shared memory. Says whether someone observed.
+    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(unused_variables))]
     fn signal(&self, count: u32, always: bool) -> bool {
         self.words.advance();
         // See the head of this file. The other halves are where somebody begins to wait.
@@ -311,6 +312,7 @@ impl Words {
     }
 
     /// Blocks while the epoch is `since`.
+    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(irrefutable_let_patterns))]
     fn wait(&self, since: u32, timeout: Timeout) -> Result<bool> {
         let until = match timeout {
             Timeout::Immediate => return Ok(self.epoch() != since),

@@ -1,0 +1,27 @@
+//! Who owns the signals of the process, where there are none yet: nobody.
+
+use std::sync::Arc;
+
+use super::SignalSet;
+use crate::backend::Wake;
+use crate::status::{Code, Operation, Result, Status};
+
+#[derive(Default)]
+pub(crate) struct SignalOwner;
+
+impl SignalOwner {
+    /// Unavailable.
+    pub(crate) fn begin(&mut self, _: u32, _: &Arc<dyn Wake>, _: SignalSet) -> Result<()> {
+        Err(Status::new(Code::Unavailable, Operation::SignalWait).with_message("no signals on this system yet"))
+    }
+
+    pub(crate) fn end(&mut self, _: SignalSet) {}
+
+    pub(crate) fn owns(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn take(&self) -> SignalSet {
+        SignalSet::empty()
+    }
+}
