@@ -161,8 +161,8 @@ impl Record {
             return None;
         }
         let start = self.start.load(Ordering::Acquire);
-        // Asked again, both: while the place changes hands, also from an axis to a later one of the same name, the start
-        // is tried out before it is true. Starts only rise, and who sees the owner sees the true one.
+        // Asked again, both: while the place changes hands, also from an axis to a later one of the same name, the
+        // start is tried out before it is true. Starts only rise, and who sees the owner sees the true one.
         (self.is_of(axis) && self.start.load(Ordering::Relaxed) == start).then_some(start)
     }
 
