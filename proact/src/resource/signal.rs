@@ -9,13 +9,15 @@ use crate::status::{Code, Operation, Result, Status};
 mod disposition;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod hook;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod owner;
 /// Elsewhere there are no signals yet: nobody comes to own one.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-#[path = "signal/no_owner.rs"]
+mod no_owner;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 mod owner;
 
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) use no_owner::SignalOwner;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use owner::SignalOwner;
 
 /// A signal that a process is sent, by a user, a terminal or another process.
@@ -145,7 +147,12 @@ pub fn block_signals(signals: SignalSet) -> Result<()> {
 /// `Unavailable`.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub fn block_signals(_: SignalSet) -> Result<()> {
-    Err(Status::new(Code::Unavailable, Operation::SignalWait).with_message("no signals on this system yet"))
+    Err(unavailable())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn unavailable() -> Status {
+    Status::new(Code::Unavailable, Operation::SignalWait).with_message("no signals on this system yet")
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::SignalSet;
+use super::{SignalSet, unavailable};
 use crate::backend::Wake;
-use crate::status::{Code, Operation, Result, Status};
+use crate::status::Result;
 
 #[derive(Default)]
 pub(crate) struct SignalOwner;
@@ -12,7 +12,7 @@ pub(crate) struct SignalOwner;
 impl SignalOwner {
     /// Unavailable.
     pub(crate) fn begin(&mut self, _: u32, _: &Arc<dyn Wake>, _: SignalSet) -> Result<()> {
-        Err(Status::new(Code::Unavailable, Operation::SignalWait).with_message("no signals on this system yet"))
+        Err(unavailable())
     }
 
     pub(crate) fn end(&mut self, _: SignalSet) {}
