@@ -29,6 +29,8 @@ cases![
     cancels_beyond_the_rings_room_all_arrive,
     a_close_that_waits_for_room_cannot_be_cancelled_any_more,
     a_cancelled_read_of_a_file_ends_once,
+    a_whole_receive_that_came_in_many_pieces_can_be_cancelled,
+    a_whole_send_that_went_in_many_pieces_can_be_cancelled,
 ];
 
 fn far() -> Timer {
@@ -292,4 +294,41 @@ fn a_cancelled_read_of_a_file_ends_once(cts: &mut Cts) {
             }
         }
     }
+}
+
+/// More pieces than io_uring waits for readiness on behalf of one request (128, `APOLL_MAX_RETRY` in `io_uring/poll.c`)
+/// before it hands it to a thread of its own, where a cancel has to interrupt it.
+const PIECES: usize = 200;
+
+fn a_whole_receive_that_came_in_many_pieces_can_be_cancelled(cts: &mut Cts) {
+    let (client, server) = cts.pair();
+    let (op, watch) = cts.watch(Receive::exact(server, vec![0; 1 << 20]));
+    let id = cts.submit(op).unwrap();
+    for _ in 0..PIECES {
+        cts.get(Send::exact(client.clone(), vec![7]));
+        cts.look();
+    }
+    cts.cancel(id).unwrap();
+    cts.drain();
+    let told = watch.only();
+    assert!(told.moved <= PIECES, "{}", told.moved);
+    assert!(told.kind.buffer[..told.moved].iter().all(|byte| *byte == 7));
+    assert_eq!(told.status().code(), Code::Cancelled);
+}
+
+fn a_whole_send_that_went_in_many_pieces_can_be_cancelled(cts: &mut Cts) {
+    let options = SocketOptions { send_buffer: Some(4096), receive_buffer: Some(4096), ..SocketOptions::default() };
+    let (client, server) = cts.pair_on("127.0.0.1:0", &options);
+    let (op, watch) = cts.watch(Send::exact(client, vec![7; 64 << 20]));
+    let id = cts.submit(op).unwrap();
+    let mut taken = 0;
+    for _ in 0..PIECES {
+        taken += cts.get(Receive::some(server.clone(), vec![0; 4096]));
+        cts.look();
+    }
+    cts.cancel(id).unwrap();
+    cts.drain();
+    let told = watch.only();
+    assert!(told.moved >= taken, "{} of which {taken} came", told.moved);
+    assert_eq!(told.status().code(), Code::Cancelled);
 }

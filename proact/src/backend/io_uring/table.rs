@@ -37,7 +37,7 @@ const ROLE_MESSAGE: u8 = role::BACKEND + 5;
 pub(super) const ROLE_SEVERED: u8 = role::BACKEND + 4;
 
 /// A receive from a pool: its ring is left when it ends.
-const ROLE_POOLED: u8 = role::BACKEND + 5;
+const ROLE_POOLED: u8 = role::BACKEND + 6;
 /// A send without a copy that is a step of a chain. When the kernel severs it, it ends it without a word of a
 /// notification, and sends one all the same (seen on Linux 6.18): when the engine has the same send out again, alone,
 /// which that must not end.
