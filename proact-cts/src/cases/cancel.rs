@@ -1,5 +1,7 @@
 //! Cancel: from anywhere, at any time, of anything.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ cases![
     a_cancelled_read_of_a_file_ends_once,
     a_whole_receive_that_came_in_many_pieces_can_be_cancelled,
     a_whole_send_that_went_in_many_pieces_can_be_cancelled,
+    a_whole_receive_is_cancelled_while_its_bytes_come,
 ];
 
 fn far() -> Timer {
@@ -331,4 +334,38 @@ fn a_whole_send_that_went_in_many_pieces_can_be_cancelled(cts: &mut Cts) {
     let told = watch.only();
     assert!(told.moved >= taken, "{} of which {taken} came", told.moved);
     assert_eq!(told.status().code(), Code::Cancelled);
+}
+
+/// io_uring does not find a request whose socket becomes ready just as it begins to wait for it.
+fn a_whole_receive_is_cancelled_while_its_bytes_come(cts: &mut Cts) {
+    const ROUNDS: usize = 200;
+    let (listener, address) = cts.listener();
+    let mut peer = TcpStream::connect(address.to_string()).expect("a connection");
+    peer.set_nodelay(true).expect("no delay");
+    let socket = cts.get(Accept::new(listener)).socket;
+    let (go, gone) = channel::<()>();
+    let writer = std::thread::spawn(move || {
+        for () in gone {
+            for _ in 0..50 {
+                peer.write_all(&[7]).expect("sent");
+            }
+        }
+    });
+    let mut sent = 0;
+    for round in 0..ROUNDS {
+        let (op, watch) = cts.watch(Receive::exact(socket.clone(), vec![0; 1 << 20]));
+        let id = cts.submit(op).unwrap();
+        go.send(()).expect("the writer waits");
+        for _ in 0..round % 40 {
+            cts.poll(Timeout::Immediate).unwrap();
+        }
+        cts.cancel(id).unwrap();
+        cts.drain();
+        let told = watch.only();
+        sent += told.moved;
+        assert_eq!(told.status().code(), Code::Cancelled);
+    }
+    drop(go);
+    writer.join().expect("the writer has ended");
+    assert!(sent <= ROUNDS * 50);
 }

@@ -118,7 +118,8 @@ pub struct Token(u64);
 pub mod role {
     /// The operation itself.
     pub const OPERATION: u8 = 0;
-    /// A completion that says: the cancel asked for this token found nothing to cancel.
+    /// A completion that says: the cancel asked for this token found nothing to cancel. With
+    /// [`flags::MORE`](super::flags::MORE): ask once more if it has not ended.
     pub const CANCEL_MISSED: u8 = 1;
     /// First of the roles that belong to the backend alone. Completions with these never leave it.
     pub const BACKEND: u8 = 8;

@@ -7,6 +7,7 @@
 mod descriptors;
 mod files;
 mod fixed;
+mod insist;
 mod lower;
 mod pools;
 mod report;
@@ -385,7 +386,10 @@ impl IoUring {
 
     /// What to wait for until `deadline`: a number of completions and a time-out, or nothing.
     #[inline]
-    fn prepare_sleep(&mut self, deadline: Time) -> Result<(u32, Option<Duration>)> {
+    fn prepare_sleep(&mut self, mut deadline: Time) -> Result<(u32, Option<Duration>)> {
+        if let Some(time) = self.table.insistence.next_time() {
+            deadline = deadline.min(time);
+        }
         if self.ring.ready() > 0 || self.table.has_retries() {
             return Ok((0, None));
         }
@@ -557,11 +561,13 @@ unsafe impl Backend for IoUring {
                 if !self.make_room().unwrap_or(false) {
                     return false;
                 }
-                let Some(entry) = self.ring.free() else { return false };
-                entry.set_cancel(user_data);
-                entry.set_user_data(token.with_role(ROLE_CANCEL).to_bits());
-                // SAFETY: just filled; a cancel points nowhere.
-                unsafe { self.ring.commit() };
+                let insists = !self.table.insistence.is_empty();
+                if insists && self.table.insistence.postpones(token, self.clock.now()) {
+                    return true;
+                }
+                if !self.push_cancel(token, user_data) {
+                    return false;
+                }
                 self.table.mark_cancelled(token);
                 true
             }
@@ -574,6 +580,9 @@ unsafe impl Backend for IoUring {
         if self.table.has_retries() {
             self.resubmit();
             self.table.take_known(completions);
+        }
+        if !self.table.insistence.is_empty() {
+            self.insist()?;
         }
         self.workers.collect(completions);
         self.futexes.collect(completions);

@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use rustix::fs::Statx;
 use rustix::io::Errno;
 
+use super::insist::Insistence;
 use super::lower::{Again, again, awaited};
 use super::pools::Pools;
 use super::stat::StatPool;
@@ -175,6 +176,8 @@ pub(super) struct Table {
     pub(super) in_flight: usize,
     /// The wake descriptor's read is in the ring.
     pub(super) wake_armed: bool,
+    /// Cancels to be asked for again.
+    pub(super) insistence: Insistence,
 }
 
 impl Table {
@@ -188,6 +191,7 @@ impl Table {
             bundled: Vec::new(),
             in_flight: 0,
             wake_armed: false,
+            insistence: Insistence::default(),
         }
     }
 
@@ -305,8 +309,18 @@ impl Table {
                 None
             }
             // Found (0), or already running and interrupted (EALREADY): the request's own completion tells the rest.
-            ROLE_CANCEL if result != -libc::ENOENT => None,
-            ROLE_CANCEL => Some(missed(token)),
+            ROLE_CANCEL if result != -libc::ENOENT => {
+                self.insistence.found(token.with_role(role::OPERATION));
+                None
+            }
+            ROLE_CANCEL => {
+                let mut completion = missed(token);
+                if self.may_be_found(token.with_role(role::OPERATION)) {
+                    self.insistence.missed(token.with_role(role::OPERATION));
+                    completion.flags = flags::MORE;
+                }
+                Some(completion)
+            }
             _ => {
                 let (buffer, result) = self.filled(token, result, said);
                 let mut completion = match said & (IORING_CQE_F_MORE | IORING_CQE_F_NOTIF) {
@@ -500,6 +514,12 @@ impl Table {
             Place::Waiting => Standing::Waiting,
             Place::Worker => Standing::Worker,
         }
+    }
+
+    /// Whether a cancel that found nothing may find the request of `token` later, if it has not ended.
+    fn may_be_found(&self, token: Token) -> bool {
+        // A send without a copy that has told its result waits for the peer, and nothing calls it back.
+        matches!(self.standing(token), Standing::Kernel { .. }) && self.records[token.slot() as usize].sent.is_none()
     }
 
     /// Sees to it that the request is not tried again.

@@ -131,8 +131,13 @@ impl Engine {
     }
 
     /// The backend had nothing to cancel under the token of `slot`: its completion is on the way, and the next step of
-    /// its chain may have started.
-    pub(super) fn cancel_missed(&mut self, slot: u32) {
+    /// its chain may have started. `again`: or it lost sight of it for a moment, and should be asked once more.
+    pub(super) fn cancel_missed(&mut self, slot: u32, again: bool) {
+        let entry = &self.entries[slot as usize];
+        let token = entry.token;
+        if again && !entry.flags.contains(Flags::HELD) && self.is_to_be_cancelled(token) {
+            self.cancel_in_backend(token);
+        }
         let entry = &self.entries[slot as usize];
         if !entry.flags.contains(Flags::LOWERED) || entry.next == NIL {
             return;

@@ -200,10 +200,11 @@ impl Engine {
         }
     }
 
-    /// Whether a cancel that waited for room is still meant for what runs under `token` now: a lowered step that came
-    /// back short in the meantime goes on alone under the same token, and nobody asked that to end.
+    /// Whether a cancel that waited for room, or that found nothing, is still meant for what runs under `token` now: a
+    /// lowered step that came back short in the meantime goes on alone under the same token, and nobody asked that to
+    /// end.
     #[cold]
-    fn is_to_be_cancelled(&self, token: Token) -> bool {
+    pub(super) fn is_to_be_cancelled(&self, token: Token) -> bool {
         let entry = &self.entries[token.slot() as usize];
         let with_backend = entry.op.is_some() && entry.token == token && entry.phase == Phase::Kernel;
         with_backend && entry.flags.intersects(Flags::CANCEL | Flags::LOWERED | Flags::ENDING)

@@ -46,7 +46,7 @@ impl Engine {
             return;
         }
         if completion.token.role() == role::CANCEL_MISSED {
-            return self.cancel_missed(slot);
+            return self.cancel_missed(slot, completion.flags & flags::MORE != 0);
         }
         if completion.flags != 0 {
             return self.dispatch_flagged(slot, completion);
