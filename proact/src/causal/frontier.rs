@@ -270,12 +270,21 @@ impl Frontier {
         let shared = algebra::merge_shared(self.entries_mut(), source);
         let source = &source[shared..];
         if !source.is_empty() {
-            // Counting is worth it only where the union may stay inline; on the heap, spare room is given back after.
-            let room = match &self.repr {
-                Repr::Inline { entries, .. } => algebra::union_length(&entries[shared..length], source),
-                Repr::Heap(_) => length - shared + source.len(),
+            let entries = match &mut self.repr {
+                // Counting is worth it only where the union may stay inline.
+                Repr::Inline { entries, .. } => {
+                    let room = algebra::union_length(&entries[shared..length], source);
+                    self.resize(shared + room)
+                }
+                // Spare room is given back after. What stands in it until then does not matter, and this is quicker to
+                // put there than blanks (12.8 against 14.3 ns where two frontiers of 4 entries meet).
+                Repr::Heap(entries) => {
+                    entries.extend_from_slice(source);
+                    &mut entries[..]
+                }
             };
-            let entries = &mut self.resize(shared + room)[shared..];
+            let entries = &mut entries[shared..];
+            let room = entries.len();
             let free = algebra::merge_from_right(entries, length - shared, source);
             if !free.is_empty() {
                 entries.copy_within(free.end.., free.start);
@@ -358,7 +367,13 @@ impl Clone for Frontier {
 
     /// Uses storage on the heap again.
     fn clone_from(&mut self, source: &Frontier) {
-        self.resize(source.len()).copy_from_slice(source.entries());
+        match &mut self.repr {
+            Repr::Inline { .. } => self.resize(source.len()).copy_from_slice(source.entries()),
+            Repr::Heap(entries) => {
+                entries.clear();
+                entries.extend_from_slice(source.entries());
+            }
+        }
     }
 }
 
