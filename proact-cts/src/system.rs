@@ -9,7 +9,8 @@ pub fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("/proc is mounted").count() - 1
 }
 
-/// The names of the process's threads whose name begins so. The kernel keeps 15 bytes of a name.
+/// The names of the process's threads whose name begins so. The kernel keeps 15 bytes of a name, and may leave a thread
+/// out while others come and go: it finds its place in the list again by counting (`proc_task_readdir`).
 pub fn threads_named(prefix: &str) -> Vec<String> {
     let prefix = &prefix[..prefix.len().min(15)];
     let tasks = std::fs::read_dir("/proc/self/task").expect("/proc is mounted");
