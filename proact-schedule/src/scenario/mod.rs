@@ -20,10 +20,12 @@
 //! ```
 
 mod check;
+pub mod chrome;
 pub mod embedded;
 mod error;
 mod format;
 mod graph;
+mod report;
 mod run;
 mod scale;
 #[cfg(test)]
@@ -34,6 +36,7 @@ pub use format::{
     Annotation, Buffer, Depth, File, IterationDep, Lane, Memory, Operation, Semaphore, State, VERSION, Values,
 };
 pub use graph::{Class, Edge, Graph, Node, Timeline};
+pub use report::{LaneReport, MemoryReport, OperationReport, Report};
 pub use run::{Interval, Run};
 pub use scale::Scale;
 
