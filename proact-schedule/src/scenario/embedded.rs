@@ -25,6 +25,19 @@ files! {
     "rag-pipeline"
     "multi-model"
     "streaming-translation"
+    "laptop"
+    "workstation"
+    "workstation-voice"
+    "workstation-memory"
+    "workstation-kv-paging"
+    "workstation-lora"
+    "workstation-rag"
+    "workstation-translation"
+    "datacentre"
+    "datacentre-gap-filling"
+    "datacentre-two-nodes"
+    "datacentre-experts"
+    "datacentre-request"
 }
 
 /// The ids, in the order in which they teach.
