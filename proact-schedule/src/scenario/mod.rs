@@ -21,10 +21,12 @@
 
 mod check;
 pub mod chrome;
+mod device;
 pub mod embedded;
 mod error;
 mod format;
 mod graph;
+mod queues;
 mod report;
 mod run;
 mod scale;
@@ -36,6 +38,7 @@ pub use format::{
     Annotation, Buffer, Depth, File, IterationDep, Lane, Memory, Operation, Semaphore, State, VERSION, Values,
 };
 pub use graph::{Class, Edge, Graph, Node, Timeline};
+pub use queues::QueueRun;
 pub use report::{LaneReport, MemoryReport, OperationReport, Report};
 pub use run::{Interval, Run};
 pub use scale::Scale;

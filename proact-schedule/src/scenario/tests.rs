@@ -3,6 +3,7 @@
 use super::*;
 
 mod files;
+mod queues;
 mod random;
 mod rules;
 mod table;
