@@ -5,6 +5,7 @@
 //! - [`model`]: what a submission says, as plain data: semaphores and values, barriers, how a wait was resolved.
 //! - [`Scheduler`]: the state machine. It has one owner, no threads and no clock: who runs the work tells it what has
 //!   ended, and asks it what may begin. So processors, I/O, simulated devices and tests drive the same code.
+//! - [`pool`]: memory whose freed blocks remember what must have ended before they are used again.
 //! - [`record`]: what happened, as plain data, for whoever wants to look.
 //! - [`Statistics`]: what it counted.
 //! - [`scenario`]: pipelines as files, and a simulator that runs them in virtual time.
@@ -36,6 +37,7 @@
 
 pub mod model;
 mod options;
+pub mod pool;
 pub mod record;
 pub mod scenario;
 mod scheduler;

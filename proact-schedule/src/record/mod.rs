@@ -3,6 +3,7 @@
 use proact::causal::Frontier;
 
 use crate::model::{Deferral, Resolution, Tier};
+use crate::pool::Reuse;
 
 /// Who is told what happens in a [`Scheduler`](crate::Scheduler).
 pub trait Recorder {
@@ -54,6 +55,15 @@ pub type Entries = Vec<(u64, u64)>;
 
 pub(crate) fn entries(frontier: &Frontier) -> Entries {
     frontier.entries().iter().map(|entry| (entry.axis.to_bits(), entry.epoch)).collect()
+}
+
+pub(crate) const fn reuse_name(reuse: Reuse) -> &'static str {
+    match reuse {
+        Reuse::Dominated => "dominated",
+        Reuse::Waits { .. } => "waits",
+        Reuse::Larger => "larger",
+        Reuse::Grown => "grown",
+    }
 }
 
 /// A wait of a submission.
@@ -177,6 +187,28 @@ pub enum Event {
         known: Entries,
         /// Whether that is all.
         exact: bool,
+    },
+    /// A buffer was acquired: a block begins another life.
+    Acquired {
+        /// The block's number.
+        block: u32,
+        /// Which of its lives it is.
+        generation: u32,
+        /// The queue that will use it next.
+        queue: u32,
+        /// Its bytes.
+        bytes: u64,
+        /// Where it came from: `dominated`, `waits`, `larger` or `grown`.
+        reuse: &'static str,
+    },
+    /// A buffer was released.
+    Released {
+        /// The block's number.
+        block: u32,
+        /// Which of its lives has come to its end.
+        generation: u32,
+        /// Who used it: queues and epochs.
+        uses: Vec<(u32, u64)>,
     },
     /// An axis of elsewhere has come to an epoch.
     Advanced {

@@ -7,6 +7,7 @@
 //! - [`settle`]: what follows when a submission has ended.
 //! - [`collective`]: channels that stand for a group.
 //! - [`knowledge`]: what a queue knows: merging, pruning, channels.
+//! - [`memory`]: blocks and their uses.
 //! - [`outside`]: what others say: values, promises and axes from elsewhere.
 
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ mod collective;
 mod flight;
 mod knowledge;
 mod line;
+mod memory;
 mod outside;
 mod resolve;
 mod semaphore;
@@ -52,6 +54,7 @@ pub struct Scheduler<P, R: Recorder = Silent> {
     axes: Axes,
     lines: Vec<Line>,
     semaphores: Vec<Timeline>,
+    memory: memory::Memory,
     flights: Vec<Flight<P>>,
     free: Vec<u32>,
     /// Lines whose outbox may hold something.
@@ -98,6 +101,7 @@ impl<P, R: Recorder> Scheduler<P, R> {
             axes: Axes::default(),
             lines: Vec::new(),
             semaphores: Vec::new(),
+            memory: memory::Memory::default(),
             flights: Vec::new(),
             free: Vec::new(),
             active: VecDeque::new(),

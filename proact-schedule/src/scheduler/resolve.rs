@@ -82,7 +82,7 @@ pub(super) fn has_ended<P>(lines: &[Line], flights: &[Flight<P>], place: Place) 
 impl<P, R: Recorder> Scheduler<P, R> {
     /// Whether whoever comes next on `line`, or knows what it knows, need not wait for `place`. `None` if it has to.
     #[inline]
-    fn spared(&self, line: u32, place: Place) -> Option<Tier> {
+    pub(super) fn spared(&self, line: u32, place: Place) -> Option<Tier> {
         let own = &self.lines[line as usize];
         if place.queue.0 == line && own.is_in_order() {
             return Some(Tier::SameQueue);

@@ -67,6 +67,9 @@ impl<P, R: Recorder> Scheduler<P, R> {
         if let Some(wait) = submission.waits.iter().find(|wait| wait.semaphore.index() >= self.semaphores.len()) {
             return Err(invalid(format!("{:?} is no semaphore of this scheduler", wait.semaphore)));
         }
+        if let Some(buffer) = submission.buffers.iter().find(|&&buffer| !self.is_live(buffer)) {
+            return Err(invalid(format!("{buffer:?} was released, or never acquired")));
+        }
         self.validate_signals(submission.signals)
     }
 
@@ -114,6 +117,10 @@ impl<P, R: Recorder> Scheduler<P, R> {
         for (index, &wait) in submission.waits.iter().enumerate() {
             let tier = self.resolve(flight, index as u32, wait, &mut candidates);
             self.flights[flight as usize].waits.push(Resolution { wait, tier });
+        }
+        for &buffer in submission.buffers {
+            self.use_buffer(buffer, place, &mut candidates);
+            self.flights[flight as usize].buffers.push(buffer);
         }
         for &place in behind {
             if !has_ended(&self.lines, &self.flights, place) {

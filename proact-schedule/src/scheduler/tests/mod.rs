@@ -4,7 +4,9 @@ use proact::causal::{Axis, Domain, Entry, Frontier, Knowledge};
 use proact::status::{Code, Operation, Status};
 
 use super::*;
-use crate::model::{Deferral, Point, Submission, Tier};
+
+mod memory;
+use crate::model::{Deferral, Point, PoolId, Submission, Tier};
 use crate::options::Handover;
 
 fn axis(queue: u8) -> Axis {
