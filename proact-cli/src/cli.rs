@@ -11,6 +11,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::exit::{Exit, Failure};
 use crate::size::{KIB, MIB, parse_duration, parse_size};
 
+mod schedule;
+
+pub use schedule::Simulate;
+
 /// Smallest and largest chunk, in bytes: below, headers and wake-ups cost more than data; above, memory does.
 pub const CHUNK_SIZE_BOUNDS: (u64, u64) = (4 * KIB, 64 * MIB);
 /// Fewest and most chunks in flight a connection.
@@ -51,6 +55,9 @@ pub enum Command {
     /// Show what this machine can do, and why not where it cannot
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(Doctor),
+    /// Run a scenario of the causal scheduler in virtual time
+    #[command(after_help = schedule::SIMULATE_EXAMPLES, after_long_help = schedule::simulate_help())]
+    Simulate(Simulate),
     /// Measure the library against its floor, the bare kernel interface
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(Bench),
@@ -63,6 +70,7 @@ impl Command {
             Command::Transfer(transfer) => transfer.json,
             Command::Receive(receive) => receive.json,
             Command::Doctor(doctor) => doctor.json,
+            Command::Simulate(simulate) => simulate.json,
             Command::Bench(bench) => bench.json,
         }
     }
@@ -346,6 +354,7 @@ Examples:
   proact receive --listen 127.0.0.1:7411 --into in   wait for transfers
   proact transfer model/ --to 127.0.0.1:7411         send a directory there
   proact doctor                                      what this machine can do
+  proact simulate fork-join                          a pipeline in virtual time
 ";
 
 const TRANSFER_EXAMPLES: &str = "\

@@ -28,6 +28,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Transfer(options) => command::transfer(&options),
         Command::Receive(options) => command::receive(&options),
         Command::Doctor(options) => command::doctor(&options),
+        Command::Simulate(options) => command::simulate(&options),
         Command::Bench(options) => bench::run(&options),
     }
 }

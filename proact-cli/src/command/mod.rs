@@ -4,11 +4,13 @@ mod doctor;
 mod embedded;
 mod interrupt;
 mod receive;
+mod simulate;
 mod transfer;
 
 pub use doctor::doctor;
 pub use interrupt::Interrupt;
 pub use receive::receive;
+pub use simulate::simulate;
 pub use transfer::transfer;
 
 use std::io::{self, Write};

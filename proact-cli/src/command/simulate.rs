@@ -1,0 +1,142 @@
+//! `proact simulate`: a scenario in virtual time.
+
+mod text;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use proact::status::Operation;
+use proact_schedule::scenario::{Report, Rule, Run, Scale, Scenario, ScenarioError, chrome, embedded};
+use serde::Serialize;
+
+use crate::cli::Simulate;
+use crate::exit::{Exit, Failure, Place};
+
+/// Runs it.
+///
+/// # Errors
+/// No such scenario, or not in this size; a file that is missing or wrong; a trace that cannot be written.
+pub fn simulate(options: &Simulate) -> Result<(), Failure> {
+    let outcome = if options.list { list(options.json) } else { run(options) };
+    if let (Err(failure), true) = (&outcome, options.json) {
+        // Those who read JSON get their object however it ends.
+        say(&json(&Outcome::<()>::failed(failure))?);
+    }
+    outcome
+}
+
+/// The answer, with how it ended before it.
+#[derive(Serialize)]
+struct Outcome<'a, T> {
+    outcome: &'static str,
+    exit_code: u8,
+    error: Option<&'a str>,
+    #[serde(flatten)]
+    answer: Option<T>,
+}
+
+impl<'a, T> Outcome<'a, T> {
+    fn ok(answer: T) -> Outcome<'a, T> {
+        Outcome { outcome: "ok", exit_code: Exit::Ok.code(), error: None, answer: Some(answer) }
+    }
+
+    fn failed(failure: &'a Failure) -> Outcome<'a, T> {
+        let error = Some(failure.message.as_str());
+        Outcome { outcome: "failed", exit_code: failure.exit.code(), error, answer: None }
+    }
+}
+
+fn json(answer: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(answer);
+    text.map(|text| text + "\n").map_err(|error| Failure::new(Exit::Failed, format!("the answer as JSON: {error}")))
+}
+
+/// A closed standard output is no reason to fail.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// The scenarios that there are.
+#[derive(Serialize)]
+struct Scenarios {
+    scenarios: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    id: String,
+    alias: Option<String>,
+    title: String,
+    text: String,
+    operations: usize,
+    lanes: bool,
+    depth: bool,
+}
+
+fn list(as_json: bool) -> Result<(), Failure> {
+    let listed = |scenario: Scenario| Listed {
+        id: scenario.file().id.clone(),
+        alias: scenario.file().alias.clone(),
+        title: scenario.file().title.clone(),
+        text: scenario.file().text.clone(),
+        operations: scenario.file().operations.len(),
+        lanes: scenario.has_lanes(),
+        depth: scenario.has_depth(),
+    };
+    let answer = Scenarios { scenarios: embedded::all().map(listed).collect() };
+    say(&if as_json { json(&Outcome::ok(answer))? } else { text::list(&answer.scenarios) });
+    Ok(())
+}
+
+fn run(options: &Simulate) -> Result<(), Failure> {
+    let named = options.scenario.as_deref().unwrap_or_default();
+    let scenario = find(named)?;
+    let [width, depth] = [options.width, options.depth].map(|number| number as usize);
+    let scale = Scale { width, depth, lanes: options.lanes.map(|lanes| lanes as usize) };
+    let graph = scenario.graph(scale).map_err(|error| refused(&error, options))?;
+    let run = Run::of(&graph);
+    if let Some(path) = &options.trace {
+        trace(path, &scenario, &run)?;
+    }
+    let report = Report::of(&scenario, scale, &run);
+    say(&if options.json { json(&Outcome::ok(report))? } else { text::report(&scenario, &report) });
+    Ok(())
+}
+
+/// A name with a slash, or that ends in `.json`, is a file; any other is an id.
+fn find(named: &str) -> Result<Scenario, Failure> {
+    if !named.ends_with(".json") && !named.contains(['/', '\\']) {
+        return embedded::find(named).ok_or_else(|| {
+            let ids: Vec<&str> = embedded::ids().collect();
+            let why = format!("there is no scenario {named:?}; there are {}", ids.join(", "));
+            Failure::new(Exit::Usage, format!("{why}. A file's name ends in .json or has a slash"))
+        });
+    }
+    let text = std::fs::read_to_string(named)
+        .map_err(|error| Failure::from_io(Place::Source, named, Operation::FileRead, &error))?;
+    Scenario::parse(named, &text).map_err(|error| Failure::new(Exit::Source, error.to_string()))
+}
+
+/// A size that cannot be had is the fault of the command line, which names the option.
+fn refused(error: &ScenarioError, options: &Simulate) -> Failure {
+    let option = match &error.rule {
+        Rule::NoDepth => format!("--depth {}: ", options.depth),
+        Rule::NoLanes | Rule::Bounds { .. } => format!("--lanes {}: ", options.lanes.unwrap_or_default()),
+        Rule::TooLarge { .. } | Rule::Frontier { .. } => {
+            format!("--width {} --depth {}: ", options.width, options.depth)
+        }
+        // What else can be wrong was found when it was read.
+        _ => String::new(),
+    };
+    Failure::new(Exit::Usage, format!("{option}{error}"))
+}
+
+fn trace(path: &Path, scenario: &Scenario, run: &Run<'_>) -> Result<(), Failure> {
+    let failed = |operation, error| Failure::from_io(Place::Destination, path.display(), operation, &error);
+    let file = File::create(path).map_err(|error| failed(Operation::FileOpen, error))?;
+    let mut out = BufWriter::new(file);
+    let written = chrome::write(scenario, run, &mut out).and_then(|()| out.flush());
+    written.map_err(|error| failed(Operation::FileWrite, error))
+}
