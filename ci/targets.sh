@@ -8,16 +8,16 @@ source "$(dirname "$0")/lib.sh"
 
 # target | packages | why not all of them
 TABLE='
-aarch64-unknown-linux-gnu       | proact proact-cts proact-cli |
-riscv64gc-unknown-linux-gnu     | proact proact-cts proact-cli |
-armv7-unknown-linux-gnueabihf   | proact proact-cts proact-cli |
-x86_64-unknown-linux-musl       | proact proact-cts proact-cli |
-aarch64-linux-android           | proact proact-cts proact-cli |
-aarch64-apple-darwin            | proact proact-cts proact-cli |
-x86_64-unknown-freebsd          | proact proact-cts proact-cli |
-x86_64-pc-windows-gnu           | proact proact-cli            | the suite speaks of Unix descriptors
-x86_64-pc-windows-msvc          | proact proact-cli            | the suite speaks of Unix descriptors
-wasm32-unknown-unknown          | proact                       | no sockets, no processes
+aarch64-unknown-linux-gnu       | proact proact-schedule proact-cts proact-cli |
+riscv64gc-unknown-linux-gnu     | proact proact-schedule proact-cts proact-cli |
+armv7-unknown-linux-gnueabihf   | proact proact-schedule proact-cts proact-cli |
+x86_64-unknown-linux-musl       | proact proact-schedule proact-cts proact-cli |
+aarch64-linux-android           | proact proact-schedule proact-cts proact-cli |
+aarch64-apple-darwin            | proact proact-schedule proact-cts proact-cli |
+x86_64-unknown-freebsd          | proact proact-schedule proact-cts proact-cli |
+x86_64-pc-windows-gnu           | proact proact-schedule proact-cli | the suite speaks of Unix descriptors
+x86_64-pc-windows-msvc          | proact proact-schedule proact-cli | the suite speaks of Unix descriptors
+wasm32-unknown-unknown          | proact proact-schedule | no sockets, no processes
 '
 
 use_debian_rustc
