@@ -1,9 +1,9 @@
 //! Proves of a recorded run that nothing was left out that was needed.
 //!
-//! The auditor knows nothing of frontiers. It takes what was really issued (the order of in-order queues, barriers, what
-//! the host held back) and what had really ended before something was submitted, builds from that what has ended before
-//! each submission began, and looks whether every producer that the submission waits for, and every earlier user of its
-//! memory, is among it. It is slow and plain on purpose: it shares no code with what it checks.
+//! The auditor knows nothing of frontiers. It takes what was really issued (the order of in-order queues, barriers,
+//! what the host held back) and what had really ended before something was submitted, builds from that what has ended
+//! before each submission began, and looks whether every producer that the submission waits for, and every earlier
+//! user of its memory, is among it. It is slow and plain on purpose: it shares no code with what it checks.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -115,10 +115,18 @@ struct Submission {
     ended: Option<usize>,
 }
 
+struct Promise {
+    value: u64,
+    /// `None`: somebody outside.
+    producer: Option<usize>,
+    /// What has to end for it, if it comes from outside and says so: axes and epochs.
+    needed: Vec<(u64, u64)>,
+}
+
 #[derive(Default)]
 struct Semaphore {
-    /// Values in the order in which they were promised, and by whom; `None` with what has to end: somebody outside.
-    promises: Vec<(u64, Option<usize>, Vec<(u64, u64)>)>,
+    /// In the order in which they were made.
+    promises: Vec<Promise>,
     /// When which value was reached.
     reached: Vec<(usize, u64)>,
 }
@@ -186,8 +194,8 @@ impl Run {
                     behind.push(*self.index.get(barrier)?);
                 }
                 for &(semaphore, value) in signals {
-                    let promised = (value, Some(own), Vec::new());
-                    self.semaphores.get_mut(&semaphore)?.promises.push(promised);
+                    let promise = Promise { value, producer: Some(own), needed: Vec::new() };
+                    self.semaphores.get_mut(&semaphore)?.promises.push(promise);
                 }
                 self.index.insert((*queue, *epoch), own);
                 self.submissions.push(Submission {
@@ -203,7 +211,8 @@ impl Run {
             Event::Promised { semaphore, value, known, exact } => {
                 // What may be incomplete is no list of what has to end: then only the value itself will do.
                 let needed = if *exact { known.clone() } else { Vec::new() };
-                self.semaphores.get_mut(semaphore)?.promises.push((*value, None, needed));
+                let promise = Promise { value: *value, producer: None, needed };
+                self.semaphores.get_mut(semaphore)?.promises.push(promise);
             }
             Event::Started { queue, epoch } => {
                 self.submissions[*self.index.get(&(*queue, *epoch))?].started = Some(at);
@@ -222,9 +231,9 @@ impl Run {
     }
 
     /// The promises that stand for a value: that of the smallest value not below it, and all before that.
-    fn promises(&self, semaphore: u32, value: u64) -> &[(u64, Option<usize>, Vec<(u64, u64)>)] {
+    fn promises(&self, semaphore: u32, value: u64) -> &[Promise] {
         let promises = &self.semaphores[&semaphore].promises;
-        let count = promises.iter().position(|promise| promise.0 >= value).map_or(promises.len(), |at| at + 1);
+        let count = promises.iter().position(|promise| promise.value >= value).map_or(promises.len(), |at| at + 1);
         &promises[..count]
     }
 
@@ -242,7 +251,7 @@ impl Run {
             for &(semaphore, value, how) in &submission.waits {
                 let held = matches!(how, How::Deferred | How::Held);
                 if held && self.was_reached(semaphore, value, started) {
-                    more.extend(self.promises(semaphore, value).iter().filter_map(|promise| promise.1));
+                    more.extend(self.promises(semaphore, value).iter().filter_map(|promise| promise.producer));
                 }
             }
             self.submissions[index].behind.append(&mut more);
@@ -286,10 +295,10 @@ impl Run {
             let promises = self.promises(semaphore, value);
             let unproved =
                 |producer| Violation::UnprovedWait { submission: submission.name, wait: (semaphore, value), producer };
-            if promises.last().is_none_or(|last| last.0 < value) && !reached {
+            if promises.last().is_none_or(|last| last.value < value) && !reached {
                 return Err(unproved(None));
             }
-            for (_, producer, needed) in promises {
+            for Promise { producer, needed, .. } in promises {
                 match producer {
                     Some(producer) if submission.before.has(*producer) => {}
                     Some(producer) => return Err(unproved(Some(self.submissions[*producer].name))),
