@@ -224,7 +224,6 @@ impl<P, R: Recorder> Scheduler<P, R> {
         let buffer = BufferId { block: index, generation: block.generation };
         let bytes = bytes_of(block.class as usize);
         if R::ENABLED {
-            let reuse = crate::record::reuse_name(reuse);
             let (block, generation, queue) = (index, buffer.generation, queue.0);
             self.recorder.record(Event::Acquired { block, generation, queue, bytes, reuse });
         }
