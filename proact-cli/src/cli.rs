@@ -13,7 +13,7 @@ use crate::size::{KIB, MIB, parse_duration, parse_size};
 
 mod schedule;
 
-pub use schedule::Simulate;
+pub use schedule::{ScheduleCompare, Simulate};
 
 /// Smallest and largest chunk, in bytes: below, headers and wake-ups cost more than data; above, memory does.
 pub const CHUNK_SIZE_BOUNDS: (u64, u64) = (4 * KIB, 64 * MIB);
@@ -58,6 +58,9 @@ pub enum Command {
     /// Run a scenario of the causal scheduler in virtual time
     #[command(after_help = schedule::SIMULATE_EXAMPLES, after_long_help = schedule::simulate_help())]
     Simulate(Simulate),
+    /// Count what events, timelines and frontiers have to issue for the same submissions
+    #[command(after_help = schedule::COMPARE_EXAMPLES)]
+    ScheduleCompare(ScheduleCompare),
     /// Measure the library against its floor, the bare kernel interface
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(Bench),
@@ -71,6 +74,7 @@ impl Command {
             Command::Receive(receive) => receive.json,
             Command::Doctor(doctor) => doctor.json,
             Command::Simulate(simulate) => simulate.json,
+            Command::ScheduleCompare(compare) => compare.json,
             Command::Bench(bench) => bench.json,
         }
     }

@@ -29,6 +29,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Receive(options) => command::receive(&options),
         Command::Doctor(options) => command::doctor(&options),
         Command::Simulate(options) => command::simulate(&options),
+        Command::ScheduleCompare(options) => command::schedule_compare(&options),
         Command::Bench(options) => bench::run(&options),
     }
 }

@@ -7,6 +7,7 @@
 //!   ended, and asks it what may begin. So processors, I/O, simulated devices and tests drive the same code.
 //! - [`pool`]: memory whose freed blocks remember what must have ended before they are used again.
 //! - [`record`]: what happened, as plain data, for whoever wants to look.
+//! - [`audit`]: proves of a recorded run that what was left out was implied.
 //! - [`Statistics`]: what it counted.
 //! - [`scenario`]: pipelines as files, and a simulator that runs them in virtual time.
 //!
@@ -35,6 +36,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod model;
 mod options;
 pub mod pool;

@@ -36,6 +36,26 @@ pub struct Simulate {
     pub json: bool,
 }
 
+/// `proact schedule-compare`.
+#[derive(Args, Clone, PartialEq, Debug)]
+pub struct ScheduleCompare {
+    /// How often each case is submitted to take its time; the fastest counts
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = positive())]
+    pub rounds: u32,
+
+    /// Write the tables into this file, between its lines `<!-- schedule-compare -->` and `<!-- /schedule-compare -->`
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+
+    /// Draw the comparison into this file, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+
+    /// Print the answer as one JSON object on one line
+    #[arg(long)]
+    pub json: bool,
+}
+
 fn positive() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=1_000_000)
 }
@@ -62,3 +82,10 @@ Exit codes:
 "
     )
 }
+
+pub(super) const COMPARE_EXAMPLES: &str = "\
+Examples:
+  proact schedule-compare
+  proact schedule-compare --json
+  proact schedule-compare --markdown docs/scheduling.md --plot docs/scheduling.svg
+";

@@ -1,15 +1,18 @@
 //! What the program's commands do, around the engine: proactors, threads, signals, reports.
 
+mod answer;
 mod doctor;
 mod embedded;
 mod interrupt;
 mod receive;
+mod schedule_compare;
 mod simulate;
 mod transfer;
 
 pub use doctor::doctor;
 pub use interrupt::Interrupt;
 pub use receive::receive;
+pub use schedule_compare::schedule_compare;
 pub use simulate::simulate;
 pub use transfer::transfer;
 

@@ -3,13 +3,14 @@
 mod text;
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use proact::status::Operation;
 use proact_schedule::scenario::{Report, Rule, Run, Scale, Scenario, ScenarioError, chrome, embedded};
 use serde::Serialize;
 
+use super::answer::{Outcome, json, say, told};
 use crate::cli::Simulate;
 use crate::exit::{Exit, Failure, Place};
 
@@ -19,43 +20,7 @@ use crate::exit::{Exit, Failure, Place};
 /// No such scenario, or not in this size; a file that is missing or wrong; a trace that cannot be written.
 pub fn simulate(options: &Simulate) -> Result<(), Failure> {
     let outcome = if options.list { list(options.json) } else { run(options) };
-    if let (Err(failure), true) = (&outcome, options.json) {
-        // Those who read JSON get their object however it ends.
-        say(&json(&Outcome::<()>::failed(failure))?);
-    }
-    outcome
-}
-
-/// The answer, with how it ended before it.
-#[derive(Serialize)]
-struct Outcome<'a, T> {
-    outcome: &'static str,
-    exit_code: u8,
-    error: Option<&'a str>,
-    #[serde(flatten)]
-    answer: Option<T>,
-}
-
-impl<'a, T> Outcome<'a, T> {
-    fn ok(answer: T) -> Outcome<'a, T> {
-        Outcome { outcome: "ok", exit_code: Exit::Ok.code(), error: None, answer: Some(answer) }
-    }
-
-    fn failed(failure: &'a Failure) -> Outcome<'a, T> {
-        let error = Some(failure.message.as_str());
-        Outcome { outcome: "failed", exit_code: failure.exit.code(), error, answer: None }
-    }
-}
-
-fn json(answer: &impl Serialize) -> Result<String, Failure> {
-    let text = serde_json::to_string(answer);
-    text.map(|text| text + "\n").map_err(|error| Failure::new(Exit::Failed, format!("the answer as JSON: {error}")))
-}
-
-/// A closed standard output is no reason to fail.
-fn say(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    told(outcome, options.json)
 }
 
 /// The scenarios that there are.

@@ -57,15 +57,6 @@ pub(crate) fn entries(frontier: &Frontier) -> Entries {
     frontier.entries().iter().map(|entry| (entry.axis.to_bits(), entry.epoch)).collect()
 }
 
-pub(crate) const fn reuse_name(reuse: Reuse) -> &'static str {
-    match reuse {
-        Reuse::Dominated => "dominated",
-        Reuse::Waits { .. } => "waits",
-        Reuse::Larger => "larger",
-        Reuse::Grown => "grown",
-    }
-}
-
 /// A wait of a submission.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wait {
@@ -73,17 +64,41 @@ pub struct Wait {
     pub semaphore: u32,
     /// The value.
     pub value: u64,
-    /// How it was resolved: [`Tier::name`].
-    pub tier: &'static str,
+    /// How it was resolved.
+    pub how: How,
+}
+
+/// How a wait was resolved: a [`Tier`], without its particulars.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum How {
+    /// The value had been reached.
+    Reached,
+    /// The producer stood before it on the same in-order queue.
+    SameQueue,
+    /// Elided.
+    Implied,
+    /// One barrier.
+    Producer,
+    /// Barriers on several axes.
+    Undominated,
+    /// The host waits for the value.
+    Deferred,
+    /// The host waits for the ends that devices cannot wait for.
+    Held,
 }
 
 impl Wait {
     pub(crate) fn of(resolution: &Resolution) -> Wait {
-        let tier = match resolution.tier {
-            Tier::Deferred(Deferral::Unexportable) => "held",
-            tier => tier.name(),
+        let how = match resolution.tier {
+            Tier::Reached => How::Reached,
+            Tier::SameQueue => How::SameQueue,
+            Tier::Implied => How::Implied,
+            Tier::Producer => How::Producer,
+            Tier::Undominated { .. } => How::Undominated,
+            Tier::Deferred(Deferral::Unexportable) => How::Held,
+            Tier::Deferred(_) => How::Deferred,
         };
-        Wait { semaphore: resolution.wait.semaphore.0, value: resolution.wait.value, tier }
+        Wait { semaphore: resolution.wait.semaphore.0, value: resolution.wait.value, how }
     }
 }
 
@@ -100,6 +115,8 @@ pub enum Event {
         axis: u64,
         /// Whether it runs one after another.
         in_order: bool,
+        /// Whether it is handed work before its barriers have been passed, and keeps them itself.
+        keeps_barriers: bool,
     },
     /// An axis of elsewhere was added; it is numbered like a queue.
     Axis {
@@ -198,8 +215,8 @@ pub enum Event {
         queue: u32,
         /// Its bytes.
         bytes: u64,
-        /// Where it came from: `dominated`, `waits`, `larger` or `grown`.
-        reuse: &'static str,
+        /// Where it came from.
+        reuse: Reuse,
     },
     /// A buffer was released.
     Released {

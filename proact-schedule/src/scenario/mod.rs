@@ -21,6 +21,7 @@
 
 mod check;
 pub mod chrome;
+pub mod compare;
 mod device;
 pub mod embedded;
 mod error;

@@ -34,7 +34,7 @@ use line::{Kind, Line};
 use semaphore::Timeline;
 
 use crate::model::{Barrier, BufferId, Place, QueueId, Resolution, SemaphoreId};
-use crate::options::{Order, Policy, QueueOptions, SchedulerOptions};
+use crate::options::{Handover, Order, Policy, QueueOptions, SchedulerOptions};
 use crate::record::{Event, Recorder, Silent};
 use crate::statistics::Statistics;
 use knowledge::Axes;
@@ -161,7 +161,9 @@ impl<P, R: Recorder> Scheduler<P, R> {
         let queue = self.add_line(line)?;
         if R::ENABLED {
             let in_order = options.order == Order::InOrder;
-            self.recorder.record(Event::Queue { queue: queue.0, axis: options.axis.to_bits(), in_order });
+            let keeps_barriers = options.handover == Handover::Issued;
+            let axis = options.axis.to_bits();
+            self.recorder.record(Event::Queue { queue: queue.0, axis, in_order, keeps_barriers });
         }
         Ok(queue)
     }

@@ -65,7 +65,9 @@ impl<P, R: Recorder> Scheduler<P, R> {
         record.producer = None;
         record.prefix = true;
         record.known.clone_from(&causes.frontier);
-        record.exact = causes.is_exact();
+        record.own_exact = causes.is_exact();
+        record.exact = record.own_exact;
+        record.joined = false;
         record.others.clear();
         record.tainted = !alone;
         record.required = ahead && causes.is_exact();

@@ -117,11 +117,14 @@ impl<P, R: Recorder> Scheduler<P, R> {
         }
         // Nearly always one producer stands for the value.
         if let (Some(producer), []) = (record.producer, &record.others[..]) {
-            if let Some(tier) = self.spared(line, producer) {
+            let joined = record.joined;
+            let waited_for = || candidates.iter().any(|candidate| candidate.place == producer);
+            if let Some(tier) = self.spared(line, producer).or_else(|| waited_for().then_some(Tier::Implied)) {
+                if joined {
+                    // The value says more than its producer's end.
+                    self.learn_causes(line, wait, at);
+                }
                 return tier;
-            }
-            if candidates.iter().any(|candidate| candidate.place == producer) {
-                return Tier::Implied;
             }
             let held = !self.lines[producer.queue.index()].exportable;
             candidates.push(Candidate { place: producer, wait: index, source: Some(wait), held });

@@ -38,6 +38,10 @@ pub(super) struct Record {
     pub(super) known: Frontier,
     /// Nothing is missing from `known`.
     pub(super) exact: bool,
+    /// Nothing is missing from what the producer itself knew.
+    pub(super) own_exact: bool,
+    /// The producer does not know of all the promises before: what caused those is added.
+    pub(super) joined: bool,
     /// Producers of lower values that the producer does not come after: the value is reached when they too have ended.
     pub(super) others: Vec<Place>,
     /// There are more of these than could be kept: only the semaphore itself tells when the value is reached.
@@ -116,6 +120,8 @@ impl Timeline {
             prefix: false,
             known: Frontier::new(),
             exact: true,
+            own_exact: true,
+            joined: false,
             others: Vec::new(),
             tainted: false,
             required: false,

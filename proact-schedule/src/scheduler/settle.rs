@@ -186,7 +186,14 @@ impl<P, R: Recorder> Scheduler<P, R> {
             }
             self.publish_late(index, &late, exact);
             if in_order {
-                self.learn(line, &late);
+                let room = self.learn(line, &late);
+                let line = &mut self.lines[line as usize];
+                if !room {
+                    (line.loose_until, line.lost_until) = (self.sequence, self.sequence);
+                } else if exact && line.loose_flights == 1 {
+                    // This was the last that the queue did not know all of.
+                    line.loose_until = line.lost_until;
+                }
             }
         }
         let line = &mut self.lines[line as usize];
@@ -206,7 +213,8 @@ impl<P, R: Recorder> Scheduler<P, R> {
             let at = timeline.find(signal.value).expect("a promise that is not settled is kept");
             let record = &mut timeline.records[at];
             let whole = record.known.merge_bounded(late, self.options.capacity).is_ok();
-            record.exact = exact && whole && record.prefix && record.others.is_empty();
+            record.own_exact = exact && whole && record.prefix;
+            record.exact = record.own_exact && !record.joined;
         }
     }
 
@@ -248,6 +256,12 @@ impl<P, R: Recorder> Scheduler<P, R> {
                 waiting.left_host -= 1;
                 self.ripe.push_back((flight, sequence));
             }
+        }
+        let timeline = &self.semaphores[index as usize];
+        if timeline.records[timeline.reached].joined {
+            // More is known of it by now.
+            let at = timeline.reached;
+            self.join_previous(index, at);
         }
         let timeline = &self.semaphores[index as usize];
         if R::ENABLED || timeline.shown.is_some() {

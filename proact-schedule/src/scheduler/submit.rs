@@ -198,17 +198,22 @@ impl<P, R: Recorder> Scheduler<P, R> {
         // Producers of lower values that this one does not come after.
         let mut tail = std::mem::take(&mut timeline.tail);
         let tainted = timeline.tail_tainted_until > self.sequence_ended || timeline.open_outside > 0;
+        let mut after_all = true;
         tail.retain(|&other| {
             let behind = (other.queue == place.queue && line.is_in_order())
                 || (frontiers && super::knowledge::implies(&self.lines, &line.knowledge, other));
+            after_all &= behind;
             !behind && !has_ended(&self.lines, &self.flights, other)
         });
+        after_all &= timeline.records.back().is_none_or(|before| !before.joined);
         let record = timeline.push(self.options.history);
         record.previous = previous;
         record.value = signal.value;
         record.producer = Some(place);
         record.prefix = prefix;
-        record.exact = exact && prefix;
+        record.own_exact = exact && prefix;
+        record.exact = record.own_exact;
+        record.joined = frontiers && !(tail.is_empty() && (after_all || self.options.pruning));
         record.others.clone_from(&tail);
         record.tainted = tainted;
         record.required = false;
@@ -225,8 +230,10 @@ impl<P, R: Recorder> Scheduler<P, R> {
             self.statistics.events += 1;
             self.statistics.event_bytes += 16;
         }
-        if frontiers && !tail.is_empty() {
-            self.merge_others(signal);
+        // What has ended need not be known, unless whole histories are wanted.
+        if record.joined {
+            let at = timeline.records.len() - 1;
+            self.join_previous(signal.semaphore.0, at);
         }
         tail.push(place);
         let timeline = &mut self.semaphores[signal.semaphore.index()];
@@ -239,21 +246,20 @@ impl<P, R: Recorder> Scheduler<P, R> {
         timeline.tail = tail;
     }
 
-    /// Adds to the latest promise what the others know that have to end for it.
+    /// Adds to a promise what the one before it is caused by: it is reached after that.
     #[cold]
-    fn merge_others(&mut self, signal: Point) {
-        let timeline = &self.semaphores[signal.semaphore.index()];
-        let record = timeline.records.back().expect("just pushed");
-        let (mut known, mut exact): (Frontier, bool) = (record.known.clone(), record.exact);
-        for other in timeline.records.iter().skip(timeline.reached) {
-            if other.producer.is_some_and(|producer| record.others.contains(&producer)) {
-                let causes = self.causes_of(other);
+    pub(super) fn join_previous(&mut self, semaphore: u32, at: usize) {
+        let records = &self.semaphores[semaphore as usize].records;
+        let (mut known, mut exact): (Frontier, bool) = (records[at].known.clone(), records[at].own_exact);
+        match at.checked_sub(1).map(|before| self.causes_of(&records[before])) {
+            Some(causes) => {
                 exact &= causes.is_exact() && known.merge_bounded(&causes.frontier, self.options.capacity).is_ok();
             }
+            // Forgotten.
+            None => exact = false,
         }
-        let record = self.semaphores[signal.semaphore.index()].records.back_mut().expect("just pushed");
-        record.known = known;
-        record.exact = exact;
+        let record = &mut self.semaphores[semaphore as usize].records[at];
+        (record.known, record.exact) = (known, exact);
     }
 
     fn record_submission(&mut self, flight: u32) {
