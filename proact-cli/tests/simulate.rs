@@ -70,6 +70,26 @@ fn width_depth_and_lanes_change_the_run() {
 }
 
 #[test]
+fn on_queues_it_is_said_how_each_wait_was_resolved_and_the_run_is_the_same() {
+    let answer = ran(&["kv-paging", "--queues", "--json"]);
+    let on_queues = &answer["on_queues"];
+    assert_eq!(on_queues["makespan"], answer["makespan"]);
+    assert_eq!(on_queues["queues"], serde_json::json!(["gpu", "nvme"]));
+    assert_eq!((&on_queues["elided"], &on_queues["issued"]), (&3.into(), &4.into()));
+    let load = &on_queues["operations"][5];
+    // The page was evicted on the same queue; only the other request is news.
+    let waits = serde_json::json!([
+        { "semaphore": "B", "value": 2, "tier": "producer" },
+        { "semaphore": "P", "value": 1, "tier": "same-queue" },
+    ]);
+    assert_eq!((&load["id"], &load["waits"]), (&"load".into(), &waits));
+    assert_eq!(load["frontier"], serde_json::json!({ "gpu": 4, "nvme": 2 }));
+    let output = simulate(&["kv-paging", "--queues"]);
+    assert!(text(&output.stdout).contains("  load       gpu:4 nvme:2  B:2 producer, P:1 same-queue\n"), "{output:?}");
+    assert!(ran(&["kv-paging", "--json"])["on_queues"].is_null());
+}
+
+#[test]
 fn a_terminal_gets_the_timeline_and_the_table() {
     let output = simulate(&["late-waiter"]);
     assert_eq!(output.status.code(), Some(0));

@@ -6,6 +6,7 @@
 //! - [`Scheduler`]: the state machine. It has one owner, no threads and no clock: who runs the work tells it what has
 //!   ended, and asks it what may begin. So processors, I/O, simulated devices and tests drive the same code.
 //! - [`pool`]: memory whose freed blocks remember what must have ended before they are used again.
+//! - [`executor`]: who runs the work: threads, proactors, simulated devices.
 //! - [`record`]: what happened, as plain data, for whoever wants to look.
 //! - [`audit`]: proves of a recorded run that what was left out was implied.
 //! - [`Statistics`]: what it counted.
@@ -37,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod executor;
 pub mod model;
 mod options;
 pub mod pool;

@@ -12,7 +12,7 @@ pub struct Simulate {
     pub scenario: Option<String>,
 
     /// Show the scenarios that come with the program
-    #[arg(long, conflicts_with_all = ["scenario", "width", "depth", "lanes", "trace"])]
+    #[arg(long, conflicts_with_all = ["scenario", "width", "depth", "lanes", "queues", "trace"])]
     pub list: bool,
 
     /// Copies that run side by side on the same lanes
@@ -26,6 +26,10 @@ pub struct Simulate {
     /// Lanes of each class of hardware that is scalable [default: what the scenario says]
     #[arg(long, value_name = "N", value_parser = positive())]
     pub lanes: Option<u32>,
+
+    /// Run it on the scheduler proper too: what each operation knows by queues, and how its waits were resolved
+    #[arg(long)]
+    pub queues: bool,
 
     /// Write the run as a trace for Perfetto (ui.perfetto.dev) or Chrome (about:tracing)
     #[arg(long, value_name = "FILE")]
@@ -65,6 +69,7 @@ Examples:
   proact simulate --list                             what there is
   proact simulate fork-join                          operations, lanes, frontiers
   proact simulate fork-join --lanes 1 --json
+  proact simulate kv-paging --queues                 which waits the scheduler leaves out
   proact simulate streaming-translation --depth 4 --trace run.json
   proact simulate my/pipeline.json                   a scenario of your own
 ";

@@ -7,7 +7,10 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use proact::status::Operation;
-use proact_schedule::scenario::{Report, Rule, Run, Scale, Scenario, ScenarioError, chrome, embedded};
+use proact_schedule::Policy;
+use proact_schedule::scenario::{
+    QueueReport, QueueRun, Report, Rule, Run, Scale, Scenario, ScenarioError, chrome, embedded,
+};
 use serde::Serialize;
 
 use super::answer::{Outcome, json, say, told};
@@ -55,6 +58,14 @@ fn list(as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    report: Report<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_queues: Option<QueueReport<'a>>,
+}
+
 fn run(options: &Simulate) -> Result<(), Failure> {
     let named = options.scenario.as_deref().unwrap_or_default();
     let scenario = find(named)?;
@@ -66,7 +77,19 @@ fn run(options: &Simulate) -> Result<(), Failure> {
         trace(path, &scenario, &run)?;
     }
     let report = Report::of(&scenario, scale, &run);
-    say(&if options.json { json(&Outcome::ok(report))? } else { text::report(&scenario, &report) });
+    let on_queues = if options.queues {
+        let done = QueueRun::of(&run, Policy::Frontiers)
+            .map_err(|status| Failure::new(Exit::Failed, format!("{named} on queues: {status}")))?;
+        Some(QueueReport::of(&run, &done))
+    } else {
+        None
+    };
+    let answer = Answer { report, on_queues };
+    say(&if options.json {
+        json(&Outcome::ok(answer))?
+    } else {
+        text::report(&scenario, &answer.report, answer.on_queues.as_ref())
+    });
     Ok(())
 }
 

@@ -27,6 +27,7 @@ pub mod embedded;
 mod error;
 mod format;
 mod graph;
+mod queue_report;
 mod queues;
 mod report;
 mod run;
@@ -39,6 +40,7 @@ pub use format::{
     Annotation, Buffer, Depth, File, IterationDep, Lane, Memory, Operation, Semaphore, State, VERSION, Values,
 };
 pub use graph::{Class, Edge, Graph, Node, Timeline};
+pub use queue_report::{QueueOperationReport, QueueReport, WaitReport};
 pub use queues::QueueRun;
 pub use report::{LaneReport, MemoryReport, OperationReport, Report};
 pub use run::{Interval, Run};

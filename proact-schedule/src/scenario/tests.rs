@@ -3,6 +3,7 @@
 use super::*;
 
 mod files;
+mod page;
 mod queues;
 mod random;
 mod rules;

@@ -3,10 +3,15 @@
 use proact::causal::{Axis, Completeness, Frontier, Knowledge};
 use proact::status::{Code, Operation, Result, Status};
 
-use super::line::{Line, PRUNE_MIN};
+use super::line::Line;
 use super::semaphore::Record;
 use super::{Recorder, Scheduler};
 use crate::model::Place;
+
+/// A queue's knowledge is pruned after it has learned so often,
+const PRUNE_EACH: u32 = 8;
+/// if it has so many entries: fewer are not worth the look.
+const PRUNE_MIN: usize = 8;
 
 /// From an axis to its line.
 #[derive(Debug, Default)]
@@ -89,7 +94,10 @@ impl<P, R: Recorder> Scheduler<P, R> {
     pub(super) fn learn(&mut self, line: u32, more: &Frontier) -> bool {
         let mut knowledge = std::mem::take(&mut self.lines[line as usize].knowledge);
         let mut room = knowledge.merge_bounded(more, self.options.capacity).is_ok();
-        if self.options.pruning && (!room || knowledge.len() >= self.lines[line as usize].prune_at) {
+        let learned = &mut self.lines[line as usize].learned;
+        *learned += 1;
+        if self.options.pruning && (!room || (*learned >= PRUNE_EACH && knowledge.len() >= PRUNE_MIN)) {
+            *learned = 0;
             let mut pruned = prune(&self.lines, &self.axes, &mut knowledge);
             if !room {
                 // What of the more has ended needs no room either.
@@ -98,7 +106,6 @@ impl<P, R: Recorder> Scheduler<P, R> {
                 room = knowledge.merge_bounded(&rest, self.options.capacity).is_ok();
             }
             self.statistics.pruned += pruned as u64;
-            self.lines[line as usize].prune_at = PRUNE_MIN.max(2 * knowledge.len());
         }
         self.lines[line as usize].knowledge = knowledge;
         if !room {

@@ -47,8 +47,8 @@ pub(super) struct Line {
     pub(super) loose_until: u64,
     /// As `loose_until`, of what found no room.
     pub(super) lost_until: u64,
-    /// How many entries `knowledge` may have before it is pruned.
-    pub(super) prune_at: usize,
+    /// How often something was merged into `knowledge` since it was pruned.
+    pub(super) learned: u32,
     /// The last epoch that was taken.
     pub(super) submitted: u64,
     /// All epochs up to it have ended.
@@ -75,9 +75,6 @@ pub(super) struct Line {
     pub(super) channels: Vec<(u32, u32)>,
 }
 
-/// Fewer entries than this are never worth pruning.
-pub(super) const PRUNE_MIN: usize = 8;
-
 impl Line {
     pub(super) fn new(axis: Axis, order: Order, kind: Kind) -> Line {
         Line {
@@ -89,7 +86,7 @@ impl Line {
             knowledge: Frontier::new(),
             loose_until: 0,
             lost_until: 0,
-            prune_at: PRUNE_MIN,
+            learned: 0,
             submitted: 0,
             ended: 0,
             handed: 0,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use indicatif::DecimalBytes;
-use proact_schedule::scenario::{LaneReport, OperationReport, Report, Scenario};
+use proact_schedule::scenario::{LaneReport, OperationReport, QueueReport, Report, Scenario, WaitReport};
 
 use super::Listed;
 
@@ -31,7 +31,7 @@ pub(super) fn list(scenarios: &[Listed]) -> String {
     text
 }
 
-pub(super) fn report(scenario: &Scenario, report: &Report<'_>) -> String {
+pub(super) fn report(scenario: &Scenario, report: &Report<'_>, on_queues: Option<&QueueReport<'_>>) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{} ({})", report.title, report.scenario);
@@ -45,6 +45,9 @@ pub(super) fn report(scenario: &Scenario, report: &Report<'_>) -> String {
     table(&mut text, report);
     text.push('\n');
     figures(&mut text, report);
+    if let Some(on_queues) = on_queues {
+        queues(&mut text, on_queues);
+    }
     if (report.width, report.depth) == (1, 1) {
         notices(&mut text, scenario);
     }
@@ -204,6 +207,30 @@ fn figures(text: &mut String, report: &Report<'_>) {
         let (peak, all) = (decimal(memory.peak_bytes), decimal(memory.bytes));
         let _ = writeln!(text, "  {head:<13}  {peak} of {all} at most  {}", memory.title);
     }
+}
+
+/// What the scheduler made of it.
+fn queues(text: &mut String, report: &QueueReport<'_>) {
+    let shown = &report.operations[..report.operations.len().min(OPERATIONS_SHOWN)];
+    let mut rows = vec![["on queues", "knows", "waits"].map(String::from)];
+    rows.extend(shown.iter().map(|operation| {
+        let frontier: Vec<String> =
+            operation.frontier.iter().map(|(queue, epoch)| format!("{queue}:{epoch}")).collect();
+        let wait = |wait: &WaitReport<'_>| format!("{}:{} {}", wait.semaphore, wait.value, wait.tier);
+        let waits: Vec<String> = operation.waits.iter().map(wait).collect();
+        [operation.id.to_owned(), frontier.join(" "), waits.join(", ")]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let [a, b] = [0, 1].map(width);
+    text.push('\n');
+    for [operation, knows, waits] in &rows {
+        let _ = writeln!(text, "{}", format!("  {operation:<a$}  {knows:<b$}  {waits}").trim_end());
+    }
+    if report.operations.len() > shown.len() {
+        let _ = writeln!(text, "  ... and {} more", report.operations.len() - shown.len());
+    }
+    let (elided, issued, makespan) = (report.elided, report.issued, report.makespan);
+    let _ = writeln!(text, "\n  waits          {elided} left out, {issued} issued; the run takes {makespan} ticks");
 }
 
 /// What the scenario's author wants noticed.

@@ -2,7 +2,8 @@
 //!
 //! A [`Case`] is a list of submissions in which each names everything that it uses: it waits for all that it reads, not
 //! only for what somebody found out to be enough. All of it is submitted before anything runs, and then run by
-//! simulated devices that take [`BARRIER_NS`] for each barrier. What differs between policies is what the scheduler has to issue.
+//! simulated devices that take [`BARRIER_NS`] for each barrier. What differs between policies is what the scheduler
+//! has to issue.
 //!
 //! ```
 //! use proact_schedule::{Policy, scenario::compare};

@@ -3,6 +3,7 @@
 use super::stage::{Stage, run};
 use super::workload::Step;
 use super::*;
+use crate::audit::audit;
 use std::collections::BTreeMap;
 
 fn outcomes(number: &str) -> [Outcome; 3] {
@@ -39,6 +40,20 @@ fn under_every_policy_every_wait_and_every_reuse_is_kept() {
                     life.1 = life.1.max(end);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn the_auditor_proves_every_case_under_every_policy() {
+    for case in cases() {
+        for policy in Policy::ALL {
+            let (outcome, recording) = case.recorded(policy).unwrap();
+            let proved = audit(&recording.events);
+            let proved = proved.unwrap_or_else(|violation| panic!("{} {}: {violation}", case.number, policy.name()));
+            assert_eq!(proved.submissions as u64, outcome.submissions, "{}", case.number);
+            assert_eq!(proved.elided as u64, outcome.waits.elided(), "{}", case.number);
+            assert_eq!(proved.reuses > 0, outcome.reuse_hits + outcome.reuse_waits > 0, "{}", case.number);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Scenarios on the scheduler proper: the same outcome, and what is known is what follows from waits and queues.
 
 use super::*;
+use crate::audit::audit;
 use crate::model::Tier;
 use crate::{Policy, scenario::QueueRun};
 use std::collections::BTreeMap;
@@ -71,6 +72,22 @@ fn queue_frontiers_are_what_follows_from_waits_and_queues_and_order_as_timelines
                 for other in (0..graph.nodes().len()).filter(|&other| graph.knows(node, other)) {
                     assert!(on_queues.frontiers[node].dominates(&on_queues.frontiers[other]), "{node} of {other}");
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_auditor_proves_every_scenario_on_queues() {
+    for scenario in embedded::all() {
+        for scale in [Scale::default(), Scale { width: 3, ..Scale::default() }] {
+            let graph = scenario.graph(scale).unwrap();
+            for policy in Policy::ALL {
+                let (on_queues, recording) = QueueRun::recorded(&Run::of(&graph), policy).unwrap();
+                let what = format!("{} {scale:?} {}", scenario.name, policy.name());
+                let audit = audit(&recording.events).unwrap_or_else(|violation| panic!("{what}: {violation}"));
+                assert_eq!((audit.submissions, audit.waits), (graph.nodes().len(), graph.edges().len()), "{what}");
+                assert_eq!(audit.elided as u64, on_queues.statistics.waits.elided(), "{what}");
             }
         }
     }

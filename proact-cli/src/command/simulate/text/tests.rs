@@ -6,7 +6,7 @@ use proact_schedule::scenario::{self, Run, embedded};
 fn shown(id: &str, scale: scenario::Scale) -> String {
     let scenario = embedded::find(id).expect("it is there");
     let graph = scenario.graph(scale).expect("there is this size");
-    report(&scenario, &Report::of(&scenario, scale, &Run::of(&graph)))
+    report(&scenario, &Report::of(&scenario, scale, &Run::of(&graph)), None)
 }
 
 #[test]
