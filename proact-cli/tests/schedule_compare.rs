@@ -41,6 +41,32 @@ fn the_answer_has_all_eight_cases_under_three_policies_and_the_collectives() {
     }
 }
 
+/// What `docs/scheduling.md` says, its times left out: these differ from machine to machine.
+#[test]
+fn the_page_on_scheduling_has_the_counts_of_this_version() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scheduling.md");
+    let shown = fs::read_to_string(path).expect("the page");
+    let page = std::env::temp_dir().join(format!("proact-compare-page-{}.md", std::process::id()));
+    fs::write(&page, &shown).expect("a page");
+    let output = compare(&["--markdown", page.to_str().expect("a name")]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let written = fs::read_to_string(&page).expect("the page");
+    fs::remove_file(&page).expect("the page goes");
+    let counts = |text: &str| -> Vec<String> {
+        let rows = text.lines().filter(|line| line.starts_with("| ") || line.starts_with("**"));
+        let is_policy =
+            |line: &str| ["| events |", "| timelines |", "| frontiers |"].iter().any(|p| line.starts_with(p));
+        let cut = |line: &str| match line.trim_end_matches(" |").rsplit_once(" | ") {
+            Some((counts, _time)) if is_policy(line) => counts.to_owned(),
+            _ => line.to_owned(),
+        };
+        rows.map(cut).collect()
+    };
+    let (shown, written) = (counts(&shown), counts(&written));
+    assert!(shown.len() > 50, "{shown:?}");
+    assert_eq!(shown, written, "write it anew: proact schedule-compare --markdown docs/scheduling.md");
+}
+
 #[test]
 fn tables_and_plot_are_written_and_a_page_without_a_place_for_them_is_refused() {
     let folder = std::env::temp_dir().join(format!("proact-compare-{}", std::process::id()));

@@ -135,6 +135,33 @@ fn usage_failures_have_one_head_and_exit_code_2() {
 }
 
 #[test]
+fn simulate_and_schedule_compare_know_their_options() {
+    let command =
+        parse(["proact", "simulate", "fork-join", "--width", "2", "--depth", "3", "--lanes", "4", "--queues"]);
+    let expected = Simulate {
+        scenario: Some("fork-join".into()),
+        list: false,
+        width: 2,
+        depth: 3,
+        lanes: Some(4),
+        queues: true,
+        trace: None,
+        json: false,
+    };
+    assert_eq!(command.unwrap(), Command::Simulate(expected));
+    for refused in [&["--width", "0"][..], &["--depth", "x"], &["--lanes", "-1"], &["--list"], &["--tick", "1"]] {
+        let failure = parse(["proact", "simulate", "x"].iter().chain(refused)).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage, "{refused:?}");
+    }
+    let help = parse(["proact", "simulate", "--help"]).unwrap_err();
+    assert!(help.message.contains("scenario.schema.json") && help.message.contains("Exit codes:"), "{help}");
+    let command = parse(["proact", "schedule-compare", "--plot", "p.svg", "--json"]).unwrap();
+    let expected = ScheduleCompare { rounds: 20, markdown: None, plot: Some("p.svg".into()), json: true };
+    assert!(command.json());
+    assert_eq!(command, Command::ScheduleCompare(expected));
+}
+
+#[test]
 fn bench_and_doctor_know_their_options() {
     let command = parse(["proact", "bench", "--filter", "nop", "--backend", "epoll", "--json"]).unwrap();
     let expected = Bench { filter: Some("nop".into()), backend: BackendChoice::Epoll, json: true };

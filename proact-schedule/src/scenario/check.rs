@@ -156,7 +156,8 @@ pub(super) fn buffers(file: &File, graph: &Graph) -> Result<(), Broken> {
         let there = (0..file.buffers.len()).filter(|&buffer| lives.taken[buffer].is_none());
         let bytes: u128 = there.filter(|&b| lives.memory[b] == index).map(|b| u128::from(file.buffers[b].bytes)).sum();
         if bytes > u128::from(memory.bytes) {
-            return Err((None, full(memory, bytes)));
+            let (id, fit) = (&memory.id, memory.bytes);
+            return Err((None, Rule::Buffer(format!("{bytes} bytes are in {id} from the start, and {fit} fit"))));
         }
     }
     for (node, operation) in file.operations.iter().enumerate() {

@@ -98,7 +98,8 @@ pub enum Rule {
         /// How many there may be.
         capacity: usize,
     },
-    /// A buffer that is taken or freed twice, or freed by an operation that does not follow the one that takes it.
+    /// A buffer that is taken or freed twice, or freed by an operation that does not follow the one that takes it; or
+    /// buffers that do not fit from the start.
     Buffer(String),
     /// More bytes may be kept in a memory than fit: what the operation takes, and what nobody is known to have freed
     /// when it starts.

@@ -1,6 +1,9 @@
 //! Random graphs against an oracle that knows nothing of lists, heaps or cursors.
 
 use super::*;
+use crate::Policy;
+use crate::audit::audit;
+use crate::scenario::QueueRun;
 use crate::scenario::graph::{Class, Graph, Node, Timeline};
 use std::collections::BTreeMap;
 
@@ -138,6 +141,32 @@ fn random_graphs_run_as_the_oracles_say_on_any_number_of_lanes() {
             assert!(run.makespan() >= graph.critical_path(), "seed {seed}");
             if lanes == 100 {
                 assert_eq!(run.makespan(), graph.critical_path(), "seed {seed}: nobody waits for a lane");
+            }
+        }
+    }
+}
+
+#[test]
+fn random_graphs_run_on_queues_as_in_the_simulator_and_the_auditor_proves_it() {
+    for seed in 0..300 {
+        let mut random = Random(seed);
+        let (timelines, classes, nodes) = nodes(&mut random);
+        for lanes in [1, 2, 4] {
+            let graph = graph(classes, timelines, nodes.clone(), lanes);
+            let run = Run::of(&graph);
+            let spans: Vec<(u64, u64)> = (0..nodes.len()).map(|node| span(&run, node)).collect();
+            for policy in Policy::ALL {
+                let what = format!("seed {seed}, {lanes} lanes, {}", policy.name());
+                let (on_queues, recording) = QueueRun::recorded(&run, policy).unwrap();
+                assert_eq!(on_queues.spans, spans, "{what}");
+                let proved = audit(&recording.events).unwrap_or_else(|violation| panic!("{what}: {violation}"));
+                assert_eq!(proved.waits, graph.edges().len(), "{what}");
+                if policy == Policy::Frontiers {
+                    for edge in graph.edges() {
+                        let [from, to] = [edge.from, edge.to].map(|node| &on_queues.frontiers[node]);
+                        assert!(to.dominates(from), "{what}: {edge:?}");
+                    }
+                }
             }
         }
     }

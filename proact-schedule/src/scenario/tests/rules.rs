@@ -179,6 +179,8 @@ fn buffers_fit_by_what_is_known_and_not_by_what_happens_to_run_when() {
     let text =
         format!("{{ {HEAD}, {LANES}, {SEMAPHORES}, \"operations\": [{frees}, {}] {memory} }}", takes(r#""A": 1"#));
     assert!(Scenario::parse("x.json", &text).is_ok());
+    let small = memory.replace("\"bytes\": 10", "\"bytes\": 7");
+    assert_eq!(refused(&frees, &small), "x.json: 14 bytes are in hbm from the start, and 7 fit");
     let twice = op("again", "", "").replace("\"waits\"", "\"frees\": [\"old\"], \"waits\"");
     let told = refused(&format!("{frees}, {twice}"), memory);
     assert_eq!(told, "x.json: operation again: frees old, and so does drop");
