@@ -21,6 +21,7 @@ mod message;
 #[cfg(test)]
 mod tests;
 
+pub(super) use message::bounded_text;
 pub use message::{
     Arrival, DEVICES_MAX, FAILURE_TEXT_MAX, Failed, Failure, FailureKind, Hello, Join, Member, Message, NAME_MAX,
     PAYLOAD_MAX, SIGNALS_MAX, SessionSignal, Stage, StageSignal, StageWait, WAITS_MAX, Welcome,
