@@ -103,6 +103,40 @@ pub trait Coordinator {
     fn next_action(&mut self) -> Option<CoordinatorAction>;
 }
 
+impl<C: Coordinator + ?Sized> Coordinator for Box<C> {
+    fn join(&mut self, now: Time, join: &Join, link: Option<Link>) {
+        (**self).join(now, join, link);
+    }
+
+    fn leave(&mut self, now: Time) {
+        (**self).leave(now);
+    }
+
+    fn report(&mut self, now: Time, machine: MachineId, why: &str) {
+        (**self).report(now, machine, why);
+    }
+
+    fn receive(&mut self, now: Time, link: Link, message: Message) -> Result<(), &'static str> {
+        (**self).receive(now, link, message)
+    }
+
+    fn closed(&mut self, now: Time, link: Link, why: &str) {
+        (**self).closed(now, link, why);
+    }
+
+    fn advance(&mut self, now: Time) {
+        (**self).advance(now);
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        (**self).deadline()
+    }
+
+    fn next_action(&mut self) -> Option<CoordinatorAction> {
+        (**self).next_action()
+    }
+}
+
 /// Actions in the order in which they were wanted.
 #[derive(Debug, Default)]
 struct Actions(VecDeque<CoordinatorAction>);

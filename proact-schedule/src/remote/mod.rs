@@ -2,11 +2,16 @@
 
 pub mod coordinator;
 mod name;
-#[cfg(test)]
+mod node;
+mod pipeline;
 mod random;
-mod transport;
+#[cfg(test)]
+mod tests;
+pub mod transport;
 pub mod wire;
 
 pub use name::{MachineId, MachineSet, RemotePoint, SemaphoreName, StageId};
-pub use transport::{Input, Link, Output};
+pub use node::{Node, NodeEvent, NodeOptions, NodeStatistics, RemoteWork};
+pub use pipeline::{Pipeline, Planned};
+pub use transport::{Input, Link, Output, Transport};
 pub use wire::{Failure, FailureKind, Join, Member, Message, Welcome};

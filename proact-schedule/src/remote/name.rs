@@ -181,6 +181,13 @@ impl FromIterator<MachineId> for MachineSet {
     }
 }
 
+impl MachineSet {
+    /// Adds those of another set.
+    pub(super) fn extend(&mut self, more: MachineSet) {
+        self.0.iter_mut().zip(more.0).for_each(|(word, more)| *word |= more);
+    }
+}
+
 impl fmt::Debug for MachineSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter().map(|machine| machine.0)).finish()

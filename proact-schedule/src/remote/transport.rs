@@ -1,5 +1,37 @@
 //! What a node asks of a transport, and what a transport tells it.
 
+use proact::time::Time;
+
+use super::Node;
+use super::coordinator::Coordinator;
+
+mod memory;
+
+pub use memory::{MemoryEndpoint, MemoryNetwork, Sent};
+
+/// Carries messages between machines: in memory, over sockets, over whatever keeps the order of a connection.
+pub trait Transport {
+    /// Does what a node wants, or begins to. It does not block.
+    fn carry_out(&mut self, output: Output);
+
+    /// What has happened and was not told yet. It does not block.
+    fn next_input(&mut self) -> Option<Input>;
+}
+
+/// Hands over what node and transport have for each other, until neither has anything more for now.
+pub fn exchange<C: Coordinator>(now: Time, node: &mut Node<C>, transport: &mut impl Transport) {
+    node.advance(now);
+    loop {
+        while let Some(output) = node.next_output() {
+            transport.carry_out(output);
+        }
+        match transport.next_input() {
+            Some(input) => node.handle(now, input),
+            None => return,
+        }
+    }
+}
+
 /// A connection between two machines, as one of them names it. Messages on one come in the order in which they were
 /// sent, or not at all after one that did not; nothing is said of the order between connections.
 ///
