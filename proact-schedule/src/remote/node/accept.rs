@@ -96,7 +96,7 @@ impl<C: Coordinator> Node<C> {
                 continue;
             }
             // What was promised before stays promised; above it nothing will come.
-            let from = self.timeline(name).promised.max(signal.point.value.saturating_sub(1)) + 1;
+            let from = self.timeline(name).promised + 1;
             self.timeline(name).forwards.entry(from).or_default().extend(signal.forward);
             self.tasks.push_back(Task::Fail(RemotePoint::new(name, from), failure.clone()));
         }
@@ -105,7 +105,7 @@ impl<C: Coordinator> Node<C> {
         if id.epoch == queue.submitted + 1 {
             queue.submitted += 1;
             let refused = Stage { stage: id, waits: vec![], signals: vec![], payload: vec![] };
-            let mut flight = Flight::new(refused);
+            let mut flight = Flight::new(refused, Vec::new());
             flight.doomed = Some(failure);
             queue.flights.push_back(flight);
             self.flights += 1;
@@ -115,8 +115,10 @@ impl<C: Coordinator> Node<C> {
     fn take(&mut self, stage: Stage) {
         let id = stage.stage;
         self.statistics.stages += 1;
+        let mut signals = Vec::with_capacity(stage.signals.len());
         for signal in &stage.signals {
             let timeline = self.timeline(signal.point.semaphore);
+            signals.push((signal.point, timeline.promised + 1));
             timeline.axis = Some(id.axis);
             timeline.promised = signal.point.value;
             timeline.forwards.entry(signal.point.value).or_default().extend(signal.forward);
@@ -124,7 +126,8 @@ impl<C: Coordinator> Node<C> {
             if let Some((from, failure)) = timeline.failed_from().cloned() {
                 if from <= signal.point.value {
                     let machines = timeline.take_forwards(from..);
-                    machines.into_iter().for_each(|machine| self.tell_failed(machine, signal.point, &failure));
+                    let point = RemotePoint::new(signal.point.semaphore, from);
+                    machines.into_iter().for_each(|machine| self.tell_failed(machine, point, &failure));
                 }
             }
         }
@@ -134,7 +137,7 @@ impl<C: Coordinator> Node<C> {
             Entry::Occupied(occupied) => occupied.into_mut(),
         };
         queue.submitted += 1;
-        queue.flights.push_back(Flight::new(stage));
+        queue.flights.push_back(Flight::new(stage, signals));
         self.flights += 1;
         for (index, wait) in waits.into_iter().enumerate() {
             self.arm(id, index, &wait);
@@ -176,7 +179,7 @@ impl<C: Coordinator> Node<C> {
     /// Remembers which epoch of another machine's axis reaches a point.
     fn promise(&mut self, wait: &StageWait) {
         let Some(producer) = wait.producer.filter(|producer| producer.machine() != self.me) else { return };
-        if producer.epoch > self.known.ended(producer.axis) {
+        if !self.known.covers(producer) {
             let points = self.promises.entry(producer.axis).or_default().entry(producer.epoch).or_default();
             if !points.contains(&wait.point) {
                 points.push(wait.point);

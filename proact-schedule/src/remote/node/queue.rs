@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proact::causal::{Axis, Frontier, Knowledge};
 
-use crate::remote::wire::{Arrival, Stage, StageSignal, StageWait};
-use crate::remote::{Failure, StageId};
+use crate::remote::wire::{Arrival, Stage, StageWait};
+use crate::remote::{Failure, RemotePoint, StageId};
 
 /// What became of a wait.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,7 +22,8 @@ pub(super) enum WaitState {
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) waits: Vec<(StageWait, WaitState)>,
-    pub(super) signals: Vec<StageSignal>,
+    /// What it reaches, and the least value that stands or falls with that: the first above what was promised before.
+    pub(super) signals: Vec<(RemotePoint, u64)>,
     pub(super) payload: Vec<u8>,
     pub(super) doomed: Option<Failure>,
     pub(super) running: bool,
@@ -31,15 +32,20 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    pub(super) fn new(stage: Stage) -> Flight {
+    pub(super) fn new(stage: Stage, signals: Vec<(RemotePoint, u64)>) -> Flight {
         Flight {
             waits: stage.waits.into_iter().map(|wait| (wait, WaitState::Open)).collect(),
-            signals: stage.signals,
+            signals,
             payload: stage.payload,
             doomed: None,
             running: false,
             knowledge: Knowledge::exact(Frontier::new()),
         }
+    }
+
+    /// What fails if it does.
+    pub(super) fn at_stake(&self) -> impl Iterator<Item = RemotePoint> + '_ {
+        self.signals.iter().map(|&(point, from)| RemotePoint::new(point.semaphore, from))
     }
 
     /// Whether all waits are over.

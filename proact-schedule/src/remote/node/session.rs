@@ -1,5 +1,6 @@
 //! Connections, messages, members and losses.
 
+use proact::causal::Axis;
 use proact::status::{Code, Result};
 use proact::time::Time;
 
@@ -199,26 +200,42 @@ impl<C: Coordinator> Node<C> {
             raised.push(producer.axis);
         }
         for axis in raised {
-            let Some(promised) = self.promises.get_mut(&axis) else { continue };
-            let later = promised.split_off(&(self.known.ended(axis) + 1));
-            let reached = std::mem::replace(promised, later);
-            if promised.is_empty() {
-                self.promises.remove(&axis);
-            }
-            for (epoch, points) in reached {
-                if !self.known.covers(StageId::new(axis, epoch)) {
-                    continue; // only its semaphores tell
-                }
-                for promised in points.into_iter().filter(|&promised| promised != point) {
-                    if self.timeline(promised.semaphore).reached < promised.value {
-                        self.statistics.concluded += 1;
-                        // Whatever caused it has ended too, and is in an exact list of what has.
-                        self.tasks.push_back(Task::Reach(promised, None, ended.clone()));
-                    }
+            for promised in self.kept_promises(axis).into_iter().filter(|&promised| promised != point) {
+                if self.timeline(promised.semaphore).reached < promised.value {
+                    self.statistics.concluded += 1;
+                    // Whatever caused it has ended too, and is in an exact list of what has.
+                    self.tasks.push_back(Task::Reach(promised, None, ended.clone()));
                 }
             }
         }
         self.tasks.push_back(Task::Reach(point, Some(producer), ended));
+    }
+
+    /// Takes the points that stages of an axis reach which are known to have ended well.
+    fn kept_promises(&mut self, axis: Axis) -> Vec<RemotePoint> {
+        let Some(promised) = self.promises.get_mut(&axis) else { return Vec::new() };
+        let (known, timelines) = (&self.known, &self.timelines);
+        let mut kept = Vec::new();
+        promised.retain(|&epoch, points| {
+            if epoch > known.ended(axis) {
+                return true;
+            }
+            if known.covers(StageId::new(axis, epoch)) {
+                kept.append(points);
+                return false;
+            }
+            // Only its semaphores tell how it ended, or somebody who knows more of it. Those that failed have told.
+            let is_open = |point: &RemotePoint| {
+                let timeline = timelines.get(&point.semaphore);
+                timeline.is_none_or(|timeline| timeline.failure(point.value).is_none() || timeline.is_presumed())
+            };
+            points.retain(is_open);
+            !points.is_empty()
+        });
+        if promised.is_empty() {
+            self.promises.remove(&axis);
+        }
+        kept
     }
 
     fn watched(&mut self, from: MachineId, point: RemotePoint) {
@@ -351,6 +368,11 @@ impl<C: Coordinator> Node<C> {
 
 #[cfg(test)]
 impl<C: Coordinator> Node<C> {
+    /// How many stages of a queue have come here.
+    pub(in crate::remote) fn submitted(&self, axis: proact::causal::Axis) -> u64 {
+        self.queues.0.get(&axis).map_or(0, |queue| queue.submitted)
+    }
+
     /// Sends what no client would.
     pub(in crate::remote) fn send_by_hand(&mut self, to: MachineId, message: &Message) {
         self.send(to, message);

@@ -47,9 +47,9 @@ impl<C: Coordinator> Node<C> {
                 _ => peers.get(&machine).and_then(|peer| peer.lost.clone()),
             };
             if let Some(failure) = lost(name.owner()) {
-                timeline.fail(1, &failure);
+                timeline.fail(1, &failure, true);
             } else if let Some(failure) = lost(name.client()).filter(|_| name.owner() == me) {
-                timeline.fail(1, &never_submitted(&failure));
+                timeline.fail(1, &never_submitted(&failure), false);
             }
             timeline
         })
@@ -93,8 +93,10 @@ impl<C: Coordinator> Node<C> {
 
     fn fail_from(&mut self, point: RemotePoint, failure: Failure) {
         let me = self.me;
+        let owner = point.semaphore.owner();
+        let presumed = owner != me && self.peers.get(&owner).is_some_and(|peer| peer.lost.is_some());
         let timeline = self.timeline(point.semaphore);
-        let Some(from) = timeline.fail(point.value, &failure) else { return };
+        let Some(from) = timeline.fail(point.value, &failure, presumed) else { return };
         let told = timeline.take_forwards(from..);
         let forsaken = timeline.forsaken(from);
         for (value, waiter) in forsaken {
@@ -106,7 +108,7 @@ impl<C: Coordinator> Node<C> {
                 }
             }
         }
-        if point.semaphore.owner() == me {
+        if owner == me {
             let point = RemotePoint::new(point.semaphore, from);
             let failed = Message::Failed(Failed { point, failure });
             told.into_iter().for_each(|machine| self.send(machine, &failed));
@@ -159,8 +161,8 @@ impl<C: Coordinator> Node<C> {
             return;
         }
         let (wait, state) = &mut flight.waits[index];
-        let presumed = failure.kind == FailureKind::Loss && wait.arrival == Arrival::Implied;
-        if presumed && *state == WaitState::Open {
+        let presumed = self.timelines.get(&wait.point.semaphore).is_some_and(Timeline::is_presumed);
+        if presumed && wait.arrival == Arrival::Implied && *state == WaitState::Open {
             // The lost machine may have done it, and told those whose word this stage waits for. They decide; it goes on
             // waiting for what they know.
             let point = wait.point;
@@ -169,8 +171,7 @@ impl<C: Coordinator> Node<C> {
             return self.look_at_implied(stage);
         }
         flight.doomed = Some(failure.clone());
-        let signals: Vec<RemotePoint> = flight.signals.iter().map(|signal| signal.point).collect();
-        signals.into_iter().for_each(|point| self.tasks.push_back(Task::Fail(point, failure.clone())));
+        self.tasks.extend(flight.at_stake().map(|point| Task::Fail(point, failure.clone())));
         self.tasks.push_back(Task::Turn(stage));
     }
 
@@ -209,17 +210,19 @@ impl<C: Coordinator> Node<C> {
         let knowledge = queue.knowledge.clone();
         self.flights -= 1;
         // One whose semaphore had failed before reaches nothing: nobody may conclude from its end that it did.
-        let reaches =
-            |point: &RemotePoint| self.timelines.get(&point.semaphore).is_none_or(|it| it.failed_from().is_none());
-        let well = failure.is_none() && flight.signals.iter().all(|signal| reaches(&signal.point));
+        let fails = |point: &RemotePoint| {
+            self.timelines.get(&point.semaphore).is_some_and(|timeline| timeline.failure(point.value).is_some())
+        };
+        let well = failure.is_none() && !flight.signals.iter().any(|(point, _)| fails(point));
         self.known.end(stage, well);
         let counter = if failure.is_none() { &mut self.statistics.completed } else { &mut self.statistics.failed };
         *counter += 1;
-        for signal in flight.signals {
-            self.tasks.push_back(match &failure {
-                None => Task::Reach(signal.point, Some(stage), knowledge.clone()),
-                Some(failure) => Task::Fail(signal.point, failure.clone()),
-            });
+        match failure {
+            Some(failure) => self.tasks.extend(flight.at_stake().map(|point| Task::Fail(point, failure.clone()))),
+            None => {
+                let reached = flight.signals.iter().map(|&(point, _)| point);
+                self.tasks.extend(reached.map(|point| Task::Reach(point, Some(stage), knowledge.clone())));
+            }
         }
         self.tasks.push_back(Task::Turn(stage));
     }

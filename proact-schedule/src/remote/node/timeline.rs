@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proact::causal::{Axis, Knowledge};
 
-use crate::remote::{Failure, FailureKind, MachineId, MachineSet, StageId};
+use crate::remote::{Failure, MachineId, MachineSet, StageId};
 
 /// Of how many values that were reached the causes are remembered.
 const HISTORY: usize = 16;
@@ -36,6 +36,8 @@ pub(super) struct Timeline {
     history: VecDeque<Reached>,
     /// The least value that will not be reached, and why.
     failed: Option<(u64, Failure)>,
+    /// Nobody said that it failed: its owner is lost, and may have come further than is known.
+    presumed: bool,
     waiters: BTreeMap<u64, Vec<Waiter>>,
     /// On the owner: who is told of a value.
     pub(super) forwards: BTreeMap<u64, MachineSet>,
@@ -55,15 +57,20 @@ impl Timeline {
         self.failed.as_ref()
     }
 
-    /// Whether it rose. A loss is a presumption: where it turns out that the lost machine had come to `value`, that
+    /// Whether what is not reached is only presumed to have failed.
+    pub(super) fn is_presumed(&self) -> bool {
+        self.failed.is_some() && self.presumed
+    }
+
+    /// Whether it rose. That its owner is lost is a presumption: where it turns out that it had come to `value`, that
     /// counts. Any other failure stays.
     pub(super) fn reach(&mut self, reached: Reached) -> bool {
         let value = reached.value;
         if value <= self.reached {
             return false;
         }
-        if let Some((from, failure)) = &mut self.failed {
-            if *from <= value && failure.kind != FailureKind::Loss {
+        if let Some((from, _)) = &mut self.failed {
+            if *from <= value && !self.presumed {
                 return false;
             }
             *from = (*from).max(value + 1);
@@ -77,12 +84,13 @@ impl Timeline {
     }
 
     /// Fails it from `from` on, what was reached excepted. Answers where it fails from now, if that is news.
-    pub(super) fn fail(&mut self, from: u64, failure: &Failure) -> Option<u64> {
+    pub(super) fn fail(&mut self, from: u64, failure: &Failure, presumed: bool) -> Option<u64> {
         let from = from.max(self.reached + 1);
         if self.failed.as_ref().is_some_and(|(before, _)| *before <= from) {
             return None;
         }
         self.failed = Some((from, failure.clone()));
+        self.presumed = presumed;
         Some(from)
     }
 

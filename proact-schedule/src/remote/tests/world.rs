@@ -101,13 +101,20 @@ impl World {
     }
 
     /// Lets the next thing happen.
+    #[track_caller]
     pub fn step(&mut self) {
+        assert!(self.step_if_any(), "seed {}: nothing happens any more", self.seed);
+    }
+
+    /// As [`World::step`]; `false` if nothing will ever happen again.
+    fn step_if_any(&mut self) -> bool {
         self.settle();
         let alive = self.machines.iter().filter(|machine| machine.alive);
         let deadline = alive.filter_map(|machine| machine.node.deadline()).min();
         let work = self.running.first_key_value().map(|(&(at, ..), _)| at);
         let next = [self.network.next_arrival(), deadline, work].into_iter().flatten().min();
-        self.network.pass_until(next.expect("leases run out if nothing else happens"));
+        let Some(next) = next else { return false };
+        self.network.pass_until(next);
         let now = self.now();
         while let Some(first) = self.running.first_entry().filter(|first| first.key().0 <= now) {
             let ((_, index, stage), well) = first.remove_entry();
@@ -123,6 +130,7 @@ impl World {
             }
         }
         self.settle();
+        true
     }
 
     /// Goes on until something is so. Ten minutes of the machines' time are more than anything here takes.
@@ -140,9 +148,7 @@ impl World {
     pub fn run_for(&mut self, duration: Duration) {
         let until = self.now() + duration;
         self.settle();
-        while self.now() < until {
-            self.step();
-        }
+        while self.now() < until && self.step_if_any() {}
     }
 
     /// Goes on until what was submitted has come to its machines and ended, and all have been told.
@@ -151,6 +157,17 @@ impl World {
         self.run_for(2 * DELAY_MAX);
         self.run_until("all has ended", World::is_idle);
         self.run_for(4 * DELAY_MAX);
+    }
+
+    /// As [`World::finish`], also where no lease keeps time running.
+    #[track_caller]
+    pub fn finish_patiently(&mut self) {
+        let until = self.now() + Duration::from_secs(600);
+        let quiet_at = self.now() + 4 * DELAY_MAX;
+        while (!self.is_idle() || self.now() < quiet_at) && self.step_if_any() {
+            assert!(self.now() < until, "seed {}: it does not end", self.seed);
+        }
+        assert!(self.is_idle(), "seed {}: nothing happens any more, and not all has ended", self.seed);
     }
 
     /// No living machine has work left.

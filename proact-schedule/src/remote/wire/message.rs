@@ -149,7 +149,7 @@ pub struct SessionSignal {
     pub producer: StageId,
     /// What has ended, as the producer knows it. Exact, if these are all its causes.
     pub ended: Knowledge,
-    /// For axes in `ended`, the latest epoch that ended in failure. An epoch at or below it may have failed.
+    /// For axes in `ended`, up to which epoch this does not say how they ended: those above it ended well.
     pub suspect: Frontier,
 }
 
