@@ -23,6 +23,7 @@ impl Random {
     }
 
     /// Whether something happens that happens once in `times`.
+    #[cfg(test)]
     pub(crate) fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }

@@ -6,8 +6,10 @@ use super::Node;
 use super::coordinator::Coordinator;
 
 mod memory;
+mod socket;
 
 pub use memory::{MemoryEndpoint, MemoryNetwork, Sent};
+pub use socket::{CONGESTED_BYTES, QUEUE_BYTES_MAX, SocketTransport};
 
 /// Carries messages between machines: in memory, over sockets, over whatever keeps the order of a connection.
 pub trait Transport {
