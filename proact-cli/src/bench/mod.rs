@@ -31,6 +31,7 @@ mod relay;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod relay_latency;
 mod row;
+mod schedule;
 mod semaphore;
 
 use std::io::{IsTerminal, Write};
@@ -52,6 +53,7 @@ const ROWS: &[&[Measure]] = &[
     descriptor::ROWS,
     causal::ROWS,
     semaphore::ROWS,
+    schedule::ROWS,
     #[cfg(target_os = "linux")]
     fence::ROWS,
     message::ROWS,
@@ -173,6 +175,9 @@ mod tests {
             "tracker/advance",
             "tracker/advance-unrelated/256",
             "tracker/dispatch",
+            "schedule/submit",
+            "schedule/elide/4",
+            "buffer/reuse",
             "semaphore/signal",
             "semaphore/signal-frontier",
             "semaphore/signal-timepoint",

@@ -307,6 +307,28 @@ impl Frontier {
         debug_assert!(Frontier::validate(self.entries()).is_ok());
     }
 
+    /// Forgets the entries that `keep` does not want; storage on the heap is kept.
+    ///
+    /// ```
+    /// use proact::causal::{Axis, Entry, Frontier};
+    /// let entries = [1, 2, 3].map(|queue| Entry::new(Axis::queue(0, 0, 0, queue), queue.into()));
+    /// let mut frontier = Frontier::from_entries(&entries)?;
+    /// frontier.retain(|entry| entry.epoch != 2);
+    /// assert_eq!(frontier.entries(), [entries[0], entries[2]]);
+    /// # Ok::<(), proact::causal::FrontierError>(())
+    /// ```
+    pub fn retain(&mut self, mut keep: impl FnMut(Entry) -> bool) {
+        let entries = self.entries_mut();
+        let mut kept = 0;
+        for index in 0..entries.len() {
+            if keep(entries[index]) {
+                entries[kept] = entries[index];
+                kept += 1;
+            }
+        }
+        self.resize(kept);
+    }
+
     /// Forgets every entry; storage on the heap is kept.
     pub fn clear(&mut self) {
         self.resize(0);

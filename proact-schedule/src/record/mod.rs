@@ -1,0 +1,237 @@
+//! What happened in a scheduler, as plain data.
+
+use proact::causal::Frontier;
+
+use crate::model::{Deferral, Resolution, Tier};
+use crate::pool::Reuse;
+
+/// Who is told what happens in a [`Scheduler`](crate::Scheduler).
+pub trait Recorder {
+    /// Whether it wants to be told. If not, events are not even made: it costs nothing.
+    const ENABLED: bool;
+
+    /// Something has happened.
+    fn record(&mut self, event: Event);
+}
+
+/// Is told nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Recorder for Silent {
+    const ENABLED: bool = false;
+
+    fn record(&mut self, _: Event) {}
+}
+
+/// Keeps all events, with the time that it was told last.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Recording {
+    /// The events, in the order in which they happened.
+    pub events: Vec<Timed>,
+    /// What the next events are stamped with, in nanoseconds; set by whoever knows the time.
+    pub now_ns: u64,
+}
+
+/// An event and when it happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Timed {
+    /// Nanoseconds, on the clock of whoever set [`Recording::now_ns`].
+    pub at_ns: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+impl Recorder for Recording {
+    const ENABLED: bool = true;
+
+    fn record(&mut self, event: Event) {
+        self.events.push(Timed { at_ns: self.now_ns, event });
+    }
+}
+
+/// The entries of a frontier: an axis in its 64 bits, and its epoch.
+pub type Entries = Vec<(u64, u64)>;
+
+pub(crate) fn entries(frontier: &Frontier) -> Entries {
+    frontier.entries().iter().map(|entry| (entry.axis.to_bits(), entry.epoch)).collect()
+}
+
+/// A wait of a submission.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wait {
+    /// The semaphore's number.
+    pub semaphore: u32,
+    /// The value.
+    pub value: u64,
+    /// How it was resolved.
+    pub how: How,
+}
+
+/// How a wait was resolved: a [`Tier`], without its particulars.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum How {
+    /// The value had been reached.
+    Reached,
+    /// The producer stood before it on the same in-order queue.
+    SameQueue,
+    /// Elided.
+    Implied,
+    /// One barrier.
+    Producer,
+    /// Barriers on several axes.
+    Undominated,
+    /// The host waits for the value.
+    Deferred,
+    /// The host waits for the ends that devices cannot wait for.
+    Held,
+}
+
+impl Wait {
+    pub(crate) fn of(resolution: &Resolution) -> Wait {
+        let how = match resolution.tier {
+            Tier::Reached => How::Reached,
+            Tier::SameQueue => How::SameQueue,
+            Tier::Implied => How::Implied,
+            Tier::Producer => How::Producer,
+            Tier::Undominated { .. } => How::Undominated,
+            Tier::Deferred(Deferral::Unexportable) => How::Held,
+            Tier::Deferred(_) => How::Deferred,
+        };
+        Wait { semaphore: resolution.wait.semaphore.0, value: resolution.wait.value, how }
+    }
+}
+
+/// Something that has happened. Queues, semaphores and blocks are told by their numbers, submissions by queue and
+/// epoch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A queue was added.
+    Queue {
+        /// Its number.
+        queue: u32,
+        /// Its axis, in 64 bits.
+        axis: u64,
+        /// Whether it runs one after another.
+        in_order: bool,
+        /// Whether it is handed work before its barriers have been passed, and keeps them itself.
+        keeps_barriers: bool,
+    },
+    /// An axis of elsewhere was added; it is numbered like a queue.
+    Axis {
+        /// Its number.
+        queue: u32,
+        /// The axis, in 64 bits.
+        axis: u64,
+    },
+    /// A collective channel was added; it is numbered like a queue.
+    Channel {
+        /// Its number.
+        queue: u32,
+        /// The axis, in 64 bits.
+        axis: u64,
+        /// The queues whose contributions it waits for.
+        members: Vec<u32>,
+    },
+    /// A semaphore was added.
+    Semaphore {
+        /// Its number.
+        semaphore: u32,
+        /// The value that it had.
+        initial: u64,
+    },
+    /// A submission was taken.
+    Submitted {
+        /// Where it runs.
+        queue: u32,
+        /// Its epoch.
+        epoch: u64,
+        /// Its waits, and how they were resolved.
+        waits: Vec<Wait>,
+        /// What it promises: semaphores and values.
+        signals: Vec<(u32, u64)>,
+        /// What the queue must see ended first: queues and epochs.
+        barriers: Vec<(u32, u64)>,
+        /// The memory that it touches: blocks and their generations.
+        buffers: Vec<(u32, u32)>,
+        /// What is known to have ended before it begins, its own queue left out.
+        known: Entries,
+    },
+    /// Work was handed to who runs it.
+    Started {
+        /// Where it runs.
+        queue: u32,
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// A submission has ended.
+    Ended {
+        /// Where it ran.
+        queue: u32,
+        /// Its epoch.
+        epoch: u64,
+        /// Why it failed, if it did.
+        failure: Option<String>,
+    },
+    /// A semaphore has reached a value.
+    Reached {
+        /// Its number.
+        semaphore: u32,
+        /// The value.
+        value: u64,
+        /// What caused it.
+        known: Entries,
+        /// Whether that is all.
+        exact: bool,
+    },
+    /// A semaphore has failed.
+    Failed {
+        /// Its number.
+        semaphore: u32,
+        /// Why.
+        status: String,
+        /// The submission whose failure it was.
+        origin: Option<(u32, u64)>,
+    },
+    /// Somebody outside has promised, or signalled, a value.
+    Promised {
+        /// The semaphore's number.
+        semaphore: u32,
+        /// The value.
+        value: u64,
+        /// What causes it.
+        known: Entries,
+        /// Whether that is all.
+        exact: bool,
+    },
+    /// A buffer was acquired: a block begins another life.
+    Acquired {
+        /// The block's number.
+        block: u32,
+        /// Which of its lives it is.
+        generation: u32,
+        /// The queue that will use it next.
+        queue: u32,
+        /// Its bytes.
+        bytes: u64,
+        /// Where it came from.
+        reuse: Reuse,
+    },
+    /// A buffer was released.
+    Released {
+        /// The block's number.
+        block: u32,
+        /// Which of its lives has come to its end.
+        generation: u32,
+        /// Who used it: queues and epochs.
+        uses: Vec<(u32, u64)>,
+    },
+    /// An axis of elsewhere has come to an epoch.
+    Advanced {
+        /// Its number.
+        queue: u32,
+        /// The epoch.
+        epoch: u64,
+    },
+}
