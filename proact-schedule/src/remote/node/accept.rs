@@ -1,13 +1,15 @@
 //! Stages that clients submit to this machine.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::queue::{Flight, Queue};
+use super::queue::{Flight, Queue, WaitState};
 use super::settle::Task;
-use super::timeline::Waiter;
+use super::timeline::{Timeline, Waiter};
 use super::{Coordinator, Node, NodeEvent, Peer};
+use crate::remote::bridge::Fact;
 use crate::remote::wire::{Arrival, Message, Stage, StageWait};
-use crate::remote::{Failure, FailureKind, MachineId, RemotePoint, StageId};
+use crate::remote::{Failure, FailureKind, MachineId, RemotePoint, RemoteWork, SemaphoreName, StageId};
 
 impl<C: Coordinator> Node<C> {
     /// Takes a stage, or refuses it; its signals fail then, so that nobody waits for them in vain.
@@ -106,9 +108,12 @@ impl<C: Coordinator> Node<C> {
             queue.submitted += 1;
             let refused = Stage { stage: id, waits: vec![], signals: vec![], payload: vec![] };
             let mut flight = Flight::new(refused, Vec::new());
-            flight.doomed = Some(failure);
+            flight.doomed = Some(failure.clone());
             queue.flights.push_back(flight);
             self.flights += 1;
+            if self.options.scheduled {
+                self.facts.push_back(Fact::Refused(id, failure));
+            }
         }
     }
 
@@ -137,7 +142,11 @@ impl<C: Coordinator> Node<C> {
             Entry::Occupied(occupied) => occupied.into_mut(),
         };
         queue.submitted += 1;
-        queue.flights.push_back(Flight::new(stage, signals));
+        let mut flight = Flight::new(stage, signals);
+        if self.options.scheduled {
+            self.facts.push_back(hand_over(id, &mut flight, &self.timelines));
+        }
+        queue.flights.push_back(flight);
         self.flights += 1;
         for (index, wait) in waits.into_iter().enumerate() {
             self.arm(id, index, &wait);
@@ -190,5 +199,27 @@ impl<C: Coordinator> Node<C> {
     pub(super) fn tell_failed(&mut self, machine: MachineId, point: RemotePoint, failure: &Failure) {
         let failed = crate::remote::wire::Failed { point, failure: failure.clone() };
         self.send(machine, &Message::Failed(failed));
+    }
+}
+
+/// Leaves to the scheduler what it can decide: waits for what this machine has promised and may still keep.
+fn hand_over(stage: StageId, flight: &mut Flight, timelines: &BTreeMap<SemaphoreName, Timeline>) -> Fact {
+    let theirs = |(wait, _): &(StageWait, WaitState)| {
+        let promised = |timeline: &Timeline| timeline.promised >= wait.point.value;
+        wait.arrival == Arrival::Own && timelines.get(&wait.point.semaphore).is_some_and(promised)
+    };
+    flight.scheduled = flight.waits.iter().map(theirs).collect();
+    flight.cleared = flight.scheduled.iter().all(|&theirs| theirs);
+    let waits = flight.waits.iter().zip(&flight.scheduled).filter(|(_, theirs)| **theirs);
+    Fact::Taken {
+        waits: waits.map(|((wait, _), _)| wait.point).collect(),
+        gated: !flight.cleared,
+        signals: flight.signals.iter().map(|&(point, _)| point).collect(),
+        work: RemoteWork {
+            stage,
+            device: stage.axis.device().expect("a queue's axis"),
+            client: stage.client(),
+            payload: std::mem::take(&mut flight.payload),
+        },
     }
 }

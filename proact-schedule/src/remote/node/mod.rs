@@ -26,6 +26,7 @@ use settle::Task;
 use submit::Client;
 use timeline::{Timeline, Waiter};
 
+use super::bridge::Fact;
 use super::coordinator::Coordinator;
 use super::wire::Kind;
 use super::{Failure, Join, Link, MachineId, Member, Output, RemotePoint, SemaphoreName, StageId};
@@ -101,12 +102,13 @@ pub struct NodeStatistics {
 pub struct NodeOptions {
     pub(super) stages_max: usize,
     pub(super) semaphores_max: usize,
+    pub(super) scheduled: bool,
 }
 
 impl NodeOptions {
     /// Up to 65,536 stages and as many semaphores.
     pub const fn new() -> NodeOptions {
-        NodeOptions { stages_max: 1 << 16, semaphores_max: 1 << 16 }
+        NodeOptions { stages_max: 1 << 16, semaphores_max: 1 << 16, scheduled: false }
     }
 
     /// How many stages that have not ended the machine takes; more are refused.
@@ -118,6 +120,15 @@ impl NodeOptions {
     /// How many semaphores the machine keeps in mind; stages that name more are refused.
     pub const fn semaphores_max(mut self, semaphores: usize) -> NodeOptions {
         self.semaphores_max = semaphores;
+        self
+    }
+}
+
+impl NodeOptions {
+    /// Stages are run by a [`Scheduler`](crate::Scheduler), through a [`Bridge`](super::Bridge), and not by
+    /// [`Node::next_work`].
+    pub const fn scheduled(mut self) -> NodeOptions {
+        self.scheduled = true;
         self
     }
 }
@@ -177,6 +188,8 @@ pub struct Node<C> {
     client: Client,
     tasks: VecDeque<Task>,
     ready: VecDeque<StageId>,
+    /// For the scheduler, if there is one.
+    facts: VecDeque<Fact>,
     outputs: VecDeque<Output>,
     events: VecDeque<NodeEvent>,
     statistics: NodeStatistics,
@@ -209,6 +222,7 @@ impl<C: Coordinator> Node<C> {
             client: Client::default(),
             tasks: VecDeque::new(),
             ready: VecDeque::new(),
+            facts: VecDeque::new(),
             outputs: VecDeque::new(),
             events: VecDeque::new(),
             statistics: NodeStatistics::default(),
@@ -253,6 +267,11 @@ impl<C: Coordinator> Node<C> {
     /// What the program should know next.
     pub fn next_event(&mut self) -> Option<NodeEvent> {
         self.events.pop_front()
+    }
+
+    /// What the node has decided, for its scheduler.
+    pub(super) fn next_fact(&mut self) -> Option<Fact> {
+        self.facts.pop_front()
     }
 
     /// Work that may begin. Each queue has at most one stage that runs; queues and devices run side by side.

@@ -27,6 +27,10 @@ pub(super) struct Flight {
     pub(super) payload: Vec<u8>,
     pub(super) doomed: Option<Failure>,
     pub(super) running: bool,
+    /// Which of its waits are the scheduler's. Without a scheduler, none.
+    pub(super) scheduled: Vec<bool>,
+    /// The scheduler was told that the others are over, or there are none.
+    pub(super) cleared: bool,
     /// What its waits have brought.
     pub(super) knowledge: Knowledge,
 }
@@ -39,6 +43,8 @@ impl Flight {
             payload: stage.payload,
             doomed: None,
             running: false,
+            scheduled: Vec::new(),
+            cleared: true,
             knowledge: Knowledge::exact(Frontier::new()),
         }
     }
@@ -51,6 +57,11 @@ impl Flight {
     /// Whether all waits are over.
     pub(super) fn is_ready(&self) -> bool {
         self.waits.iter().all(|(_, state)| *state == WaitState::Reached)
+    }
+
+    /// Whether all waits are over that are not the scheduler's.
+    pub(super) fn is_clear(&self) -> bool {
+        self.waits.iter().zip(&self.scheduled).all(|((_, state), theirs)| *theirs || *state == WaitState::Reached)
     }
 
     /// Whether only such waits are left that the others were to imply.

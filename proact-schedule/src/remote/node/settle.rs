@@ -5,6 +5,7 @@ use proact::causal::{Frontier, Knowledge};
 use super::queue::WaitState;
 use super::timeline::{Reached, Waiter};
 use super::{Coordinator, Node, NodeEvent, Standing, Timeline};
+use crate::remote::bridge::Fact;
 use crate::remote::wire::{Arrival, Failed, Message, SessionSignal};
 use crate::remote::{Failure, FailureKind, MachineId, RemotePoint, SemaphoreName, StageId};
 
@@ -122,6 +123,10 @@ impl<C: Coordinator> Node<C> {
         }
         flight.waits[wait].1 = WaitState::Reached;
         flight.knowledge.merge(knowledge);
+        if !flight.cleared && flight.is_clear() {
+            flight.cleared = true;
+            self.facts.push_back(Fact::Cleared(stage));
+        }
         self.look_at_implied(stage);
         self.tasks.push_back(Task::Turn(stage));
     }
@@ -171,6 +176,9 @@ impl<C: Coordinator> Node<C> {
             return self.look_at_implied(stage);
         }
         flight.doomed = Some(failure.clone());
+        if !flight.cleared {
+            self.facts.push_back(Fact::Doomed(stage, failure.clone()));
+        }
         self.tasks.extend(flight.at_stake().map(|point| Task::Fail(point, failure.clone())));
         self.tasks.push_back(Task::Turn(stage));
     }
@@ -190,7 +198,9 @@ impl<C: Coordinator> Node<C> {
             }
             if head.is_ready() {
                 head.running = true;
-                self.ready.push_back(first);
+                if !self.options.scheduled {
+                    self.ready.push_back(first);
+                }
             }
             return;
         }

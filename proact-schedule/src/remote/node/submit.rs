@@ -267,8 +267,8 @@ fn order(links: &Links) -> Option<Vec<usize>> {
     let count = links.waits.len();
     let mut open = vec![0; count];
     let mut after = vec![Vec::new(); count];
-    for index in 0..count {
-        for &other in links.waits[index].iter().chain(&links.before[index]) {
+    for (index, (waits, before)) in links.waits.iter().zip(&links.before).enumerate() {
+        for &other in waits.iter().chain(before) {
             open[index] += 1;
             after[other].push(index);
         }

@@ -171,7 +171,8 @@ fn what_cannot_be_is_refused_before_anything_is_sent() {
         let now = world.now();
         world.node(0).submit(now, &pipeline).unwrap_err().to_string()
     };
-    let cases: [(&dyn Fn(&mut Pipeline), &str); 8] = [
+    type Plan<'a> = &'a dyn Fn(&mut Pipeline);
+    let cases: [(Plan<'_>, &str); 8] = [
         (&|p| _ = p.stage(m(9), 0, b""), "machine 9 is no member of the session"),
         (&|p| _ = p.stage(m(1), 2, b""), "machine 1 has 2 devices, and no device 2"),
         (&|p| _ = p.stage(m(1), 0, &[0; wire::PAYLOAD_MAX + 1]), "16385 bytes of payload"),

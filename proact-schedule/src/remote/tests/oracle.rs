@@ -71,12 +71,12 @@ fn run(seed: u64) -> Case {
             stage.signal(signal);
             // Whatever signals lower values of the same semaphore has to end well, too.
             let mut producers: Vec<usize> = waits.iter().map(|&(_, producer)| producer).collect();
-            for index in 0..stages.len() {
-                let before = |&&(point, _): &&(RemotePoint, usize)| {
-                    let other = stages[index].signal;
+            for (index, other) in stages.iter().enumerate() {
+                let other = other.signal;
+                let below = |&(point, _): &(RemotePoint, usize)| {
                     other.semaphore == point.semaphore && other.value <= point.value
                 };
-                if waits.iter().any(|wait| before(&wait)) {
+                if waits.iter().any(below) {
                     producers.push(index);
                 }
             }

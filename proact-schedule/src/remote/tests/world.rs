@@ -4,12 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proact::causal::Session;
+use proact::status::{Code, Operation, Status};
 use proact::time::Time;
 
+use crate::audit::audit;
+use crate::model::Place;
+use crate::record::Recording;
 use crate::remote::coordinator::{Coordinator, EmbeddedCoordinator, FarCoordinator};
 use crate::remote::transport::{MemoryEndpoint, MemoryNetwork, exchange};
 use crate::remote::wire::Kind;
 use crate::remote::*;
+use crate::{Scheduler, SchedulerOptions};
 
 pub const LEASE: Duration = Duration::from_secs(2);
 
@@ -18,6 +23,8 @@ pub const DELAY_MAX: Duration = Duration::from_millis(20);
 
 pub struct Machine {
     pub node: Node<Box<dyn Coordinator>>,
+    /// Where a scheduler runs its stages.
+    pub scheduled: Option<(Bridge, Scheduler<RemoteWork, Recording>)>,
     pub endpoint: MemoryEndpoint,
     /// Whether its process runs.
     pub alive: bool,
@@ -29,6 +36,8 @@ pub struct World {
     pub network: MemoryNetwork,
     pub machines: Vec<Machine>,
     running: BTreeMap<(Time, usize, StageId), bool>,
+    /// The scheduler's places of what runs.
+    places: BTreeMap<StageId, Place>,
     seed: u64,
 }
 
@@ -39,13 +48,36 @@ pub fn work(milliseconds: u32, well: bool) -> Vec<u8> {
     payload
 }
 
+impl Machine {
+    fn next_work(&mut self, places: &mut BTreeMap<StageId, Place>) -> Option<RemoteWork> {
+        let Some((bridge, scheduler)) = &mut self.scheduled else { return self.node.next_work() };
+        bridge.follow(&mut self.node, scheduler).unwrap();
+        let work = scheduler.next_work()?;
+        places.insert(work.payload.stage, work.place);
+        Some(work.payload)
+    }
+
+    /// A scheduler is done with all that its node is done with, and what it left out was implied.
+    fn check_scheduler(&self, seed: u64) {
+        if let Some((_, scheduler)) = &self.scheduled {
+            assert_eq!(scheduler.in_flight(), self.node.stages() as u64, "seed {seed}");
+            audit(&scheduler.recorder().events).unwrap_or_else(|violation| panic!("seed {seed}: {violation:?}"));
+            let (own, theirs) = (self.node.statistics(), scheduler.statistics());
+            assert_eq!((own.completed, own.failed), (theirs.completed, theirs.failed), "seed {seed}");
+        }
+    }
+}
+
 impl World {
     /// So many machines, each with two devices, in one session. Endpoint and index are the same number.
     pub fn new(seed: u64, machines: usize) -> World {
         let network = MemoryNetwork::new(seed, DELAY_MAX);
-        let mut world = World { network, machines: Vec::new(), running: BTreeMap::new(), seed };
+        let mut world =
+            World { network, machines: Vec::new(), running: BTreeMap::new(), places: BTreeMap::new(), seed };
         for index in 0..machines {
-            world.join(NodeOptions::new());
+            // Every other one leaves its stages to a scheduler.
+            let options = NodeOptions::new();
+            world.join(if (seed as usize + index) % 2 == 0 { options.scheduled() } else { options });
             world.run_until("it is a member", |world| world.machines[index].node.machine().is_some());
             assert_eq!(world.machines[index].node.machine(), Some(MachineId(index as u8)));
         }
@@ -64,9 +96,12 @@ impl World {
         };
         let name = ["a", "b", "c", "d", "e"][endpoint.index() % 5].into();
         let join = Join { name, address: endpoint.address(), devices: vec!["gpu".into(), "disk".into()] };
+        let scheduler = || Scheduler::with_recorder(SchedulerOptions::new(), Recording::default());
+        let scheduled = options.scheduled.then(|| (Bridge::new(), scheduler()));
         let mut node = Node::new(options, join, coordinator);
         node.join(self.network.now(), (!host).then_some("memory:0")).unwrap();
-        self.machines.push(Machine { node, endpoint, alive: true, events: Vec::new(), ended: BTreeSet::new() });
+        let (events, ended) = (Vec::new(), BTreeSet::new());
+        self.machines.push(Machine { node, scheduled, endpoint, alive: true, events, ended });
     }
 
     pub fn now(&self) -> Time {
@@ -91,7 +126,7 @@ impl World {
         let now = self.now();
         for (index, machine) in self.machines.iter_mut().enumerate().filter(|(_, machine)| machine.alive) {
             exchange(now, &mut machine.node, &mut machine.endpoint);
-            while let Some(work) = machine.node.next_work() {
+            while let Some(work) = machine.next_work(&mut self.places) {
                 let milliseconds = u32::from_le_bytes(work.payload[..4].try_into().unwrap());
                 let at = now + Duration::from_millis(milliseconds.into());
                 self.running.insert((at, index, work.stage), work.payload[4] == 1);
@@ -121,6 +156,13 @@ impl World {
             let machine = &mut self.machines[index];
             if !machine.alive {
                 continue;
+            }
+            if let Some((_, scheduler)) = &mut machine.scheduled {
+                let place = self.places.remove(&stage).unwrap();
+                match well {
+                    true => scheduler.complete(place).unwrap(),
+                    false => scheduler.fail(place, Status::new(Code::Internal, Operation::None)).unwrap(),
+                }
             }
             if well {
                 machine.ended.insert(stage);
@@ -157,6 +199,7 @@ impl World {
         self.run_for(2 * DELAY_MAX);
         self.run_until("all has ended", World::is_idle);
         self.run_for(4 * DELAY_MAX);
+        self.machines.iter().filter(|machine| machine.alive).for_each(|machine| machine.check_scheduler(self.seed));
     }
 
     /// As [`World::finish`], also where no lease keeps time running.
@@ -168,6 +211,7 @@ impl World {
             assert!(self.now() < until, "seed {}: it does not end", self.seed);
         }
         assert!(self.is_idle(), "seed {}: nothing happens any more, and not all has ended", self.seed);
+        self.machines.iter().filter(|machine| machine.alive).for_each(|machine| machine.check_scheduler(self.seed));
     }
 
     /// No living machine has work left.

@@ -33,7 +33,41 @@ const ACCEPTED_MAX: usize = 512;
 /// How long after a failed accept the next is tried: the system may be short of descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// A [`Transport`] over the sockets of a proactor, which it owns: see the [module](super) for an example.
+/// A [`Transport`] over the sockets of a proactor, which it owns.
+///
+/// ```
+/// use proact::proactor::Builder;
+/// use proact::status::Result;
+/// use proact_schedule::remote::coordinator::FarCoordinator;
+/// use proact_schedule::remote::transport::{SocketTransport, exchange};
+/// use proact_schedule::remote::{Join, Node, NodeEvent, NodeOptions};
+/// use std::time::Duration;
+///
+/// /// A machine of the session that is hosted at this address, until it is out of it.
+/// fn member(host: &str) -> Result {
+///     let mut transport = SocketTransport::listen(Builder::new().build()?, &"127.0.0.1:0".parse()?)?;
+///     let join = Join { name: "b".into(), address: transport.address().into(), devices: vec!["gpu".into()] };
+///     let mut node = Node::new(NodeOptions::new(), join, FarCoordinator::new());
+///     node.join(transport.now(), Some(host))?;
+///     loop {
+///         exchange(transport.now(), &mut node, &mut transport);
+///         while let Some(work) = node.next_work() {
+///             println!("device {} is told {:?}", work.device, work.payload);
+///             node.complete(transport.now(), work.stage)?;
+///         }
+///         exchange(transport.now(), &mut node, &mut transport);
+///         while let Some(event) = node.next_event() {
+///             if let NodeEvent::Out { why } = event {
+///                 println!("out: {why}");
+///                 transport.shutdown(Duration::from_secs(1));
+///                 return Ok(());
+///             }
+///         }
+///         let soon = transport.now() + Duration::from_secs(1);
+///         transport.wait(node.deadline().unwrap_or(soon))?;
+///     }
+/// }
+/// ```
 pub struct SocketTransport {
     proactor: Proactor,
     listener: Socket,
