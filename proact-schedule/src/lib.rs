@@ -8,6 +8,7 @@
 //! - [`pool`]: memory whose freed blocks remember what must have ended before they are used again.
 //! - [`executor`]: who runs the work: threads, proactors, simulated devices.
 //! - [`record`]: what happened, as plain data, for whoever wants to look.
+//! - [`remote`]: several machines in one session.
 //! - [`audit`]: proves of a recorded run that what was left out was implied.
 //! - [`Statistics`]: what it counted.
 //! - [`scenario`]: pipelines as files, and a simulator that runs them in virtual time.
@@ -43,6 +44,7 @@ pub mod model;
 mod options;
 pub mod pool;
 pub mod record;
+pub mod remote;
 pub mod scenario;
 mod scheduler;
 mod statistics;

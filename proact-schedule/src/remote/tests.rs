@@ -1,0 +1,6 @@
+//! Machines of one session in memory, under virtual time.
+
+mod cases;
+mod loss;
+mod oracle;
+mod world;
