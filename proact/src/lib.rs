@@ -79,6 +79,8 @@ pub mod operation;
 pub mod proactor;
 #[cfg(feature = "std")]
 pub mod resource;
+#[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+pub mod simulated;
 #[cfg(feature = "std")]
 pub mod status;
 #[cfg(feature = "std")]
