@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::disk::{Content, Disk, Kind, ROOT, Storage};
 use super::state::{self, State};
 use super::world::World;
+use crate::backend::Metadata;
 use crate::status::{Code, Operation, Result, Status};
 
 /// A machine of a [`World`]: an address, a disk, and processes.
@@ -161,6 +162,17 @@ impl Host {
     /// Whether a path leads to anything.
     pub fn exists(&self, path: &str) -> bool {
         self.world.inner.lock().hosts[self.number as usize].disk.existing(ROOT, path.as_bytes(), true).is_ok()
+    }
+
+    /// What is known of what a path leads to, or of the link at its end.
+    ///
+    /// # Errors
+    /// `NotFound`, and `FailedPrecondition` where the way leads through a file.
+    pub fn stat(&self, path: &str, follow: bool) -> Result<Metadata> {
+        let mut state = self.world.inner.lock();
+        let disk = &mut state.hosts[self.number as usize].disk;
+        let known = disk.existing(ROOT, path.as_bytes(), follow).and_then(|node| disk.metadata(node));
+        told(known, path)
     }
 
     /// The names in a directory, in order.
