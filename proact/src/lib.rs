@@ -96,3 +96,8 @@ mod uring;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The guide's example does too.
+#[cfg(all(doctest, feature = "simulated"))]
+#[doc = include_str!("../../docs/simulation.md")]
+struct Simulation;

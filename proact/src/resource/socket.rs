@@ -150,8 +150,9 @@ impl Socket {
     }
 }
 
-/// Made, named and ended: at once, from any thread. Each call asks the socket's own system where it has one
-/// ([`System`](crate::backend::System)), and the operating system everywhere else (`calls.rs`).
+/// How a socket is made, named and ended: at once, from any thread.
+// Each call asks the socket's own system where it has one (`backend::System`), and the operating system everywhere else
+// (`calls.rs`).
 impl Socket {
     pub(crate) fn create(home: Home, domain: Domain, kind: SocketType, options: &SocketOptions) -> Result<Socket> {
         if home.mode != DescriptorMode::Own {
