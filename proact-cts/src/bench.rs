@@ -1,7 +1,7 @@
 //! What a case works with: a proactor of its configuration, watched operations, and patience.
 
 use std::ops::{Deref, DerefMut};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -149,12 +149,20 @@ impl Cts {
 
     /// A path in the case's own folder.
     pub fn path(&mut self, name: &str) -> PathBuf {
+        if self.config.is_simulated() {
+            self.config.host().put_directory("/case").expect("a folder in the simulated world");
+            return PathBuf::from("/case").join(name);
+        }
         let folder = self.folder.get_or_insert_with(|| Folder::new().expect("a folder for temporary files"));
         folder.path().join(name)
     }
 
     /// Lets go of the case's own folder, with all that is in it; the next path is in a new one.
     pub fn clear_folder(&mut self) {
+        if self.config.is_simulated() {
+            self.config.new_world();
+            self.rebuild(|builder| builder);
+        }
         self.folder = None;
     }
 
@@ -162,8 +170,62 @@ impl Cts {
     #[track_caller]
     pub fn file(&mut self, name: &str, content: &[u8]) -> File {
         let path = self.path(name);
-        std::fs::write(&path, content).expect("a temporary file");
+        self.write(&path, content);
         self.get(Open::new(path, OpenFlags::READ | OpenFlags::WRITE))
+    }
+
+    /// Writes a whole file, as another program would.
+    #[track_caller]
+    pub fn write(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+        let (path, content) = (path.as_ref(), content.as_ref());
+        if self.config.is_simulated() {
+            return self.config.host().put_file(text(path), content).expect("a simulated file");
+        }
+        std::fs::write(path, content).expect("a temporary file");
+    }
+
+    /// Reads a whole file, as another program would.
+    #[track_caller]
+    pub fn read(&self, path: impl AsRef<Path>) -> Vec<u8> {
+        if self.config.is_simulated() {
+            return self.config.host().read_file(text(path.as_ref())).expect("a simulated file");
+        }
+        std::fs::read(path).expect("a temporary file")
+    }
+
+    /// Reads a whole file in the case's own folder, as another program would.
+    #[track_caller]
+    pub fn content(&mut self, name: &str) -> Vec<u8> {
+        let path = self.path(name);
+        self.read(path)
+    }
+
+    /// Whether a path leads to anything, as another program would see it.
+    pub fn exists(&self, path: impl AsRef<Path>) -> bool {
+        match self.config.is_simulated() {
+            true => self.config.host().exists(text(path.as_ref())),
+            false => path.as_ref().exists(),
+        }
+    }
+
+    /// Makes a directory, as another program would.
+    #[track_caller]
+    pub fn make_directory(&self, path: impl AsRef<Path>) {
+        if self.config.is_simulated() {
+            return self.config.host().put_directory(text(path.as_ref())).expect("a simulated directory");
+        }
+        std::fs::create_dir_all(path).expect("a temporary directory");
+    }
+
+    /// Makes a symbolic link that says `target`, as another program would.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn symlink(&self, target: impl AsRef<Path>, link: impl AsRef<Path>) {
+        if self.config.is_simulated() {
+            let (target, link) = (text(target.as_ref()), text(link.as_ref()));
+            return self.config.host().put_link(link, target).expect("a simulated link");
+        }
+        std::os::unix::fs::symlink(target, link).expect("a temporary link");
     }
 
     /// A listener on a loopback port that the system chooses, and its address.
@@ -338,6 +400,10 @@ impl<K: Kind> Watch<K> {
     pub fn order(&self) -> usize {
         lock(&self.told).first().expect("its callback has not run").order
     }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of the suite's own is UTF-8")
 }
 
 /// Waits for something outside of any proactor. Fails when that takes too long.

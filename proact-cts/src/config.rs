@@ -4,17 +4,19 @@
 //! from the day on which its backend reports it: the backend whole, the backend without each of its capabilities, and
 //! the backend without any.
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use proact::backend::Capabilities;
 use proact::proactor::{BackendReport, Builder, Choice, survey};
+use proact::simulated::{Host, World};
 
 /// One way to run proact: a backend, and which of its capabilities are masked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Configuration {
     /// The first part of every case's name: `io_uring`, `io_uring_no_kernel_chains`, `io_uring_minimal`.
     pub name: &'static str,
-    /// The backend, forced.
+    /// The backend, forced. `Auto` where it is [simulated](Configuration::is_simulated).
     pub choice: Choice,
     /// What is masked: the paths that a lesser machine would take.
     pub masked: Capabilities,
@@ -27,7 +29,15 @@ pub struct Configuration {
 /// masked, and its cases are reported as skipped.
 pub fn all() -> &'static [Configuration] {
     static ALL: OnceLock<Vec<Configuration>> = OnceLock::new();
-    ALL.get_or_init(|| survey().iter().flat_map(of_backend).collect())
+    ALL.get_or_init(|| {
+        let simulated = Configuration { name: "simulated", choice: Choice::Auto, masked: Capabilities::empty() };
+        survey().iter().flat_map(of_backend).chain([simulated]).collect()
+    })
+}
+
+thread_local! {
+    /// The world of a case: one a thread, as worlds are, and each case has a thread of its own.
+    static WORLD: RefCell<World> = RefCell::new(World::new(1));
 }
 
 fn of_backend(report: &BackendReport) -> Vec<Configuration> {
@@ -49,7 +59,25 @@ fn of_backend(report: &BackendReport) -> Vec<Configuration> {
 impl Configuration {
     /// A builder of such a proactor. The environment has no say in it.
     pub fn builder(&self) -> Builder {
+        if self.is_simulated() {
+            return self.host().builder().name(self.name);
+        }
         Builder::new().backend(self.choice).allow(Capabilities::all() - self.masked).name(self.name)
+    }
+
+    /// Whether it is a simulated world, and not this machine.
+    pub fn is_simulated(&self) -> bool {
+        self.choice == Choice::Auto
+    }
+
+    /// The simulated host of the case that this thread runs.
+    pub fn host(&self) -> Host {
+        WORLD.with(|world| world.borrow().host("case"))
+    }
+
+    /// Has the simulated host of this thread's case be another one from now on, with an empty disk.
+    pub fn new_world(&self) {
+        WORLD.set(World::new(1));
     }
 
     /// Whether it is a ring.

@@ -29,6 +29,8 @@ pub struct Case {
     pub needs: Capabilities,
     /// Whether nothing else of this process may run beside it.
     pub alone: bool,
+    /// What of this machine it cannot be shown without: a reason to skip it in a simulated world.
+    pub real: Option<&'static str>,
 }
 
 /// Which configurations a case applies to.
@@ -57,7 +59,7 @@ pub enum Only {
 impl Case {
     /// A case for every configuration.
     pub const fn new(name: &'static str, run: fn(&mut Cts)) -> Case {
-        Case { name, run, only: Only::All, needs: Capabilities::empty(), alone: false }
+        Case { name, run, only: Only::All, needs: Capabilities::empty(), alone: false, real: None }
     }
 
     /// The same, for some configurations.
@@ -69,6 +71,12 @@ impl Case {
     /// The same, to be skipped, with the reason, where not all of these capabilities are in force.
     pub const fn needs(mut self, capabilities: Capabilities) -> Case {
         self.needs = capabilities;
+        self
+    }
+
+    /// The same, to be skipped in a simulated world, which lacks what it is about.
+    pub const fn real(mut self, why: &'static str) -> Case {
+        self.real = Some(why);
         self
     }
 
@@ -169,6 +177,9 @@ pub fn run(case: Case, configuration: Configuration, detected: Result<Capabiliti
         }
         Err(why) => return Ran::Skipped(why),
     };
+    if let Some(why) = case.real.filter(|_| configuration.is_simulated()) {
+        return Ran::Skipped(format!("needs {why}, which no simulated world has"));
+    }
     if !capabilities.contains(case.needs) {
         return Ran::Skipped(lacks(case.needs - capabilities, configuration.masked));
     }

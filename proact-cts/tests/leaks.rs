@@ -46,6 +46,9 @@ fn a_case_that_leaks_is_found() -> Result<(), Failed> {
     let whole = config::all().iter().filter(|configuration| configuration.is_whole());
     for configuration in whole.filter(|configuration| configuration.detect().is_ok()) {
         for (case, what) in [(memory, "0 descriptors, 1 allocations of 8 bytes"), (descriptor, "1 descriptors, ")] {
+            if what.starts_with('1') && configuration.is_simulated() {
+                continue; // its descriptors are none of this process
+            }
             match harness::run(case, *configuration, configuration.detect()) {
                 Ran::Failed(why) if why.contains(what) => {}
                 other => return Err(format!("{} on {}: {other:?}", case.name, configuration.name).into()),

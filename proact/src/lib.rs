@@ -79,6 +79,8 @@ pub mod operation;
 pub mod proactor;
 #[cfg(feature = "std")]
 pub mod resource;
+#[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+pub mod simulated;
 #[cfg(feature = "std")]
 pub mod status;
 #[cfg(feature = "std")]
@@ -94,3 +96,8 @@ mod uring;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The guide's example does too.
+#[cfg(all(doctest, feature = "simulated"))]
+#[doc = include_str!("../../docs/simulation.md")]
+struct Simulation;

@@ -88,7 +88,8 @@ impl From<Time> for Timeout {
 /// Where a proactor reads its time.
 ///
 /// On operating systems it is the monotonic clock (`CLOCK_MONOTONIC` on Linux: it stands still while the machine is
-/// suspended). A clock is a value that any thread may copy and read.
+/// suspended). In a simulated world it is the world's, which goes on when nothing else can. A clock is a value that any
+/// thread may copy and read.
 #[derive(Clone, Debug)]
 pub struct Clock {
     source: Source,
@@ -96,12 +97,15 @@ pub struct Clock {
 
 #[derive(Clone, Debug)]
 enum Source {
-    /// Origin taken when the process first asked.
+    /// Origin taken when the process first reads it: a system without such a clock can have the value all the same.
     #[cfg(not(all(unix, not(target_vendor = "apple"))))]
-    Process(std::time::Instant),
+    Process,
     /// `clock_gettime(CLOCK_MONOTONIC)`: the kernel's own origin, so that deadlines go to it unchanged.
     #[cfg(all(unix, not(target_vendor = "apple")))]
     Monotonic,
+    /// Nanoseconds that a simulated world has let pass.
+    #[cfg(feature = "simulated")]
+    Virtual(std::sync::Arc<std::sync::atomic::AtomicU64>),
 }
 
 impl Clock {
@@ -114,8 +118,21 @@ impl Clock {
     /// The operating system's monotonic clock, counted from the process's first use of it.
     #[cfg(not(all(unix, not(target_vendor = "apple"))))]
     pub fn monotonic() -> Clock {
-        static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-        Clock { source: Source::Process(*ORIGIN.get_or_init(std::time::Instant::now)) }
+        Clock { source: Source::Process }
+    }
+
+    /// A clock that shows what `nanoseconds` holds.
+    #[cfg(feature = "simulated")]
+    pub(crate) fn simulated(nanoseconds: std::sync::Arc<std::sync::atomic::AtomicU64>) -> Clock {
+        Clock { source: Source::Virtual(nanoseconds) }
+    }
+
+    /// Whether it is a simulated world's.
+    pub fn is_simulated(&self) -> bool {
+        #[cfg(feature = "simulated")]
+        return matches!(self.source, Source::Virtual(_));
+        #[cfg(not(feature = "simulated"))]
+        false
     }
 
     /// Reads the clock (about 18 ns on the machines measured).
@@ -128,7 +145,12 @@ impl Clock {
                 Time(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
             }
             #[cfg(not(all(unix, not(target_vendor = "apple"))))]
-            Source::Process(origin) => Time::ORIGIN + origin.elapsed(),
+            Source::Process => {
+                static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+                Time::ORIGIN + ORIGIN.get_or_init(std::time::Instant::now).elapsed()
+            }
+            #[cfg(feature = "simulated")]
+            Source::Virtual(nanoseconds) => Time(nanoseconds.load(std::sync::atomic::Ordering::Relaxed)),
         }
     }
 }

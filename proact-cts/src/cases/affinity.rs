@@ -17,16 +17,16 @@ use crate::harness::{Only, skip};
 use crate::system::{threads_and_cpus, unique};
 
 cases![
-    a_proactor_runs_on_the_processors_of_each_node,
-    a_proactor_is_pinned_to_each_single_processor.only(Only::Extremes),
-    workers_run_where_the_proactor_does,
-    the_kernels_own_threads_run_where_the_proactor_does.only(Only::Ring),
-    building_pins_the_thread_that_builds,
-    processors_that_are_not_there_are_refused_with_the_reason,
-    the_pool_of_this_machine_runs_each_place_on_its_node.only(Only::Whole),
-    memory_of_each_node_lies_there_whoever_touches_it.only(Only::Once),
-    bytes_are_received_into_memory_of_each_node.only(Only::Extremes),
-    a_pool_a_node_gives_a_thread_the_buffers_of_its_node.only(Only::Once),
+    a_proactor_runs_on_the_processors_of_each_node.real("processors and threads"),
+    a_proactor_is_pinned_to_each_single_processor.real("processors and threads").only(Only::Extremes),
+    workers_run_where_the_proactor_does.real("processors and threads"),
+    the_kernels_own_threads_run_where_the_proactor_does.real("processors and threads").only(Only::Ring),
+    building_pins_the_thread_that_builds.real("processors and threads"),
+    processors_that_are_not_there_are_refused_with_the_reason.real("processors and threads"),
+    the_pool_of_this_machine_runs_each_place_on_its_node.real("processors and threads").only(Only::Whole),
+    memory_of_each_node_lies_there_whoever_touches_it.real("processors and threads").only(Only::Once),
+    bytes_are_received_into_memory_of_each_node.real("processors and threads").only(Only::Extremes),
+    a_pool_a_node_gives_a_thread_the_buffers_of_its_node.real("processors and threads").only(Only::Once),
 ];
 
 /// The nodes that have processors for this process.

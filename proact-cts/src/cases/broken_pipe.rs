@@ -13,10 +13,10 @@ use crate::bench::Cts;
 use crate::{cases, child};
 
 cases![
-    writes_to_what_nobody_reads_fail_and_raise_nothing,
-    a_write_that_waits_when_the_reader_goes_raises_nothing,
-    a_pipe_signal_of_the_programs_own_is_left_to_it,
-    a_write_to_a_fifo_that_nobody_reads_raises_nothing,
+    writes_to_what_nobody_reads_fail_and_raise_nothing.real("pipes and signals of the operating system"),
+    a_write_that_waits_when_the_reader_goes_raises_nothing.real("pipes and signals of the operating system"),
+    a_pipe_signal_of_the_programs_own_is_left_to_it.real("pipes and signals of the operating system"),
+    a_write_to_a_fifo_that_nobody_reads_raises_nothing.real("pipes and signals of the operating system"),
 ];
 
 /// What is set for SIGPIPE, whether this thread blocks it, and whether one waits.

@@ -19,7 +19,7 @@ use crate::cases;
 
 cases![
     everything_in_flight_can_be_cancelled,
-    a_cancel_from_another_thread_ends_the_sleep,
+    a_cancel_from_another_thread_ends_the_sleep.real("other threads"),
     a_cancel_of_what_was_submitted_from_another_thread_overtakes_nothing,
     a_send_cancelled_on_its_way_from_another_thread_holds_up_no_stream,
     a_cancel_twice_gives_one_callback,

@@ -171,12 +171,12 @@ fn a_receive_then_write_writes_what_was_received_elsewhere(cts: &mut Cts) {
     let (write, written) = cts.watch(Write::exact(file, 0, vec![3; 5000]));
     cts.submit(Chain::new((receive, write))).unwrap();
     cts.look();
-    assert_eq!(std::fs::read(cts.path("f")).unwrap(), b"", "the receive has not ended");
+    assert_eq!(cts.content("f"), b"", "the receive has not ended");
     cts.get(Send::exact(client, vec![1; 100_000]));
     cts.drain();
     assert_eq!(received.only().result.unwrap(), 100_000);
     assert_eq!(written.only().result.unwrap(), 5000);
-    assert_eq!(std::fs::read(cts.path("f")).unwrap(), vec![3; 5000]);
+    assert_eq!(cts.content("f"), vec![3; 5000]);
 }
 
 fn write_sync_rename_is_one_chain(cts: &mut Cts) {
@@ -190,7 +190,7 @@ fn write_sync_rename_is_one_chain(cts: &mut Cts) {
     written.only().result.unwrap();
     synced.only().result.unwrap();
     renamed.only().result.unwrap();
-    assert_eq!(std::fs::read(whole).unwrap(), b"all of it");
+    assert_eq!(cts.read(whole), b"all of it");
 }
 
 fn a_refused_connect_cancels_the_send_behind_it(cts: &mut Cts) {

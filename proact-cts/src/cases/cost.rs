@@ -20,12 +20,12 @@ cases![
     timers_and_semaphores_cost_no_entry,
     an_immediate_poll_with_nothing_to_do_enters_no_kernel.only(Only::Readiness),
     no_thread_starts_before_the_first_file_operation.alone(),
-    workers_are_bounded_named_and_counted.alone(),
+    workers_are_bounded_named_and_counted.real("worker threads").alone(),
     a_ring_reads_and_writes_without_threads.only(Only::Ring).alone(),
     statistics_count_operations_batches_and_depth,
     statistics_count_bytes_of_each_flow,
-    statistics_find_a_callback_that_blocks,
-    capabilities_in_force_are_detected_and_allowed,
+    statistics_find_a_callback_that_blocks.real("time that callbacks take"),
+    capabilities_in_force_are_detected_and_allowed.real("a backend that the survey lists"),
 ];
 
 fn a_batch_as_long_as_the_ring_costs_one_enter(cts: &mut Cts) {

@@ -24,7 +24,7 @@ cases![
     a_deadline_on_a_sequence_ends_its_steps,
     a_send_that_ends_midway_says_what_it_moved,
     a_refused_operation_keeps_its_deadline,
-    a_deadline_from_another_thread_holds,
+    a_deadline_from_another_thread_holds.real("other threads"),
     a_deadline_does_not_make_the_stream_fail,
 ];
 

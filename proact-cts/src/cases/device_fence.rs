@@ -17,22 +17,24 @@ use crate::device::{Vgem, guard_by, heap_dmabuf, merge, status_of, sync_file_of,
 use crate::harness::{Only, skip};
 
 cases![
-    a_sync_file_raises_the_semaphore_when_its_device_signals,
-    a_sync_file_that_is_signalled_raises_it_at_the_next_poll,
-    a_merged_sync_file_raises_the_semaphore_with_the_last_of_its_fences,
-    a_dmabuf_is_a_fence_itself,
-    a_device_signals_on_another_thread_while_the_poll_thread_sleeps,
-    a_cancelled_import_of_a_sync_file_fails_the_semaphore,
-    a_hundred_sync_files_raise_a_hundred_values,
-    an_exported_sync_file_is_signalled_with_its_value,
-    an_exported_sync_file_of_a_reached_value_is_signalled,
-    an_exported_sync_file_guards_a_dmabuf_that_another_waits_for,
-    an_exported_sync_file_comes_back_as_an_import,
-    a_fence_that_is_never_signalled_expires_after_ten_seconds.only(Only::Extremes),
-    a_device_that_makes_no_fences_for_us_is_refused,
-    bytes_are_staged_in_and_out_of_a_udmabuf,
-    bytes_are_staged_in_and_out_of_a_heaps_dmabuf,
-    received_bytes_go_to_a_device_and_back_behind_its_fence,
+    a_sync_file_raises_the_semaphore_when_its_device_signals.real("a descriptor of the operating system"),
+    a_sync_file_that_is_signalled_raises_it_at_the_next_poll.real("a descriptor of the operating system"),
+    a_merged_sync_file_raises_the_semaphore_with_the_last_of_its_fences.real("a descriptor of the operating system"),
+    a_dmabuf_is_a_fence_itself.real("a descriptor of the operating system"),
+    a_device_signals_on_another_thread_while_the_poll_thread_sleeps.real("a descriptor of the operating system"),
+    a_cancelled_import_of_a_sync_file_fails_the_semaphore.real("a descriptor of the operating system"),
+    a_hundred_sync_files_raise_a_hundred_values.real("a descriptor of the operating system"),
+    an_exported_sync_file_is_signalled_with_its_value.real("a descriptor of the operating system"),
+    an_exported_sync_file_of_a_reached_value_is_signalled.real("a descriptor of the operating system"),
+    an_exported_sync_file_guards_a_dmabuf_that_another_waits_for.real("a descriptor of the operating system"),
+    an_exported_sync_file_comes_back_as_an_import.real("a descriptor of the operating system"),
+    a_fence_that_is_never_signalled_expires_after_ten_seconds
+        .real("a descriptor of the operating system")
+        .only(Only::Extremes),
+    a_device_that_makes_no_fences_for_us_is_refused.real("a descriptor of the operating system"),
+    bytes_are_staged_in_and_out_of_a_udmabuf.real("a descriptor of the operating system"),
+    bytes_are_staged_in_and_out_of_a_heaps_dmabuf.real("a descriptor of the operating system"),
+    received_bytes_go_to_a_device_and_back_behind_its_fence.real("a descriptor of the operating system"),
 ];
 
 fn vgem() -> Vgem {

@@ -19,13 +19,13 @@ cases![
     a_batch_fits_its_bytes_and_an_empty_directory_ends_at_once,
     a_rewound_listing_begins_again,
     listing_what_is_no_directory_fails,
-    a_walk_tells_the_whole_tree_in_batches,
-    a_walk_follows_no_link,
-    a_walk_stops_at_its_depth,
+    a_walk_tells_the_whole_tree_in_batches.real("walks through directories"),
+    a_walk_follows_no_link.real("walks through directories"),
+    a_walk_stops_at_its_depth.real("walks through directories"),
     a_walk_tells_what_it_may_not_list_and_goes_on,
     a_strict_walk_fails_with_the_first_directory_it_cannot_list,
-    a_walk_of_a_missing_root_names_it,
-    a_walk_restarts_and_a_dropped_one_closes_its_directories.alone(),
+    a_walk_of_a_missing_root_names_it.real("walks through directories"),
+    a_walk_restarts_and_a_dropped_one_closes_its_directories.real("walks through directories").alone(),
 ];
 
 fn open(cts: &mut Cts, path: &Path) -> File {
@@ -50,17 +50,26 @@ fn names(cts: &mut Cts, list: ListBatch) -> (Vec<(OsString, FileKind)>, usize) {
 
 fn batches_tell_every_name_once_with_its_kind(cts: &mut Cts) {
     let root = cts.path("root");
-    std::fs::create_dir(&root).unwrap();
+    cts.make_directory(&root);
     let mut truth = BTreeSet::new();
     for at in 0..150 {
         let name = format!("{at}-{}", "n".repeat(at % 200));
         let path = root.join(&name);
         let kind = match at % 3 {
-            0 => std::fs::create_dir(path).map(|()| FileKind::Directory),
-            1 => std::fs::write(path, b"").map(|()| FileKind::File),
-            _ => std::os::unix::fs::symlink("nowhere", path).map(|()| FileKind::Link),
+            0 => {
+                cts.make_directory(path);
+                FileKind::Directory
+            }
+            1 => {
+                cts.write(path, b"");
+                FileKind::File
+            }
+            _ => {
+                cts.symlink("nowhere", path);
+                FileKind::Link
+            }
         };
-        truth.insert((OsString::from(name), kind.unwrap()));
+        truth.insert((OsString::from(name), kind));
     }
     let directory = open(cts, &root);
     let (told, batches) = names(cts, ListBatch::with_bytes(directory, 2048));
@@ -71,11 +80,11 @@ fn batches_tell_every_name_once_with_its_kind(cts: &mut Cts) {
 
 fn a_batch_fits_its_bytes_and_an_empty_directory_ends_at_once(cts: &mut Cts) {
     let root = cts.path("root");
-    std::fs::create_dir(&root).unwrap();
+    cts.make_directory(&root);
     let directory = open(cts, &root);
     assert_eq!(cts.get(ListBatch::new(directory.clone())), 0);
     // The longest name fits the smallest batch.
-    std::fs::write(root.join("x".repeat(255)), b"").unwrap();
+    cts.write(root.join("x".repeat(255)), b"");
     let directory = open(cts, &root);
     let (told, _) = names(cts, ListBatch::with_bytes(directory, 0));
     assert_eq!(told, [(OsString::from("x".repeat(255)), FileKind::File)]);
@@ -83,8 +92,8 @@ fn a_batch_fits_its_bytes_and_an_empty_directory_ends_at_once(cts: &mut Cts) {
 
 fn a_rewound_listing_begins_again(cts: &mut Cts) {
     let root = cts.path("root");
-    std::fs::create_dir(&root).unwrap();
-    std::fs::write(root.join("a"), b"").unwrap();
+    cts.make_directory(&root);
+    cts.write(root.join("a"), b"");
     let directory = open(cts, &root);
     let told = cts.one(ListBatch::new(directory.clone()));
     let mut list = told.kind;
@@ -109,11 +118,11 @@ fn tree(cts: &mut Cts) -> (PathBuf, BTreeSet<PathBuf>) {
     let root = cts.path("tree");
     let mut truth = BTreeSet::new();
     for path in ["a", "a/b", "a/b/c", "d", "e"] {
-        std::fs::create_dir_all(root.join(path)).unwrap();
+        cts.make_directory(root.join(path));
         truth.insert(root.join(path));
         for at in 0..20 {
             let file = root.join(path).join(format!("file-{at}"));
-            std::fs::write(&file, b"").unwrap();
+            cts.write(&file, b"");
             truth.insert(file);
         }
     }
@@ -150,9 +159,9 @@ fn a_walk_tells_the_whole_tree_in_batches(cts: &mut Cts) {
 
 fn a_walk_follows_no_link(cts: &mut Cts) {
     let root = cts.path("root");
-    std::fs::create_dir(&root).unwrap();
-    std::os::unix::fs::symlink(&root, root.join("loop")).unwrap();
-    std::os::unix::fs::symlink("/", root.join("all")).unwrap();
+    cts.make_directory(&root);
+    cts.symlink(&root, root.join("loop"));
+    cts.symlink("/", root.join("all"));
     let mut all = walked(cts, Walk::new(&root));
     all.sort_by(|a, b| a.path.cmp(&b.path));
     let told: Vec<_> =

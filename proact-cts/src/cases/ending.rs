@@ -16,14 +16,14 @@ use crate::bench::{Cts, patience};
 use crate::cases;
 
 cases![
-    a_cancel_ends_each_of_many_outcomes_once,
-    a_close_ends_each_of_many_outcomes_once_and_completes,
-    a_cancel_of_all_on_its_socket_ends_each_of_many_outcomes_once,
-    a_deadline_ends_each_of_many_outcomes_once,
-    a_shutdown_ends_each_of_many_outcomes_once,
-    the_end_of_the_stream_ends_each_of_many_outcomes_once,
-    a_reset_ends_each_of_many_outcomes_once_with_its_failure,
-    without_any_handle_each_of_many_outcomes_goes_on,
+    a_cancel_ends_each_of_many_outcomes_once.real("a peer that is no proactor"),
+    a_close_ends_each_of_many_outcomes_once_and_completes.real("a peer that is no proactor"),
+    a_cancel_of_all_on_its_socket_ends_each_of_many_outcomes_once.real("a peer that is no proactor"),
+    a_deadline_ends_each_of_many_outcomes_once.real("a peer that is no proactor"),
+    a_shutdown_ends_each_of_many_outcomes_once.real("a peer that is no proactor"),
+    the_end_of_the_stream_ends_each_of_many_outcomes_once.real("a peer that is no proactor"),
+    a_reset_ends_each_of_many_outcomes_once_with_its_failure.real("a peer that is no proactor"),
+    without_any_handle_each_of_many_outcomes_goes_on.real("a peer that is no proactor"),
 ];
 
 /// What ends an operation.

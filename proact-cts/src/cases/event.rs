@@ -13,12 +13,12 @@ use crate::harness::Only;
 cases![
     an_event_set_after_the_wait_completes_it,
     an_event_set_before_the_wait_completes_it,
-    an_event_set_from_another_thread_ends_the_sleep,
+    an_event_set_from_another_thread_ends_the_sleep.real("other threads"),
     sets_coalesce_and_the_wait_resets_the_event,
     only_the_waits_of_set_events_complete,
     an_event_is_used_again_and_again,
     a_cancelled_wait_leaves_the_event_usable_and_set,
-    cancel_races_with_set_and_the_wait_ends_once_without_losing_the_set,
+    cancel_races_with_set_and_the_wait_ends_once_without_losing_the_set.real("other threads"),
     two_waits_take_two_sets,
     a_closed_event_refuses_to_be_set,
     clones_are_one_event_and_outlive_each_other,
@@ -26,7 +26,10 @@ cases![
     a_set_operation_in_a_chain_keeps_its_place,
     a_set_operation_of_a_closed_event_fails,
     an_event_of_another_proactor_is_set_by_an_operation,
-    a_close_waits_for_sets_under_way_and_none_reaches_the_next_descriptor.only(Only::Extremes).alone(),
+    a_close_waits_for_sets_under_way_and_none_reaches_the_next_descriptor
+        .real("other threads")
+        .only(Only::Extremes)
+        .alone(),
 ];
 
 fn an_event_set_after_the_wait_completes_it(cts: &mut Cts) {

@@ -19,10 +19,19 @@ cases![
     a_cancelled_wait_leaves_its_event_clean_for_the_next_user,
     an_event_that_was_closed_is_replaced,
     a_pool_on_a_node_says_whether_it_is_there,
-    a_pool_that_cannot_grow_says_so_and_goes_on.alone().only(Only::Extremes),
-    an_event_that_cannot_be_reset_is_not_given_out_set.alone().only(Only::Extremes),
-    every_event_is_closed_with_its_pool_or_after_it.alone().only(Only::Extremes),
-    threads_share_a_pool.only(Only::Whole),
+    a_pool_that_cannot_grow_says_so_and_goes_on
+        .real("a descriptor of the operating system")
+        .alone()
+        .only(Only::Extremes),
+    an_event_that_cannot_be_reset_is_not_given_out_set
+        .real("a descriptor of the operating system")
+        .alone()
+        .only(Only::Extremes),
+    every_event_is_closed_with_its_pool_or_after_it
+        .real("a descriptor of the operating system")
+        .alone()
+        .only(Only::Extremes),
+    threads_share_a_pool.real("other threads").only(Only::Whole),
 ];
 
 #[track_caller]

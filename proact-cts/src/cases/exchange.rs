@@ -17,7 +17,7 @@ cases![
     both_directions_are_used_at_once,
     connections_are_accepted_one_after_another,
     conversations_on_several_connections_do_not_mix,
-    what_says_that_more_follows_arrives_with_what_follows,
+    what_says_that_more_follows_arrives_with_what_follows.real("a descriptor of the operating system"),
     several_sends_outstanding_are_sent_as_they_were_submitted,
     parts_of_one_buffer_are_sent_by_themselves,
 ];

@@ -15,11 +15,11 @@ use crate::system::descriptors;
 cases![
     an_export_becomes_readable_with_its_value_and_stays_so,
     an_export_of_a_reached_value_is_readable_at_once,
-    fences_in_and_out_make_a_pipeline_of_two_proactors,
+    fences_in_and_out_make_a_pipeline_of_two_proactors.real("a descriptor of the operating system"),
     an_export_of_a_semaphore_that_fails_stays_unreadable,
     an_export_of_a_failed_semaphore_stays_unreadable,
     several_exports_are_told_each_at_its_own_value,
-    a_device_that_has_a_descriptor_gives_it_out_itself,
+    a_device_that_has_a_descriptor_gives_it_out_itself.real("a descriptor of the operating system"),
     the_callers_end_of_an_export_may_be_closed_first,
     an_export_outlives_its_semaphore_unreadable.alone(),
 ];

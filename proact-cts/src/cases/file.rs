@@ -28,12 +28,12 @@ cases![
     a_part_of_a_buffer_is_filled_and_the_rest_left_alone,
     offsets_that_the_kernel_cannot_hold_are_refused_at_submit,
     open_makes_cuts_and_insists_as_told,
-    open_gives_a_new_file_the_mode_asked_for,
+    open_gives_a_new_file_the_mode_asked_for.real("the kernel's own view of a file"),
     open_follows_no_link_when_told_not_to,
     a_missing_name_is_not_found_and_named_in_the_error,
     every_name_operation_names_its_path_and_operation_when_it_fails,
     a_file_that_modes_forbid_is_permission_denied,
-    stat_tells_the_truth_of_files_directories_and_links,
+    stat_tells_the_truth_of_files_directories_and_links.real("the kernel's own view of a file"),
     truncate_cuts_and_extends,
     allocate_extends_the_file_and_its_blocks,
     sync_succeeds_on_files_and_directories,
@@ -44,8 +44,8 @@ cases![
     a_closed_file_refuses_operations_and_a_second_close,
     a_file_opened_for_one_direction_refuses_the_other,
     reading_a_directory_fails_and_leaves_the_file_usable_for_sync,
-    dev_zero_fills_a_buffer_whole,
-    opening_a_fifo_waits_for_no_one_at_its_other_end,
+    dev_zero_fills_a_buffer_whole.real("the kernel's own files and devices"),
+    opening_a_fifo_waits_for_no_one_at_its_other_end.real("the kernel's own files and devices"),
 ];
 
 fn pattern(length: usize) -> Vec<u8> {
@@ -114,11 +114,11 @@ fn writes_beyond_the_end_leave_zeros_between(cts: &mut Cts) {
 
 fn appended_bytes_go_to_the_end_whatever_the_offset(cts: &mut Cts) {
     let path = cts.path("log");
-    std::fs::write(&path, b"one,").unwrap();
+    cts.write(&path, b"one,");
     let file = cts.get(Open::new(&path, OpenFlags::WRITE | OpenFlags::APPEND));
     cts.get(Write::exact(file.clone(), 0, b"two,".as_slice()));
     cts.get(Write::exact(file, 0, String::from("three")));
-    assert_eq!(std::fs::read(&path).unwrap(), b"one,two,three");
+    assert_eq!(cts.read(&path), b"one,two,three");
 }
 
 fn eight_mebibytes_go_out_and_come_back_exactly(cts: &mut Cts) {
@@ -167,9 +167,9 @@ fn open_makes_cuts_and_insists_as_told(cts: &mut Cts) {
     let status = cts.fails(Open::new(&path, write | OpenFlags::CREATE_NEW));
     assert_eq!(status.code(), Code::AlreadyExists);
     cts.get(Open::new(&path, write));
-    assert_eq!(std::fs::read(&path).unwrap(), b"content", "CREATE alone leaves what is there");
+    assert_eq!(cts.read(&path), b"content", "CREATE alone leaves what is there");
     cts.get(Open::new(&path, write | OpenFlags::TRUNCATE));
-    assert_eq!(std::fs::read(&path).unwrap(), b"");
+    assert_eq!(cts.read(&path), b"");
     assert_eq!(cts.fails(Open::new(&path, OpenFlags::READ | OpenFlags::DIRECTORY)).code(), Code::FailedPrecondition);
 }
 
@@ -185,8 +185,8 @@ fn open_gives_a_new_file_the_mode_asked_for(cts: &mut Cts) {
 
 fn open_follows_no_link_when_told_not_to(cts: &mut Cts) {
     let (target, link) = (cts.path("target"), cts.path("link"));
-    std::fs::write(&target, b"there").unwrap();
-    std::os::unix::fs::symlink(&target, &link).unwrap();
+    cts.write(&target, b"there");
+    cts.symlink(&target, &link);
     cts.get(Open::new(&link, OpenFlags::READ));
     let status = cts.fails(Open::new(&link, OpenFlags::READ | OpenFlags::NO_FOLLOW));
     assert_eq!(status.code(), Code::FailedPrecondition);
@@ -225,7 +225,7 @@ fn every_name_operation_names_its_path_and_operation_when_it_fails(cts: &mut Cts
     let below = missing.join("below");
     let status = cts.fails(MakeDirectory::new(&below));
     tells(&status, Code::NotFound, Operation::DirectoryMake, &[below.to_str().unwrap()]);
-    std::fs::create_dir(&missing).unwrap();
+    cts.make_directory(&missing);
     let status = cts.fails(MakeDirectory::new(&missing));
     tells(&status, Code::AlreadyExists, Operation::DirectoryMake, &[&name]);
 }
@@ -235,7 +235,7 @@ fn a_file_that_modes_forbid_is_permission_denied(cts: &mut Cts) {
         skip("file modes do not stop the superuser");
     }
     let path = cts.path("sealed");
-    std::fs::write(&path, b"x").unwrap();
+    cts.write(&path, b"x");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     let status = cts.fails(Open::new(&path, OpenFlags::READ));
     tells(&status, Code::PermissionDenied, Operation::FileOpen, &[path.to_str().unwrap()]);
@@ -244,7 +244,7 @@ fn a_file_that_modes_forbid_is_permission_denied(cts: &mut Cts) {
 fn stat_tells_the_truth_of_files_directories_and_links(cts: &mut Cts) {
     let file = cts.file("f", &pattern(1234));
     let (path, link, folder) = (cts.path("f"), cts.path("link"), cts.path("."));
-    std::os::unix::fs::symlink(&path, &link).unwrap();
+    cts.symlink(&path, &link);
     std::fs::hard_link(&path, cts.path("second")).unwrap();
     let truth = std::fs::metadata(&path).unwrap();
     for metadata in [cts.get(Stat::new(file)), cts.get(StatPath::new(&path)), cts.get(StatPath::new(&link))] {
@@ -263,9 +263,9 @@ fn stat_tells_the_truth_of_files_directories_and_links(cts: &mut Cts) {
 fn truncate_cuts_and_extends(cts: &mut Cts) {
     let file = cts.file("f", b"0123456789");
     cts.get(Truncate::new(file.clone(), 4));
-    assert_eq!(std::fs::read(cts.path("f")).unwrap(), b"0123");
+    assert_eq!(cts.content("f"), b"0123");
     cts.get(Truncate::new(file, 6));
-    assert_eq!(std::fs::read(cts.path("f")).unwrap(), b"0123\0\0");
+    assert_eq!(cts.content("f"), b"0123\0\0");
 }
 
 fn allocate_extends_the_file_and_its_blocks(cts: &mut Cts) {
@@ -311,44 +311,44 @@ fn attributes_are_set_and_those_not_named_stay(cts: &mut Cts) {
 
 fn rename_refuses_an_existing_target_unless_told_to_replace(cts: &mut Cts) {
     let (from, to) = (cts.path("from"), cts.path("to"));
-    std::fs::write(&from, b"new").unwrap();
-    std::fs::write(&to, b"old").unwrap();
+    cts.write(&from, b"new");
+    cts.write(&to, b"old");
     let status = cts.fails(Rename::new(&from, &to));
     tells(&status, Code::AlreadyExists, Operation::Rename, &["from", "to"]);
-    assert_eq!((std::fs::read(&from).unwrap(), std::fs::read(&to).unwrap()), (b"new".to_vec(), b"old".to_vec()));
+    assert_eq!((cts.read(&from), cts.read(&to)), (b"new".to_vec(), b"old".to_vec()));
     cts.get(Rename::new(&from, &to).replacing());
-    assert_eq!(std::fs::read(&to).unwrap(), b"new");
-    assert!(!from.exists());
+    assert_eq!(cts.read(&to), b"new");
+    assert!(!cts.exists(&from));
     cts.get(Rename::new(&to, &from));
-    assert!(from.exists() && !to.exists());
+    assert!(cts.exists(&from) && !cts.exists(&to));
 }
 
 fn remove_takes_files_and_empty_directories_only(cts: &mut Cts) {
     let (file, folder) = (cts.path("file"), cts.path("folder"));
-    std::fs::write(&file, b"x").unwrap();
+    cts.write(&file, b"x");
     cts.get(MakeDirectory::new(&folder).mode(0o700));
-    assert_eq!(std::fs::metadata(&folder).unwrap().mode() & 0o7777, 0o700);
-    std::fs::write(folder.join("inside"), b"x").unwrap();
+    assert_eq!(cts.get(StatPath::new(&folder)).mode, 0o700);
+    cts.write(folder.join("inside"), b"x");
     assert_eq!(cts.fails(Remove::directory(&folder)).code(), Code::FailedPrecondition);
     assert_eq!(cts.fails(Remove::directory(&file)).code(), Code::FailedPrecondition);
     assert!(cts.one(Remove::file(&folder)).result.is_err(), "a directory is no file");
     cts.get(Remove::file(folder.join("inside")));
     cts.get(Remove::directory(&folder));
     cts.get(Remove::file(&file));
-    assert!(!file.exists() && !folder.exists());
+    assert!(!cts.exists(&file) && !cts.exists(&folder));
 }
 
 fn list_names_every_entry_with_its_kind_and_no_dots(cts: &mut Cts) {
     let folder = cts.path("folder");
-    std::fs::create_dir(&folder).unwrap();
+    cts.make_directory(&folder);
     assert_eq!(cts.get(ListDirectory::new(&folder)), []);
     // More than one system call's worth of names: long ones, as each file costs the file system its time.
     let name = |index: usize| format!("a-file-{index:04}-{}", "with-a-name-of-some-length-".repeat(8));
     for index in 0..200 {
-        std::fs::write(folder.join(name(index)), b"").unwrap();
+        cts.write(folder.join(name(index)), b"");
     }
-    std::fs::create_dir(folder.join("sub")).unwrap();
-    std::os::unix::fs::symlink("nowhere", folder.join("tie")).unwrap();
+    cts.make_directory(folder.join("sub"));
+    cts.symlink("nowhere", folder.join("tie"));
     let mut entries = cts.get(ListDirectory::new(&folder));
     entries.sort();
     assert_eq!(entries.len(), 202);
@@ -382,7 +382,7 @@ fn a_closed_file_refuses_operations_and_a_second_close(cts: &mut Cts) {
 
 fn a_file_opened_for_one_direction_refuses_the_other(cts: &mut Cts) {
     let path = cts.path("f");
-    std::fs::write(&path, b"x").unwrap();
+    cts.write(&path, b"x");
     let reader = cts.get(Open::new(&path, OpenFlags::READ));
     let writer = cts.get(Open::new(&path, OpenFlags::WRITE));
     let status = cts.fails(Write::exact(reader, 0, b"y".as_slice()));

@@ -16,22 +16,22 @@ use crate::harness::skip;
 use crate::system::{threads_named, unique};
 
 cases![
-    a_wait_ends_when_another_thread_changes_and_wakes,
-    a_word_that_is_another_ends_the_wait_at_once,
-    a_wake_reaches_a_thread_that_sleeps_in_the_system,
-    a_wake_of_two_lets_two_of_three_threads_go,
-    a_wake_of_all_lets_every_thread_go,
-    a_wake_that_nobody_waits_for_wakes_none,
-    a_callback_wakes_the_other_side_of_a_round_trip,
-    a_step_behind_a_wait_runs_after_the_wake,
-    a_wait_is_cancelled_once_however_often_asked,
-    cancel_and_wake_at_once_end_a_wait_once,
-    a_word_in_shared_memory_is_met_through_another_mapping,
-    many_words_are_waited_for_at_once,
-    an_operation_wakes_an_operation,
-    a_wait_in_flight_keeps_its_word,
-    a_wait_goes_to_the_ring_or_to_one_helper,
-    waits_that_cannot_be_had_are_refused_with_the_reason,
+    a_wait_ends_when_another_thread_changes_and_wakes.real("futexes of the operating system"),
+    a_word_that_is_another_ends_the_wait_at_once.real("futexes of the operating system"),
+    a_wake_reaches_a_thread_that_sleeps_in_the_system.real("futexes of the operating system"),
+    a_wake_of_two_lets_two_of_three_threads_go.real("futexes of the operating system"),
+    a_wake_of_all_lets_every_thread_go.real("futexes of the operating system"),
+    a_wake_that_nobody_waits_for_wakes_none.real("futexes of the operating system"),
+    a_callback_wakes_the_other_side_of_a_round_trip.real("futexes of the operating system"),
+    a_step_behind_a_wait_runs_after_the_wake.real("futexes of the operating system"),
+    a_wait_is_cancelled_once_however_often_asked.real("futexes of the operating system"),
+    cancel_and_wake_at_once_end_a_wait_once.real("futexes of the operating system"),
+    a_word_in_shared_memory_is_met_through_another_mapping.real("futexes of the operating system"),
+    many_words_are_waited_for_at_once.real("futexes of the operating system"),
+    an_operation_wakes_an_operation.real("futexes of the operating system"),
+    a_wait_in_flight_keeps_its_word.real("futexes of the operating system"),
+    a_wait_goes_to_the_ring_or_to_one_helper.real("futexes of the operating system"),
+    waits_that_cannot_be_had_are_refused_with_the_reason.real("futexes of the operating system"),
 ];
 
 /// A thread that sleeps on `word` while it is 0, in the system call itself, until it is woken once.

@@ -14,9 +14,9 @@ use crate::cases;
 use crate::handler::{Calls, Interruptions};
 
 cases![
-    a_handler_wakes_signals_and_sets_while_its_thread_polls_and_submits.alone(),
-    a_handler_sets_an_event_while_its_thread_closes_others.alone(),
-    a_handler_signals_while_its_thread_makes_and_drops_notifications.alone(),
+    a_handler_wakes_signals_and_sets_while_its_thread_polls_and_submits.real("signals of the operating system").alone(),
+    a_handler_sets_an_event_while_its_thread_closes_others.real("signals of the operating system").alone(),
+    a_handler_signals_while_its_thread_makes_and_drops_notifications.real("signals of the operating system").alone(),
 ];
 
 /// How often the handler runs in a case, at least.

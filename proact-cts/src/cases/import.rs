@@ -13,19 +13,21 @@ use crate::harness::Only;
 use crate::system::descriptors;
 
 cases![
-    sockets_of_every_kind_and_state_are_taken_in,
-    either_blocking_mode_is_taken_in_and_suits_the_backend,
-    a_socket_that_is_taken_in_is_closed_on_exec,
-    what_is_no_socket_is_refused_and_comes_back_as_it_was.alone(),
-    failures_stick_to_a_connection_that_was_taken_in,
-    the_last_handle_gives_the_socket_out,
-    other_handles_and_operations_keep_the_socket,
-    a_closed_socket_has_nothing_to_give_out,
-    a_duplicate_is_another_descriptor_of_the_same_socket.alone(),
-    a_socket_goes_from_one_proactor_to_another,
-    files_are_taken_in_and_given_out,
-    what_has_no_offsets_is_refused_as_a_file,
-    a_file_that_says_it_would_not_block_is_read_like_any_other.only(Only::Extremes),
+    sockets_of_every_kind_and_state_are_taken_in.real("a descriptor of the operating system"),
+    either_blocking_mode_is_taken_in_and_suits_the_backend.real("a descriptor of the operating system"),
+    a_socket_that_is_taken_in_is_closed_on_exec.real("a descriptor of the operating system"),
+    what_is_no_socket_is_refused_and_comes_back_as_it_was.real("a descriptor of the operating system").alone(),
+    failures_stick_to_a_connection_that_was_taken_in.real("a descriptor of the operating system"),
+    the_last_handle_gives_the_socket_out.real("a descriptor of the operating system"),
+    other_handles_and_operations_keep_the_socket.real("a descriptor of the operating system"),
+    a_closed_socket_has_nothing_to_give_out.real("a descriptor of the operating system"),
+    a_duplicate_is_another_descriptor_of_the_same_socket.real("a descriptor of the operating system").alone(),
+    a_socket_goes_from_one_proactor_to_another.real("a descriptor of the operating system"),
+    files_are_taken_in_and_given_out.real("a descriptor of the operating system"),
+    what_has_no_offsets_is_refused_as_a_file.real("a descriptor of the operating system"),
+    a_file_that_says_it_would_not_block_is_read_like_any_other
+        .real("a descriptor of the operating system")
+        .only(Only::Extremes),
 ];
 
 fn non_blocking(fd: &impl std::os::fd::AsFd) -> bool {

@@ -17,15 +17,15 @@ use crate::harness::Only;
 use crate::storm::Storm;
 
 cases![
-    a_poll_returns_at_its_deadline.alone(),
-    timers_fire_once_and_none_early.alone(),
-    workers_and_the_ring_lose_no_byte_of_a_file.alone(),
-    a_stream_loses_no_byte.alone(),
-    a_proactor_is_made_and_shut_down.alone(),
-    a_wake_from_another_thread_is_not_lost.alone(),
-    a_wake_from_a_signal_handler_ends_the_sleep.alone(),
-    a_thousand_periods_end_within_one.only(Only::Extremes).alone(),
-    a_wait_for_a_near_timer_does_not_spin,
+    a_poll_returns_at_its_deadline.real("signals of the operating system").alone(),
+    timers_fire_once_and_none_early.real("signals of the operating system").alone(),
+    workers_and_the_ring_lose_no_byte_of_a_file.real("signals of the operating system").alone(),
+    a_stream_loses_no_byte.real("signals of the operating system").alone(),
+    a_proactor_is_made_and_shut_down.real("signals of the operating system").alone(),
+    a_wake_from_another_thread_is_not_lost.real("signals of the operating system").alone(),
+    a_wake_from_a_signal_handler_ends_the_sleep.real("signals of the operating system").alone(),
+    a_thousand_periods_end_within_one.real("signals of the operating system").only(Only::Extremes).alone(),
+    a_wait_for_a_near_timer_does_not_spin.real("signals of the operating system"),
 ];
 
 /// What a loaded machine may add to a deadline that is kept. A deadline that began anew with each signal would never

@@ -37,15 +37,16 @@ cases![
     a_panic_in_a_shutdown_keeps_no_other_from_its_callback,
     a_chain_goes_on_though_a_callback_of_it_panicked,
     a_waker_that_panics_within_an_operation_takes_nothing_from_others,
-    a_waker_that_panics_when_a_fence_is_given_up_keeps_nobody_from_the_callback,
+    a_waker_that_panics_when_a_fence_is_given_up_keeps_nobody_from_the_callback
+        .real("a descriptor of the operating system"),
     a_device_that_panics_when_it_is_told_of_a_wait_leaves_nothing_of_it,
-    a_panic_in_a_proactor_thread_is_reported_by_join,
-    a_proactor_thread_runs_until_it_is_joined_and_reports_what_it_counted,
-    a_proactor_thread_stops_also_while_it_is_busy,
-    a_proactor_thread_may_be_dropped_by_a_callback_of_its_own,
-    a_proactor_thread_joined_by_a_callback_of_its_own_is_told_so,
-    a_name_with_a_nul_is_no_reason_to_panic,
-    a_wake_ends_a_poll_or_the_next_one,
+    a_panic_in_a_proactor_thread_is_reported_by_join.real("other threads"),
+    a_proactor_thread_runs_until_it_is_joined_and_reports_what_it_counted.real("other threads"),
+    a_proactor_thread_stops_also_while_it_is_busy.real("other threads"),
+    a_proactor_thread_may_be_dropped_by_a_callback_of_its_own.real("other threads"),
+    a_proactor_thread_joined_by_a_callback_of_its_own_is_told_so.real("other threads"),
+    a_name_with_a_nul_is_no_reason_to_panic.real("other threads"),
+    a_wake_ends_a_poll_or_the_next_one.real("other threads"),
     a_callback_may_submit_without_end_and_poll_still_returns,
 ];
 
@@ -91,7 +92,7 @@ fn shutdown_delivers_what_has_completed_as_it_did(cts: &mut Cts) {
     assert_eq!(cts.take().shutdown(patience()), 0);
     // Cancelled, or as they ended: never both, never neither. And what was told is what is so.
     assert!(matches!(set.only().result.map_err(|status| status.code()), Ok(()) | Err(Code::Cancelled)));
-    let written = std::fs::read(cts.path("f")).unwrap();
+    let written = cts.content("f");
     match write.only().result {
         Ok(length) => assert_eq!((length, written), (5, b"whole".to_vec())),
         Err(status) => assert_eq!((status.code(), written), (Code::Cancelled, Vec::new())),

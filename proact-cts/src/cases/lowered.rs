@@ -25,16 +25,16 @@ cases![
     cancelling_the_tail_lets_the_head_go_on_waiting,
     a_failing_semaphore_fails_the_wait_and_cancels_the_send,
     waits_on_several_semaphores_count_down_and_write_once,
-    a_wait_for_any_is_ended_by_one_of_two_signals,
+    a_wait_for_any_is_ended_by_one_of_two_signals.real("other threads"),
     the_causes_come_with_a_lowered_wait,
     gates_are_reused_and_never_wake_a_later_wait,
     closing_the_socket_of_a_waiting_chain_ends_wait_free_of_the_signal,
     a_close_of_a_waiting_chains_socket_does_not_wait_for_the_signal,
     a_cancelled_send_of_a_waiting_chain_holds_up_no_later_send,
     cancelling_one_follower_after_the_other_leaves_the_wait_armed,
-    signal_cancel_and_fail_race_for_2000_rounds,
+    signal_cancel_and_fail_race_for_2000_rounds.real("other threads"),
     lowered_sequences_with_a_wait_behave_as_portable_ones,
-    many_lowered_chains_of_many_semaphores_all_run,
+    many_lowered_chains_of_many_semaphores_all_run.real("other threads"),
 ];
 
 /// A wait for `semaphore`'s value 1, and a send behind it.

@@ -34,7 +34,7 @@ cases![
     a_signal_at_the_head_happens_at_once,
     signals_one_after_another_are_each_told,
     a_failed_wait_at_the_head_signals_nothing,
-    another_proactor_goes_ahead_by_the_descriptor,
+    another_proactor_goes_ahead_by_the_descriptor.real("other threads"),
     the_causes_of_a_lowered_signal_are_kept,
     a_chain_is_reused_for_the_next_value,
     a_sequence_with_a_signal_behaves_as_a_chain,

@@ -22,8 +22,8 @@ use crate::cases;
 use crate::random::{Random, seeds};
 
 cases![
-    whatever_comes_every_operation_ends_once_in_order_and_streams_stay_whole,
-    whatever_comes_a_shutdown_ends_every_operation_once,
+    whatever_comes_every_operation_ends_once_in_order_and_streams_stay_whole.real("a peer that is no proactor"),
+    whatever_comes_a_shutdown_ends_every_operation_once.real("a peer that is no proactor"),
 ];
 
 /// The outcomes of one chain's operations, in the order of their callbacks: which step, and how it ended.

@@ -18,24 +18,24 @@ use crate::bench::Cts;
 use crate::cases;
 
 cases![
-    one_accept_takes_many_connections_and_ends_once_when_cancelled,
-    a_close_of_the_listener_ends_its_accept_once_and_really_closes_it,
-    a_shutdown_ends_an_accept_once,
+    one_accept_takes_many_connections_and_ends_once_when_cancelled.real("a peer that is no proactor"),
+    a_close_of_the_listener_ends_its_accept_once_and_really_closes_it.real("a peer that is no proactor"),
+    a_shutdown_ends_an_accept_once.real("a peer that is no proactor"),
     an_accept_that_fails_ends_with_that_failure,
-    connections_accepted_behind_a_cancel_are_not_lost,
-    one_receive_is_told_of_every_message_and_of_the_end_of_the_stream,
+    connections_accepted_behind_a_cancel_are_not_lost.real("a peer that is no proactor"),
+    one_receive_is_told_of_every_message_and_of_the_end_of_the_stream.real("a peer that is no proactor"),
     a_receive_lends_its_buffer_and_the_next_waits_behind_it,
     a_close_of_its_socket_ends_a_receive_once,
     an_outcome_may_cancel_its_own_operation,
-    an_outcome_that_panics_loses_no_later_one,
-    dropped_outcomes_close_their_connections.alone(),
+    an_outcome_that_panics_loses_no_later_one.real("a peer that is no proactor"),
+    dropped_outcomes_close_their_connections.real("a peer that is no proactor").alone(),
     dropping_the_handle_to_the_listener_ends_nothing,
     an_operation_with_many_outcomes_is_no_step,
     an_interval_keeps_to_its_grid_and_ends_after_its_count,
     an_interval_is_cancelled_between_two_outcomes,
     an_interval_without_a_period_is_refused,
     an_interval_that_is_far_behind_tells_so_little_by_little,
-    a_reset_connection_ends_a_receive_with_its_failure,
+    a_reset_connection_ends_a_receive_with_its_failure.real("a peer that is no proactor"),
 ];
 
 fn connect(address: &Address) -> TcpStream {

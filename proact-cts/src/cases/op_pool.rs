@@ -14,7 +14,7 @@ cases![
     storage_comes_back_after_the_final_callback,
     storage_comes_back_from_a_callback_that_panics,
     many_outcomes_keep_their_storage_until_the_last,
-    operations_are_taken_on_any_thread_and_come_back,
+    operations_are_taken_on_any_thread_and_come_back.real("other threads"),
     a_pool_may_go_while_its_operations_are_in_flight,
     a_callback_takes_from_the_pool_of_its_own_operation,
 ];

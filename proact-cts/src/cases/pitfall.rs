@@ -12,7 +12,7 @@ use crate::system::descriptors;
 
 cases![
     a_wait_for_three_hundred_semaphores_is_one_wait,
-    a_file_closed_with_work_pending_ends_all_of_it.alone(),
+    a_file_closed_with_work_pending_ends_all_of_it.real("a descriptor of the operating system").alone(),
     a_broken_pipe_raises_no_signal_and_leaves_its_handler.alone(),
 ];
 

@@ -12,16 +12,16 @@ use crate::bench::Cts;
 use crate::cases;
 
 cases![
-    readiness_is_told_without_an_effect,
-    readiness_that_comes_later_ends_the_wait,
-    every_wait_for_one_descriptor_is_told,
-    room_to_write_is_told_when_it_comes,
-    a_hang_up_is_told_and_no_failure,
-    an_error_is_told_and_no_failure,
-    a_regular_file_is_always_ready,
-    a_cancelled_wait_leaves_the_descriptor_alone,
-    closing_the_descriptor_ends_the_wait_once,
-    a_closed_handle_is_refused,
+    readiness_is_told_without_an_effect.real("a descriptor of the operating system"),
+    readiness_that_comes_later_ends_the_wait.real("a descriptor of the operating system"),
+    every_wait_for_one_descriptor_is_told.real("a descriptor of the operating system"),
+    room_to_write_is_told_when_it_comes.real("a descriptor of the operating system"),
+    a_hang_up_is_told_and_no_failure.real("a descriptor of the operating system"),
+    an_error_is_told_and_no_failure.real("a descriptor of the operating system"),
+    a_regular_file_is_always_ready.real("a descriptor of the operating system"),
+    a_cancelled_wait_leaves_the_descriptor_alone.real("a descriptor of the operating system"),
+    closing_the_descriptor_ends_the_wait_once.real("a descriptor of the operating system"),
+    a_closed_handle_is_refused.real("a descriptor of the operating system"),
 ];
 
 fn pair(cts: &mut Cts) -> (Pollable, UnixStream, UnixStream) {

@@ -21,7 +21,7 @@ cases![
     the_end_of_a_stream_yields_no_buffer,
     idle_connections_hold_no_buffer,
     an_empty_pool_holds_up_a_receive_until_a_lease_is_dropped,
-    a_lease_dropped_on_another_thread_wakes_the_receive,
+    a_lease_dropped_on_another_thread_wakes_the_receive.real("other threads"),
     an_empty_pool_is_no_failure_of_the_socket,
     a_receive_that_waits_for_a_buffer_can_be_cancelled,
     a_receive_that_waits_for_a_buffer_ends_with_its_socket,

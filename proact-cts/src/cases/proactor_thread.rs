@@ -16,17 +16,17 @@ use crate::harness::Only;
 use crate::system::{threads_named, unique};
 
 cases![
-    a_join_with_a_timeout_gives_up_and_may_be_asked_again,
-    any_thread_stops_it_and_all_who_join_hear_the_same,
-    a_thread_without_a_timeout_sleeps_until_something_comes,
-    a_thread_with_a_timeout_of_zero_never_sleeps.only(Only::Whole),
-    a_thread_with_a_timeout_polls_again_without_a_cause.only(Only::Whole),
-    a_panic_is_told_once_on_the_thread_and_to_who_joins,
-    a_panic_of_the_one_who_is_told_keeps_it_from_nothing,
-    a_proactor_that_cannot_be_built_is_told_to_who_spawns,
-    a_runner_supplies_the_thread,
-    a_runner_that_drops_the_body_or_fails_is_told_to_who_spawns.only(Only::Once),
-    the_thread_of_a_runner_may_ask_how_its_proactor_ended,
+    a_join_with_a_timeout_gives_up_and_may_be_asked_again.real("other threads"),
+    any_thread_stops_it_and_all_who_join_hear_the_same.real("other threads"),
+    a_thread_without_a_timeout_sleeps_until_something_comes.real("other threads"),
+    a_thread_with_a_timeout_of_zero_never_sleeps.real("other threads").only(Only::Whole),
+    a_thread_with_a_timeout_polls_again_without_a_cause.real("other threads").only(Only::Whole),
+    a_panic_is_told_once_on_the_thread_and_to_who_joins.real("other threads"),
+    a_panic_of_the_one_who_is_told_keeps_it_from_nothing.real("other threads"),
+    a_proactor_that_cannot_be_built_is_told_to_who_spawns.real("other threads"),
+    a_runner_supplies_the_thread.real("other threads"),
+    a_runner_that_drops_the_body_or_fails_is_told_to_who_spawns.real("other threads").only(Only::Once),
+    the_thread_of_a_runner_may_ask_how_its_proactor_ended.real("other threads"),
 ];
 
 /// A callback that says that it runs, and blocks until it is let go.

@@ -13,15 +13,15 @@ use crate::bench::Cts;
 use crate::cases;
 
 cases![
-    the_exit_code_of_a_child_is_told,
-    a_signal_that_ended_a_child_is_told,
-    a_wait_begun_before_the_end_is_told_of_it,
-    every_wait_for_one_child_tells_the_same,
-    a_cancelled_wait_leaves_the_child_to_be_waited_for,
-    closing_the_handle_ends_the_wait_and_not_the_child,
-    a_child_is_reaped_when_its_end_is_told,
-    a_child_that_someone_else_reaped_is_an_error_and_no_hang,
-    a_process_that_is_not_there_is_refused,
+    the_exit_code_of_a_child_is_told.real("processes of the operating system"),
+    a_signal_that_ended_a_child_is_told.real("processes of the operating system"),
+    a_wait_begun_before_the_end_is_told_of_it.real("processes of the operating system"),
+    every_wait_for_one_child_tells_the_same.real("processes of the operating system"),
+    a_cancelled_wait_leaves_the_child_to_be_waited_for.real("processes of the operating system"),
+    closing_the_handle_ends_the_wait_and_not_the_child.real("processes of the operating system"),
+    a_child_is_reaped_when_its_end_is_told.real("processes of the operating system"),
+    a_child_that_someone_else_reaped_is_an_error_and_no_hang.real("processes of the operating system"),
+    a_process_that_is_not_there_is_refused.real("processes of the operating system"),
 ];
 
 fn shell(script: &str) -> Child {

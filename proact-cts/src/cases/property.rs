@@ -7,7 +7,9 @@
 use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
+use proact::backend::FileKind;
 use proact::backend::OpenFlags;
+use proact::operation::ReadLink;
 use proact::operation::{
     AnyOp, Chain, Close, Kind, Link, ListDirectory, Lowering, MakeDirectory, Nop, Open, OperationId, Read, Receive,
     Remove, Rename, SemaphoreSignal, SemaphoreWait, Send, Sequence, Stat, StatPath, Sync, Timer, Truncate, Write,
@@ -294,25 +296,27 @@ impl<'a> Run<'a> {
         names.sort();
         self.transcript.extend(names);
         let mut left = String::new();
-        contents(&folder, "", &mut left);
+        contents(self.cts, &folder, "", &mut left);
         self.transcript.extend(left.lines().map(String::from));
         self.transcript
     }
 }
 
 /// Every file below `folder`, with its length and bytes.
-fn contents(folder: &Path, below: &str, text: &mut String) {
-    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).collect();
-    entries.sort_by_key(|entry| entry.file_name());
+fn contents(cts: &mut Cts, folder: &Path, below: &str, text: &mut String) {
+    let mut entries = cts.get(ListDirectory::new(folder));
+    entries.sort();
     for entry in entries {
-        let name = format!("{below}/{}", entry.file_name().to_string_lossy());
-        if entry.file_type().unwrap().is_dir() {
-            contents(&entry.path(), &name, text);
-        } else if entry.file_type().unwrap().is_symlink() {
-            let _ = writeln!(text, "{name} -> {:?}", std::fs::read_link(entry.path()).unwrap());
-        } else {
-            let bytes = std::fs::read(entry.path()).unwrap();
-            let _ = writeln!(text, "{name}: {} bytes {:x}", bytes.len(), digest(&bytes));
+        let (name, path) = (format!("{below}/{}", entry.name.to_string_lossy()), folder.join(&entry.name));
+        match entry.kind {
+            FileKind::Directory => contents(cts, &path, &name, text),
+            FileKind::Link => {
+                let _ = writeln!(text, "{name} -> {:?}", cts.get(ReadLink::new(&path)));
+            }
+            FileKind::File | FileKind::Other => {
+                let bytes = cts.read(&path);
+                let _ = writeln!(text, "{name}: {} bytes {:x}", bytes.len(), digest(&bytes));
+            }
         }
     }
 }

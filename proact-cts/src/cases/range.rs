@@ -3,7 +3,8 @@
 use proact::backend::{FileKind, OpenFlags};
 use proact::memory::{Part, StableBytes};
 use proact::operation::{
-    Advise, ChangeRange, Close, CopyRange, Op, Open, Read, ReadVectored, Stat, Sync, SyncRange, Write, WriteVectored,
+    Advise, ChangeRange, Close, CopyRange, Op, Open, Read, ReadVectored, Rename, Stat, Sync, SyncRange, Write,
+    WriteVectored,
 };
 use proact::resource::{Advice, CopyMethod, File};
 use proact::status::{Code, Operation};
@@ -20,19 +21,19 @@ cases![
     a_vectored_read_of_no_buffers_or_empty_ones_succeeds_with_none,
     an_absurd_length_is_cut_to_what_one_call_moves_and_is_no_error,
     a_range_is_synced_and_advised_without_an_effect_on_bytes,
-    a_hole_reads_as_zeros_and_gives_its_blocks_back,
+    a_hole_reads_as_zeros_and_gives_its_blocks_back.real("blocks of a real disk"),
     a_zeroed_range_reads_as_zeros_and_grows_the_file,
-    reserved_space_leaves_the_length,
+    reserved_space_leaves_the_length.real("blocks of a real disk"),
     a_range_is_copied_and_the_rest_left_alone,
     a_copy_past_the_end_is_short_and_an_exact_one_out_of_range,
-    a_copy_the_kernel_cannot_do_passes_through_memory_and_says_so,
+    a_copy_the_kernel_cannot_do_passes_through_memory_and_says_so.real("the kernel's own files and devices"),
     overlapping_ranges_of_one_file_are_not_copied,
     a_copy_reads_its_source_to_the_end_although_that_is_closed,
     open_refuses_flags_that_do_not_go_together_before_any_effect,
     open_relative_to_a_directory_follows_the_directory,
     direct_io_tells_its_alignment_and_refuses_what_is_not,
     direct_io_round_trip_and_the_end_of_the_file,
-    an_imported_file_is_used_and_given_back,
+    an_imported_file_is_used_and_given_back.real("a descriptor of the operating system"),
 ];
 
 fn pattern(length: usize) -> Vec<u8> {
@@ -287,18 +288,18 @@ fn open_refuses_flags_that_do_not_go_together_before_any_effect(cts: &mut Cts) {
         let refused = cts.submit(Op::new(Open::new(&path, flags), ())).expect_err("refused");
         assert!(refused.status.to_string().contains("unknown flags"), "{}", refused.status);
     }
-    assert!(!path.exists());
+    assert!(!cts.exists(&path));
 }
 
 fn open_relative_to_a_directory_follows_the_directory(cts: &mut Cts) {
     let (before, after) = (cts.path("before"), cts.path("after"));
-    std::fs::create_dir(&before).unwrap();
+    cts.make_directory(&before);
     let directory = cts.get(Open::new(&before, OpenFlags::READ | OpenFlags::DIRECTORY));
-    std::fs::rename(&before, &after).unwrap();
+    cts.get(Rename::new(&before, &after));
     let flags = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE;
     let file = cts.get(Open::at(directory.clone(), "name", flags));
     cts.get(Write::exact(file, 0, b"here".as_slice()));
-    assert_eq!(std::fs::read(after.join("name")).unwrap(), b"here");
+    assert_eq!(cts.read(after.join("name")), b"here");
     let status = cts.fails(Open::at(directory.clone(), "missing", OpenFlags::READ));
     assert_eq!((status.code(), status.operation()), (Code::NotFound, Operation::FileOpen));
     cts.get(Close::new(directory.clone()));
@@ -309,7 +310,7 @@ fn open_relative_to_a_directory_follows_the_directory(cts: &mut Cts) {
 /// A file of 10,000 bytes opened for direct I/O, and its alignment. Skips where there is none.
 fn direct(cts: &mut Cts) -> (File, usize, usize) {
     let path = cts.path("direct");
-    std::fs::write(&path, pattern(10_000)).unwrap();
+    cts.write(&path, pattern(10_000));
     let flags = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::DIRECT;
     let file = match cts.one(Open::new(&path, flags)).result {
         Ok(file) => file,
@@ -375,7 +376,7 @@ fn direct_io_round_trip_and_the_end_of_the_file(cts: &mut Cts) {
 
 fn an_imported_file_is_used_and_given_back(cts: &mut Cts) {
     let path = cts.path("native");
-    std::fs::write(&path, b"native").unwrap();
+    cts.write(&path, b"native");
     let native = std::fs::File::open(&path).unwrap();
     let file = cts.handle().import_file(native.into()).unwrap();
     let second = file.clone();

@@ -20,13 +20,13 @@ cases![
     what_registering_brought_is_told,
     a_descriptor_is_registered_once,
     what_is_not_registered_is_not_found,
-    a_close_unregisters_and_really_closes.alone(),
-    dropping_every_handle_does_not_close_what_is_registered.alone(),
-    an_unregistered_descriptor_closes_with_its_last_handle.alone(),
-    unregistering_disturbs_nothing_in_flight,
+    a_close_unregisters_and_really_closes.real("a peer that is no proactor").alone(),
+    dropping_every_handle_does_not_close_what_is_registered.real("a peer that is no proactor").alone(),
+    an_unregistered_descriptor_closes_with_its_last_handle.real("a peer that is no proactor").alone(),
+    unregistering_disturbs_nothing_in_flight.real("a peer that is no proactor"),
     chains_of_registered_sockets_lower_and_arrive,
     a_place_that_is_used_again_leads_to_its_new_descriptor,
-    a_proactor_that_ends_lets_registered_descriptors_go.alone(),
+    a_proactor_that_ends_lets_registered_descriptors_go.real("a peer that is no proactor").alone(),
     a_place_that_was_given_up_before_it_was_told_is_not_gone_by,
 ];
 
@@ -182,7 +182,7 @@ fn a_place_that_is_used_again_leads_to_its_new_descriptor(cts: &mut Cts) {
 
 fn a_proactor_that_ends_lets_registered_descriptors_go(cts: &mut Cts) {
     let path = cts.path("kept");
-    std::fs::write(&path, b"").unwrap();
+    cts.write(&path, b"");
     let file = cts.get(Open::new(&path, OpenFlags::READ));
     cts.get(RegisterDescriptor::new(file.clone()));
     let (socket, mut peer) = connection(cts);

@@ -23,7 +23,7 @@ cases![
     a_relay_of_a_notification_that_is_cancelled_fires_no_more,
     one_notification_fires_three_relays_to_three_sinks,
     a_notification_sets_an_event_and_an_event_signals_a_notification,
-    a_descriptor_signals_a_notification,
+    a_descriptor_signals_a_notification.real("a descriptor of the operating system"),
     a_relay_wakes_a_thread_that_blocks,
     a_signal_between_submit_and_start_is_passed_on,
     a_relay_of_a_notification_whose_sink_is_closed_ends_once,

@@ -11,12 +11,12 @@ use crate::bench::{Cts, Watch};
 use crate::cases;
 
 cases![
-    submits_from_four_threads_all_complete_on_the_poll_thread_and_in_their_threads_order,
-    a_batch_from_another_thread_stays_together_and_in_order,
-    four_threads_share_few_slots_for_many_rounds,
-    many_submits_during_one_sleep_are_one_wake,
+    submits_from_four_threads_all_complete_on_the_poll_thread_and_in_their_threads_order.real("other threads"),
+    a_batch_from_another_thread_stays_together_and_in_order.real("other threads"),
+    four_threads_share_few_slots_for_many_rounds.real("other threads"),
+    many_submits_during_one_sleep_are_one_wake.real("other threads"),
     submits_from_a_callbacks_handle_are_taken_in,
-    two_proactors_submit_to_each_other,
+    two_proactors_submit_to_each_other.real("other threads"),
 ];
 
 fn submits_from_four_threads_all_complete_on_the_poll_thread_and_in_their_threads_order(cts: &mut Cts) {

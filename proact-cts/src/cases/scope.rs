@@ -15,7 +15,7 @@ cases![
     a_cancelled_scope_ends_all_that_is_in_it_and_only_that,
     a_cancel_of_a_scope_completes_after_the_last_callback_in_it,
     a_cancelled_scope_takes_no_new_operation,
-    a_scope_is_cancelled_from_another_thread,
+    a_scope_is_cancelled_from_another_thread.real("other threads"),
     an_empty_scope_is_cancelled_at_once,
     a_cancel_within_its_own_scope_does_not_wait_for_itself,
     a_cancel_that_is_a_step_of_what_it_cancels_does_not_wait_for_that,

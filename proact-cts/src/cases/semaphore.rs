@@ -16,7 +16,7 @@ cases![
     a_wait_submitted_before_the_signal_ends_with_it,
     a_wait_for_a_reached_value_ends_on_the_next_poll,
     a_signal_that_overshoots_reaches_every_value_below,
-    a_signal_from_another_thread_ends_the_sleep,
+    a_signal_from_another_thread_ends_the_sleep.real("other threads"),
     waits_of_one_signal_end_by_value_then_first_in_first_out,
     a_wait_for_all_ends_with_the_last_and_one_for_any_with_the_first,
     a_wait_for_any_tells_which_and_takes_the_first_reached,
@@ -36,7 +36,7 @@ cases![
     a_signal_operation_on_a_failed_semaphore_fails_with_its_failure,
     a_thousand_waiters_are_released_by_one_signal,
     signals_from_four_threads_release_every_wait,
-    one_semaphore_joins_two_proactors,
+    one_semaphore_joins_two_proactors.real("other threads"),
     a_wait_is_reused_for_the_next_value,
 ];
 

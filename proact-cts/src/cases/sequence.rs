@@ -37,7 +37,7 @@ cases![
     a_cancelled_sequence_that_has_not_begun_holds_up_no_stream,
     a_sequence_is_a_step_of_a_chain_in_either_place,
     a_sequence_is_submitted_again_with_other_parameters,
-    a_sequence_comes_from_another_thread,
+    a_sequence_comes_from_another_thread.real("other threads"),
     a_stepwise_sequence_is_never_lowered,
     slots_of_steps_that_never_ran_are_free_again,
 ];
@@ -165,7 +165,7 @@ fn the_step_function_changes_the_parameters_of_steps_to_come(cts: &mut Cts) {
 
 fn the_step_function_hands_an_opened_file_to_the_step_that_reads_it(cts: &mut Cts) {
     let path = cts.path("f");
-    std::fs::write(&path, b"handed on").unwrap();
+    cts.write(&path, b"handed on");
     let placeholder = cts.file("placeholder", b"");
     let sequence = Sequence::new()
         .step(Open::new(&path, OpenFlags::READ))

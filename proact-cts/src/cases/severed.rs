@@ -14,9 +14,9 @@ use crate::bench::Cts;
 use crate::cases;
 
 cases![
-    a_failed_step_of_any_kind_leaves_the_rest_undone,
+    a_failed_step_of_any_kind_leaves_the_rest_undone.real("the kernel's own files and devices"),
     a_failed_step_of_a_sequence_leaves_the_rest_undone,
-    a_failed_sync_keeps_the_rename_from_happening,
+    a_failed_sync_keeps_the_rename_from_happening.real("the kernel's own files and devices"),
 ];
 
 /// An operation that fails, and how it is told that it did.
@@ -31,7 +31,7 @@ fn fails<K: Kind>(cts: &Cts, name: &'static str, kind: K) -> Fails {
 fn failing(cts: &mut Cts) -> Vec<Fails> {
     let missing = cts.path("missing");
     let there = cts.path("there");
-    std::fs::write(&there, b"content").unwrap();
+    cts.write(&there, b"content");
     let readable = cts.get(Open::new(&there, OpenFlags::READ));
     let device = cts.get(Open::new("/dev/zero", OpenFlags::READ | OpenFlags::WRITE));
     let (listener, address) = cts.listener();
@@ -75,7 +75,7 @@ fn a_failed_step_of_any_kind_leaves_the_rest_undone(cts: &mut Cts) {
             assert!(code.is_some_and(|code| code != Code::Ok), "{name}: {code:?}");
             assert_eq!(behind.code(), Some(Code::Cancelled), "behind a failed {name}, {lowering:?}");
             assert_eq!(last.code(), Some(Code::Cancelled), "last behind a failed {name}, {lowering:?}");
-            assert!(!effect.exists(), "behind a failed {name}, {lowering:?}, and told that it was cancelled");
+            assert!(!cts.exists(&effect), "behind a failed {name}, {lowering:?}, and told that it was cancelled");
         }
     }
 }
@@ -86,15 +86,15 @@ fn a_failed_step_of_a_sequence_leaves_the_rest_undone(cts: &mut Cts) {
         let missing = cts.path("missing");
         let sequence = Sequence::new().step(Remove::file(missing)).step(MakeDirectory::new(&effect));
         assert_eq!(cts.fails(sequence.lowering(lowering)).code(), Code::NotFound);
-        assert!(!effect.exists(), "{lowering:?}");
+        assert!(!cts.exists(&effect), "{lowering:?}");
     }
 }
 
 fn a_failed_sync_keeps_the_rename_from_happening(cts: &mut Cts) {
     for lowering in [Lowering::Never, Lowering::Auto, Lowering::Always] {
         let (draft, final_name) = (cts.path("draft"), cts.path("final"));
-        std::fs::write(&draft, b"new").unwrap();
-        std::fs::write(&final_name, b"old").unwrap();
+        cts.write(&draft, b"new");
+        cts.write(&final_name, b"old");
         let device = cts.get(Open::new("/dev/zero", OpenFlags::READ | OpenFlags::WRITE));
         let write = Op::new(Write::exact(device.clone(), 0, vec![0; 10]), ());
         let (sync, synced) = cts.watch(Sync::all(device));
@@ -103,6 +103,6 @@ fn a_failed_sync_keeps_the_rename_from_happening(cts: &mut Cts) {
         cts.drain();
         assert_eq!(synced.only().status().code(), Code::InvalidArgument);
         assert_eq!(renamed.only().status().code(), Code::Cancelled);
-        assert_eq!(std::fs::read(&final_name).unwrap(), b"old", "{lowering:?}");
+        assert_eq!(cts.read(&final_name), b"old", "{lowering:?}");
     }
 }

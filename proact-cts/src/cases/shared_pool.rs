@@ -11,18 +11,20 @@ use crate::cases;
 use crate::harness::Only;
 
 cases![
-    bookkeeping_costs_four_bytes_a_buffer.only(Only::Once),
-    a_geometry_that_cannot_be_is_refused.only(Only::Once),
-    a_pool_that_is_damaged_or_other_than_expected_is_not_opened.only(Only::Once),
-    both_handles_agree_on_what_is_there.only(Only::Once),
-    an_empty_pool_is_empty_for_all_until_one_releases.only(Only::Once),
-    bytes_written_through_one_mapping_are_seen_through_the_other.only(Only::Once),
-    no_buffer_is_held_by_two_handles.only(Only::Once),
-    four_threads_over_two_handles_never_share_a_buffer.only(Only::Once),
-    a_pool_that_is_made_anew_tells_its_old_users.only(Only::Once),
-    a_buffer_that_was_taken_away_is_not_given_back_twice.only(Only::Once),
-    owners_that_cannot_be_are_data_loss_and_not_exhaustion.only(Only::Once),
-    a_peer_that_scribbles_over_everything_leads_no_one_out_of_the_pool.only(Only::Once),
+    bookkeeping_costs_four_bytes_a_buffer.real("memory that processes share").only(Only::Once),
+    a_geometry_that_cannot_be_is_refused.real("memory that processes share").only(Only::Once),
+    a_pool_that_is_damaged_or_other_than_expected_is_not_opened.real("memory that processes share").only(Only::Once),
+    both_handles_agree_on_what_is_there.real("memory that processes share").only(Only::Once),
+    an_empty_pool_is_empty_for_all_until_one_releases.real("memory that processes share").only(Only::Once),
+    bytes_written_through_one_mapping_are_seen_through_the_other.real("memory that processes share").only(Only::Once),
+    no_buffer_is_held_by_two_handles.real("memory that processes share").only(Only::Once),
+    four_threads_over_two_handles_never_share_a_buffer.real("memory that processes share").only(Only::Once),
+    a_pool_that_is_made_anew_tells_its_old_users.real("memory that processes share").only(Only::Once),
+    a_buffer_that_was_taken_away_is_not_given_back_twice.real("memory that processes share").only(Only::Once),
+    owners_that_cannot_be_are_data_loss_and_not_exhaustion.real("memory that processes share").only(Only::Once),
+    a_peer_that_scribbles_over_everything_leads_no_one_out_of_the_pool
+        .real("memory that processes share")
+        .only(Only::Once),
 ];
 
 const GEOMETRY: Geometry = Geometry { buffer_size: 4096, buffer_count: 16 };

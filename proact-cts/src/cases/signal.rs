@@ -14,30 +14,36 @@ use crate::harness::Only;
 use crate::{cases, child};
 
 cases![
-    a_subscription_begins_and_ends_by_a_cancel.alone(),
-    no_signal_and_unknown_signals_are_refused,
-    names_are_read_and_shown.only(Only::Once),
-    a_signal_that_was_raised_is_told.alone(),
-    every_one_of_the_six_is_told_by_itself_and_together.alone(),
-    two_subscribers_of_one_signal_are_both_told_in_their_order.alone(),
-    a_subscriber_is_told_of_its_own_signals_alone.alone(),
-    a_signal_of_any_thread_ends_the_sleep.alone(),
-    signals_coalesce_and_the_last_is_told.alone(),
-    a_subscription_that_is_cancelled_in_its_own_callback_ends_once.alone(),
-    a_subscription_that_is_cancelled_twice_ends_once.alone(),
-    a_subscriber_cancels_its_neighbours_while_they_are_told.alone(),
-    a_subscription_begins_while_signals_are_told.alone(),
-    a_second_proactor_is_refused_and_told_who_owns.alone(),
-    ownership_ends_with_the_last_subscription.alone(),
-    ownership_ends_with_the_proactor.alone(),
-    a_signal_is_subscribed_to_again_and_again.alone(),
-    a_batch_that_is_refused_subscribes_to_nothing.alone(),
-    a_signal_that_is_blocked_everywhere_is_told.only(Only::Extremes),
-    dispositions_and_masks_are_again_what_they_were.only(Only::Extremes),
-    a_handler_that_another_set_meanwhile_stays.only(Only::Extremes),
-    a_signal_after_the_last_subscription_ends_the_process_again.only(Only::Extremes),
-    a_signal_that_nobody_was_told_of_acts_when_the_subscription_ends.only(Only::Extremes),
-    a_storm_of_signals_meets_subscriptions_that_come_and_go.only(Only::Extremes),
+    a_subscription_begins_and_ends_by_a_cancel.real("signals of the operating system").alone(),
+    no_signal_and_unknown_signals_are_refused.real("signals of the operating system"),
+    names_are_read_and_shown.real("signals of the operating system").only(Only::Once),
+    a_signal_that_was_raised_is_told.real("signals of the operating system").alone(),
+    every_one_of_the_six_is_told_by_itself_and_together.real("signals of the operating system").alone(),
+    two_subscribers_of_one_signal_are_both_told_in_their_order.real("signals of the operating system").alone(),
+    a_subscriber_is_told_of_its_own_signals_alone.real("signals of the operating system").alone(),
+    a_signal_of_any_thread_ends_the_sleep.real("signals of the operating system").alone(),
+    signals_coalesce_and_the_last_is_told.real("signals of the operating system").alone(),
+    a_subscription_that_is_cancelled_in_its_own_callback_ends_once.real("signals of the operating system").alone(),
+    a_subscription_that_is_cancelled_twice_ends_once.real("signals of the operating system").alone(),
+    a_subscriber_cancels_its_neighbours_while_they_are_told.real("signals of the operating system").alone(),
+    a_subscription_begins_while_signals_are_told.real("signals of the operating system").alone(),
+    a_second_proactor_is_refused_and_told_who_owns.real("signals of the operating system").alone(),
+    ownership_ends_with_the_last_subscription.real("signals of the operating system").alone(),
+    ownership_ends_with_the_proactor.real("signals of the operating system").alone(),
+    a_signal_is_subscribed_to_again_and_again.real("signals of the operating system").alone(),
+    a_batch_that_is_refused_subscribes_to_nothing.real("signals of the operating system").alone(),
+    a_signal_that_is_blocked_everywhere_is_told.real("signals of the operating system").only(Only::Extremes),
+    dispositions_and_masks_are_again_what_they_were.real("signals of the operating system").only(Only::Extremes),
+    a_handler_that_another_set_meanwhile_stays.real("signals of the operating system").only(Only::Extremes),
+    a_signal_after_the_last_subscription_ends_the_process_again
+        .real("signals of the operating system")
+        .only(Only::Extremes),
+    a_signal_that_nobody_was_told_of_acts_when_the_subscription_ends
+        .real("signals of the operating system")
+        .only(Only::Extremes),
+    a_storm_of_signals_meets_subscriptions_that_come_and_go
+        .real("signals of the operating system")
+        .only(Only::Extremes),
 ];
 
 /// Sends the calling thread a signal: handled before this returns, so that none is left over when a case ends.

@@ -10,8 +10,8 @@ use crate::bench::Cts;
 use crate::cases;
 
 cases![
-    a_splice_that_waits_for_its_socket_keeps_no_one_from_its_pipe,
-    a_splice_into_a_full_socket_keeps_no_one_from_its_pipe,
+    a_splice_that_waits_for_its_socket_keeps_no_one_from_its_pipe.real("splices"),
+    a_splice_into_a_full_socket_keeps_no_one_from_its_pipe.real("splices"),
 ];
 
 fn pattern(length: usize) -> Vec<u8> {

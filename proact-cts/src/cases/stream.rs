@@ -25,7 +25,7 @@ cases![
     close_cancels_a_queue_of_large_sends,
     close_cancels_what_is_queued_behind_a_step_that_waits,
     a_close_waits_for_no_chain_that_comes_after_it,
-    a_descriptor_number_is_not_reused_under_a_pending_operation,
+    a_descriptor_number_is_not_reused_under_a_pending_operation.real("a descriptor of the operating system"),
     a_closing_socket_refuses_new_operations_also_before_it_is_closed,
     sends_queued_before_the_connect_follow_it,
 ];

@@ -19,7 +19,7 @@ cases![
     a_timer_of_the_far_future_waits_for_its_cancel,
     ten_thousand_timers_with_random_cancels_all_end_once,
     the_poll_timeout_is_kept_whatever_timers_wait,
-    a_timer_submitted_from_another_thread_shortens_the_sleep,
+    a_timer_submitted_from_another_thread_shortens_the_sleep.real("other threads"),
 ];
 
 fn timers_fire_in_the_order_of_their_deadlines(cts: &mut Cts) {

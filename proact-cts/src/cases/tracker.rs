@@ -25,9 +25,9 @@ cases![
     an_axis_releases_waits_for_its_semaphore,
     a_frontier_of_all_entries_is_waited_for,
     a_frontier_wait_is_reused_for_the_next_frontier,
-    an_advance_from_another_thread_ends_the_sleep,
-    advance_and_cancel_race_and_the_frontier_wait_ends_once,
-    one_tracker_joins_two_proactors,
+    an_advance_from_another_thread_ends_the_sleep.real("other threads"),
+    advance_and_cancel_race_and_the_frontier_wait_ends_once.real("other threads"),
+    one_tracker_joins_two_proactors.real("other threads"),
     a_device_that_is_lost_ends_a_pipeline,
 ];
 

@@ -11,19 +11,19 @@ use crate::cases;
 use crate::harness::skip;
 
 cases![
-    making_and_removing_names_is_told_in_order,
-    the_two_halves_of_a_rename_share_a_cookie,
-    writing_and_attributes_of_a_file_are_told,
-    the_end_of_what_is_watched_ends_its_watch,
-    a_wait_begun_before_the_change_is_told_of_it,
-    several_paths_are_told_apart,
-    only_what_was_asked_for_is_told,
-    lost_changes_are_told_as_lost,
-    a_path_that_is_not_there_is_not_found_and_named,
-    a_mask_that_cannot_be_asked_for_is_refused,
-    a_cancelled_wait_takes_no_change,
-    closing_the_watcher_ends_the_wait_once,
-    waits_take_changes_in_turn,
+    making_and_removing_names_is_told_in_order.real("changes of directories that are told"),
+    the_two_halves_of_a_rename_share_a_cookie.real("changes of directories that are told"),
+    writing_and_attributes_of_a_file_are_told.real("changes of directories that are told"),
+    the_end_of_what_is_watched_ends_its_watch.real("changes of directories that are told"),
+    a_wait_begun_before_the_change_is_told_of_it.real("changes of directories that are told"),
+    several_paths_are_told_apart.real("changes of directories that are told"),
+    only_what_was_asked_for_is_told.real("changes of directories that are told"),
+    lost_changes_are_told_as_lost.real("changes of directories that are told"),
+    a_path_that_is_not_there_is_not_found_and_named.real("changes of directories that are told"),
+    a_mask_that_cannot_be_asked_for_is_refused.real("changes of directories that are told"),
+    a_cancelled_wait_takes_no_change.real("changes of directories that are told"),
+    closing_the_watcher_ends_the_wait_once.real("changes of directories that are told"),
+    waits_take_changes_in_turn.real("changes of directories that are told"),
 ];
 
 /// A change, kept: which watch, what, cookie, name.

@@ -2,6 +2,7 @@
 
 mod files;
 mod message;
+mod system;
 mod waits;
 
 use std::ffi::{OsString, c_char};
@@ -15,6 +16,8 @@ pub use self::files::{
     WalkEntry,
 };
 pub use self::message::{IoSlice, RawMessage, SLICES_MAX};
+pub use self::system::{Family, SocketOption, SocketSpec, System};
+pub(crate) use self::system::{Registration, system_of};
 pub use self::waits::{WaitRequest, poll_bits};
 
 bitflags::bitflags! {
@@ -543,6 +546,8 @@ pub enum DescriptorMode {
     Blocking,
     /// With `O_NONBLOCK`: the backend waits for readiness.
     NonBlocking,
+    /// By the backend's own [`System`]: they are numbers that no operating system knows.
+    Own,
 }
 
 /// Wakes a poll thread that sleeps in its backend. Callable from any thread, and from a signal handler.
@@ -587,6 +592,11 @@ pub unsafe trait Backend {
 
     /// How descriptors must be made for it.
     fn descriptor_mode(&self) -> DescriptorMode;
+
+    /// What makes its descriptors, if that is not the operating system: with [`DescriptorMode::Own`], and never else.
+    fn system(&self) -> Option<Arc<dyn System>> {
+        None
+    }
 
     /// What wakes [`Backend::poll`] from other threads.
     fn waker(&self) -> Arc<dyn Wake>;

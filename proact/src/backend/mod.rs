@@ -14,8 +14,10 @@ pub(crate) mod io_uring;
 pub(crate) mod pooled;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod readiness;
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(any(target_os = "linux", target_os = "android", feature = "simulated"))]
 pub(crate) mod registered;
+#[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+pub(crate) mod simulated;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod workers;
 

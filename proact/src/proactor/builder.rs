@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Proactor;
-use crate::backend::{Backend, BackendConfig, Capabilities};
+use crate::backend::{Backend, BackendConfig, Capabilities, Registration};
 use crate::operation::engine::{Engine, Limits, Mailbox, Shared};
 use crate::resource::Home;
 use crate::status::{Code, Operation, Result, Status};
@@ -70,6 +70,9 @@ pub struct Builder {
     choice: Choice,
     config: BackendConfig,
     limits: Limits,
+    /// In a simulated world instead.
+    #[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+    process: Option<crate::backend::simulated::Process>,
 }
 
 impl Default for Builder {
@@ -93,7 +96,28 @@ impl Builder {
                 messages: 65_536,
                 unbounded_messages: false,
             },
+            #[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+            process: None,
         }
+    }
+
+    /// Has the proactor belong to a process of a simulated world, whatever backend was chosen. It is built and polled
+    /// on the world's thread.
+    ///
+    /// ```
+    /// use proact::proactor::Builder;
+    /// let world = proact::simulated::World::new(1);
+    /// let process = world.host("a").process();
+    /// let proactor = Builder::new().simulated(&process).build()?;
+    /// assert_eq!(proactor.handle().backend(), "simulated");
+    /// # Ok::<(), proact::status::Status>(())
+    /// ```
+    #[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+    #[must_use]
+    pub fn simulated(mut self, process: &crate::backend::simulated::Process) -> Builder {
+        self.config.clock = crate::backend::simulated::Simulated::clock(process);
+        self.process = Some(process.clone());
+        self
     }
 
     /// Which backend. Anything but `Auto` is forced: when it does not work here, `build` says why.
@@ -245,6 +269,7 @@ impl Builder {
         let mailbox = Mailbox::new(messages, unbounded_messages);
         let mut shared = Shared::new(home, slots, remote, latencies, &*backend, self.config.clock.clone(), mailbox);
         shared.name = self.config.name.into();
+        shared.system = backend.system().map(|system| Registration::new(proactor, system));
         Proactor::new(Engine::new(Arc::new(shared), backend, self.limits))
     }
 
@@ -293,6 +318,10 @@ impl Builder {
     }
 
     fn make_backend(&self) -> Result<Box<dyn Backend>> {
+        #[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+        if let Some(process) = &self.process {
+            return Ok(Box::new(crate::backend::simulated::Simulated::new(process)?));
+        }
         match self.chosen()? {
             Choice::Auto => {
                 let mut reasons = String::new();

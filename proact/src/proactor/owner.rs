@@ -148,6 +148,18 @@ impl Proactor {
         self.engine.pending()
     }
 
+    /// When its first timer or deadline comes, if it has any: what a loop of one's own need not poll before, as far as
+    /// timers go.
+    pub fn next_timer(&self) -> Option<Time> {
+        self.engine.next_timer()
+    }
+
+    /// Whether it stands in a simulated process that has died.
+    #[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.engine.shared.system.as_ref().is_some_and(|registration| registration.system().is_gone())
+    }
+
     /// For other threads, and to make resources.
     pub fn handle(&self) -> &Handle {
         &self.handle

@@ -1,6 +1,8 @@
 //! Socket addresses.
 
 mod parse;
+#[cfg(not(unix))]
+mod portable;
 #[cfg(unix)]
 mod raw;
 #[cfg(test)]
@@ -10,7 +12,7 @@ use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-#[cfg(any(not(unix), test))]
+#[cfg(test)]
 use crate::backend::RawAddress;
 use crate::status::{Code, Operation, Result, Status};
 
@@ -146,15 +148,4 @@ fn invalid(text: &str, why: &'static str) -> Status {
 
 fn unnamed() -> Status {
     invalid("unix:", "an unnamed address names no one")
-}
-
-#[cfg(not(unix))]
-impl Address {
-    pub(crate) fn to_raw(&self) -> Result<RawAddress> {
-        Err(Status::new(Code::Unavailable, Operation::None).with_message("no sockets on this system yet"))
-    }
-
-    pub(crate) fn from_raw(_: &RawAddress) -> Result<Address> {
-        Err(Status::new(Code::Unavailable, Operation::None).with_message("no sockets on this system yet"))
-    }
 }

@@ -4,14 +4,14 @@ use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::users::Users;
 use crate::atomic::{AtomicBool, AtomicU32, Mutex, Ordering};
-use crate::backend::Descriptor;
+use crate::backend::{Descriptor, DescriptorMode, System, system_of};
 use crate::status::{Code, Operation, Result, Status};
 
 /// Which proactor a resource belongs to, and how its descriptors are made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Home {
     pub(crate) proactor: u32,
-    pub(crate) mode: crate::backend::DescriptorMode,
+    pub(crate) mode: DescriptorMode,
 }
 
 /// Which queue of its resource an operation stands in.
@@ -32,6 +32,8 @@ pub enum Lane {
 /// close operation only after the last of them has ended.
 pub struct Resource {
     home: Home,
+    /// What made the descriptor, where that is not the operating system.
+    system: Option<Arc<dyn System>>,
     /// What keeps a call from another thread (a set of an event, a socket option, an address query) from using a number
     /// that a close has just given back to the system.
     users: Users,
@@ -54,10 +56,25 @@ impl Resource {
     /// No record: nothing is in flight on it.
     pub(crate) const NO_RECORD: u32 = u32::MAX;
 
-    /// Takes ownership of `descriptor`.
+    /// Takes ownership of `descriptor`, which was made as the home has its descriptors made.
     pub(crate) fn adopt(home: Home, descriptor: Descriptor) -> Resource {
+        let system = match home.mode {
+            DescriptorMode::Own => system_of(home.proactor),
+            DescriptorMode::Blocking | DescriptorMode::NonBlocking => None,
+        };
+        Resource::adopt_as(home, descriptor, system)
+    }
+
+    /// Takes ownership of `descriptor`, which is the operating system's.
+    #[cfg(unix)]
+    pub(crate) fn adopt_of_system(home: Home, descriptor: Descriptor) -> Resource {
+        Resource::adopt_as(home, descriptor, None)
+    }
+
+    fn adopt_as(home: Home, descriptor: Descriptor, system: Option<Arc<dyn System>>) -> Resource {
         Resource {
             home,
+            system,
             users: Users::new(),
             raw: descriptor,
             closing: AtomicBool::new(false),
@@ -82,14 +99,49 @@ impl Resource {
         self.place.store(place.map_or(0, |place| place + 1), Ordering::Relaxed);
     }
 
-    /// Runs `f` with the descriptor; it cannot be closed meanwhile. FailedPrecondition once it is closed.
+    /// Whether its descriptor is a [`System`]'s and not the operating system's.
+    #[inline]
+    pub(crate) fn is_own(&self) -> bool {
+        self.system.is_some()
+    }
+
+    /// Asks the resource's own system, which it must have. FailedPrecondition once it is closed.
+    #[track_caller]
+    pub(crate) fn own<R>(
+        &self,
+        operation: Operation,
+        f: impl FnOnce(&dyn System, Descriptor) -> Result<R, i32>,
+    ) -> Result<R> {
+        let Some(system) = &self.system else { return Err(gone(operation)) };
+        if !system.is_here() {
+            return Err(self.explain(elsewhere(operation)));
+        }
+        match self.using(|descriptor| f(&**system, descriptor)) {
+            Some(answer) => answer.map_err(|errno| Status::from_os_error(operation, errno)),
+            None => Err(Status::new(Code::FailedPrecondition, operation).with_message("the resource is closed")),
+        }
+        .map_err(|status| self.explain(status))
+    }
+
+    /// Runs `f` with the descriptor; it cannot be closed meanwhile. FailedPrecondition once it is closed, Unavailable
+    /// for one that the operating system does not know.
     #[track_caller]
     pub(crate) fn with<R>(&self, operation: Operation, f: impl FnOnce(Descriptor) -> Result<R>) -> Result<R> {
-        match self.using(f) {
+        let system = self.system.is_some();
+        match self.using(|descriptor| if system { Err(no_descriptor(operation)) } else { f(descriptor) }) {
             Some(result) => result,
             None => Err(Status::new(Code::FailedPrecondition, operation).with_message("the resource is closed")),
         }
         .map_err(|status| self.explain(status))
+    }
+
+    /// Refuses what needs a descriptor of the operating system of a resource that has none.
+    #[track_caller]
+    pub(crate) fn has_descriptor(&self, operation: Operation) -> Result<()> {
+        match &self.system {
+            None => Ok(()),
+            Some(_) => Err(self.explain(no_descriptor(operation))),
+        }
     }
 
     /// Gives it a name, instead of the one that it has.
@@ -129,6 +181,9 @@ impl Resource {
     #[cfg(unix)]
     pub(crate) fn duplicate(&self, operation: Operation) -> Result<Descriptor> {
         use std::os::fd::{BorrowedFd, IntoRawFd};
+        if self.is_own() {
+            return self.own(operation, |system, descriptor| system.duplicate(descriptor));
+        }
         self.with(operation, |descriptor| {
             // SAFETY: the resource keeps the descriptor open while `with` runs.
             let fd = unsafe { BorrowedFd::borrow_raw(descriptor.fd()) };
@@ -144,6 +199,9 @@ impl Resource {
     #[cfg(unix)]
     pub(crate) fn never_block(&self, operation: Operation) -> Result<()> {
         use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+        if self.is_own() {
+            return Ok(());
+        }
         self.with(operation, |descriptor| {
             // SAFETY: the resource keeps the descriptor open while `with` runs.
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
@@ -165,6 +223,9 @@ impl Resource {
     /// Another descriptor of the same open file, which the caller owns.
     #[cfg(not(unix))]
     pub(crate) fn duplicate(&self, operation: Operation) -> Result<Descriptor> {
+        if self.is_own() {
+            return self.own(operation, |system, descriptor| system.duplicate(descriptor));
+        }
         Err(Status::new(Code::Unavailable, operation).with_message("no duplicates on this system yet"))
     }
 
@@ -187,7 +248,10 @@ impl Resource {
     /// Closes the descriptor here and now. Only of a resource that nobody uses any more.
     pub(crate) fn shut(&self) {
         if let Some(descriptor) = self.take() {
-            close(descriptor);
+            match &self.system {
+                Some(system) => system.close(descriptor),
+                None => close(descriptor),
+            }
         }
     }
 
@@ -238,6 +302,26 @@ impl Resource {
         }
         Ok(())
     }
+}
+
+/// The proactor of a resource's own system is gone.
+#[track_caller]
+pub(crate) fn gone(operation: Operation) -> Status {
+    Status::new(Code::FailedPrecondition, operation).with_message("the proactor has gone, and its descriptors with it")
+}
+
+/// A simulated world runs on one thread.
+#[track_caller]
+pub(crate) fn elsewhere(operation: Operation) -> Status {
+    let why = "a simulated world is used by the thread that made it, and by no other";
+    Status::new(Code::FailedPrecondition, operation).with_message(why)
+}
+
+/// What needs the operating system's descriptor of something that is simulated.
+#[track_caller]
+pub(crate) fn no_descriptor(operation: Operation) -> Status {
+    let why = "a simulated resource has no descriptor of the operating system, and cannot take one in";
+    Status::new(Code::Unavailable, operation).with_message(why)
 }
 
 /// Says in a failure that it was about what has this name, unless it says so already.

@@ -50,7 +50,10 @@ fn failed(operation: Operation) -> impl Fn(rustix::io::Errno) -> Status {
 impl Socket {
     /// Takes a descriptor in, unless it is refused.
     pub(crate) fn import(home: Home, fd: OwnedFd) -> Result<Socket, Returned<OwnedFd>> {
-        match examine_socket(fd.as_fd()).and_then(|what| prepare(home, fd.as_fd()).map(|()| what)) {
+        match takes_descriptors(home, Operation::SocketCreate)
+            .and_then(|()| examine_socket(fd.as_fd()))
+            .and_then(|what| prepare(home, fd.as_fd()).map(|()| what))
+        {
             Ok(what) => {
                 let socket = Socket::own(home, Descriptor(fd.into_raw_fd().into()), what.domain, what.kind);
                 if what.connected {
@@ -89,7 +92,7 @@ impl Socket {
 impl File {
     /// Takes a descriptor in, unless it is refused.
     pub(crate) fn import(home: Home, fd: OwnedFd) -> Result<File, Returned<OwnedFd>> {
-        match examine_file(fd.as_fd()) {
+        match takes_descriptors(home, Operation::FileOpen).and_then(|()| examine_file(fd.as_fd())) {
             Ok(direct) => {
                 let descriptor = Descriptor(fd.into_raw_fd().into());
                 Ok(if direct { File::adopt_direct(home, descriptor) } else { File::adopt(home, descriptor) })
@@ -115,6 +118,11 @@ impl File {
     pub fn duplicate(&self) -> Result<OwnedFd> {
         duplicate(self.resource(), Operation::FileOpen)
     }
+}
+
+/// Refuses descriptors of the operating system at a proactor whose descriptors are its own.
+pub(super) fn takes_descriptors(home: Home, operation: Operation) -> Result<()> {
+    if home.mode == DescriptorMode::Own { Err(super::no_descriptor(operation)) } else { Ok(()) }
 }
 
 /// What a socket turned out to be.
@@ -201,6 +209,9 @@ fn name_of(found: FileType) -> &'static str {
 /// The descriptor of a resource that no one else holds.
 pub(super) fn release(resource: Arc<Resource>) -> Result<OwnedFd, (Arc<Resource>, Status)> {
     let refused = |why| Status::new(Code::FailedPrecondition, Operation::None).with_message(why);
+    if let Err(status) = resource.has_descriptor(Operation::None) {
+        return Err((resource, status));
+    }
     match Arc::try_unwrap(resource) {
         Err(resource) => Err((resource, refused("other handles or operations hold it"))),
         Ok(resource) => match resource.take() {

@@ -28,7 +28,7 @@ impl Pollable {
     pub(crate) fn import(home: Home, fd: std::os::fd::OwnedFd) -> Pollable {
         use std::os::fd::IntoRawFd;
         let descriptor = crate::backend::Descriptor(fd.into_raw_fd().into());
-        Pollable { resource: Arc::new(Resource::adopt(home, descriptor)) }
+        Pollable { resource: Arc::new(Resource::adopt_of_system(home, descriptor)) }
     }
 
     /// Gives the descriptor out: this was the last handle, and nothing is in flight.

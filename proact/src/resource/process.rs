@@ -64,6 +64,7 @@ impl Process {
     pub(crate) fn open(home: Home, id: u32) -> Result<Process> {
         use rustix::process::{Pid, PidfdFlags, pidfd_open};
         use std::os::fd::IntoRawFd;
+        super::import::takes_descriptors(home, Operation::ProcessWait)?;
         let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
         let failed = |why: &'static str| Status::new(Code::InvalidArgument, Operation::ProcessWait).with_message(why);
         let pid = pid.ok_or_else(|| failed("0 is no process"))?;

@@ -1,7 +1,11 @@
 //! Sockets: streams and datagrams over IPv4, IPv6 and Unix addresses.
 
 #[cfg(unix)]
+mod calls;
+#[cfg(unix)]
 mod membership;
+#[cfg(not(unix))]
+mod no_calls;
 mod options;
 #[cfg(unix)]
 mod tune;
@@ -9,9 +13,7 @@ mod tune;
 use std::sync::Arc;
 
 use super::{Address, Home, Resource};
-use crate::backend::Descriptor;
-#[cfg(unix)]
-use crate::fault;
+use crate::backend::{Descriptor, DescriptorMode, Family, SocketSpec, system_of};
 use crate::status::{Code, Operation, Result, Status};
 
 pub use self::options::{KeepAlive, SocketOptions};
@@ -148,49 +150,44 @@ impl Socket {
     }
 }
 
-#[cfg(unix)]
+/// How a socket is made, named and ended: at once, from any thread.
+// Each call asks the socket's own system where it has one (`backend::System`), and the operating system everywhere else
+// (`calls.rs`).
 impl Socket {
     pub(crate) fn create(home: Home, domain: Domain, kind: SocketType, options: &SocketOptions) -> Result<Socket> {
-        use std::os::fd::IntoRawFd;
-        let failed = |error: std::io::Error| Status::from_io_error(Operation::SocketCreate, &error);
-        let new = || socket2::Socket::new(family(domain), type_of(kind), None);
-        let socket = fault::tried_io(new).map_err(failed)?;
-        if home.mode == crate::backend::DescriptorMode::NonBlocking {
-            fault::tried_io(|| socket.set_nonblocking(true)).map_err(failed)?;
+        if home.mode != DescriptorMode::Own {
+            return Socket::call_create(home, domain, kind, options);
         }
-        fault::tried_io(|| options.apply(&socket, domain, kind))
-            .map_err(|error| Status::from_io_error(Operation::SocketOption, &error))?;
-        Ok(Socket::own(home, Descriptor(socket.into_raw_fd().into()), domain, kind))
+        let spec = SocketSpec {
+            family: match domain {
+                Domain::Ipv4 => Family::Ipv4,
+                Domain::Ipv6 => Family::Ipv6,
+                Domain::Unix => Family::Unix,
+            },
+            datagram: kind == SocketType::Datagram,
+            reuse_port: options.reuse_port,
+            reset_on_close: options.linger_zero,
+            dual_stack: options.dual_stack,
+            receive_buffer: options.receive_buffer,
+        };
+        let system = system_of(home.proactor).ok_or_else(|| super::gone(Operation::SocketCreate))?;
+        let made = system.socket(spec).map_err(|errno| Status::from_os_error(Operation::SocketCreate, errno))?;
+        Ok(Socket::own(home, made, domain, kind))
     }
 
     pub(crate) fn pair(home: Home, kind: SocketType) -> Result<(Socket, Socket)> {
-        use std::os::fd::IntoRawFd;
-        let failed = |error: std::io::Error| Status::from_io_error(Operation::SocketCreate, &error);
-        let new = || socket2::Socket::pair(socket2::Domain::UNIX, type_of(kind), None);
-        let (one, two) = fault::tried_io(new).map_err(failed)?;
-        if home.mode == crate::backend::DescriptorMode::NonBlocking {
-            fault::tried_io(|| one.set_nonblocking(true)).map_err(failed)?;
-            fault::tried_io(|| two.set_nonblocking(true)).map_err(failed)?;
+        if home.mode != DescriptorMode::Own {
+            return Socket::call_pair(home, kind);
         }
-        let own = |socket: socket2::Socket| {
-            let socket = Socket::own(home, Descriptor(socket.into_raw_fd().into()), Domain::Unix, kind);
+        let system = system_of(home.proactor).ok_or_else(|| super::gone(Operation::SocketCreate))?;
+        let made = system.socket_pair(kind == SocketType::Datagram);
+        let (one, two) = made.map_err(|errno| Status::from_os_error(Operation::SocketCreate, errno))?;
+        let own = |descriptor| {
+            let socket = Socket::own(home, descriptor, Domain::Unix, kind);
             socket.note_connected();
             socket
         };
         Ok((own(one), own(two)))
-    }
-
-    fn with_socket<R>(
-        &self,
-        operation: Operation,
-        f: impl FnOnce(socket2::SockRef<'_>) -> std::io::Result<R>,
-    ) -> Result<R> {
-        self.resource.with(operation, |descriptor| {
-            // SAFETY: the resource keeps the descriptor open while it is used, which is for the call of `f`.
-            let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
-            let answer = fault::tried_io(|| f(socket2::SockRef::from(&fd)));
-            answer.map_err(|error| Status::from_io_error(operation, &error))
-        })
     }
 
     /// Binds to a local address; port 0 lets the system choose.
@@ -199,9 +196,13 @@ impl Socket {
     /// `AlreadyExists` when the address is in use, `PermissionDenied` for a port below the system's limit,
     /// `InvalidArgument` when the socket is bound already.
     pub fn bind(&self, address: &Address) -> Result<()> {
-        let raw = address.to_socket2()?;
-        self.with_socket(Operation::SocketBind, |socket| socket.bind(&raw))
-            .map_err(|status| status.with_context(format!("{address}")))
+        let bound = if self.resource.is_own() {
+            let raw = address.to_raw()?;
+            self.resource.own(Operation::SocketBind, |system, socket| system.bind(socket, &raw))
+        } else {
+            self.call_bind(address)
+        };
+        bound.map_err(|status| status.with_context(format!("{address}")))
     }
 
     /// Starts to listen. `backlog` 0 means the system's largest. A socket that is not bound gets a port that the system
@@ -211,11 +212,10 @@ impl Socket {
     /// `AlreadyExists` when the address is in use, `Unavailable` or `InvalidArgument` for a socket that cannot listen,
     /// `FailedPrecondition` once it is closed.
     pub fn listen(&self, backlog: u32) -> Result<()> {
-        let backlog = match backlog {
-            0 => libc::SOMAXCONN,
-            some => some.min(libc::SOMAXCONN as u32) as i32,
-        };
-        self.with_socket(Operation::SocketListen, |socket| socket.listen(backlog))
+        if self.resource.is_own() {
+            return self.resource.own(Operation::SocketListen, |system, socket| system.listen(socket, backlog));
+        }
+        self.call_listen(backlog)
     }
 
     /// The local address; of a socket that was never bound, the family's wildcard or [`Address::Unnamed`].
@@ -223,27 +223,39 @@ impl Socket {
     /// # Errors
     /// `FailedPrecondition` once it is closed.
     pub fn local_address(&self) -> Result<Address> {
-        let address = self.with_socket(Operation::SocketOption, |socket| socket.local_addr())?;
-        Address::from_socket2(&address)
+        if self.resource.is_own() {
+            let raw = self.resource.own(Operation::SocketOption, |system, socket| system.local_address(socket))?;
+            return Address::from_raw(&raw);
+        }
+        self.call_local_address()
     }
 
     /// The peer's address. `FailedPrecondition` when there is none.
     pub fn peer_address(&self) -> Result<Address> {
-        let address = self.with_socket(Operation::SocketOption, |socket| socket.peer_addr())?;
-        Address::from_socket2(&address)
+        if self.resource.is_own() {
+            let raw = self.resource.own(Operation::SocketOption, |system, socket| system.peer_address(socket))?;
+            return Address::from_raw(&raw);
+        }
+        self.call_peer_address()
     }
 
     /// What it is at the moment.
     pub fn state(&self) -> SocketState {
         // A closed resource has no descriptor to ask.
-        let listens = self.integer_option(libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
-        match listens {
+        match self.listens() {
             Err(status) if status.os_error().is_none() => SocketState::Closed,
             _ if self.resource.is_closing() => SocketState::Closing,
-            Ok(1) => SocketState::Listening,
+            Ok(true) => SocketState::Listening,
             _ if self.resource.keeps_failures() || self.peer_address().is_ok() => SocketState::Connected,
             _ => SocketState::Created,
         }
+    }
+
+    fn listens(&self) -> Result<bool> {
+        if self.resource.is_own() {
+            return self.resource.own(Operation::SocketOption, |system, socket| system.listens(socket));
+        }
+        self.call_listens()
     }
 
     /// Ends one direction, or both, at once; also of a socket that [has failed](Socket::failure). Pending operations of
@@ -252,93 +264,12 @@ impl Socket {
     /// # Errors
     /// `FailedPrecondition` when the socket is not connected.
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
-        let how = match how {
-            Shutdown::Receive => std::net::Shutdown::Read,
-            Shutdown::Send => std::net::Shutdown::Write,
-            Shutdown::Both => std::net::Shutdown::Both,
-        };
-        // Linux lets a Unix stream without a peer be shut down, and refuses it of every other socket.
-        let unix = self.domain == Domain::Unix && self.kind == SocketType::Stream;
-        let must_have_peer = unix && self.integer_option(libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0;
-        self.with_socket(Operation::SocketShutdown, |socket| {
-            if must_have_peer {
-                socket.peer_addr()?;
-            }
-            socket.shutdown(how)
-        })
+        if self.resource.is_own() {
+            let (receive, send) = (how != Shutdown::Send, how != Shutdown::Receive);
+            return self
+                .resource
+                .own(Operation::SocketShutdown, |system, socket| system.shutdown(socket, receive, send));
+        }
+        self.call_shutdown(how)
     }
-
-    /// Runs `f` with the socket's descriptor, which cannot be closed meanwhile. Fails with `FailedPrecondition` once
-    /// the socket is closed. Do not change its blocking mode: the backend relies on it. `f` must neither poll nor
-    /// use the socket in another way: a close would wait for it, and it for the close.
-    pub fn try_with_fd<R>(&self, f: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> R) -> Result<R> {
-        self.resource.with(Operation::None, |descriptor| {
-            // SAFETY: as in `with_socket`.
-            Ok(f(unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) }))
-        })
-    }
-}
-
-#[cfg(unix)]
-fn family(domain: Domain) -> socket2::Domain {
-    match domain {
-        Domain::Ipv4 => socket2::Domain::IPV4,
-        Domain::Ipv6 => socket2::Domain::IPV6,
-        Domain::Unix => socket2::Domain::UNIX,
-    }
-}
-
-#[cfg(unix)]
-fn type_of(kind: SocketType) -> socket2::Type {
-    match kind {
-        SocketType::Stream => socket2::Type::STREAM,
-        SocketType::Datagram => socket2::Type::DGRAM,
-    }
-}
-
-#[cfg(not(unix))]
-impl Socket {
-    pub(crate) fn create(_: Home, _: Domain, _: SocketType, _: &SocketOptions) -> Result<Socket> {
-        Err(unavailable(Operation::SocketCreate))
-    }
-
-    pub(crate) fn pair(_: Home, _: SocketType) -> Result<(Socket, Socket)> {
-        Err(unavailable(Operation::SocketCreate))
-    }
-
-    /// Binds to a local address. Always `Unavailable` here.
-    pub fn bind(&self, _: &Address) -> Result<()> {
-        Err(unavailable(Operation::SocketBind))
-    }
-
-    /// Starts to listen. Always `Unavailable` here.
-    pub fn listen(&self, _: u32) -> Result<()> {
-        Err(unavailable(Operation::SocketListen))
-    }
-
-    /// The local address. Always `Unavailable` here.
-    pub fn local_address(&self) -> Result<Address> {
-        Err(unavailable(Operation::SocketOption))
-    }
-
-    /// The peer's address. Always `Unavailable` here.
-    pub fn peer_address(&self) -> Result<Address> {
-        Err(unavailable(Operation::SocketOption))
-    }
-
-    /// Sends small segments at once, or gathers them. Always `Unavailable` here.
-    pub fn set_no_delay(&self, _: bool) -> Result<()> {
-        Err(unavailable(Operation::SocketOption))
-    }
-
-    /// Ends one direction, or both, at once. Always `Unavailable` here.
-    pub fn shutdown(&self, _: Shutdown) -> Result<()> {
-        Err(unavailable(Operation::SocketShutdown))
-    }
-}
-
-#[cfg(not(unix))]
-#[track_caller]
-fn unavailable(operation: Operation) -> Status {
-    Status::new(Code::Unavailable, operation).with_message("no sockets on this system yet")
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 #[cfg(unix)]
 use super::Returned;
 use super::{Home, Resource};
-use crate::backend::Descriptor;
+use crate::backend::{Descriptor, DescriptorMode, system_of};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::fault;
 use crate::status::{Code, Operation, Result, Status};
@@ -35,17 +35,47 @@ impl Stream {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
 impl Stream {
+    /// A pipe: the end that is read, and the end that is written.
+    pub(crate) fn pipe(home: Home) -> Result<(Stream, Stream)> {
+        if home.mode != DescriptorMode::Own {
+            return Stream::call_pipe(home);
+        }
+        let system = system_of(home.proactor).ok_or_else(|| super::gone(Operation::StreamCreate))?;
+        let made = system.pipe().map_err(|errno| Status::from_os_error(Operation::StreamCreate, errno));
+        let (reader, writer) = made?;
+        Ok((Stream::adopt(home, reader), Stream::adopt(home, writer)))
+    }
+
+    /// Refuses the end that is not for this: one that is only read never becomes ready to be written, nor the other way
+    /// round, so that waiting for that would be for ever.
+    pub(crate) fn check_end(&self, written: bool, operation: Operation) -> Result<()> {
+        if !self.resource.is_own() {
+            return self.call_check_end(written, operation);
+        }
+        match self.resource.own(operation, |system, stream| system.is_written(stream))? {
+            is_written if is_written == written => Ok(()),
+            is_written => Err(Stream::wrong_end(is_written, operation)),
+        }
+    }
+
+    /// The refusal of the end that is only written, or only read.
+    fn wrong_end(written: bool, operation: Operation) -> Status {
+        let why = if written { "the stream is only written" } else { "the stream is only read" };
+        Status::new(Code::InvalidArgument, operation).with_message(why)
+    }
+
     fn adopt(home: Home, descriptor: Descriptor) -> Stream {
         let resource = Resource::adopt(home, descriptor);
         // What fails once fails for good: a write with a hole behind it is no stream.
         resource.keep_failures();
         Stream { resource: Arc::new(resource) }
     }
+}
 
-    /// A pipe: the end that is read, and the end that is written.
-    pub(crate) fn pipe(home: Home) -> Result<(Stream, Stream)> {
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Stream {
+    fn call_pipe(home: Home) -> Result<(Stream, Stream)> {
         use rustix::pipe::PipeFlags;
         use std::os::fd::IntoRawFd;
         let mut flags = PipeFlags::CLOEXEC;
@@ -58,26 +88,26 @@ impl Stream {
         Ok((adopt(reader), adopt(writer)))
     }
 
-    /// Refuses the end that is not for this: one that is only read never becomes ready to be written, nor the other way
-    /// round, so that waiting for that would be for ever.
-    pub(crate) fn check_end(&self, written: bool, operation: Operation) -> Result<()> {
+    fn call_check_end(&self, written: bool, operation: Operation) -> Result<()> {
         use rustix::fs::OFlags;
         let mode = self.resource.with(operation, |descriptor| {
             // SAFETY: the resource keeps the descriptor open while it is used.
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
             rustix::fs::fcntl_getfl(fd).map_err(|errno| Status::from_os_error(operation, errno.raw_os_error()))
         })? & OFlags::RWMODE;
-        let why = match (written, mode) {
-            (true, OFlags::RDONLY) => "the stream is only read",
-            (false, OFlags::WRONLY) => "the stream is only written",
-            _ => return Ok(()),
-        };
-        Err(Status::new(Code::InvalidArgument, operation).with_message(why))
+        match (written, mode) {
+            (true, OFlags::RDONLY) => Err(Stream::wrong_end(false, operation)),
+            (false, OFlags::WRONLY) => Err(Stream::wrong_end(true, operation)),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn import(home: Home, fd: std::os::fd::OwnedFd) -> Result<Stream, Returned<std::os::fd::OwnedFd>> {
         use rustix::fs::{FileType, OFlags};
         use std::os::fd::{AsFd, IntoRawFd};
+        if let Err(status) = super::import::takes_descriptors(home, Operation::StreamCreate) {
+            return Err(Returned { resource: fd, status });
+        }
         let checked = fault::tried(|| rustix::fs::fstat(&fd)).map(|stat| FileType::from_raw_mode(stat.st_mode));
         let failed = |errno: rustix::io::Errno| Status::from_os_error(Operation::StreamCreate, errno.raw_os_error());
         match checked {
@@ -103,11 +133,11 @@ impl Stream {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Stream {
-    pub(crate) fn pipe(_: Home) -> Result<(Stream, Stream)> {
+    fn call_pipe(_: Home) -> Result<(Stream, Stream)> {
         Err(unavailable())
     }
 
-    pub(crate) fn check_end(&self, _: bool, _: Operation) -> Result<()> {
+    fn call_check_end(&self, _: bool, _: Operation) -> Result<()> {
         Err(unavailable())
     }
 
@@ -153,6 +183,7 @@ impl PrivatePipe {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn new(home: Home) -> Result<PrivatePipe> {
         use std::os::fd::{AsFd, IntoRawFd};
+        super::import::takes_descriptors(home, Operation::Splice)?;
         let (reader, writer) = fault::tried(|| rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC))
             .map_err(|errno| Status::from_os_error(Operation::StreamCreate, errno.raw_os_error()))?;
         // A process over its share of pipe memory keeps the size that it was given.

@@ -120,6 +120,7 @@ impl Watcher {
     pub(crate) fn create(home: Home) -> Result<Watcher> {
         use rustix::fs::inotify::{CreateFlags, init};
         use std::os::fd::IntoRawFd;
+        super::import::takes_descriptors(home, Operation::DirectoryWatch)?;
         let mut flags = CreateFlags::CLOEXEC;
         if home.mode == crate::backend::DescriptorMode::NonBlocking {
             flags |= CreateFlags::NONBLOCK;

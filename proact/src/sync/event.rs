@@ -3,6 +3,7 @@
 use super::event_pool::Held;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::backend::Descriptor;
+use crate::backend::{DescriptorMode, system_of};
 use crate::resource::{Home, Resource};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::status::{Code, preserving_errno};
@@ -38,10 +39,52 @@ impl Event {
     /// event waits until no call is under way, so that none writes to a descriptor that has become another's.
     ///
     /// # Errors
-    /// `FailedPrecondition` once it is closed.
+    /// `FailedPrecondition` once it is closed, and on another thread than the world's for one of a simulated world.
+    #[track_caller]
+    #[inline]
+    pub fn set(&self) -> Result<()> {
+        if self.resource.is_own() {
+            return self.set_own(1, Operation::EventSet);
+        }
+        self.call_set()
+    }
+
+    #[cold]
+    fn set_own(&self, value: u64, operation: Operation) -> Result<()> {
+        self.resource.touch();
+        self.resource.own(operation, |system, event| system.set_event(event, value))
+    }
+
+    /// What a relay does, on a poll thread. `value` is 1, or the event was imported: so the write does not wait.
+    pub(crate) fn add(&self, value: u64) -> Result<()> {
+        if self.resource.is_own() {
+            return self.set_own(value, Operation::Relay);
+        }
+        self.call_add(value)
+    }
+
+    /// A new event's descriptor.
+    pub(super) fn descriptor(home: Home) -> Result<Resource> {
+        if home.mode != DescriptorMode::Own {
+            return Event::call_descriptor(home);
+        }
+        let system = system_of(home.proactor).ok_or_else(|| crate::resource::gone(Operation::EventCreate))?;
+        let event = system.event().map_err(|errno| Status::from_os_error(Operation::EventCreate, errno))?;
+        Ok(Resource::adopt(home, event))
+    }
+
+    /// Resets an event that nobody else has a handle to.
+    pub(super) fn reset(resource: &Resource) -> Result<()> {
+        if resource.is_own() {
+            return resource.own(Operation::EventCreate, |system, event| system.reset_event(event));
+        }
+        Event::call_reset(resource)
+    }
+
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[track_caller]
-    pub fn set(&self) -> Result<()> {
+    #[inline]
+    fn call_set(&self) -> Result<()> {
         self.resource.touch();
         match self.resource.using(|descriptor| preserving_errno(|| raise(descriptor))) {
             Some(Ok(())) => Ok(()),
@@ -55,9 +98,8 @@ impl Event {
         self.resource.is_imported()
     }
 
-    /// What a relay does, on a poll thread. `value` is 1, or the event was imported: so the write does not wait.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(crate) fn add(&self, value: u64) -> Result<()> {
+    fn call_add(&self, value: u64) -> Result<()> {
         self.resource.touch();
         let added = self.resource.using(|descriptor| {
             // SAFETY: the resource keeps the descriptor open while it is used.
@@ -79,7 +121,11 @@ impl Event {
         fd: std::os::fd::OwnedFd,
     ) -> Result<Event, crate::resource::Returned<std::os::fd::OwnedFd>> {
         use std::os::fd::{AsFd, IntoRawFd};
-        match prepare(fd.as_fd()) {
+        let checked = match home.mode {
+            DescriptorMode::Own => Err(crate::resource::no_descriptor(Operation::EventCreate)),
+            DescriptorMode::Blocking | DescriptorMode::NonBlocking => prepare(fd.as_fd()),
+        };
+        match checked {
             Ok(()) => {
                 let descriptor = crate::backend::Descriptor(fd.into_raw_fd().into());
                 Ok(Event { resource: Held::imported(Resource::adopt(home, descriptor)) })
@@ -88,9 +134,8 @@ impl Event {
         }
     }
 
-    /// A new event's descriptor.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(super) fn descriptor(home: Home) -> Result<Resource> {
+    fn call_descriptor(home: Home) -> Result<Resource> {
         use std::os::fd::IntoRawFd;
         let mut flags = rustix::event::EventfdFlags::CLOEXEC;
         if home.mode == crate::backend::DescriptorMode::NonBlocking {
@@ -101,10 +146,10 @@ impl Event {
         Ok(Resource::adopt(home, crate::backend::Descriptor(fd.into_raw_fd().into())))
     }
 
-    /// Resets an event that nobody else has a handle to. No wait is in flight on it, so it is asked first whether it is
-    /// set: its descriptor may be one whose read would wait.
+    /// No wait is in flight on it, so it is asked first whether it is set: its descriptor may be one whose read would
+    /// wait.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(super) fn reset(resource: &Resource) -> Result<()> {
+    fn call_reset(resource: &Resource) -> Result<()> {
         use rustix::event::{PollFd, PollFlags, Timespec};
         resource.with(Operation::EventCreate, |descriptor| {
             let failed = |error: rustix::io::Errno| Status::from_os_error(Operation::EventCreate, error.raw_os_error());
@@ -162,15 +207,11 @@ fn prepare(fd: std::os::fd::BorrowedFd<'_>) -> Result<()> {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Event {
-    /// Sets the event, from any thread. Setting a set event changes nothing.
-    ///
-    /// # Errors
-    /// `FailedPrecondition` once it is closed.
-    pub fn set(&self) -> Result<()> {
+    fn call_set(&self) -> Result<()> {
         Err(unavailable())
     }
 
-    pub(crate) fn add(&self, _: u64) -> Result<()> {
+    fn call_add(&self, _: u64) -> Result<()> {
         Err(unavailable())
     }
 
@@ -182,11 +223,11 @@ impl Event {
         Err(crate::resource::Returned { resource: fd, status: unavailable() })
     }
 
-    pub(super) fn descriptor(_: Home) -> Result<Resource> {
+    fn call_descriptor(_: Home) -> Result<Resource> {
         Err(unavailable())
     }
 
-    pub(super) fn reset(_: &Resource) -> Result<()> {
+    fn call_reset(_: &Resource) -> Result<()> {
         Err(unavailable())
     }
 }

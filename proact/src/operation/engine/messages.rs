@@ -84,6 +84,7 @@ impl Shared {
     #[track_caller]
     #[inline]
     pub(crate) fn send_message(&self, message: u64) -> Result<()> {
+        self.refuse_elsewhere(Operation::Message)?;
         match self.mailbox.push(message) {
             Ok(()) => {
                 self.notify();

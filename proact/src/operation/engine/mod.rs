@@ -191,6 +191,11 @@ impl Engine {
         self.live
     }
 
+    /// When the first timer or deadline comes.
+    pub(crate) fn next_timer(&self) -> Option<Time> {
+        self.timers.peek().map(|(&deadline, _)| deadline)
+    }
+
     pub(crate) fn backend(&self) -> &dyn Backend {
         &**self.backend.as_ref().expect("only a finished shutdown takes the backend away")
     }
@@ -541,6 +546,7 @@ impl Shared {
     }
 
     fn admit(&self, list: &OpList, location: &'static Location<'static>) -> Result<()> {
+        self.refuse_elsewhere(Operation::Submit)?;
         let count = validate(self, list, location)?;
         if self.measures {
             stamp(list, self.clock.now());
@@ -557,6 +563,7 @@ impl Shared {
     /// Asks for a cancel from another thread.
     #[track_caller]
     pub(crate) fn cancel(&self, id: OperationId) -> Result<()> {
+        self.refuse_elsewhere(Operation::Cancel)?;
         let slot = id.token.slot();
         let live = id.proactor == self.home.proactor
             && self.slots.find(slot).is_some_and(|slot| slot.request_cancel(id.token.generation()));

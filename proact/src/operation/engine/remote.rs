@@ -15,9 +15,9 @@ use super::slots::{NONE, RemoteSlots, Slot, SlotTable};
 use crate::atomic::{
     AtomicBool, AtomicPtr, AtomicU64, Ordering, StoreAmidExchanges, fence, fence_between_sequential_exchange_and_load,
 };
-use crate::backend::{Token, Wake};
-use crate::resource::Home;
-use crate::status::{Operation, preserving_errno};
+use crate::backend::{Registration, Token, Wake};
+use crate::resource::{Home, elsewhere};
+use crate::status::{Operation, Result, preserving_errno};
 use crate::sync::{Sink, Subscription};
 
 #[cfg(all(test, loom))]
@@ -231,6 +231,8 @@ pub(crate) struct Shared {
     pub(super) measures: bool,
     /// What the proactor is called.
     pub(crate) name: Arc<str>,
+    /// What makes its descriptors, where that is not the operating system.
+    pub(crate) system: Option<Registration>,
 }
 
 impl Shared {
@@ -259,6 +261,16 @@ impl Shared {
             capabilities: backend.capabilities(),
             measures,
             name: Arc::from(""),
+            system: None,
+        }
+    }
+
+    /// Refuses a thread that may not use the proactor: a simulated world has one thread, or it would not be replayed.
+    #[track_caller]
+    pub(crate) fn refuse_elsewhere(&self, operation: Operation) -> Result<()> {
+        match &self.system {
+            Some(registration) if !registration.system().is_here() => Err(elsewhere(operation)),
+            _ => Ok(()),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::options::{KeepAlive, set_keep_alive_times};
 use super::{Domain, Socket};
+use crate::backend::SocketOption;
 use crate::status::{Code, Operation, Result, Status};
 
 /// Every call works at once, from any thread. `FailedPrecondition` once the socket is closed; otherwise what the system
@@ -16,6 +17,10 @@ impl Socket {
 
     /// Sends small segments at once, or gathers them (`TCP_NODELAY`).
     pub fn set_no_delay(&self, on: bool) -> Result<()> {
+        if self.resource.is_own() {
+            let option = SocketOption::NoDelay(on);
+            return self.resource.own(Operation::SocketOption, |system, socket| system.set_option(socket, option));
+        }
         self.option(|socket| socket.set_tcp_nodelay(on))
     }
 
@@ -42,6 +47,10 @@ impl Socket {
     /// How long a close waits for what was sent to be acknowledged (`SO_LINGER`): `None` not at all, zero resets the
     /// connection instead.
     pub fn set_linger(&self, linger: Option<Duration>) -> Result<()> {
+        if self.resource.is_own() && linger.is_none_or(|time| time.is_zero()) {
+            let option = SocketOption::ResetOnClose(linger.is_some());
+            return self.resource.own(Operation::SocketOption, |system, socket| system.set_option(socket, option));
+        }
         self.option(|socket| socket.set_linger(linger))
     }
 
