@@ -18,8 +18,8 @@ use crate::bench::Cts;
 use crate::cases;
 
 cases![
-    a_wait_before_the_device_is_there_ends_when_it_is,
-    a_chain_behind_a_devices_value_runs_when_the_device_has_reached_it,
+    a_wait_before_the_device_is_there_ends_when_it_is.real("other threads"),
+    a_chain_behind_a_devices_value_runs_when_the_device_has_reached_it.real("other threads"),
     a_device_that_fails_ends_every_wait_with_its_words.real("other threads"),
     a_device_that_is_gone_ends_every_wait_cancelled.real("other threads"),
     a_device_without_exports_says_so_and_the_portable_path_does_as_well,
