@@ -173,6 +173,8 @@ pub enum Event {
         signals: Vec<(u32, u64)>,
         /// What the queue must see ended first: queues and epochs.
         barriers: Vec<(u32, u64)>,
+        /// What the host itself waits for, because no device can: queues and epochs.
+        held: Vec<(u32, u64)>,
         /// The memory that it touches: blocks and their generations.
         buffers: Vec<(u32, u32)>,
         /// What is known to have ended before it begins, its own queue left out.

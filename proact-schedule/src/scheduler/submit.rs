@@ -271,6 +271,7 @@ impl<P, R: Recorder> Scheduler<P, R> {
             waits: flight.waits.iter().map(crate::record::Wait::of).collect(),
             signals: flight.signals.iter().map(|signal| (signal.semaphore.0, signal.value)).collect(),
             barriers: flight.barriers.iter().map(|barrier| (barrier.place.queue.0, barrier.place.epoch)).collect(),
+            held: flight.held.iter().map(|place| (place.queue.0, place.epoch)).collect(),
             buffers: flight.buffers.iter().map(|buffer| (buffer.block, buffer.generation)).collect(),
             known: crate::record::entries(&line.knowledge),
         });

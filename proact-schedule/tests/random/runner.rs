@@ -59,7 +59,9 @@ pub fn run(dag: &Dag, options: SchedulerOptions, random: &mut Random, memory: bo
         .map(|(index, queue)| {
             let order = if queue.in_order { Order::InOrder } else { Order::Overlapping };
             let handover = if queue.keeps_barriers { Handover::Issued } else { Handover::Ready };
-            scheduler.add_queue(QueueOptions::new(axis(index), order).handover(handover)).unwrap()
+            let options = QueueOptions::new(axis(index), order).handover(handover);
+            let options = if queue.unexportable { options.unexportable() } else { options };
+            scheduler.add_queue(options).unwrap()
         })
         .collect();
     let semaphores: Vec<SemaphoreId> = (0..dag.semaphores).map(|_| scheduler.add_semaphore(0)).collect();
