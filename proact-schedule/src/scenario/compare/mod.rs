@@ -22,6 +22,7 @@ pub use collective::{CollectiveEntries, collective_entries};
 
 use proact::status::Result;
 
+use super::device::Devices;
 use crate::record::{Recording, Silent};
 use crate::{Policy, Waits};
 use stage::Stage;
@@ -99,13 +100,16 @@ impl Case {
     /// # Errors
     /// As [`Case::run`].
     pub fn prepare(&self, policy: Policy) -> Result<Prepared<'_>> {
-        Stage::new(&self.workload, policy, Silent).map(|stage| Prepared { stage })
+        let stage = Stage::new(&self.workload, policy, Silent)?;
+        let devices = stage.devices();
+        Ok(Prepared { stage, devices })
     }
 }
 
-/// A case that is ready to be submitted.
+/// A case that is ready to be submitted, again and again: each time the values of its semaphores go on.
 pub struct Prepared<'a> {
     stage: Stage<'a, Silent>,
+    devices: Devices,
 }
 
 impl Prepared<'_> {
@@ -114,12 +118,20 @@ impl Prepared<'_> {
         self.stage.submissions()
     }
 
-    /// Takes every step: submits, acquires and releases. Nothing runs. Once is enough: its values are then promised.
+    /// Takes every step: submits, acquires and releases. Nothing runs.
     ///
     /// # Errors
-    /// As [`Case::run`]; and `InvalidArgument` the second time.
+    /// As [`Case::run`].
     pub fn submit(&mut self) -> Result {
         self.stage.submit()
+    }
+
+    /// Runs what was submitted.
+    ///
+    /// # Errors
+    /// As [`Case::run`].
+    pub fn run(&mut self) -> Result {
+        self.devices.run(&mut self.stage.scheduler)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{Handover, Policy, QueueOptions, Scheduler, SchedulerOptions};
 /// A scheduler, and everything ready to be submitted to it.
 pub(super) struct Stage<'a, R: Timed> {
     workload: &'a Workload,
-    scheduler: Scheduler<Job, R>,
+    pub(super) scheduler: Scheduler<Job, R>,
     queues: Vec<QueueId>,
     pool: Option<PoolId>,
     /// The buffers that were acquired.
@@ -55,11 +55,23 @@ impl<'a, R: Timed> Stage<'a, R> {
         self.workload.steps.iter().filter(|step| matches!(step, Step::Submit(_))).count() as u64
     }
 
-    /// Takes every step: submits, acquires and releases, before anything runs.
+    /// Devices for all its queues.
+    pub(super) fn devices(&self) -> Devices {
+        Devices::new(self.queues.len(), self.workload.steps.len(), Costs { barrier: BARRIER_NS })
+    }
+
+    /// Takes every step: submits, acquires and releases, before anything runs. Once more when all of it has run, values
+    /// go on where they were.
     ///
     /// # Errors
     /// None that is not a fault of the scheduler.
     pub(super) fn submit(&mut self) -> Result {
+        if !self.places.is_empty() {
+            for point in self.points.iter_mut().flat_map(|(waits, signals)| waits.iter_mut().chain(signals)) {
+                point.value += self.workload.last_value(point.semaphore.index());
+            }
+            self.places.clear();
+        }
         let mut buffers: Vec<BufferId> = Vec::with_capacity(4);
         for (step, (waits, signals)) in self.workload.steps.iter().zip(&self.points) {
             match step {
@@ -107,10 +119,10 @@ pub(super) fn run<R: Timed>(workload: &Workload, policy: Policy, recorder: R) ->
     let mut stage = Stage::new(workload, policy, recorder)?;
     stage.submit()?;
     let answered = stage.answered();
-    let mut devices = Devices::new(stage.queues.len(), stage.places.len(), Costs { barrier: BARRIER_NS });
+    let mut devices = stage.devices();
     devices.run(&mut stage.scheduler)?;
     let stuck = || Status::new(Code::Internal, Operation::Submit).with_message("a submission never ran");
-    let spans = devices.spans.iter().copied().collect::<Option<Vec<_>>>().ok_or_else(stuck)?;
+    let spans = devices.spans[..stage.places.len()].iter().copied().collect::<Option<Vec<_>>>().ok_or_else(stuck)?;
     let counted = *stage.scheduler.statistics();
     // Semaphores are how a case is written; with events alone there are none.
     let semaphores = if policy == Policy::Events { 0 } else { counted.semaphores };

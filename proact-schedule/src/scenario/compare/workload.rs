@@ -72,6 +72,11 @@ impl Workload {
         self.semaphores - 1
     }
 
+    /// The last value of a semaphore.
+    pub(super) fn last_value(&self, semaphore: usize) -> u64 {
+        self.values[semaphore]
+    }
+
     pub(super) fn acquire(&mut self, bytes: u64, queue: usize) -> usize {
         self.buffers += 1;
         self.steps.push(Step::Acquire { buffer: self.buffers - 1, bytes, queue });
