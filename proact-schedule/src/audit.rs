@@ -183,7 +183,7 @@ impl Run {
                 new.reached.push((at, *initial));
                 self.semaphores.insert(*semaphore, new);
             }
-            Event::Submitted { queue, epoch, waits, signals, barriers, buffers, .. } => {
+            Event::Submitted { queue, epoch, waits, signals, barriers, held, buffers, .. } => {
                 let own = self.submissions.len();
                 let &(in_order, _) = self.queues.get(queue)?;
                 let mut behind = Vec::new();
@@ -193,6 +193,8 @@ impl Run {
                 for barrier in barriers {
                     behind.push(*self.index.get(barrier)?);
                 }
+                // Axes of elsewhere have no submissions here; `advanced` tells of them.
+                behind.extend(held.iter().filter_map(|place| self.index.get(place)));
                 for &(semaphore, value) in signals {
                     let promise = Promise { value, producer: Some(own), needed: Vec::new() };
                     self.semaphores.get_mut(&semaphore)?.promises.push(promise);
@@ -249,8 +251,7 @@ impl Run {
             let Some(started) = submission.started else { continue };
             let mut more = Vec::new();
             for &(semaphore, value, how) in &submission.waits {
-                let held = matches!(how, How::Deferred | How::Held);
-                if held && self.was_reached(semaphore, value, started) {
+                if how == How::Deferred && self.was_reached(semaphore, value, started) {
                     more.extend(self.promises(semaphore, value).iter().filter_map(|promise| promise.producer));
                 }
             }

@@ -17,6 +17,8 @@
 //! A block with more uses than it can remember is **tainted**: it is not used again before everything that was
 //! submitted up to then has ended. After that it is as good as new.
 
+use serde::{Deserialize, Serialize};
+
 /// How a pool is made.
 #[derive(Clone, Debug)]
 #[must_use]
@@ -39,7 +41,9 @@ impl PoolOptions {
 }
 
 /// Where an acquired buffer came from.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 pub enum Reuse {
     /// A block that can be used without waiting.
     Dominated,

@@ -69,8 +69,8 @@ fn a_pipeline_over_files_and_threads_runs_as_it_was_submitted() {
         (0..PIECES).map(|_| scheduler.add_semaphore(0)).collect::<Vec<_>>(),
     );
     let checked = scheduler.add_shown_semaphore(shown.clone());
-    for piece in 0..PIECES {
-        let (waits, signals) = ([Point::new(read[piece], 1)], [Point::new(checked, piece as u64 + 1)]);
+    for (piece, &read) in read.iter().enumerate() {
+        let (waits, signals) = ([Point::new(read, 1)], [Point::new(checked, piece as u64 + 1)]);
         let last = Submission::new(check).waits(&waits).signals(&signals);
         scheduler.submit(&last, Work::Check(piece)).unwrap();
     }
@@ -79,8 +79,8 @@ fn a_pipeline_over_files_and_threads_runs_as_it_was_submitted() {
         let middle = Submission::new(disk).waits(&waits).signals(&signals);
         scheduler.submit(&middle, Work::Read(piece)).unwrap();
     }
-    for piece in 0..PIECES {
-        let signals = [Point::new(written[piece], 1)];
+    for (piece, &written) in written.iter().enumerate() {
+        let signals = [Point::new(written, 1)];
         scheduler.submit(&Submission::new(disk).signals(&signals), Work::Write(piece)).unwrap();
     }
 

@@ -12,8 +12,8 @@ use crate::model::{Barrier, Place};
 use crate::record::Recorder;
 use crate::scheduler::Work;
 
-/// Threads that run the work of a queue: several at the same time on an overlapping queue, and one after the other on an
-/// in-order one.
+/// Threads that run the work of a queue: several at the same time on an overlapping queue, and one after the other on
+/// an in-order one.
 ///
 /// Work that panics has failed, `Internal`, and its thread goes on. Dropping the executor waits for what runs.
 #[derive(Debug)]

@@ -1,6 +1,12 @@
 //! What happened in a scheduler, as plain data.
 
 use proact::causal::Frontier;
+use serde::{Deserialize, Serialize};
+
+mod chrome;
+mod json;
+
+pub use json::{ReadError, VERSION};
 
 use crate::model::{Deferral, Resolution, Tier};
 use crate::pool::Reuse;
@@ -34,7 +40,9 @@ pub struct Recording {
 }
 
 /// An event and when it happened.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
 pub struct Timed {
     /// Nanoseconds, on the clock of whoever set [`Recording::now_ns`].
     pub at_ns: u64,
@@ -58,7 +66,9 @@ pub(crate) fn entries(frontier: &Frontier) -> Entries {
 }
 
 /// A wait of a submission.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
 pub struct Wait {
     /// The semaphore's number.
     pub semaphore: u32,
@@ -69,7 +79,9 @@ pub struct Wait {
 }
 
 /// How a wait was resolved: a [`Tier`], without its particulars.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 pub enum How {
     /// The value had been reached.
     Reached,
@@ -104,7 +116,9 @@ impl Wait {
 
 /// Something that has happened. Queues, semaphores and blocks are told by their numbers, submissions by queue and
 /// epoch.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Event {
     /// A queue was added.
@@ -112,6 +126,8 @@ pub enum Event {
         /// Its number.
         queue: u32,
         /// Its axis, in 64 bits.
+        #[serde(with = "json::axis")]
+        #[cfg_attr(test, schemars(with = "String", regex(pattern = "^0x[0-9a-f]{16}$")))]
         axis: u64,
         /// Whether it runs one after another.
         in_order: bool,
@@ -123,6 +139,8 @@ pub enum Event {
         /// Its number.
         queue: u32,
         /// The axis, in 64 bits.
+        #[serde(with = "json::axis")]
+        #[cfg_attr(test, schemars(with = "String", regex(pattern = "^0x[0-9a-f]{16}$")))]
         axis: u64,
     },
     /// A collective channel was added; it is numbered like a queue.
@@ -130,6 +148,8 @@ pub enum Event {
         /// Its number.
         queue: u32,
         /// The axis, in 64 bits.
+        #[serde(with = "json::axis")]
+        #[cfg_attr(test, schemars(with = "String", regex(pattern = "^0x[0-9a-f]{16}$")))]
         axis: u64,
         /// The queues whose contributions it waits for.
         members: Vec<u32>,
@@ -153,9 +173,13 @@ pub enum Event {
         signals: Vec<(u32, u64)>,
         /// What the queue must see ended first: queues and epochs.
         barriers: Vec<(u32, u64)>,
+        /// What the host itself waits for, because no device can: queues and epochs.
+        held: Vec<(u32, u64)>,
         /// The memory that it touches: blocks and their generations.
         buffers: Vec<(u32, u32)>,
         /// What is known to have ended before it begins, its own queue left out.
+        #[serde(with = "json::known")]
+        #[cfg_attr(test, schemars(with = "Vec<(String, u64)>"))]
         known: Entries,
     },
     /// Work was handed to who runs it.
@@ -181,6 +205,8 @@ pub enum Event {
         /// The value.
         value: u64,
         /// What caused it.
+        #[serde(with = "json::known")]
+        #[cfg_attr(test, schemars(with = "Vec<(String, u64)>"))]
         known: Entries,
         /// Whether that is all.
         exact: bool,
@@ -201,6 +227,8 @@ pub enum Event {
         /// The value.
         value: u64,
         /// What causes it.
+        #[serde(with = "json::known")]
+        #[cfg_attr(test, schemars(with = "Vec<(String, u64)>"))]
         known: Entries,
         /// Whether that is all.
         exact: bool,

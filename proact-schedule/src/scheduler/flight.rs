@@ -61,6 +61,8 @@ pub(super) struct Flight<P> {
     pub(super) waits: Vec<Resolution>,
     pub(super) signals: Vec<Point>,
     pub(super) barriers: Vec<Barrier>,
+    /// Whose ends the host itself waits for.
+    pub(super) held: Vec<Place>,
     pub(super) buffers: Vec<BufferId>,
     pub(super) dependents: Vec<Dependent>,
 }
@@ -84,6 +86,7 @@ impl<P> Flight<P> {
             waits: Vec::new(),
             signals: Vec::new(),
             barriers: Vec::new(),
+            held: Vec::new(),
             buffers: Vec::new(),
             dependents: Vec::new(),
         }
@@ -107,6 +110,7 @@ impl<P> Flight<P> {
         self.waits.clear();
         self.signals.clear();
         self.barriers.clear();
+        self.held.clear();
         self.buffers.clear();
         self.dependents.clear();
     }

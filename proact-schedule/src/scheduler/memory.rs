@@ -190,7 +190,11 @@ impl<P, R: Recorder> Scheduler<P, R> {
             self.statistics.blocks_healed += 1;
             block.tainted_until = 0;
         }
-        block.birth.append(&mut block.uses);
+        // Of an in-order queue the last use counts, whichever life it was in: lives that end before anything has run
+        // would otherwise leave ever longer lists.
+        for place in block.uses.drain(..) {
+            note_use(lines, &mut block.birth, place);
+        }
         block.birth.retain(|&place| !has_ended(lines, flights, place));
         self.live(index, reuse, queue)
     }
@@ -264,6 +268,9 @@ impl<P, R: Recorder> Scheduler<P, R> {
         let block = &mut self.memory.blocks[buffer.block()];
         block.birth.retain(|&place| !has_ended(lines, flights, place));
         block.use_count += 1;
+        // Whoever used it in this life has waited for the lives before, and on an in-order queue is followed by all.
+        let in_order = lines[place.queue.index()].is_in_order();
+        let has_waited = in_order && block.uses.iter().any(|before| before.queue == place.queue);
         note_use(lines, &mut block.uses, place);
         if block.uses.len() > USES_MAX {
             block.uses.retain(|&place| !has_ended(lines, flights, place));
@@ -271,6 +278,9 @@ impl<P, R: Recorder> Scheduler<P, R> {
                 block.uses.clear();
                 block.tainted_until = self.sequence;
             }
+        }
+        if has_waited {
+            return;
         }
         for at in 0..block_births(&self.memory, buffer) {
             let before = self.memory.blocks[buffer.block()].birth[at];

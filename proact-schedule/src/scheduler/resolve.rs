@@ -288,8 +288,10 @@ impl<P, R: Recorder> Scheduler<P, R> {
                 self.flights[flight as usize].grounded = false;
             }
             self.watch(flight, candidate.place, candidate.held);
-            if !candidate.held {
-                self.flights[flight as usize].barriers.push(Barrier { axis, place: candidate.place });
+            let issued = &mut self.flights[flight as usize];
+            match candidate.held {
+                true => issued.held.push(candidate.place),
+                false => issued.barriers.push(Barrier { axis, place: candidate.place }),
             }
         }
     }

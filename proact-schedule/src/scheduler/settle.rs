@@ -159,6 +159,8 @@ impl<P, R: Recorder> Scheduler<P, R> {
                 channel.spare.extend(channel.contributions.pop_front());
             }
         }
+        // What was never handed over is passed over as well.
+        line.handed = line.handed.max(line.ended);
         if line.ended >= line.ungrounded_from {
             let flights = &self.flights;
             let ungrounded = line.ring.iter().map(|&flight| &flights[flight as usize]).find(|flight| !flight.grounded);

@@ -271,6 +271,7 @@ impl<P, R: Recorder> Scheduler<P, R> {
             waits: flight.waits.iter().map(crate::record::Wait::of).collect(),
             signals: flight.signals.iter().map(|signal| (signal.semaphore.0, signal.value)).collect(),
             barriers: flight.barriers.iter().map(|barrier| (barrier.place.queue.0, barrier.place.epoch)).collect(),
+            held: flight.held.iter().map(|place| (place.queue.0, place.epoch)).collect(),
             buffers: flight.buffers.iter().map(|buffer| (buffer.block, buffer.generation)).collect(),
             known: crate::record::entries(&line.knowledge),
         });
@@ -309,15 +310,16 @@ impl<P, R: Recorder> Scheduler<P, R> {
                     if line.is_in_order() && line.handed + 1 != flight.epoch {
                         return;
                     }
-                    let (epoch, line) = (flight.epoch, flight.line);
-                    let doomed = self.failure_of(index).is_some();
-                    self.lines[line as usize].handed = epoch;
-                    if doomed {
+                    let (epoch, line, sequence) = (flight.epoch, flight.line, flight.sequence);
+                    if self.failure_of(index).is_some() {
+                        // The queue will not see it, nor its barriers, on which those behind it may rely: they are
+                        // handed over when it has ended in its turn.
                         self.flights[index as usize].state = State::Doomed;
-                        self.ripe.push_back((index, self.flights[index as usize].sequence));
-                    } else {
-                        self.offer(index);
+                        self.ripe.push_back((index, sequence));
+                        return;
                     }
+                    self.lines[line as usize].handed = epoch;
+                    self.offer(index);
                     if let Some(next) = self.lines[line as usize].flight(epoch + 1) {
                         self.ripe.push_back((next, self.flights[next as usize].sequence));
                     }

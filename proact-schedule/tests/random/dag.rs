@@ -21,6 +21,8 @@ impl Random {
 pub struct Queue {
     pub in_order: bool,
     pub keeps_barriers: bool,
+    /// No device can wait for it.
+    pub unexportable: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +57,11 @@ pub struct Shape {
 impl Dag {
     pub fn random(random: &mut Random, shape: Shape) -> Dag {
         let queues: Vec<Queue> = (0..1 + random.below(6))
-            .map(|_| Queue { in_order: !shape.overlapping || random.chance(60), keeps_barriers: random.chance(40) })
+            .map(|_| Queue {
+                in_order: !shape.overlapping || random.chance(60),
+                keeps_barriers: random.chance(40),
+                unexportable: random.chance(15),
+            })
             .collect();
         let semaphores = 1 + random.below(7);
         let mut values = vec![0; semaphores];

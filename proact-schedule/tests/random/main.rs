@@ -144,11 +144,12 @@ fn the_auditor_finds_what_was_left_out_by_hand() {
         audit(events(&run)).unwrap();
         for at in 0..events(&run).len() {
             let mut events = events(&run).to_vec();
-            let Event::Submitted { waits, barriers, .. } = &mut events[at].event else { continue };
-            // A barrier removed, and the wait said to be implied.
+            let Event::Submitted { waits, barriers, held, .. } = &mut events[at].event else { continue };
+            // The barriers removed, and the wait said to be implied.
             let Some(wait) = waits.iter_mut().find(|wait| wait.how == How::Producer) else { continue };
             wait.how = How::Implied;
             barriers.clear();
+            held.clear();
             mutated += 1;
             match audit(&events) {
                 Err(Violation::UnprovedWait { .. }) => found += 1,

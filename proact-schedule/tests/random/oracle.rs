@@ -10,6 +10,8 @@ pub struct Oracle {
     /// Of each node, those among them that it comes after by itself: whom it waits for, and the one before it on an
     /// in-order queue.
     pub direct: Vec<BTreeSet<usize>>,
+    /// Of each node, whom it waits for.
+    pub producers: Vec<BTreeSet<usize>>,
     pub fails: Vec<bool>,
     /// Of each node, its epoch on its queue.
     pub epochs: Vec<u64>,
@@ -71,7 +73,7 @@ impl Oracle {
                 fails[index] |= producers[index].iter().any(|&producer| fails[producer]);
             }
         }
-        Oracle { before, direct, fails, epochs }
+        Oracle { before, direct, producers, fails, epochs }
     }
 
     /// What has ended when a value is reached: of each queue the last epoch up to which all have, without zeros.

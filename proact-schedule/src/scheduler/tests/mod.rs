@@ -235,6 +235,24 @@ fn a_device_is_handed_what_is_issued_with_its_barriers() {
 }
 
 #[test]
+fn a_device_is_not_handed_what_relies_on_the_barriers_of_work_that_it_never_gets() {
+    let mut world = world(2, 4);
+    let options = QueueOptions::in_order(axis(9)).handover(Handover::Issued);
+    world.queues.push(world.scheduler.add_queue(options).unwrap());
+    let failed = world.semaphores[0];
+    world.scheduler.fail_semaphore(failed, lost());
+    let producer = world.submit(0, &[], &[(1, 1)]);
+    // It fails, and its barrier goes with it.
+    let doomed = world.submit(2, &[(0, 1), (1, 1)], &[]);
+    let next = world.submit(2, &[(1, 1)], &[]);
+    assert_eq!(world.tiers(next), [Tier::Implied]);
+    assert_eq!(world.begin(), [producer]);
+    world.complete(producer);
+    assert!(world.scheduler.has_ended(doomed));
+    assert_eq!(world.begin(), [next]);
+}
+
+#[test]
 fn what_is_refused_has_no_effect() {
     let mut world = world(1, 1);
     let queue = world.queues[0];
@@ -353,4 +371,58 @@ fn a_collective_fails_with_its_first_contribution_that_does() {
     world.complete(contributions[0]);
     assert_eq!(world.scheduler.origin(world.semaphores[1]), Some(contributions[1]));
     assert!(world.scheduler.has_ended(dependent));
+}
+
+#[test]
+fn what_only_a_semaphore_tells_is_not_known_before_it_has_told() {
+    let mut world = world(12, 2);
+    // More producers than are kept apart, and in no order: the value is tainted.
+    let last = (0..10)
+        .map(|queue| match queue {
+            9 => world.submit(queue, &[], &[(0, 10), (1, 1)]),
+            queue => world.submit(queue, &[], &[(0, queue as u64 + 1)]),
+        })
+        .last()
+        .unwrap();
+    let tainted = world.submit(11, &[(0, 10)], &[]);
+    assert_eq!(world.tiers(tainted), [Tier::Deferred(Deferral::Tainted)]);
+    let next = world.submit(11, &[(1, 1)], &[]);
+    assert_eq!(world.tiers(next), [Tier::Producer], "the first may fail before the producer has ended");
+    let running = world.begin();
+    assert_eq!(running.len(), 10);
+    world.scheduler.fail_semaphore(world.semaphores[0], lost());
+    assert!(world.scheduler.has_ended(tainted) && world.begin().is_empty());
+    world.complete(last);
+    assert_eq!(world.begin(), [next]);
+}
+
+#[test]
+fn a_queue_that_knew_too_much_knows_again_when_that_has_ended() {
+    let mut scheduler: Scheduler<u32> = Scheduler::new(SchedulerOptions::new().capacity(2));
+    let queues = (0..5).map(|queue| scheduler.add_queue(QueueOptions::in_order(axis(queue))).unwrap()).collect();
+    let semaphores = (0..4).map(|_| scheduler.add_semaphore(0)).collect();
+    let mut world = World { scheduler, queues, semaphores };
+    for queue in 0..4 {
+        world.submit(queue, &[], &[(queue, 1)]);
+    }
+    let waits = [(0, 1), (1, 1), (2, 1), (3, 1)];
+    let first = world.submit(4, &waits, &[]);
+    assert_eq!(world.tiers(first), [Tier::Producer; 4]);
+    // Two of four found room; the others are waited for again.
+    let again = world.submit(4, &waits, &[]);
+    assert_eq!(world.tiers(again), [Tier::Implied, Tier::Implied, Tier::Producer, Tier::Producer]);
+    assert!(!world.scheduler.knowledge(world.queues[4]).is_exact());
+    for place in world.begin() {
+        world.complete(place);
+    }
+    while let [place] = world.begin()[..] {
+        world.complete(place);
+    }
+    assert!(world.scheduler.knowledge(world.queues[4]).is_exact(), "all that was lost has ended");
+    world.submit(2, &[], &[(2, 2)]);
+    world.submit(3, &[], &[(3, 2)]);
+    world.submit(4, &[(2, 2), (3, 2)], &[]);
+    let again = world.submit(4, &[(2, 2), (3, 2)], &[]);
+    assert_eq!(world.tiers(again), [Tier::Implied; 2], "what has ended made room");
+    assert_eq!(world.scheduler.statistics().overflows, 4);
 }
