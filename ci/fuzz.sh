@@ -38,6 +38,7 @@ path = "$root/ci/fuzz/$target.rs"
 [dependencies]
 libfuzzer-sys = "0.4"
 proact = { path = "$root/proact", default-features = false }
+proact-schedule = { path = "$root/proact-schedule" }
 
 [workspace]
 EOF

@@ -38,8 +38,9 @@ pub(super) enum Fact {
 ///
 /// A stage is submitted to the scheduler when it is taken, before anything that it waits for is ready. Waits for values
 /// that this machine has promised are the scheduler's. All others, of other machines' values and of such as nobody has
-/// submitted yet, are the node's, for only that knows of losses: they are one wait on a *gate*, a value from outside that
-/// the host waits for. Each client's queue on a device is a queue of the scheduler, in order, and handed what is ready.
+/// submitted yet, are the node's, for only that knows of losses: they are one wait on a *gate*, a value from outside
+/// that the host waits for. Each client's queue on a device is a queue of the scheduler, in order, and handed what is
+/// ready.
 ///
 /// ```
 /// use proact_schedule::remote::{Bridge, Node, RemoteWork};

@@ -17,9 +17,9 @@
 //!
 //! # How a machine decides
 //!
-//! A wait on another machine's semaphore is over when its owner says so, or when what *anybody* says covers the promised
-//! axis and epoch: signals carry what their stage knows to have ended. A client has an owner not even told to speak to a
-//! machine where another wait of the same stage will bring the knowledge anyway.
+//! A wait on another machine's semaphore is over when its owner says so, or when what *anybody* says covers the
+//! promised axis and epoch: signals carry what their stage knows to have ended. A client has an owner not even told to
+//! speak to a machine where another wait of the same stage will bring the knowledge anyway.
 //!
 //! # What a loss costs
 //!

@@ -20,8 +20,8 @@ impl fmt::Debug for MachineId {
     }
 }
 
-/// A semaphore of the session. From the highest bit down: the machine that owns it (8 bits), which alone signals it; the
-/// machine that named it (8), which alone submits what signals it; a number of that machine's (48).
+/// A semaphore of the session. From the highest bit down: the machine that owns it (8 bits), which alone signals it;
+/// the machine that named it (8), which alone submits what signals it; a number of that machine's (48).
 ///
 /// So names need no exchange, and whoever reads one knows whom to ask.
 ///

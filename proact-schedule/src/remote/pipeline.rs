@@ -4,8 +4,8 @@ use super::{MachineId, RemotePoint};
 
 /// Stages that are submitted together, to as many machines as they name.
 ///
-/// The order of stages that go to the same device is the order in which they run there. Apart from that only waits order
-/// them: a stage may wait for what a later one signals.
+/// The order of stages that go to the same device is the order in which they run there. Apart from that only waits
+/// order them: a stage may wait for what a later one signals.
 ///
 /// ```
 /// use proact_schedule::remote::{MachineId, Pipeline, RemotePoint, SemaphoreName};

@@ -168,8 +168,8 @@ impl<C: Coordinator> Node<C> {
         let (wait, state) = &mut flight.waits[index];
         let presumed = self.timelines.get(&wait.point.semaphore).is_some_and(Timeline::is_presumed);
         if presumed && wait.arrival == Arrival::Implied && *state == WaitState::Open {
-            // The lost machine may have done it, and told those whose word this stage waits for. They decide; it goes on
-            // waiting for what they know.
+            // The lost machine may have done it, and told those whose word this stage waits for. They decide; it goes
+            // on waiting for what they know.
             let point = wait.point;
             *state = WaitState::Presumed(failure);
             self.timeline(point.semaphore).wait(point.value, Waiter::Stage(stage, index));

@@ -1,9 +1,9 @@
 //! Pipelines that this machine submits to others and to itself.
 //!
 //! **Who is told of what.** A wait on another machine's semaphore is either told by its owner, or implied by another
-//! wait *of the same stage*: if stage Q waited for P, through however many waits, then whoever is told of Q's end is told
-//! by it of P's. Then P's machine need not tell. Only waits of the same stage may stand for each other: if it were an
-//! earlier stage of the same queue that waits for Q, and Q failed, the later one would not fail with it, and nobody
+//! wait *of the same stage*: if stage Q waited for P, through however many waits, then whoever is told of Q's end is
+//! told by it of P's. Then P's machine need not tell. Only waits of the same stage may stand for each other: if it were
+//! an earlier stage of the same queue that waits for Q, and Q failed, the later one would not fail with it, and nobody
 //! would ever tell it of P.
 //!
 //! The frontier that a stage will have is known to its client too. It is not sent along: it says what will have ended
@@ -83,10 +83,10 @@ impl<C: Coordinator> Node<C> {
     /// stands, in the order in which they were added.
     ///
     /// # Errors
-    /// Nothing was submitted then. `InvalidArgument`, with the stage, for a device that is not there; for a semaphore of
-    /// another machine or client, one that another device signals, or a value that is not above those promised before;
-    /// for stages that wait for each other; for more waits, signals, bytes or stages than there may be. `Unavailable`
-    /// for a machine that is lost, `ResourceExhausted` for one that does not take what was sent before,
+    /// Nothing was submitted then. `InvalidArgument`, with the stage, for a device that is not there; for a semaphore
+    /// of another machine or client, one that another device signals, or a value that is not above those promised
+    /// before; for stages that wait for each other; for more waits, signals, bytes or stages than there may be.
+    /// `Unavailable` for a machine that is lost, `ResourceExhausted` for one that does not take what was sent before,
     /// `FailedPrecondition` outside of a session.
     pub fn submit(&mut self, now: Time, pipeline: &Pipeline) -> Result<Vec<StageId>> {
         self.check_inside()?;

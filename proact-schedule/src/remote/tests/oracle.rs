@@ -120,8 +120,8 @@ impl Case {
         found
     }
 
-    /// Whether a stage waits for another of its pipeline, by waits for just what that signals: then its client sees that
-    /// who is told of the one is told of the other.
+    /// Whether a stage waits for another of its pipeline, by waits for just what that signals: then its client sees
+    /// that who is told of the one is told of the other.
     fn is_behind(&self, index: usize, other: usize) -> bool {
         let mut open = vec![index];
         while let Some(stage) = open.pop() {

@@ -24,8 +24,8 @@ pub struct Sent {
     pub kind: Kind,
 }
 
-/// A network in memory, under a seed and virtual time: each message takes a random while, in order on its connection and
-/// in any order beside it. Machines crash, or are cut off, when they are told to. The same seed has the same run.
+/// A network in memory, under a seed and virtual time: each message takes a random while, in order on its connection
+/// and in any order beside it. Machines crash, or are cut off, when they are told to. The same seed has the same run.
 ///
 /// For tests of pipelines over several machines, where processes would be slow and never twice the same.
 #[derive(Clone, Debug)]
@@ -95,8 +95,8 @@ impl MemoryNetwork {
         network.now = network.now.max(time);
     }
 
-    /// The process of an endpoint dies. Of what is under way from it some may still arrive, in order on each connection;
-    /// then the others are told that their connections have ended.
+    /// The process of an endpoint dies. Of what is under way from it some may still arrive, in order on each
+    /// connection; then the others are told that their connections have ended.
     pub fn crash(&self, endpoint: usize) {
         self.0.borrow_mut().crash(endpoint);
     }

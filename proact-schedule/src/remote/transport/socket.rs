@@ -20,6 +20,9 @@ use proact::time::{Time, Timeout};
 use super::{Input, Link, Output, Transport};
 use crate::remote::wire::{HEAD, Head};
 
+#[cfg(all(test, unix))]
+mod tests;
+
 /// Bytes that may wait to be sent to one machine before its pipelines are refused.
 pub const CONGESTED_BYTES: usize = 1 << 20;
 /// Bytes that may wait to be sent on one connection.
