@@ -17,6 +17,7 @@ use proact::status::Code;
 use proact::time::Time;
 
 /// What a seed comes to.
+// SAFETY: nothing else has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn digest(seed: u64) -> u64 {
     let world = World::new(seed);

@@ -18,14 +18,14 @@ use crate::bench::Cts;
 use crate::cases;
 
 cases![
-    a_wait_before_the_device_is_there_ends_when_it_is,
-    a_chain_behind_a_devices_value_runs_when_the_device_has_reached_it,
+    a_wait_before_the_device_is_there_ends_when_it_is.real("other threads"),
+    a_chain_behind_a_devices_value_runs_when_the_device_has_reached_it.real("other threads"),
     a_device_that_fails_ends_every_wait_with_its_words.real("other threads"),
     a_device_that_is_gone_ends_every_wait_cancelled.real("other threads"),
     a_device_without_exports_says_so_and_the_portable_path_does_as_well,
     a_device_counts_while_operations_futures_and_threads_wait.real("other threads"),
     the_device_hears_of_signal_operations,
-    a_device_that_panics_does_so_on_the_thread_that_told_it,
+    a_device_that_panics_does_so_on_the_thread_that_told_it.real("other threads"),
     what_is_linked_is_released_with_the_source_and_learns_its_causes,
     links_join_proactors_and_pass_failures_on.real("other threads"),
     a_signal_operation_wakes_futures_and_blocked_threads.real("other threads"),
