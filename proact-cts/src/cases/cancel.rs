@@ -27,7 +27,7 @@ cases![
     a_callback_cancels_another_operation,
     a_callback_submits_its_operation_again_and_cancels_that,
     a_callback_cannot_cancel_itself,
-    cancel_races_from_four_threads_end_every_operation_once,
+    cancel_races_from_four_threads_end_every_operation_once.real("other threads"),
     cancels_beyond_the_rings_room_all_arrive,
     a_close_that_waits_for_room_cannot_be_cancelled_any_more,
     a_cancelled_read_of_a_file_ends_once,

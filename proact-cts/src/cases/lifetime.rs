@@ -31,7 +31,7 @@ cases![
     a_handle_after_shutdown_says_so_however_often_it_is_asked,
     operations_on_their_way_when_it_shuts_down_end_cancelled,
     dropping_is_a_shutdown,
-    nothing_is_left_of_a_proactor_that_was_dropped_at_work.alone(),
+    nothing_is_left_of_a_proactor_that_was_dropped_at_work.real("other threads").alone(),
     a_semaphore_outlives_the_proactor_that_waited_for_it,
     a_panic_in_a_callback_leaves_the_rest_for_the_next_poll,
     a_panic_in_a_shutdown_keeps_no_other_from_its_callback,

@@ -39,7 +39,7 @@ cases![
     a_chain_is_reused_for_the_next_value,
     a_sequence_with_a_signal_behaves_as_a_chain,
     a_shutdown_signals_nothing,
-    data_signal_and_failure_race_for_600_rounds,
+    data_signal_and_failure_race_for_600_rounds.real("other threads"),
 ];
 
 /// Whether the descriptor is readable, at the latest after `time`.

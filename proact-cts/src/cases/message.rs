@@ -39,7 +39,7 @@ cases![
     a_flood_holds_up_neither_a_timer_nor_a_socket,
     a_proactor_that_shuts_down_tells_what_it_took_and_takes_no_more,
     senders_that_race_with_a_shutdown_know_what_became_of_each_message.real("other threads"),
-    a_message_from_a_signal_handler_arrives.alone(),
+    a_message_from_a_signal_handler_arrives.real("signals of the operating system").alone(),
     limits_out_of_range_are_refused.only(Only::Once),
     senders_to_a_proactor_thread_are_told_of_nothing_lost.real("other threads"),
 ];

@@ -28,7 +28,7 @@ cases![
     a_wait_from_another_thread_is_woken.real("other threads"),
     a_pending_wait_is_cancelled_at_once_and_once.real("other threads"),
     a_cancelled_wait_that_was_signalled_before_has_succeeded,
-    cancel_races_with_signal_and_the_wait_ends_once,
+    cancel_races_with_signal_and_the_wait_ends_once.real("other threads"),
     a_wait_ends_with_its_deadline,
     three_waits_end_by_one_signal_in_their_order,
     the_middle_of_many_waits_is_cancelled_and_the_others_go_on,

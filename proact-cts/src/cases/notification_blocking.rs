@@ -13,14 +13,14 @@ use crate::cases;
 use crate::harness::Only;
 
 cases![
-    a_blocking_wait_is_woken_from_another_thread.only(Only::Once),
+    a_blocking_wait_is_woken_from_another_thread.real("other threads").only(Only::Once),
     a_blocking_wait_gives_up_in_time_and_not_before.only(Only::Once),
     a_blocking_wait_of_microseconds_is_not_one_of_milliseconds.only(Only::Once),
     a_blocking_wait_ends_at_once_where_a_signal_came_before.only(Only::Once),
-    three_threads_are_woken_by_as_many_signals.only(Only::Once),
-    a_broadcast_wakes_three_threads.only(Only::Once),
-    a_signal_of_one_wakes_one_thread_and_satisfies_the_others.only(Only::Once),
-    a_blocking_thread_takes_nothing_from_an_operation,
+    three_threads_are_woken_by_as_many_signals.real("other threads").only(Only::Once),
+    a_broadcast_wakes_three_threads.real("other threads").only(Only::Once),
+    a_signal_of_one_wakes_one_thread_and_satisfies_the_others.real("other threads").only(Only::Once),
+    a_blocking_thread_takes_nothing_from_an_operation.real("other threads"),
     an_operation_takes_nothing_from_a_blocking_thread,
 ];
 

@@ -18,7 +18,7 @@ use crate::{cases, child};
 
 cases![
     a_signal_advances_the_word_in_the_callers_memory.only(Only::Once),
-    a_blocking_wait_is_woken_through_another_mapping.only(Only::Once),
+    a_blocking_wait_is_woken_through_another_mapping.real("other threads").only(Only::Once),
     a_blocking_wait_gives_up_in_time.only(Only::Once),
     an_operation_is_woken_through_another_mapping.real("memory and threads that are shared"),
     a_signal_before_the_wait_completes_it.real("memory and threads that are shared"),

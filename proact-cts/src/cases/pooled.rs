@@ -32,7 +32,7 @@ cases![
     leases_outlive_pool_handles_and_the_proactor,
     pooled_receives_take_their_turn_among_others,
     two_pools_are_kept_apart,
-    two_proactors_share_a_pool,
+    two_proactors_share_a_pool.real("other threads"),
     what_is_acquired_is_never_received_into,
     dropped_outcomes_give_their_buffers_back,
     a_large_pool_is_filled_right_to_its_last_buffer,

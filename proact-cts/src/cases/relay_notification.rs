@@ -24,7 +24,7 @@ cases![
     one_notification_fires_three_relays_to_three_sinks,
     a_notification_sets_an_event_and_an_event_signals_a_notification,
     a_descriptor_signals_a_notification.real("a descriptor of the operating system"),
-    a_relay_wakes_a_thread_that_blocks,
+    a_relay_wakes_a_thread_that_blocks.real("other threads"),
     a_signal_between_submit_and_start_is_passed_on,
     a_relay_of_a_notification_whose_sink_is_closed_ends_once,
     a_relay_of_a_notification_holds_its_place_in_a_chain,

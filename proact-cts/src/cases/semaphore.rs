@@ -27,7 +27,7 @@ cases![
     a_failure_of_one_semaphore_fails_a_wait_for_any_only_when_none_was_reached,
     a_wait_on_a_failed_semaphore_fails_and_signals_are_refused,
     a_cancelled_wait_ends_cancelled_and_leaves_the_semaphore_alone,
-    cancel_races_with_signal_and_the_wait_ends_once,
+    cancel_races_with_signal_and_the_wait_ends_once.real("other threads"),
     the_causes_of_a_value_come_with_the_wait_for_it,
     a_late_wait_on_an_old_value_learns_that_values_causes,
     a_wait_for_all_merges_the_causes_and_forgotten_ones_are_a_lower_bound,
@@ -35,7 +35,7 @@ cases![
     a_signal_operation_that_does_not_rise_fails_and_keeps_what_it_did_before,
     a_signal_operation_on_a_failed_semaphore_fails_with_its_failure,
     a_thousand_waiters_are_released_by_one_signal,
-    signals_from_four_threads_release_every_wait,
+    signals_from_four_threads_release_every_wait.real("other threads"),
     one_semaphore_joins_two_proactors.real("other threads"),
     a_wait_is_reused_for_the_next_value,
 ];

@@ -25,7 +25,7 @@ cases![
     a_device_without_exports_says_so_and_the_portable_path_does_as_well,
     a_device_counts_while_operations_futures_and_threads_wait.real("other threads"),
     the_device_hears_of_signal_operations,
-    a_device_that_panics_does_so_on_the_thread_that_told_it,
+    a_device_that_panics_does_so_on_the_thread_that_told_it.real("other threads"),
     what_is_linked_is_released_with_the_source_and_learns_its_causes,
     links_join_proactors_and_pass_failures_on.real("other threads"),
     a_signal_operation_wakes_futures_and_blocked_threads.real("other threads"),

@@ -185,6 +185,47 @@ fn a_killed_process_is_noticed_at_once_and_a_crashed_host_when_it_is_back() {
 }
 
 #[test]
+fn what_left_before_a_crash_arrives_and_what_was_lost_is_not_sent_again() {
+    for cut in [false, true] {
+        let world = World::new(1);
+        let (near, far) = (world.host("near"), world.host("far"));
+        world.link(&near, &far, Link { latency: Duration::from_millis(5), ..Link::default() });
+        let (mut client, mut server) = (proactor(&near), proactor(&far));
+        let (socket, theirs) = connected(&world, &mut client, &mut server, &far, 80);
+        let received = start(&mut client, Receive::some(socket, vec![0; 10]));
+        one_byte(&mut server, &theirs);
+        if cut {
+            world.partition(&near, &far);
+            world.pass_until(world.now() + Duration::from_millis(50));
+        }
+        far.crash();
+        far.restart();
+        world.heal(&near, &far);
+        let ended = world.run(&mut [&mut client], HOUR).unwrap();
+        if cut {
+            assert_eq!((ended, received.is_there()), (Stalled::AtRest, false), "who could send it again is gone");
+        } else {
+            assert_eq!((ended, received.take().unwrap()), (Stalled::Done, 1));
+        }
+    }
+}
+
+#[test]
+fn a_second_connect_behind_a_first_is_told_of_it() {
+    let world = World::new(1);
+    let (near, far) = (world.host("near"), world.host("far"));
+    let (mut client, mut server) = (proactor(&near), proactor(&far));
+    let address = Address::from(far.address(80));
+    let _listener = server.handle().listen(&address, &SocketOptions::default()).unwrap();
+    let socket = client.handle().socket(Domain::Ipv4, &SocketOptions::default()).unwrap();
+    let first = start(&mut client, Connect::new(socket.clone(), address.clone()));
+    let second = start(&mut client, Connect::new(socket, address));
+    assert_eq!(world.run(&mut [&mut client, &mut server], HOUR).unwrap(), Stalled::Done);
+    first.take().unwrap();
+    assert_eq!(second.code(), Code::FailedPrecondition);
+}
+
+#[test]
 fn datagrams_are_lost_repeated_and_overtake_each_other() {
     let world = World::new(5);
     let (near, far) = (world.host("near"), world.host("far"));

@@ -7,7 +7,7 @@ use proact::backend::OpenFlags;
 use proact::operation::{MakeDirectory, Open, Read, Rename, Sync, Write};
 use proact::proactor::Proactor;
 use proact::resource::File;
-use proact::simulated::{Storage, World, explore};
+use proact::simulated::{Storage, World, exhaust, explore};
 use proact::status::Code;
 
 use crate::{one, proactor, start};
@@ -207,4 +207,44 @@ fn a_directory_of_an_unsynced_parent_may_be_gone_with_all_that_is_in_it() {
         seen.insert((host.exists("/d"), host.exists("/d/f")));
     });
     assert_eq!(seen, BTreeSet::from([(false, false), (true, false), (true, true)]));
+}
+
+/// Replaces a file's content as programs do that must not lose it, up to a crash at some point; with `synced`, rightly.
+fn replace_and_crash(world: &World, synced: bool) -> Vec<u8> {
+    let host = world.host("a");
+    host.put_file("/f", b"old").unwrap();
+    let mut writer = proactor(&host);
+    let draft = create(&mut writer, "/draft");
+    one(&mut writer, Write::exact(draft.clone(), 0, vec![b'n'; 1500])).unwrap();
+    let crashes_after = world.choose(3);
+    if synced && crashes_after > 0 {
+        one(&mut writer, Sync::all(draft)).unwrap();
+    }
+    if crashes_after > 0 {
+        one(&mut writer, Rename::new("/draft", "/f").replacing()).unwrap();
+    }
+    if crashes_after > 1 {
+        sync_directory(&mut writer, "/");
+    }
+    drop(writer);
+    host.crash();
+    host.read_file("/f").unwrap()
+}
+
+#[test]
+fn every_way_a_crash_can_go_is_tried_and_the_right_protocol_survives_all() {
+    let mut ways = BTreeSet::new();
+    let explored = exhaust(10_000, |world| {
+        let left = replace_and_crash(world, true);
+        assert!(left == b"old" || left == [b'n'; 1500], "neither the old content nor the new: {} bytes", left.len());
+        ways.insert(left.len());
+    });
+    assert!(explored.complete && explored.runs >= 10, "{explored:?}");
+    assert_eq!(ways, BTreeSet::from([3, 1500]));
+    let mut broken = 0;
+    let explored = exhaust(10_000, |world| {
+        let left = replace_and_crash(world, false);
+        broken += usize::from(left != b"old" && left != [b'n'; 1500]);
+    });
+    assert!(explored.complete && broken > 0, "a rename before its sync is found to lose the file: {explored:?}");
 }

@@ -261,7 +261,7 @@ const CONTROL_ROOM: usize = 24;
 #[cfg(unix)]
 const TRUNCATED: usize = libc::MSG_TRUNC as usize;
 #[cfg(not(unix))]
-const TRUNCATED: usize = 0;
+const TRUNCATED: usize = 0x20;
 
 impl ReceiveFromPooledMany {
     /// Bytes of each buffer that hold no part of the datagram, at most.

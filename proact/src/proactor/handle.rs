@@ -226,18 +226,11 @@ impl Handle {
     ///
     /// # Errors
     /// `AlreadyExists` when the address is in use.
-    #[cfg(unix)]
     pub fn listen(&self, address: &Address, options: &SocketOptions) -> Result<Socket> {
         let socket = self.socket(Domain::of(address), options)?;
         socket.bind(address)?;
         socket.listen(0)?;
         Ok(socket)
-    }
-
-    /// Makes a listener on `address`.
-    #[cfg(not(unix))]
-    pub fn listen(&self, address: &Address, options: &SocketOptions) -> Result<Socket> {
-        self.socket(Domain::of(address), options)
     }
 }
 

@@ -85,7 +85,30 @@ pub(super) fn code_of(os_error: i32) -> Code {
     Code::Unknown
 }
 
-#[cfg(not(unix))]
+/// Where there is no operating system, error numbers are those of simulated worlds, which are Linux's.
+#[cfg(not(any(unix, windows)))]
+pub(super) fn code_of(os_error: i32) -> Code {
+    match os_error {
+        0 => Code::Ok,
+        125 => Code::Cancelled, // ECANCELED
+        // EBADF, EFAULT, EINVAL, ENAMETOOLONG, EDESTADDRREQ, EMSGSIZE
+        9 | 14 | 22 | 36 | 89 | 90 => Code::InvalidArgument,
+        110 => Code::DeadlineExceeded,       // ETIMEDOUT
+        2 => Code::NotFound,                 // ENOENT
+        17 | 98 => Code::AlreadyExists,      // EEXIST, EADDRINUSE
+        1 | 13 => Code::PermissionDenied,    // EPERM, EACCES
+        28 | 105 => Code::ResourceExhausted, // ENOSPC, ENOBUFS
+        27 => Code::OutOfRange,              // EFBIG
+        // ENOTDIR, EISDIR, ENOTEMPTY, ELOOP, ENOTSOCK, EISCONN, ENOTCONN, EALREADY
+        20 | 21 | 39 | 40 | 88 | 106 | 107 | 114 => Code::FailedPrecondition,
+        // EAGAIN, EPIPE, EOPNOTSUPP, EAFNOSUPPORT, EADDRNOTAVAIL, ECONNRESET, ECONNREFUSED
+        11 | 32 | 95 | 97 | 99 | 104 | 111 => Code::Unavailable,
+        5 => Code::DataLoss, // EIO
+        _ => Code::Unknown,
+    }
+}
+
+#[cfg(windows)]
 pub(super) fn code_of(os_error: i32) -> Code {
     if os_error == 0 {
         return Code::Ok;

@@ -26,6 +26,8 @@ struct Parked {
     request: Request,
     object: u32,
     writes: bool,
+    /// It was tried before.
+    begun: bool,
 }
 
 pub(crate) struct Simulated {
@@ -114,7 +116,7 @@ impl Simulated {
             }
         }
         self.queues.entry((object, writes)).or_default().push_back(token);
-        self.parked.insert(token.to_bits(), Parked { request: *request, object, writes });
+        self.parked.insert(token.to_bits(), Parked { request: *request, object, writes, begun: first });
         None
     }
 
@@ -122,9 +124,10 @@ impl Simulated {
     fn serve(&mut self, state: &mut State, object: u32) {
         for writes in [false, true] {
             while let Some(&token) = self.queues.get(&(object, writes)).and_then(VecDeque::front) {
-                let Some(parked) = self.parked.get(&token.to_bits()) else { break };
+                let Some(parked) = self.parked.get_mut(&token.to_bits()) else { break };
+                let first = !std::mem::replace(&mut parked.begun, true);
                 // SAFETY: the engine keeps what a request points to until its completion, which is yet to come.
-                let (result, flags) = match unsafe { attempt(state, object, &parked.request, false) } {
+                let (result, flags) = match unsafe { attempt(state, object, &parked.request, first) } {
                     Err(EAGAIN) => break,
                     Ok(done) => done,
                     Err(error) => (-error, 0),

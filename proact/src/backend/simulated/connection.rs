@@ -41,6 +41,8 @@ pub(super) struct End {
     error: Option<i32>,
     receives_no_more: bool,
     sends_no_more: bool,
+    /// Its host has crashed: what is on its way from here arrives or is lost, and nothing is sent again.
+    crashed: bool,
 }
 
 impl End {
@@ -57,6 +59,7 @@ impl End {
             error: None,
             receives_no_more: false,
             sends_no_more: false,
+            crashed: false,
         }
     }
 
@@ -166,7 +169,12 @@ impl State {
             if arrives > self.now {
                 return self.plan(arrives - self.now, Happening::Arrive { connection: number, side });
             }
-            if !is_local && !self.reaches(from, to) {
+            if other.crashed {
+                // Who sent it is not needed for it to arrive.
+                if !self.reaches(to, to) || self.network.is_cut(from, to) {
+                    return self.lose_travelling(number, side);
+                }
+            } else if !is_local && !self.reaches(from, to) {
                 if self.now - sent >= PATIENCE {
                     self.note("gives up", &[number.into(), side as u64]);
                     return self.break_end(number, 1 - side, ETIMEDOUT);
@@ -193,6 +201,13 @@ impl State {
             end.ended |= segment.is_end;
             self.mark(object);
         }
+    }
+
+    /// What is on its way to an end never arrives.
+    fn lose_travelling(&mut self, number: u32, side: usize) {
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        connection.ends[side].travelling.clear();
+        connection.ends[side].travelling_bytes = 0;
     }
 
     /// Has an end learn, as soon as a packet has come to it, that its peer is gone.
@@ -277,10 +292,12 @@ impl State {
         if connection.ends[1 - side].object.is_none() {
             self.connections.remove(&number);
         } else if silent {
-            // What it had sent and had not left yet never does.
-            connection.ends[1 - side].travelling.retain(|segment| segment.tries == 0 && !segment.is_end);
-            let left = connection.ends[1 - side].travelling.iter().map(|segment| segment.bytes.len()).sum();
-            connection.ends[1 - side].travelling_bytes = left;
+            connection.ends[side].crashed = true;
+            // What was lost once is not sent again, and what is behind it has no use.
+            let peer = &mut connection.ends[1 - side];
+            if peer.travelling.front().is_some_and(|segment| segment.tries > 0) {
+                self.lose_travelling(number, 1 - side);
+            }
         } else if breaks {
             self.tell_broken(number, 1 - side);
         } else if ends {

@@ -363,7 +363,7 @@ impl Disk {
 
     /// What a crash leaves.
     pub(super) fn crash(&mut self, chance: &mut Chance) {
-        let kept = chance.up_to(self.dirty_names.len() as u64) as usize;
+        let kept = chance.choose(self.dirty_names.len() + 1);
         self.keep_names(kept);
         self.dirty_names.clear();
         for node in self.nodes.values_mut() {
