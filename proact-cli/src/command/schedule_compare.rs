@@ -123,8 +123,8 @@ fn one(case: &Case, rounds: u32) -> Result<CaseAnswer, Failure> {
 }
 
 /// The fastest of some rounds, in nanoseconds a submission. One thread does it all, so that wall time is its own, and
-/// whatever disturbs it makes it longer. A scheduler is used again, once all has run, and its first round does not count:
-/// what is measured is scheduling, and not the system's handing out of memory. Policies take turns.
+/// whatever disturbs it makes it longer. A scheduler is used again, once all has run, and its first round does not
+/// count: what is measured is scheduling, and not the system's handing out of memory. Policies take turns.
 fn scheduling_ns(case: &Case, rounds: u32) -> Result<[f64; 3], Status> {
     let mut fastest = [f64::INFINITY; 3];
     let mut prepared = Vec::with_capacity(fastest.len());
