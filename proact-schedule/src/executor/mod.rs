@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use proact::status::{Code, Operation, Result, Status};
 
 mod device;
+mod import;
 #[cfg(test)]
 mod tests;
 #[cfg(not(target_family = "wasm"))]
@@ -57,12 +58,18 @@ struct Post {
     reports: Vec<Report>,
     /// Tickets that have not been used.
     tickets: usize,
+    /// An imported semaphore may have been signalled.
+    woken: bool,
 }
 
 impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, Post> {
         // A list and a number are never left half changed.
         self.post.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, post: MutexGuard<'a, Post>) -> MutexGuard<'a, Post> {
+        self.bell.wait(post).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ticket(self: &Arc<Mailbox>, place: Place) -> Ticket {
@@ -164,12 +171,13 @@ pub struct Runtime<P, R: Recorder = Silent> {
     executors: Vec<Option<Box<dyn Executor<P>>>>,
     mailbox: Arc<Mailbox>,
     reports: Vec<Report>,
+    imports: Vec<import::Import>,
 }
 
 impl<P, R: Recorder> Runtime<P, R> {
     /// A runtime whose queues nobody runs yet.
     pub fn new(scheduler: Scheduler<P, R>) -> Runtime<P, R> {
-        Runtime { scheduler, executors: Vec::new(), mailbox: Arc::default(), reports: Vec::new() }
+        Runtime { scheduler, executors: Vec::new(), mailbox: Arc::default(), reports: Vec::new(), imports: Vec::new() }
     }
 
     /// The scheduler: to submit, and to ask.
@@ -192,7 +200,7 @@ impl<P, R: Recorder> Runtime<P, R> {
     pub fn poll(&mut self) -> bool {
         let mut moved = false;
         loop {
-            let mut moves = false;
+            let mut moves = self.poll_imports();
             for index in 0..self.executors.len() {
                 let Some(executor) = &mut self.executors[index] else { continue };
                 while let Some(work) = self.scheduler.next_work_of(QueueId::from_index(index as u32)) {
@@ -221,15 +229,15 @@ impl<P, R: Recorder> Runtime<P, R> {
 
     /// Polls until nothing moves any more and no [`Ticket`] is out; sleeps while one is.
     ///
-    /// What waits for something from outside stays in flight, and so does the work of a [`Device`], whose owner
-    /// advances its time.
+    /// What waits for something from outside stays in flight (see [`Runtime::run_until`]), and so does the work of a
+    /// [`Device`], whose owner advances its time.
     pub fn run(&mut self) {
         loop {
             self.poll();
             let post = self.mailbox.lock();
             match (post.reports.is_empty(), post.tickets) {
                 (true, 0) => return,
-                (true, _) => drop(self.mailbox.bell.wait(post)),
+                (true, _) => drop(self.mailbox.wait(post)),
                 (false, _) => {}
             }
         }

@@ -134,3 +134,32 @@ fn a_ticket_that_is_dropped_ends_its_work() {
     runtime.run();
     assert_eq!(runtime.scheduler().status(semaphore).unwrap().code(), Code::Cancelled);
 }
+
+#[test]
+fn values_and_failures_of_the_program_are_seen_with_their_causes() {
+    use proact::causal::Frontier;
+    use proact::sync::Semaphore;
+
+    let mut runtime: Runtime<()> = Runtime::new(Scheduler::new(SchedulerOptions::new()));
+    let queue = runtime.scheduler().add_queue(QueueOptions::in_order(Axis::queue(1, 0, 0, 0))).unwrap();
+    let executor = Asynchronous::new(&runtime, |(), ticket| ticket.end(Ok(())));
+    runtime.attach(queue, executor);
+    let program = Semaphore::new(0);
+    let imported = runtime.import(program.clone());
+    let own = [Point::new(imported, 1)];
+    let refused = runtime.scheduler().submit(&Submission::new(queue).signals(&own), ()).unwrap_err();
+    assert_eq!(refused.status.code(), Code::InvalidArgument);
+    let first = runtime.scheduler().submit(&Submission::new(queue).waits(&[Point::new(imported, 2)]), ()).unwrap();
+    let second = runtime.scheduler().submit(&Submission::new(queue).waits(&[Point::new(imported, 9)]), ()).unwrap();
+    runtime.run();
+    assert_eq!(runtime.scheduler().in_flight(), 2, "nobody has signalled");
+    let elsewhere = Axis::queue(1, 5, 0, 0);
+    program.signal(1, None).unwrap();
+    program.signal(3, Some(&Frontier::single(elsewhere, 7).unwrap())).unwrap();
+    runtime.run_until(|scheduler| scheduler.has_ended(first));
+    assert_eq!(runtime.scheduler().value(imported), 3);
+    assert_eq!(runtime.scheduler().knowledge(queue).frontier.epoch(elsewhere), 7);
+    program.fail(Status::new(Code::DataLoss, Operation::None));
+    runtime.run_until(|scheduler| scheduler.has_ended(second));
+    assert_eq!((runtime.scheduler().statistics().completed, runtime.scheduler().statistics().failed), (1, 1));
+}

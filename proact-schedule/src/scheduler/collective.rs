@@ -126,6 +126,6 @@ impl<P, R: Recorder> Scheduler<P, R> {
                 return Err(invalid(format!("{:?} is to be signalled twice by one collective", twice.semaphore)));
             }
         }
-        self.validate_signals(signals)
+        self.validate_own_signals(signals)
     }
 }

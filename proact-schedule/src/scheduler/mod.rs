@@ -182,10 +182,19 @@ impl<P, R: Recorder> Scheduler<P, R> {
     /// Adds a semaphore that the rest of the program sees as `shown`: it is signalled, with its causes, when a promised
     /// value is reached here, and failed when that fails.
     ///
-    /// Values that the rest of the program signals have to be told with [`Scheduler::signal`].
+    /// The rest of the program must not signal values that were promised here; what it signals besides has to be told
+    /// with [`Scheduler::signal`].
     pub fn add_shown_semaphore(&mut self, shown: Semaphore) -> SemaphoreId {
         let semaphore = self.add_semaphore(shown.value());
         self.semaphores[semaphore.index()].shown = Some(shown);
+        semaphore
+    }
+
+    /// Adds a semaphore that only others signal, who have to be told of with [`Scheduler::signal`]: submissions that
+    /// signal it are refused.
+    pub fn add_foreign_semaphore(&mut self, initial: u64) -> SemaphoreId {
+        let semaphore = self.add_semaphore(initial);
+        self.semaphores[semaphore.index()].foreign = true;
         semaphore
     }
 
@@ -195,6 +204,11 @@ impl<P, R: Recorder> Scheduler<P, R> {
     /// If the scheduler has not given it out; so do all calls that only ask.
     pub fn value(&self, semaphore: SemaphoreId) -> u64 {
         self.semaphores[semaphore.index()].value
+    }
+
+    /// The largest value of a semaphore that was promised or reached.
+    pub fn promised(&self, semaphore: SemaphoreId) -> u64 {
+        self.semaphores[semaphore.index()].promised
     }
 
     /// Why a semaphore has failed, if it has: the status of whoever failed first.

@@ -60,6 +60,8 @@ pub(super) struct Timeline {
     /// The largest value that was promised or reached.
     pub(super) promised: u64,
     pub(super) failure: Option<Failure>,
+    /// Only somebody outside signals it.
+    pub(super) foreign: bool,
     /// By rising value. The first `reached` of them have been settled, and only say what caused them.
     pub(super) records: VecDeque<Record>,
     pub(super) reached: usize,
@@ -81,6 +83,7 @@ impl Timeline {
             value,
             promised: value,
             failure: None,
+            foreign: false,
             records: VecDeque::new(),
             reached: 0,
             tail: Vec::new(),

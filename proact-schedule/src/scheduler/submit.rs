@@ -44,8 +44,8 @@ impl<P, R: Recorder> Scheduler<P, R> {
     ///
     /// # Errors
     /// With the payload, and without any effect: `InvalidArgument` for a queue, semaphore or buffer that the scheduler
-    /// has not given out, a buffer that was released, a value that is not above those promised before, or a semaphore
-    /// that is to be signalled twice. The status of a queue that was failed or retired.
+    /// has not given out, a buffer that was released, a value that is not above those promised before, a semaphore that
+    /// is to be signalled twice, or one that only others signal. The status of a queue that was failed or retired.
     pub fn submit(&mut self, submission: &Submission<'_>, payload: P) -> Result<Place, Refused<P>> {
         if let Err(status) = self.validate(submission) {
             return Err(Refused { payload, status });
@@ -70,7 +70,16 @@ impl<P, R: Recorder> Scheduler<P, R> {
         if let Some(buffer) = submission.buffers.iter().find(|&&buffer| !self.is_live(buffer)) {
             return Err(invalid(format!("{buffer:?} was released, or never acquired")));
         }
-        self.validate_signals(submission.signals)
+        self.validate_own_signals(submission.signals)
+    }
+
+    /// Signals of submissions.
+    pub(super) fn validate_own_signals(&self, signals: &[Point]) -> Result {
+        self.validate_signals(signals)?;
+        match signals.iter().find(|signal| self.semaphores[signal.semaphore.index()].foreign) {
+            Some(signal) => Err(invalid(format!("{:?} is signalled by others only", signal.semaphore))),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn validate_signals(&self, signals: &[Point]) -> Result {
