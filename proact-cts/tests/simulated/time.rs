@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use proact::operation::{EventWait, Nop, Op, SemaphoreWait, Timer};
+use proact::resource::{Domain, SocketOptions};
 use proact::simulated::{Stalled, World};
 use proact::status::Code;
 use proact::sync::Semaphore;
@@ -92,7 +93,9 @@ fn other_threads_are_refused_and_told_why() {
         let message = handle.send_message(1).unwrap_err();
         let set = event.set().unwrap_err();
         let built = builder.build().map(|_| ()).unwrap_err();
-        [submitted, cancelled, message, set, built]
+        let made = handle.socket(Domain::Ipv4, &SocketOptions::default()).unwrap_err();
+        let event = handle.event().unwrap_err();
+        [submitted, cancelled, message, set, built, made, event]
     });
     for status in refused.join().unwrap() {
         assert_eq!(status.code(), Code::FailedPrecondition);
@@ -101,6 +104,20 @@ fn other_threads_are_refused_and_told_why() {
     assert_eq!(here.pending(), 1, "and nothing of it happened");
     here.cancel(id).unwrap();
     here.run().unwrap();
+}
+
+#[test]
+fn a_world_is_asked_by_its_own_thread_alone_and_resources_may_go_anywhere() {
+    let world = World::new(1);
+    let here = proactor(&world.host("a"));
+    let socket = here.handle().socket(Domain::Ipv4, &SocketOptions::default()).unwrap();
+    let before = world.digest();
+    std::thread::spawn(move || drop(socket)).join().unwrap();
+    let elsewhere = world.clone();
+    let panic = std::thread::spawn(move || elsewhere.host("b")).join().unwrap_err();
+    let text = panic.downcast_ref::<&str>().copied().unwrap_or_default();
+    assert!(text.contains("thread that made it"), "{text}");
+    assert_eq!(world.digest(), before);
 }
 
 #[test]
@@ -117,7 +134,6 @@ fn what_is_planned_happens_at_its_time() {
 #[cfg(unix)]
 #[test]
 fn descriptors_of_the_operating_system_go_neither_in_nor_out() {
-    use proact::resource::{Domain, SocketOptions};
     let world = World::new(1);
     let simulated = proactor(&world.host("a"));
     let socket = simulated.handle().socket(Domain::Ipv4, &SocketOptions::default()).unwrap();

@@ -304,9 +304,19 @@ impl Resource {
     }
 }
 
+/// What makes descriptors for a home whose descriptors are its own.
+///
+/// # Errors
+/// `FailedPrecondition` when its proactor has gone, or on another thread than the one that may use it.
+#[track_caller]
+pub(crate) fn own_system(home: Home, operation: Operation) -> Result<Arc<dyn System>> {
+    let system = system_of(home.proactor).ok_or_else(|| gone(operation))?;
+    if system.is_here() { Ok(system) } else { Err(elsewhere(operation)) }
+}
+
 /// The proactor of a resource's own system is gone.
 #[track_caller]
-pub(crate) fn gone(operation: Operation) -> Status {
+fn gone(operation: Operation) -> Status {
     Status::new(Code::FailedPrecondition, operation).with_message("the proactor has gone, and its descriptors with it")
 }
 

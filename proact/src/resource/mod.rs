@@ -25,7 +25,7 @@ pub use crate::backend::{
     WalkEntry,
 };
 pub use address::{Address, interface_index};
-pub(crate) use descriptor::{Home, Lane, Resource, Second, about, elsewhere, gone, no_descriptor};
+pub(crate) use descriptor::{Home, Lane, Resource, Second, about, elsewhere, no_descriptor, own_system};
 pub use file::File;
 pub use futex_word::FutexWord;
 #[cfg(unix)]

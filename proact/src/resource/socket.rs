@@ -13,7 +13,7 @@ mod tune;
 use std::sync::Arc;
 
 use super::{Address, Home, Resource};
-use crate::backend::{Descriptor, DescriptorMode, Family, SocketSpec, system_of};
+use crate::backend::{Descriptor, DescriptorMode, Family, SocketSpec};
 use crate::status::{Code, Operation, Result, Status};
 
 pub use self::options::{KeepAlive, SocketOptions};
@@ -170,7 +170,7 @@ impl Socket {
             dual_stack: options.dual_stack,
             receive_buffer: options.receive_buffer,
         };
-        let system = system_of(home.proactor).ok_or_else(|| super::gone(Operation::SocketCreate))?;
+        let system = super::own_system(home, Operation::SocketCreate)?;
         let made = system.socket(spec).map_err(|errno| Status::from_os_error(Operation::SocketCreate, errno))?;
         Ok(Socket::own(home, made, domain, kind))
     }
@@ -179,7 +179,7 @@ impl Socket {
         if home.mode != DescriptorMode::Own {
             return Socket::call_pair(home, kind);
         }
-        let system = system_of(home.proactor).ok_or_else(|| super::gone(Operation::SocketCreate))?;
+        let system = super::own_system(home, Operation::SocketCreate)?;
         let made = system.socket_pair(kind == SocketType::Datagram);
         let (one, two) = made.map_err(|errno| Status::from_os_error(Operation::SocketCreate, errno))?;
         let own = |descriptor| {

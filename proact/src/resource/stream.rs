@@ -5,7 +5,7 @@ use std::sync::Arc;
 #[cfg(unix)]
 use super::Returned;
 use super::{Home, Resource};
-use crate::backend::{Descriptor, DescriptorMode, system_of};
+use crate::backend::{Descriptor, DescriptorMode};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::fault;
 use crate::status::{Code, Operation, Result, Status};
@@ -41,7 +41,7 @@ impl Stream {
         if home.mode != DescriptorMode::Own {
             return Stream::call_pipe(home);
         }
-        let system = system_of(home.proactor).ok_or_else(|| super::gone(Operation::StreamCreate))?;
+        let system = super::own_system(home, Operation::StreamCreate)?;
         let made = system.pipe().map_err(|errno| Status::from_os_error(Operation::StreamCreate, errno));
         let (reader, writer) = made?;
         Ok((Stream::adopt(home, reader), Stream::adopt(home, writer)))

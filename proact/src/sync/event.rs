@@ -3,7 +3,7 @@
 use super::event_pool::Held;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::backend::Descriptor;
-use crate::backend::{DescriptorMode, system_of};
+use crate::backend::DescriptorMode;
 use crate::resource::{Home, Resource};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::status::{Code, preserving_errno};
@@ -68,7 +68,7 @@ impl Event {
         if home.mode != DescriptorMode::Own {
             return Event::call_descriptor(home);
         }
-        let system = system_of(home.proactor).ok_or_else(|| crate::resource::gone(Operation::EventCreate))?;
+        let system = crate::resource::own_system(home, Operation::EventCreate)?;
         let event = system.event().map_err(|errno| Status::from_os_error(Operation::EventCreate, errno))?;
         Ok(Resource::adopt(home, event))
     }

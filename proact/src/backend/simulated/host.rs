@@ -20,7 +20,7 @@ pub struct Host {
 impl Host {
     /// What it is called.
     pub fn name(&self) -> String {
-        self.world.inner.lock().hosts[self.number as usize].name.clone()
+        self.world.inner.lock_anywhere().hosts[self.number as usize].name.clone()
     }
 
     /// Its world.

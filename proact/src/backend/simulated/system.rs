@@ -35,7 +35,7 @@ impl System for Calls {
     }
 
     fn is_gone(&self) -> bool {
-        !self.world.lock().is_alive(self.port)
+        !self.world.lock_anywhere().is_alive(self.port)
     }
 
     fn socket(&self, spec: SocketSpec) -> Result<Descriptor, i32> {
@@ -153,6 +153,6 @@ impl System for Calls {
 
     fn close(&self, closed: Descriptor) {
         // What a process that died had open has been closed already.
-        let _ = self.world.lock().close(closed.0);
+        let _ = self.world.lock_anywhere().close(closed.0);
     }
 }

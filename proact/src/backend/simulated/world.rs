@@ -20,7 +20,8 @@ use crate::time::{Clock, Time};
 /// nothing else can happen, so that an hour of waiting takes no time at all.
 ///
 /// A clone is another handle to the same world. It belongs to the thread that made it: the proactors of its hosts are
-/// built and polled there, and their handles and resources are refused elsewhere.
+/// built and polled there, and their handles and resources are refused elsewhere. Calls of a world, its hosts and its
+/// devices from another thread panic.
 ///
 /// ```
 /// use proact::operation::{Op, Timer};
@@ -52,7 +53,17 @@ impl Inner {
     }
 
     /// The world's state. No callback and no code of a test runs while it is held.
+    ///
+    /// # Panics
+    /// On another thread than the world's, whose doings no seed would replay.
+    #[track_caller]
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        assert!(self.is_here(), "a simulated world is used by the thread that made it, and by no other");
+        self.lock_anywhere()
+    }
+
+    /// For what must work wherever it happens: the last handle to a resource goes.
+    pub(super) fn lock_anywhere(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -82,6 +82,7 @@ fn shared() -> (Arc<Shared>, Arc<Bell>) {
         backend_name: "model",
         capabilities: Capabilities::empty(),
         measures: false,
+        system: None,
     };
     // The chunk is made before any thread starts: the lock it is made under is not loom's.
     shared.slots.get(0);
