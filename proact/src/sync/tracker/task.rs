@@ -10,6 +10,9 @@ use super::record::Party;
 use crate::atomic::{AtomicU32, Mutex, MutexGuard, Ordering};
 use crate::status::Result;
 
+#[cfg(all(test, loom))]
+mod loom_tests;
+
 /// No index: nothing has failed.
 const NONE: u32 = u32::MAX;
 
