@@ -11,6 +11,7 @@ TABLE='
 aarch64-unknown-linux-gnu       | proact proact-schedule proact-cts proact-cli |
 riscv64gc-unknown-linux-gnu     | proact proact-schedule proact-cts proact-cli |
 armv7-unknown-linux-gnueabihf   | proact proact-schedule proact-cts proact-cli |
+i686-unknown-linux-gnu          | proact proact-schedule proact-cts proact-cli |
 x86_64-unknown-linux-musl       | proact proact-schedule proact-cts proact-cli |
 aarch64-linux-android           | proact proact-schedule proact-cts proact-cli |
 aarch64-apple-darwin            | proact proact-schedule proact-cts proact-cli |
@@ -48,7 +49,7 @@ while IFS='|' read -r target packages note; do
             say "--- $target, $package"
             cat "$log" >&2
         fi
-        rows+=("$(printf '%-32s %-12s %-7s %4d s' "$target" "$package" "$result" $((SECONDS - started)))")
+        rows+=("$(printf '%-32s %-15s %-7s %4d s' "$target" "$package" "$result" $((SECONDS - started)))")
         say "${rows[-1]}"
     done
     [[ $note =~ [^[:space:]] ]] && rows+=("$(printf '%-32s not all: %s' "$target" "${note# }")")

@@ -38,7 +38,7 @@ impl Entry {
         sqe.__bindgen_anon_4.buf_index = 0;
         sqe.personality = 0;
         sqe.__bindgen_anon_5.file_index = 0;
-        sqe.__bindgen_anon_6.bindgen_union_field = [0; 2];
+        sqe.__bindgen_anon_6.bindgen_union_field = Default::default();
     }
 
     /// Fills the entry with a wait for readiness, once.
@@ -64,8 +64,10 @@ impl Entry {
     pub(crate) fn set_futex(&mut self, op: Op, word: *const u32, value: u64, shared: bool) {
         let flags = FUTEX2_SIZE_U32 | if shared { 0 } else { FUTEX2_PRIVATE };
         self.set(op, flags, value, word as u64, 0, 0);
-        // `addr3`, the bit set: the first of the entry's last two words.
-        self.0.__bindgen_anon_6.bindgen_union_field = [u32::MAX.into(), 0];
+        // SAFETY: either form of an entry's last two words is plain numbers, so all bits are of this one.
+        let last = unsafe { self.0.__bindgen_anon_6.__bindgen_anon_1.as_mut() };
+        // The bit set.
+        last.addr3 = u32::MAX.into();
     }
 
     /// Turns the filled entry into one that does nothing and completes with `-errno` (injected results since 6.10).
