@@ -115,7 +115,6 @@ thread() {
         --skip signal::a_subscription_begins_and_ends_by_a_cancel
         --skip signal::dispositions_and_masks_are_again_what_they_were
         --skip signal::a_signal_of_any_thread_ends_the_sleep
-        --skip signal::a_signal_that_nobody_was_told_of_acts_when_the_subscription_ends
         --skip signal::ownership_ends_with_the_proactor
     )
     # rustix by way of libc: the sanitizer sees no system call that is made without it.
