@@ -11,12 +11,14 @@ use super::datagram::refused;
 use crate::bench::{Cts, Told};
 use crate::cases;
 
+// Those in which no one reads run alone: a child that another case starts has all descriptors of this process until it
+// executes its program.
 cases![
     bytes_come_out_of_a_pipe_as_they_went_in,
     a_read_waits_for_a_writer_and_some_takes_what_is_there,
     reads_are_filled_in_the_order_of_submission,
     the_end_of_a_pipe_is_zero_and_an_exact_read_out_of_range,
-    a_write_that_no_one_reads_is_unavailable_and_stays_so,
+    a_write_that_no_one_reads_is_unavailable_and_stays_so.alone(),
     a_large_write_goes_on_as_the_reader_makes_room,
     a_waiting_read_is_cancelled_and_the_pipe_usable,
     closing_an_end_cancels_what_waits_on_it,
@@ -32,7 +34,7 @@ cases![
     a_splice_waits_for_the_pipe_and_tells_its_end.real("splices"),
     a_splice_is_cancelled_while_it_waits.real("splices"),
     the_wrong_end_of_a_pipe_is_refused.real("splices"),
-    a_pipe_that_no_one_reads_does_not_fail_the_socket_that_fills_it.real("splices"),
+    a_pipe_that_no_one_reads_does_not_fail_the_socket_that_fills_it.real("splices").alone(),
     a_file_that_takes_nothing_does_not_fail_the_pipe_that_fills_it.real("splices"),
     a_source_that_gives_nothing_does_not_fail_the_socket.real("splices"),
     an_imported_end_is_closed_on_exec.real("a descriptor of the operating system"),
