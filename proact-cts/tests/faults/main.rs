@@ -36,20 +36,25 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
+/// What fails here.
+const CALLS: &str = "system calls";
+
 cases![
-    programs_without_a_fault_succeed_and_leave_nothing,
-    whatever_call_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
-    whatever_call_on_files_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
-    whatever_call_that_moves_bytes_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
-    whatever_call_that_waits_for_others_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
-    whatever_call_on_sockets_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
-    whatever_call_on_pools_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
-    whatever_call_that_tells_others_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes),
-    whatever_call_on_fences_fails_every_semaphore_is_answered_and_nothing_leaks.only(Only::Extremes),
-    whatever_call_fails_operations_in_company_end_once_and_nothing_leaks.only(Only::Extremes),
-    whatever_call_fails_a_thread_ends_once_and_tells_why.only(Only::Extremes),
-    short_transfers_lose_no_byte.only(Only::Extremes),
-    a_wait_that_signals_cut_short_loses_nothing.only(Only::Extremes),
+    programs_without_a_fault_succeed_and_leave_nothing.real(CALLS),
+    whatever_call_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes).real(CALLS),
+    whatever_call_on_files_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes).real(CALLS),
+    whatever_call_that_moves_bytes_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes).real(CALLS),
+    whatever_call_that_waits_for_others_fails_every_operation_ends_once_and_nothing_leaks
+        .only(Only::Extremes)
+        .real(CALLS),
+    whatever_call_on_sockets_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes).real(CALLS),
+    whatever_call_on_pools_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes).real(CALLS),
+    whatever_call_that_tells_others_fails_every_operation_ends_once_and_nothing_leaks.only(Only::Extremes).real(CALLS),
+    whatever_call_on_fences_fails_every_semaphore_is_answered_and_nothing_leaks.only(Only::Extremes).real(CALLS),
+    whatever_call_fails_operations_in_company_end_once_and_nothing_leaks.only(Only::Extremes).real(CALLS),
+    whatever_call_fails_a_thread_ends_once_and_tells_why.only(Only::Extremes).real(CALLS),
+    short_transfers_lose_no_byte.only(Only::Extremes).real(CALLS),
+    a_wait_that_signals_cut_short_loses_nothing.only(Only::Extremes).real(CALLS),
 ];
 
 /// How often a fault may leave something behind before that counts as a leak: what a process makes once and keeps is
