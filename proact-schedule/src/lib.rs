@@ -43,6 +43,7 @@ pub mod executor;
 pub mod model;
 mod options;
 pub mod pool;
+mod random;
 pub mod record;
 pub mod remote;
 pub mod scenario;

@@ -5,6 +5,9 @@ use proact_schedule::audit::audit;
 use proact_schedule::model::{Point, QueueId, SemaphoreId, Submission};
 use proact_schedule::record::{Event, How, Recording};
 use proact_schedule::{QueueOptions, Scheduler, SchedulerOptions, Statistics};
+use support::Random;
+
+mod support;
 
 fn axis(queue: usize) -> Axis {
     Axis::queue(1, 0, (queue / 256) as u8, queue as u8)
@@ -47,18 +50,6 @@ fn a_channel_is_one_entry_and_one_barrier_however_many_members_there_are() {
         assert_eq!(without, members.min(254));
         assert_eq!(statistics.overflows, members.saturating_sub(254) as u64);
         println!("{members} members: {with} entry with the channel, {without} without");
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit as u64) as usize
     }
 }
 

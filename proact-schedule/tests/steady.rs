@@ -10,6 +10,9 @@ use proact_schedule::model::{Place, Point, QueueId, SemaphoreId, Submission};
 use proact_schedule::pool::{PoolOptions, Reuse};
 use proact_schedule::{Order, QueueOptions, Scheduler, SchedulerOptions};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use support::Random;
+
+mod support;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -23,18 +26,6 @@ fn allocator() -> (usize, usize) {
 
 fn axis(queue: usize) -> Axis {
     Axis::queue(1, 0, 0, queue as u8)
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit as u64) as usize
-    }
 }
 
 /// Queues that signal a semaphore each, and wait for each other's latest values.

@@ -86,7 +86,6 @@ pub mod coordinator;
 mod name;
 mod node;
 mod pipeline;
-mod random;
 #[cfg(test)]
 mod tests;
 pub mod transport;

@@ -4,16 +4,19 @@
 mod dag;
 mod oracle;
 mod runner;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::collections::HashSet;
 
-use dag::{Dag, Random, Shape};
+use dag::{Dag, Shape};
 use oracle::Oracle;
 use proact_schedule::audit::{Violation, audit};
 use proact_schedule::model::Place;
 use proact_schedule::record::{Event, How, Timed};
 use proact_schedule::{Policy, SchedulerOptions};
 use runner::{Run, axis, run};
+use support::Random;
 
 const CASES: u64 = 1000;
 

@@ -9,8 +9,9 @@ use proact_schedule::pool::PoolOptions;
 use proact_schedule::record::Recording;
 use proact_schedule::{Handover, Order, QueueOptions, Scheduler, SchedulerOptions, Work};
 
-use crate::dag::{Dag, Random};
+use crate::dag::Dag;
 use crate::oracle::Oracle;
+use crate::support::Random;
 
 pub struct Run {
     pub scheduler: Scheduler<usize, Recording>,

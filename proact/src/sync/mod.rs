@@ -5,6 +5,8 @@ mod event_pool;
 mod fence;
 #[cfg(all(test, not(loom)))]
 mod hooked;
+#[cfg(all(test, loom))]
+mod loom_work;
 mod notification;
 mod semaphore;
 mod timeline;

@@ -99,7 +99,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::random::Random;
+    use crate::random::Random;
 
     const AXIS: Axis = Axis::queue(1, 2, 0, 0);
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::world::{DELAY_MAX, LEASE, World, work};
-use crate::remote::random::Random;
+use crate::random::Random;
 use crate::remote::*;
 
 struct Planned {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proact::time::Time;
 
 use super::{Input, Link, Output, Transport};
-use crate::remote::random::Random;
+use crate::random::Random;
 use crate::remote::wire::{HEAD, Head, Kind};
 
 /// A message that was sent, as the network saw it.

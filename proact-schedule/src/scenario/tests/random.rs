@@ -3,22 +3,10 @@
 use super::*;
 use crate::Policy;
 use crate::audit::audit;
+use crate::random::Random;
 use crate::scenario::QueueRun;
 use crate::scenario::graph::{Class, Graph, Node, Timeline};
 use std::collections::BTreeMap;
-
-/// SplitMix64: every failure is found again from its seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
 
 /// Operations, each of which raises one timeline by 1 to 3 and waits for the value before and for what others have
 /// signalled, or for a little less. In the graph they stand in a random order, since that is their priority.
@@ -122,7 +110,7 @@ fn ticks(nodes: &[Node], classes: usize, lanes: usize) -> Vec<(u64, u64)> {
 #[test]
 fn random_graphs_run_as_the_oracles_say_on_any_number_of_lanes() {
     for seed in 0..500 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (timelines, classes, nodes) = nodes(&mut random);
         let known = fixpoint(&nodes);
         for lanes in [1, 2, 3, 100] {
@@ -149,7 +137,7 @@ fn random_graphs_run_as_the_oracles_say_on_any_number_of_lanes() {
 #[test]
 fn random_graphs_run_on_queues_as_in_the_simulator_and_the_auditor_proves_it() {
     for seed in 0..300 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (timelines, classes, nodes) = nodes(&mut random);
         for lanes in [1, 2, 4] {
             let graph = graph(classes, timelines, nodes.clone(), lanes);
@@ -175,7 +163,7 @@ fn random_graphs_run_on_queues_as_in_the_simulator_and_the_auditor_proves_it() {
 #[test]
 fn knowing_is_reaching_through_waits() {
     for seed in 0..200 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (timelines, classes, nodes) = nodes(&mut random);
         let graph = graph(classes, timelines, nodes, 1);
         let count = graph.nodes().len();

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicU32;
 use loom::thread;
 
 use super::*;
 use crate::causal::Axis;
+use crate::sync::loom_work::Work;
 
 /// Counts calls; relaxed, because a count that is not ordered by the protocol itself is a finding.
 struct Counter {
@@ -40,47 +40,18 @@ impl Sink for Counter {
     }
 }
 
-/// What a signaller does before it signals: loom finds who looks at it and did not have to see it.
-#[derive(Default)]
-struct Work(UnsafeCell<u32>);
-
-// SAFETY: that no two threads meet here is what the models check.
-unsafe impl Sync for Work {}
-// SAFETY: as above.
-unsafe impl Send for Work {}
-
-impl Work {
-    fn new() -> Arc<Work> {
-        Arc::default()
-    }
-
-    /// Does it, and signals `value` by an exchange alone.
-    fn signaller(self: &Arc<Work>, semaphore: &Semaphore, value: u64) -> thread::JoinHandle<bool> {
-        let (work, semaphore) = (self.clone(), semaphore.clone());
-        thread::spawn(move || {
-            // SAFETY: that no two threads meet here is what the models check.
-            work.0.with_mut(|work| unsafe { *work = 1 });
-            semaphore.signal_if_later(value, None).is_ok_and(|rose| rose)
-        })
-    }
-
-    fn see(&self) {
-        // SAFETY: as above.
-        assert_eq!(self.0.with(|work| unsafe { *work }), 1);
-    }
-
-    /// One that looks at it when it is told.
-    fn waiter(self: &Arc<Work>) -> Waiter {
-        Waiter { sink: self.clone(), token: Token::new(0, 0), index: 0 }
-    }
+/// Does the work, and signals `value` by an exchange alone.
+fn working_signaller(work: &Arc<Work>, semaphore: &Semaphore, value: u64) -> thread::JoinHandle<bool> {
+    let (work, semaphore) = (work.clone(), semaphore.clone());
+    thread::spawn(move || {
+        work.perform();
+        semaphore.signal_if_later(value, None).is_ok_and(|rose| rose)
+    })
 }
 
-impl Sink for Work {
-    fn reached(&self, _: Token, _: u32) {
-        self.see();
-    }
-
-    fn failed(&self, _: Token, _: u32) {}
+/// One that looks at the work when it is told.
+fn watcher(work: &Arc<Work>) -> Waiter {
+    Waiter { sink: work.clone(), token: Token::new(0, 0), index: 0 }
 }
 
 fn signaller(semaphore: &Semaphore, value: u64) -> thread::JoinHandle<bool> {
@@ -215,8 +186,8 @@ fn loom_who_sees_a_value_finds_its_causes() {
 #[test]
 fn loom_who_sees_a_value_sees_what_was_done_before_it() {
     loom::model(|| {
-        let (semaphore, work) = (Semaphore::new(0), Work::new());
-        let signal = work.signaller(&semaphore, 1);
+        let (semaphore, work) = (Semaphore::new(0), Arc::new(Work::default()));
+        let signal = working_signaller(&work, &semaphore, 1);
         if semaphore.value() == 1 {
             work.see();
         }
@@ -227,8 +198,8 @@ fn loom_who_sees_a_value_sees_what_was_done_before_it() {
 #[test]
 fn loom_who_arms_too_late_sees_what_was_done_before_the_value() {
     loom::model(|| {
-        let (semaphore, work) = (Semaphore::new(0), Work::new());
-        let signal = work.signaller(&semaphore, 1);
+        let (semaphore, work) = (Semaphore::new(0), Arc::new(Work::default()));
+        let signal = working_signaller(&work, &semaphore, 1);
         if let Armed::Reached = semaphore.arm(1, Counter::new().waiter()) {
             work.see();
         }
@@ -240,10 +211,10 @@ fn loom_who_arms_too_late_sees_what_was_done_before_the_value() {
 #[test]
 fn loom_who_is_told_of_anothers_value_sees_what_was_done_before_it() {
     loom::model(|| {
-        let (semaphore, work, low) = (Semaphore::new(0), Work::new(), Counter::new());
+        let (semaphore, work, low) = (Semaphore::new(0), Arc::new(Work::default()), Counter::new());
         assert!(matches!(semaphore.arm(1, low.waiter()), Armed::Pending(_)));
-        assert!(matches!(semaphore.arm(2, work.waiter()), Armed::Pending(_)));
-        let high = work.signaller(&semaphore, 2);
+        assert!(matches!(semaphore.arm(2, watcher(&work)), Armed::Pending(_)));
+        let high = working_signaller(&work, &semaphore, 2);
         let _ = semaphore.signal_if_later(1, None).unwrap();
         assert!(high.join().unwrap());
         assert_eq!(low.told(), (1, 0));
@@ -254,9 +225,9 @@ fn loom_who_is_told_of_anothers_value_sees_what_was_done_before_it() {
 #[test]
 fn loom_who_is_told_by_a_failure_sees_what_was_done_before_the_value() {
     loom::model(|| {
-        let (semaphore, work) = (Semaphore::new(0), Work::new());
-        assert!(matches!(semaphore.arm(1, work.waiter()), Armed::Pending(_)));
-        let signal = work.signaller(&semaphore, 1);
+        let (semaphore, work) = (Semaphore::new(0), Arc::new(Work::default()));
+        assert!(matches!(semaphore.arm(1, watcher(&work)), Armed::Pending(_)));
+        let signal = working_signaller(&work, &semaphore, 1);
         assert!(semaphore.fail(broken()));
         signal.join().unwrap();
     });

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicU32;
 use loom::thread;
 
 use super::*;
 use crate::backend::Token;
 use crate::causal::Entry;
+use crate::sync::loom_work::Work;
 use crate::sync::{Sink, Waiter};
 
 /// Counts calls; relaxed, because a count that is not ordered by the protocol itself is a finding.
@@ -38,47 +38,18 @@ impl Sink for Told {
     }
 }
 
-/// What somebody does before an advance: loom finds who looks at it and did not have to see it.
-#[derive(Default)]
-struct Work(UnsafeCell<u32>);
-
-// SAFETY: that no two threads meet here is what the models check.
-unsafe impl Sync for Work {}
-// SAFETY: as above.
-unsafe impl Send for Work {}
-
-impl Work {
-    fn new() -> Arc<Work> {
-        Arc::default()
-    }
-
-    /// Does it, and advances the first axis to `epoch`.
-    fn advance(self: &Arc<Work>, tracker: &Tracker, epoch: u64) -> thread::JoinHandle<bool> {
-        let work = self.clone();
-        spawn(tracker, move |tracker| {
-            // SAFETY: that no two threads meet here is what the models check.
-            work.0.with_mut(|work| unsafe { *work = 1 });
-            tracker.advance(axis(0), epoch).unwrap()
-        })
-    }
-
-    fn see(&self) {
-        // SAFETY: as above.
-        assert_eq!(self.0.with(|work| unsafe { *work }), 1);
-    }
-
-    /// Waits, and looks at it when the wait is told.
-    fn arm(self: &Arc<Work>, watch: &mut Watch) -> u32 {
-        watch.arm(|index| Party::Operation(Waiter { sink: self.clone(), token: Token::new(0, 0), index })).unwrap()
-    }
+/// Does the work, and advances the first axis to `epoch`.
+fn working_advance(work: &Arc<Work>, tracker: &Tracker, epoch: u64) -> thread::JoinHandle<bool> {
+    let work = work.clone();
+    spawn(tracker, move |tracker| {
+        work.perform();
+        tracker.advance(axis(0), epoch).unwrap()
+    })
 }
 
-impl Sink for Work {
-    fn reached(&self, _: Token, _: u32) {
-        self.see();
-    }
-
-    fn failed(&self, _: Token, _: u32) {}
+/// Waits, and looks at the work when the wait is told.
+fn arm_watcher(work: &Arc<Work>, watch: &mut Watch) -> u32 {
+    watch.arm(|index| Party::Operation(Waiter { sink: work.clone(), token: Token::new(0, 0), index })).unwrap()
 }
 
 fn axis(queue: u8) -> Axis {
@@ -129,8 +100,8 @@ fn loom_an_advance_and_an_arming_wait_never_miss_each_other() {
 #[test]
 fn loom_who_sees_an_epoch_sees_what_came_before_it() {
     loom::model(|| {
-        let (tracker, work) = (with(1, 1), Work::new());
-        let advance = work.advance(&tracker, 1);
+        let (tracker, work) = (with(1, 1), Arc::new(Work::default()));
+        let advance = working_advance(&work, &tracker, 1);
         if tracker.has_reached(axis(0), 1) {
             work.see();
         }
@@ -141,10 +112,10 @@ fn loom_who_sees_an_epoch_sees_what_came_before_it() {
 #[test]
 fn loom_who_waits_too_late_sees_what_came_before_the_epoch() {
     loom::model(|| {
-        let (tracker, work) = (with(1, 1), Work::new());
-        let advance = work.advance(&tracker, 1);
+        let (tracker, work) = (with(1, 1), Arc::new(Work::default()));
+        let advance = working_advance(&work, &tracker, 1);
         let mut watch = tracker.watch(frontier(&[(0, 1)]));
-        if work.arm(&mut watch) == 1 {
+        if arm_watcher(&work, &mut watch) == 1 {
             work.see();
         }
         assert!(advance.join().unwrap());
@@ -155,10 +126,10 @@ fn loom_who_waits_too_late_sees_what_came_before_the_epoch() {
 #[test]
 fn loom_who_is_told_of_anothers_epoch_sees_what_came_before_it() {
     loom::model(|| {
-        let (tracker, work, told) = (with(1, 1), Work::new(), Told::new());
+        let (tracker, work, told) = (with(1, 1), Arc::new(Work::default()), Told::new());
         let (mut low, mut high) = (tracker.watch(frontier(&[(0, 1)])), tracker.watch(frontier(&[(0, 2)])));
-        assert_eq!((arm(&mut low, &told).unwrap(), work.arm(&mut high)), (0, 0));
-        let advance = work.advance(&tracker, 2);
+        assert_eq!((arm(&mut low, &told).unwrap(), arm_watcher(&work, &mut high)), (0, 0));
+        let advance = working_advance(&work, &tracker, 2);
         tracker.advance(axis(0), 1).unwrap();
         assert!(advance.join().unwrap());
         assert_eq!(told.counts(), (1, 0));
@@ -169,10 +140,10 @@ fn loom_who_is_told_of_anothers_epoch_sees_what_came_before_it() {
 #[test]
 fn loom_who_is_told_by_a_failure_sees_what_came_before_the_epoch() {
     loom::model(|| {
-        let (tracker, work) = (with(1, 1), Work::new());
+        let (tracker, work) = (with(1, 1), Arc::new(Work::default()));
         let mut watch = tracker.watch(frontier(&[(0, 1)]));
-        assert_eq!(work.arm(&mut watch), 0);
-        let advance = work.advance(&tracker, 1);
+        assert_eq!(arm_watcher(&work, &mut watch), 0);
+        let advance = working_advance(&work, &tracker, 1);
         assert!(tracker.fail(axis(0), lost()));
         advance.join().unwrap();
     });

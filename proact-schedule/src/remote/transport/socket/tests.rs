@@ -3,7 +3,7 @@
 use proact::proactor::{Builder, Choice, survey};
 
 use super::*;
-use crate::remote::random::Random;
+use crate::random::Random;
 use crate::remote::wire::{Kind as MessageKind, Message, PAYLOAD_MAX};
 use proact::causal::Session;
 

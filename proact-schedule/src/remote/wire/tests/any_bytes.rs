@@ -1,7 +1,7 @@
 //! Any bytes at all give a message within bounds or an error, and what decodes encodes to what it was decoded from.
 
 use super::*;
-use crate::remote::random::Random;
+use crate::random::Random;
 
 /// Decodes; what comes of it must be the only meaning of these bytes.
 fn check(bytes: &[u8]) -> bool {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::task::Wake;
 
-use loom::cell::UnsafeCell;
 use loom::thread;
 
 use super::*;
+use crate::sync::loom_work::Work;
 
 /// Counts its wakes.
 #[derive(Default)]
@@ -24,31 +24,15 @@ impl Wake for Woken {
     }
 }
 
-/// What somebody does before an advance: loom finds who looks at it and did not have to see it.
-#[derive(Default)]
-struct Work(UnsafeCell<u32>);
-
-// SAFETY: that no two threads meet here is what the models check.
-unsafe impl Sync for Work {}
-// SAFETY: as above.
-unsafe impl Send for Work {}
-
-impl Work {
-    fn begin(self: &Arc<Work>, then: impl FnOnce() -> Option<Waker> + 'static) -> thread::JoinHandle<()> {
-        let work = self.clone();
-        thread::spawn(move || {
-            // SAFETY: that no two threads meet here is what the models check.
-            work.0.with_mut(|work| unsafe { *work = 1 });
-            if let Some(waker) = then() {
-                waker.wake();
-            }
-        })
-    }
-
-    fn see(&self) {
-        // SAFETY: as above.
-        assert_eq!(self.0.with(|work| unsafe { *work }), 1);
-    }
+/// Does the work, and what follows it; wakes whom that says.
+fn begin(work: &Arc<Work>, then: impl FnOnce() -> Option<Waker> + 'static) -> thread::JoinHandle<()> {
+    let work = work.clone();
+    thread::spawn(move || {
+        work.perform();
+        if let Some(waker) = then() {
+            waker.wake();
+        }
+    })
 }
 
 /// In line for so many axes.
@@ -62,7 +46,7 @@ fn armed(entries: u32) -> Arc<Task> {
 fn loom_a_future_is_woken_or_sees_that_it_is_over() {
     loom::model(|| {
         let (task, work, woken) = (armed(1), Arc::new(Work::default()), Arc::new(Woken::default()));
-        let advance = work.begin({
+        let advance = begin(&work, {
             let task = task.clone();
             move || task.reached()
         });
@@ -102,7 +86,7 @@ fn loom_an_advance_and_a_failure_end_a_future_once() {
             let task = task.clone();
             move || _ = task.reached().map(Waker::wake)
         });
-        let failure = work.begin({
+        let failure = begin(&work, {
             let task = task.clone();
             move || task.failed(1)
         });
