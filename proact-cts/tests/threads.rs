@@ -5,6 +5,7 @@ use proact::causal::{Axis, Frontier, Knowledge, Session};
 use proact::memory::{
     Allocation, BufferPool, Lease, NodePools, Part, Region, Registrations, SharedLease, SharedPool, Slab, Span,
 };
+use proact::operation::future::{AnyThread, Here, OperationFuture, OperationStream, Submission};
 use proact::operation::{
     Accept, AcceptMany, Advise, AnyOp, CancelAll, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange,
     EventSet, EventWait, EventWaitMany, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval,
@@ -48,6 +49,22 @@ macro_rules! are_not {
             let _ = <$type as Ambiguous<_>>::chosen;
         })+
     };
+}
+
+#[test]
+fn futures_go_where_their_kind_may() {
+    are!(Send: OperationStream<AcceptMany>, OperationFuture<Accept>, OperationFuture<Receive<Vec<u8>>>, AnyThread);
+    are!(Sync: OperationFuture<Accept>, AnyThread);
+    are_not!(Send: Submission<'static>, OperationFuture<Accept, Inert>, OperationStream<AcceptMany, Inert>);
+    are_not!(Sync: Submission<'static>, OperationFuture<Accept, Inert>);
+}
+
+/// A way to the proactor of this thread which itself could go anywhere.
+struct Inert;
+
+impl Here for Inert {
+    fn submit(&self, _: Submission<'_>, _: &mut std::task::Context<'_>) {}
+    fn cancel(&self, _: OperationId) {}
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Ids {
     }
 
     #[inline]
-    fn take(&mut self) -> OperationId {
+    pub(super) fn take(&mut self) -> OperationId {
         while self.skipped > 0 {
             self.skipped -= 1;
             self.advance();

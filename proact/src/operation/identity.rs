@@ -10,7 +10,7 @@ use crate::backend::Token;
 /// another proactor, it is `NotFound` and harms nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OperationId {
-    pub(super) proactor: u32,
+    pub(crate) proactor: u32,
     pub(super) token: Token,
 }
 

@@ -48,6 +48,7 @@ mod fence;
 mod file;
 mod frontier;
 mod futex;
+pub mod future;
 mod gather;
 mod group;
 mod identity;

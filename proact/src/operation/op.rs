@@ -46,7 +46,7 @@ use crate::time::Time;
 /// ```
 #[repr(C)]
 pub struct Op<K, S> {
-    header: Header,
+    pub(super) header: Header,
     /// What to do. Between flights it may be changed.
     pub kind: K,
     /// The user's part: who is told, and with what at hand.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::backend::Capabilities;
 use crate::operation::engine::Shared;
-use crate::operation::{Batch, Context, Message, OperationId, Refused, Scope};
+use crate::operation::future::{OperationFuture, OperationStream, Streamed};
+use crate::operation::{Batch, Context, Kind, Message, OperationId, Refused, Scope};
 use crate::resource::{Address, Domain, Socket, SocketOptions, SocketType};
 #[cfg(unix)]
 use crate::resource::{File, Returned};
@@ -52,9 +53,54 @@ impl Handle {
         self.shared.cancel(id)
     }
 
+    /// An operation as a future, from any thread and under any executor: see
+    /// [`future`](crate::operation::future).
+    ///
+    /// ```
+    /// # use proact::operation::Nop;
+    /// # use proact::proactor::{Builder, ProactorThread};
+    /// # fn block_on<F: Future>(future: F) -> F::Output {
+    /// #     let mut future = std::pin::pin!(future);
+    /// #     loop {
+    /// #         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    /// #         if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+    /// #             return output;
+    /// #         }
+    /// #         std::thread::yield_now();
+    /// #     }
+    /// # }
+    /// let thread = ProactorThread::spawn(Builder::new())?;
+    /// let handle = thread.handle().clone();
+    /// let (Nop, outcome) = block_on(async move { handle.future(Nop).await });
+    /// assert!(outcome.result.is_ok());
+    /// # Ok::<(), proact::status::Status>(())
+    /// ```
+    #[track_caller]
+    pub fn future<K: Kind + Send>(&self, kind: K) -> OperationFuture<K>
+    where
+        K::Output: Send,
+    {
+        OperationFuture::any_thread(kind, self.shared.clone())
+    }
+
+    /// A multishot operation as a stream of its outcomes, from any thread and under any executor: see
+    /// [`future`](crate::operation::future).
+    #[track_caller]
+    pub fn stream<K: Streamed + Send>(&self, kind: K) -> OperationStream<K>
+    where
+        K::Output: Send,
+    {
+        OperationStream::any_thread(kind, self.shared.clone())
+    }
+
     /// Makes the current poll, or the next one, return.
     pub fn wake(&self) {
         self.shared.request_wake();
+    }
+
+    /// Whether the operation was submitted to this proactor.
+    pub fn submitted(&self, id: OperationId) -> bool {
+        id.proactor == self.shared.home.proactor
     }
 
     /// What the proactor is called: [`Builder::name`](super::Builder::name).

@@ -1,0 +1,75 @@
+//! Async Rust on the proactor: an executor, timers, and I/O with owned buffers.
+//!
+//! ```
+//! use proact_async::net::TcpListener;
+//! use proact_async::{Runtime, spawn};
+//!
+//! async fn serve(listener: TcpListener) -> proact::status::Result {
+//!     loop {
+//!         let (stream, _) = listener.accept().await?;
+//!         spawn(async move {
+//!             let mut buffer = vec![0; 4096];
+//!             loop {
+//!                 let read = stream.read(buffer).await;
+//!                 let Ok(count @ 1..) = read.0 else { break };
+//!                 buffer = stream.write_all(read.1[..count].to_vec()).await.1;
+//!                 buffer.resize(4096, 0);
+//!             }
+//!         });
+//!     }
+//! }
+//!
+//! # fn main() -> proact::status::Result {
+//! let runtime = Runtime::new()?;
+//! runtime.block_on(async {
+//!     let listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
+//!     let server = spawn(serve(listener));
+//!     server.abort(); // or await it, for ever
+//!     assert!(server.await.unwrap_err().is_cancelled());
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! # Rooms
+//!
+//! - [`runtime`]: what runs tasks and polls a proactor; [`operation`](runtime::operation) and
+//!   [`stream`](runtime::stream), by which every kind of `proact::operation` is awaited.
+//! - [`task`]: join handles and yielding. The only room with a task's `unsafe` code.
+//! - [`time`]: sleeps, intervals, timeouts.
+//! - [`net`]: sockets, with owned buffers.
+//!
+//! # How I/O is written here
+//!
+//! - **Any kind of operation is a future**: `operation(kind).await` yields `(kind, outcome)`: the kind, with the
+//!   buffers that it holds, comes back whatever happened. A multishot kind is a stream of outcomes: `stream(kind)`. Its
+//!   [`deadline`](proact::operation::future::OperationFuture::deadline) and
+//!   [`within`](proact::operation::future::OperationFuture::within) set what few have. What this crate adds on top are
+//!   types with the methods that one expects.
+//! - **Buffers are owned.** A method that moves bytes takes the buffer and gives it back beside its result: a
+//!   [`BufResult`]. Reads take any [`StableBytesMut`](proact::memory::StableBytesMut) and fill it from its front up to
+//!   its length; writes take any [`StableBytes`](proact::memory::StableBytes).
+//! - **`&self` everywhere**, and types are cheap clones of a resource: a read and a write may go on side by side.
+//! - **Failures** are [`Status`](proact::status::Status), as in `proact`, never an `io::Error`.
+//! - **Resources are made by the current runtime's handle**:
+//!   [`with_handle`](runtime::with_handle)`(|handle| handle.socket(..))`.
+//! - **Everything may be dropped at any time**, and tests drop it at every await.
+//! - Outside of a runtime, what needs one panics, and says so.
+//!
+//! # Threads
+//!
+//! A [`Runtime`] runs on the thread that made it; tasks stay there and need not be `Send`. A [`Spawner`] gives it tasks
+//! from other threads. Wakers may be woken from anywhere: they never block, and wake the thread once, however many are
+//! woken before it is up.
+
+mod atomic;
+pub mod net;
+pub mod runtime;
+pub mod task;
+pub mod time;
+
+pub use self::runtime::{Builder, Runtime, Spawner, handle, operation, spawn, spawner, stream};
+pub use self::task::{JoinError, JoinHandle, yield_now};
+
+/// What an operation with an owned buffer yields: its result, and the buffer.
+pub type BufResult<T, B> = (proact::status::Result<T>, B);

@@ -1,0 +1,5 @@
+//! Sockets.
+
+mod tcp;
+
+pub use self::tcp::{Incoming, TcpListener, TcpStream};

@@ -1,0 +1,191 @@
+//! What a runtime's thread works on: its tasks and its proactor.
+
+use std::cell::RefCell;
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use proact::operation::OperationId;
+use proact::operation::future::Submission;
+use proact::proactor::{Handle, Proactor};
+use proact::status::Status;
+use proact::time::Timeout;
+
+use super::current::{register, set_current, unregister};
+use super::spawner::Spawner;
+use crate::task::{Alarm, Home, HomeRef, JoinError, JoinHandle, set_here};
+
+pub(crate) struct Core {
+    pub(super) home: *const Home,
+    /// `None` once it is shut down.
+    proactor: RefCell<Option<Proactor>>,
+    pub(super) handle: Handle,
+    pub(super) spawner: Spawner,
+    /// What was to be cancelled while the proactor was at work.
+    cancels: RefCell<Vec<OperationId>>,
+    options: Options,
+}
+
+/// How the loop goes.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    /// Tasks that run between two polls of the proactor.
+    pub(super) budget: usize,
+    /// How long to look for completions before sleeping.
+    pub(super) spin: Duration,
+    /// How long the end of a runtime waits for its operations.
+    pub(super) shutdown: Duration,
+}
+
+struct Wake(Handle);
+
+impl Alarm for Wake {
+    fn ring(&self) {
+        self.0.wake();
+    }
+}
+
+impl Core {
+    pub(super) fn new(proactor: Proactor, options: Options) -> Box<Core> {
+        let handle = proactor.handle().clone();
+        let home = Home::new(Box::new(Wake(handle.clone())));
+        // SAFETY: just made, and left when the core goes.
+        let spawner = Spawner::new(unsafe { HomeRef::new(home) }, handle.clone());
+        let core = Box::new(Core {
+            home,
+            proactor: RefCell::new(Some(proactor)),
+            handle,
+            spawner,
+            cancels: RefCell::new(Vec::new()),
+            options,
+        });
+        register(&*core);
+        core
+    }
+
+    fn home(&self) -> &Home {
+        // SAFETY: the core leaves it when it goes.
+        unsafe { &*self.home }
+    }
+
+    /// Makes this the current one of the thread until the guard is dropped.
+    pub(super) fn enter(&self) -> Entered {
+        Entered { core: set_current(self), home: set_here(self.home) }
+    }
+
+    #[inline]
+    pub(super) fn submit(&self, submission: Submission<'_>, cx: &mut Context<'_>) {
+        let Ok(mut proactor) = self.proactor.try_borrow_mut() else {
+            // Polled from inside the proactor's poll, by a waker that polls: again when that has returned.
+            return cx.waker().wake_by_ref();
+        };
+        let Some(proactor) = proactor.as_mut() else {
+            return submission.refuse(Status::new(proact::status::Code::Aborted, proact::status::Operation::Submit));
+        };
+        if let Err(refused) = proactor.submit(submission) {
+            refused.batch.refuse(refused.status);
+        }
+    }
+
+    pub(super) fn cancel(&self, id: OperationId) {
+        match self.proactor.try_borrow_mut() {
+            Ok(mut proactor) => {
+                if let Some(proactor) = proactor.as_mut() {
+                    // Not found: it has ended, and frees itself.
+                    let _ = proactor.cancel(id);
+                }
+            }
+            // A callback has dropped a future: when the proactor's poll has returned.
+            Err(_) => self.cancels.borrow_mut().push(id),
+        }
+    }
+
+    /// Runs tasks and polls the proactor until `root` has ended.
+    pub(super) fn drive<T>(&self, root: &mut JoinHandle<T>) -> Result<Result<T, JoinError>, Status> {
+        loop {
+            self.home().take_remote();
+            self.home().run(self.options.budget);
+            if let Some(output) = root.try_join() {
+                return Ok(output);
+            }
+            self.poll()?;
+        }
+    }
+
+    fn poll(&self) -> Result<(), Status> {
+        let mut guard = self.proactor.borrow_mut();
+        let Some(proactor) = guard.as_mut() else { return Ok(()) };
+        if self.home().is_ready() || !self.spin(proactor)? {
+            proactor.poll(if self.home().is_ready() { Timeout::Immediate } else { Timeout::Infinite })?;
+        }
+        self.cancel_deferred(proactor);
+        Ok(())
+    }
+
+    /// Looks for completions for as long as it is allowed to, without sleeping. Answers whether there is something to
+    /// do.
+    #[inline]
+    fn spin(&self, proactor: &mut Proactor) -> Result<bool, Status> {
+        if self.options.spin.is_zero() || self.handle.clock().is_simulated() {
+            return Ok(false);
+        }
+        let start = Instant::now();
+        loop {
+            let polled = proactor.poll(Timeout::Immediate)?;
+            if polled.woken || polled.completed > 0 || self.home().is_ready() {
+                return Ok(true);
+            }
+            if start.elapsed() > self.options.spin {
+                return Ok(false);
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    fn cancel_deferred(&self, proactor: &mut Proactor) {
+        if self.cancels.borrow().is_empty() {
+            return;
+        }
+        for id in self.cancels.borrow_mut().drain(..) {
+            let _ = proactor.cancel(id);
+        }
+    }
+
+    pub(super) fn statistics(&self) -> Option<proact::proactor::Statistics> {
+        self.proactor.borrow().as_ref().map(Proactor::statistics)
+    }
+
+    /// Ends all tasks, and then the proactor. Answers how many operations did not end in time.
+    pub(super) fn shut_down(&self, deadline: Duration) -> usize {
+        if self.proactor.borrow().is_none() {
+            return 0;
+        }
+        let entered = self.enter();
+        self.home().end_all();
+        let proactor = self.proactor.borrow_mut().take();
+        let leaked = proactor.map_or(0, |proactor| proactor.shutdown(deadline));
+        drop(entered);
+        leaked
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.shut_down(self.options.shutdown);
+        unregister(self);
+        // SAFETY: this thread's, not entered any more (that borrows), its tasks have ended and its stack is closed.
+        unsafe { Home::leave(self.home) };
+    }
+}
+
+/// Restores what was current before.
+pub(super) struct Entered {
+    core: *const Core,
+    home: *const Home,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        set_current(self.core);
+        set_here(self.home);
+    }
+}

@@ -1,0 +1,12 @@
+//! Timers on the proactor's clock: to the nanosecond where the backend can, in virtual time in a simulated world.
+
+mod interval;
+mod sleep;
+mod timeout;
+
+pub use proact::time::Time;
+
+pub use self::interval::{Interval, interval, interval_at};
+pub use self::sleep::{Sleep, sleep, sleep_until};
+pub use self::timeout::{Elapsed, Timed, timeout, timeout_at};
+pub use crate::runtime::now;

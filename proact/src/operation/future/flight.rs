@@ -1,0 +1,357 @@
+//! The storage of one operation that a future waits for, and who may touch what of it when.
+//!
+//! The future and the engine both have a pointer to it while it is in flight. The header and the kind are the engine's
+//! then; what follows here is shared by the word's leave. Whoever learns last that the other is done with it frees it:
+//! the future when it has taken the outcome, the engine when the future has gone before.
+//!
+//! On one thread the word is read and written plainly. Across threads:
+//!
+//! - The future locks to place or take its waker (`LOCKED`), and unlocks.
+//! - The engine writes the outcome and sets `ENDED`. Found locked: everything is the future's from then on, which sees
+//!   `ENDED` as it unlocks. Found abandoned: everything is the engine's, which frees it. Otherwise the waker is the
+//!   engine's to take, and then it sets `READY`: everything is the future's, or the engine's if it was abandoned in
+//!   between.
+
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::task::Waker;
+
+use super::storage;
+use crate::atomic::{AtomicU32, Ordering};
+use crate::operation::context::Context;
+use crate::operation::kind::Kind;
+use crate::operation::op::{Ended, Extras, Header, Op, Outcome, Table, Vtable};
+
+/// The engine has written the outcome.
+pub(super) const ENDED: u32 = 1;
+/// The engine is done with the storage.
+pub(super) const READY: u32 = 2;
+/// The future has gone.
+pub(super) const ABANDONED: u32 = 4;
+/// The future has the waker in its hands.
+pub(super) const LOCKED: u32 = 8;
+
+/// What is shared of an operation's storage.
+pub(super) struct Flight<K: Kind> {
+    word: AtomicU32,
+    waker: UnsafeCell<Option<Waker>>,
+    outcome: UnsafeCell<MaybeUninit<Outcome<K>>>,
+}
+
+/// A pointer to the storage of an operation that a future waits for.
+pub(super) struct FlightPtr<K: Kind>(NonNull<Op<K, Flight<K>>>);
+
+impl<K: Kind> Clone for FlightPtr<K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: Kind> Copy for FlightPtr<K> {}
+
+/// What a poll of an operation in flight has come to.
+pub(super) enum Look<K: Kind> {
+    /// It goes on, and the waker is in its place.
+    Pending,
+    /// It ends this very moment, and the waker may not be told: ask again.
+    Ending,
+    /// This.
+    Ready(K, Outcome<K>),
+}
+
+struct Tables<K, const SHARED: bool>(std::marker::PhantomData<K>);
+
+impl<K: Kind, const SHARED: bool> Tables<K, SHARED> {
+    const TABLE: Vtable = Table::<K, Flight<K>>::with(
+        if SHARED { deliver_shared::<K> } else { deliver_here::<K> },
+        |_, _, _| unreachable!("one outcome"),
+        |_| (),
+    );
+}
+
+impl<K: Kind> FlightPtr<K> {
+    /// Storage with `kind`, not in flight. `SHARED`: its outcome may come on another thread than the future's.
+    #[track_caller]
+    pub(super) fn new<const SHARED: bool>(kind: K) -> FlightPtr<K> {
+        let place = storage::take::<Op<K, Flight<K>>>();
+        let flight = Flight {
+            word: AtomicU32::new(0),
+            waker: UnsafeCell::new(None),
+            outcome: UnsafeCell::new(MaybeUninit::uninit()),
+        };
+        // SAFETY: memory of this very type, just taken.
+        unsafe { place.write(Op::with_table(&Tables::<K, SHARED>::TABLE, kind, flight)) };
+        FlightPtr(place)
+    }
+
+    pub(super) fn header(self) -> NonNull<Header> {
+        // The header stands at the operation's own address.
+        self.0.cast()
+    }
+
+    /// # Safety
+    ///
+    /// The storage is there.
+    unsafe fn flight<'a>(self) -> &'a Flight<K> {
+        // SAFETY: the caller's promise. No exclusive reference to this part is ever made while two have the pointer.
+        unsafe { &(*self.0.as_ptr()).state }
+    }
+
+    /// What the operation has beside its kind.
+    ///
+    /// # Safety
+    ///
+    /// It is not in flight, and the future's alone.
+    pub(super) unsafe fn extras<'a>(self) -> &'a mut Extras {
+        // SAFETY: the caller's promise.
+        unsafe { &mut (*self.0.as_ptr()).header }.extras.get_or_insert_with(storage::take_extras)
+    }
+
+    /// # Safety
+    ///
+    /// It is not in flight, and the future's alone.
+    pub(super) unsafe fn kind<'a>(self) -> &'a mut K {
+        // SAFETY: the caller's promise.
+        unsafe { &mut (*self.0.as_ptr()).kind }
+    }
+
+    /// Where it was made: what its failure names.
+    ///
+    /// # Safety
+    ///
+    /// It is not in flight, and the future's alone.
+    pub(super) unsafe fn location(self) -> &'static Location<'static> {
+        // SAFETY: the caller's promise.
+        unsafe { (*self.0.as_ptr()).header.location }
+    }
+
+    /// # Safety
+    ///
+    /// It is not in flight, and the future's alone.
+    pub(super) unsafe fn set_waker(self, waker: &Waker) {
+        // SAFETY: the caller's promise.
+        unsafe { replace(self.flight().waker.get(), waker) };
+    }
+
+    /// Frees the storage and hands its kind out.
+    ///
+    /// # Safety
+    ///
+    /// It is the caller's alone, holds no outcome, and is not used again.
+    #[inline]
+    pub(super) unsafe fn take_kind(self) -> K {
+        // SAFETY: the caller's promise; the memory goes back after all that it holds was taken out or dropped.
+        unsafe {
+            let op = self.0.as_ptr();
+            let kind = (&raw const (*op).kind).read();
+            let waker = (*(*op).state.waker.get()).take();
+            let extras = (*op).header.extras.take();
+            storage::give(self.0);
+            if let Some(extras) = extras {
+                storage::give_extras(extras);
+            }
+            drop(waker);
+            kind
+        }
+    }
+
+    /// # Safety
+    ///
+    /// It is the caller's alone, holds the outcome, and is not used again.
+    #[inline]
+    unsafe fn take(self) -> (K, Outcome<K>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let outcome = (*self.flight().outcome.get()).assume_init_read();
+            (self.take_kind(), outcome)
+        }
+    }
+
+    /// Looks whether it has ended, and places the waker if not. `SHARED` as it was made with.
+    ///
+    /// # Safety
+    ///
+    /// It is in flight, or has ended and nobody took its outcome. After `Ready` it is not used again.
+    #[inline]
+    pub(super) unsafe fn look<const SHARED: bool>(self, waker: &Waker) -> Look<K> {
+        // SAFETY: the caller's promise keeps the storage; what is touched of it, the word has given leave to.
+        unsafe {
+            let flight = self.flight();
+            if SHARED {
+                return self.look_shared(waker);
+            }
+            if flight.word.load(Ordering::Relaxed) & READY != 0 {
+                let (kind, outcome) = self.take();
+                return Look::Ready(kind, outcome);
+            }
+            replace(flight.waker.get(), waker);
+            Look::Pending
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`FlightPtr::look`].
+    unsafe fn look_shared(self, waker: &Waker) -> Look<K> {
+        // SAFETY: as there. The waker is touched under the lock alone, and not once the engine has ended.
+        unsafe {
+            let flight = self.flight();
+            if flight.word.load(Ordering::Acquire) & READY == 0 {
+                let before = flight.word.fetch_or(LOCKED, Ordering::AcqRel);
+                if before & READY == 0 {
+                    if before & ENDED != 0 {
+                        return Look::Ending;
+                    }
+                    replace(flight.waker.get(), waker);
+                    let before = flight.word.fetch_and(!LOCKED, Ordering::AcqRel);
+                    if before & ENDED == 0 {
+                        return Look::Pending;
+                    }
+                }
+            }
+            let (kind, outcome) = self.take();
+            Look::Ready(kind, outcome)
+        }
+    }
+
+    /// The future goes away. `false`: the operation has ended before, and everything is freed; otherwise the engine
+    /// does that at its end.
+    ///
+    /// # Safety
+    ///
+    /// As for [`FlightPtr::look`], and it is not used again.
+    pub(super) unsafe fn abandon<const SHARED: bool>(self) -> bool {
+        // SAFETY: as there.
+        unsafe {
+            let flight = self.flight();
+            if !SHARED {
+                let before = flight.word.load(Ordering::Relaxed);
+                if before & READY != 0 {
+                    drop(self.take());
+                    return false;
+                }
+                flight.word.store(before | ABANDONED, Ordering::Relaxed);
+                // Now, not at the operation's end: it keeps a task. Nothing of the storage is touched after this.
+                let waker = (*flight.waker.get()).take();
+                drop(waker);
+                return true;
+            }
+            let locked = flight.word.fetch_or(LOCKED, Ordering::AcqRel) & ENDED == 0;
+            let waker = if locked { (*flight.waker.get()).take() } else { None };
+            let before = flight.word.fetch_or(ABANDONED, Ordering::AcqRel);
+            // Found locked, the engine has left everything here; otherwise it has once it is ready.
+            let left_here = before & if locked { ENDED } else { READY } != 0;
+            if left_here {
+                drop(self.take());
+            }
+            drop(waker);
+            !left_here
+        }
+    }
+}
+
+/// Places `waker`, unless one that does the same is there.
+///
+/// # Safety
+///
+/// The place is the caller's alone. What the wakers' own code does may come back to it.
+unsafe fn replace(place: *mut Option<Waker>, waker: &Waker) {
+    // SAFETY: the caller's promise; no reference is kept while foreign code runs.
+    if unsafe { (*place).as_ref() }.is_some_and(|old| old.will_wake(waker)) {
+        return;
+    }
+    let new = waker.clone();
+    // SAFETY: as above.
+    let old = unsafe { (*place).replace(new) };
+    drop(old);
+}
+
+/// Frees what an operation leaves that no one waits for, whatever dropping its outcome does.
+struct Leave<K: Kind>(FlightPtr<K>);
+
+impl<K: Kind> Drop for Leave<K> {
+    fn drop(&mut self) {
+        // SAFETY: made where the storage is the engine's alone, has no outcome, and is not used again.
+        drop(unsafe { self.0.take_kind() });
+    }
+}
+
+/// # Safety
+///
+/// As for every function of [`Vtable`]; the operation has ended.
+unsafe fn outcome<K: Kind>(at: FlightPtr<K>, ended: Ended, cx: &Context<'_>) -> Outcome<K> {
+    let Ended { result, moved, marks } = ended;
+    // SAFETY: the kind is the engine's until the word says otherwise.
+    let result = result.and_then(|value| unsafe { at.kind() }.settle(value, cx.home()));
+    Outcome { result, moved, marks }
+}
+
+/// The operation has ended, on the thread of its future.
+///
+/// # Safety
+///
+/// As for every function of [`Vtable`].
+unsafe fn deliver_here<K: Kind>(raw: NonNull<Header>, ended: Ended, cx: &mut Context<'_>) {
+    let at = FlightPtr::<K>(raw.cast());
+    // SAFETY: the table's functions are called with the storage there. Until the word says so, no one else looks at the
+    // outcome; after it was told, nothing of the storage is touched.
+    unsafe {
+        let outcome = outcome(at, ended, cx);
+        let flight = at.flight();
+        if flight.word.load(Ordering::Relaxed) & ABANDONED != 0 {
+            let _leave = Leave(at);
+            drop(outcome);
+            return;
+        }
+        (*flight.outcome.get()).write(outcome);
+        flight.word.store(ENDED | READY, Ordering::Relaxed);
+        let waker = (*flight.waker.get()).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// The operation has ended, its future may be on any thread.
+///
+/// # Safety
+///
+/// As for every function of [`Vtable`].
+unsafe fn deliver_shared<K: Kind>(raw: NonNull<Header>, ended: Ended, cx: &mut Context<'_>) {
+    let at = FlightPtr::<K>(raw.cast());
+    // SAFETY: the table's functions are called with the storage there. What is touched of it, the word has given leave
+    // to: see the head of this file.
+    unsafe {
+        let outcome = outcome(at, ended, cx);
+        let flight = at.flight();
+        (*flight.outcome.get()).write(outcome);
+        let before = flight.word.fetch_or(ENDED, Ordering::AcqRel);
+        if before & ABANDONED != 0 {
+            return abandoned(at);
+        }
+        if before & LOCKED != 0 {
+            return;
+        }
+        let waker = (*flight.waker.get()).take();
+        if flight.word.fetch_or(READY, Ordering::AcqRel) & ABANDONED != 0 {
+            abandoned(at);
+        }
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// Frees an operation whose future has gone, with its outcome: what that owns is closed, released or dropped.
+///
+/// # Safety
+///
+/// The storage is the caller's alone, holds the outcome, and is not used again.
+unsafe fn abandoned<K: Kind>(at: FlightPtr<K>) {
+    // SAFETY: the caller's promise.
+    let outcome = unsafe { (*at.flight().outcome.get()).assume_init_read() };
+    let _leave = Leave(at);
+    drop(outcome);
+}

@@ -1,0 +1,335 @@
+//! Operations as futures, under any executor.
+//!
+//! A kind becomes an [`OperationFuture`]: submitted by its first poll, it yields the kind, and with it the buffer, and
+//! its [`Outcome`]. It may be dropped at any time. Before its first poll that does nothing; later it cancels the
+//! operation and blocks nobody: storage, buffer and resources stay the engine's until the operation's end, and what it
+//! yields then (a connection, an open file, a buffer of a pool) is adopted and dropped.
+//!
+//! There are two ways to the proactor:
+//!
+//! - [`Handle::future`](crate::proactor::Handle::future) goes from any thread, so from any executor; such a future is
+//!   `Send` when its kind is.
+//! - [`OperationFuture::here`] goes straight to the proactor of this thread, through whatever runs it: see [`Here`].
+//!   The crate `proact-async` has such an executor.
+//!
+//! Storage is recycled by the thread that frees it, so that in steady state nothing is allocated.
+
+mod flight;
+mod storage;
+mod stream;
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use self::flight::{FlightPtr, Look};
+use self::sealed::Answer;
+use super::batch::{Batch, Ids, OpList};
+use super::engine::Shared;
+use super::identity::OperationId;
+use super::kind::Kind;
+use super::op::{AnyOp, Header, Marks, Outcome};
+use super::scope::Scope;
+use crate::status::Status;
+use crate::time::Time;
+
+pub use self::stream::{OperationStream, Streamed};
+
+/// One operation as a future: see [the module](self).
+///
+/// `P` is the way to its proactor.
+///
+/// ```
+/// use std::future::Future;
+/// use std::pin::pin;
+/// use std::task::{Context, Poll, Waker};
+/// use std::time::Duration;
+///
+/// use proact::operation::Timer;
+///
+/// let mut proactor = proact::proactor::Builder::new().build()?;
+/// let soon = proactor.now() + Duration::from_millis(1);
+/// let mut future = pin!(proactor.handle().future(Timer::new(soon)));
+/// let mut cx = Context::from_waker(Waker::noop());
+/// let outcome = loop {
+///     match future.as_mut().poll(&mut cx) {
+///         Poll::Ready((_, outcome)) => break outcome,
+///         Poll::Pending => proactor.poll(proact::time::Timeout::Infinite)?,
+///     };
+/// };
+/// assert!(outcome.result.is_ok());
+/// # Ok::<(), proact::status::Status>(())
+/// ```
+#[must_use = "a future does nothing unless it is polled"]
+pub struct OperationFuture<K: Kind, P: Port<K> = AnyThread> {
+    /// `None` after its end.
+    flight: Option<FlightPtr<K>>,
+    /// While it is in flight.
+    id: Option<OperationId>,
+    port: P,
+}
+
+/// How a future reaches the proactor that runs on its own thread: what an executor is to implement.
+///
+/// A future that goes this way stays on its thread.
+pub trait Here: 'static {
+    /// Hands the operation to the proactor: by [`Proactor::submit`](crate::proactor::Proactor::submit) or
+    /// [`Context::submit`](super::Context::submit), whose refusal goes to [`Submission::refuse`]. One that is dropped
+    /// instead is submitted by the next poll of its future; then this sees to it that there is one.
+    fn submit(&self, submission: Submission<'_>, cx: &mut Context<'_>);
+
+    /// Asks that an operation end early, whose future was dropped: now, or soon if the proactor is at work. Where the
+    /// proactor is gone there is nothing to be done.
+    fn cancel(&self, id: OperationId);
+}
+
+/// An operation on its way from a future to the proactor: a [`Batch`] of one.
+pub struct Submission<'a> {
+    op: AnyOpPtr,
+    answer: &'a Cell<Answer>,
+}
+
+#[derive(Clone, Copy)]
+struct AnyOpPtr(NonNull<Header>);
+
+impl Submission<'_> {
+    /// It was not submitted, and its future ends with this.
+    pub fn refuse(self, status: Status) {
+        self.answer.set(Answer::Refused(status));
+    }
+}
+
+impl fmt::Debug for Submission<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: the operation is its future's until it is submitted, and that has lent it for this value's life.
+        write!(f, "Submission({})", unsafe { self.op.0.as_ref() }.table.operation)
+    }
+}
+
+// SAFETY: one operation in, the same one out. It is the submission's, which its future lends it once.
+unsafe impl<'a> Batch for Submission<'a> {
+    type Ids = OperationId;
+    type Shape = &'a Cell<Answer>;
+
+    #[inline]
+    fn string(self, list: &mut OpList) -> Self::Shape {
+        // SAFETY: the operation is not in flight and was lent to this submission alone.
+        unsafe { AnyOp::from_raw(self.op.0) }.string(list);
+        self.answer
+    }
+
+    fn unstring(answer: Self::Shape, list: &mut OpList) -> Self {
+        answer.set(Answer::None);
+        Submission { op: AnyOpPtr(AnyOp::unstring((), list).into_raw()), answer }
+    }
+
+    #[inline]
+    fn ids(answer: &Self::Shape, ids: &mut Ids) -> OperationId {
+        let id = ids.take();
+        answer.set(Answer::Submitted(id));
+        id
+    }
+}
+
+/// A way from a future to its proactor: [`AnyThread`], or a way of this thread ([`Here`]).
+pub trait Port<K: Kind>: sealed::Port {}
+
+impl<K: Kind + Send> Port<K> for AnyThread where K::Output: Send {}
+impl<K: Kind, H: Here> Port<K> for H {}
+
+mod sealed {
+    use super::{Context, OperationId, Status, Submission};
+
+    /// What a submission has come to.
+    #[derive(Default)]
+    pub enum Answer {
+        #[default]
+        None,
+        Submitted(OperationId),
+        Refused(Status),
+    }
+
+    pub trait Port {
+        /// Whether outcomes may come on another thread than the future's.
+        const SHARED: bool;
+        fn submit(&self, submission: Submission<'_>, cx: &mut Context<'_>);
+        fn cancel(&self, id: OperationId);
+    }
+}
+
+impl<H: Here> sealed::Port for H {
+    const SHARED: bool = false;
+
+    #[inline]
+    fn submit(&self, submission: Submission<'_>, cx: &mut Context<'_>) {
+        Here::submit(self, submission, cx);
+    }
+
+    fn cancel(&self, id: OperationId) {
+        Here::cancel(self, id);
+    }
+}
+
+/// The way to a proactor from any thread: of [`Handle::future`](crate::proactor::Handle::future).
+#[derive(Clone)]
+pub struct AnyThread(pub(crate) Arc<Shared>);
+
+impl sealed::Port for AnyThread {
+    const SHARED: bool = true;
+
+    fn submit(&self, submission: Submission<'_>, _: &mut Context<'_>) {
+        if let Err(refused) = self.0.submit(submission) {
+            refused.batch.refuse(refused.status);
+        }
+    }
+
+    fn cancel(&self, id: OperationId) {
+        // Not found: it has just ended, and frees itself.
+        let _ = self.0.cancel(id);
+    }
+}
+
+impl fmt::Debug for AnyThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AnyThread({:?})", self.0.name)
+    }
+}
+
+impl<K: Kind, H: Here> OperationFuture<K, H> {
+    /// A future of `kind` on the proactor of this thread, which `here` reaches.
+    #[track_caller]
+    pub fn here(kind: K, here: H) -> OperationFuture<K, H> {
+        const { assert!(!K::MULTISHOT, "a multishot operation has many outcomes: it is a stream") };
+        OperationFuture { flight: Some(FlightPtr::new::<false>(kind)), id: None, port: here }
+    }
+}
+
+impl<K: Kind + Send> OperationFuture<K>
+where
+    K::Output: Send,
+{
+    #[track_caller]
+    pub(crate) fn any_thread(kind: K, shared: Arc<Shared>) -> OperationFuture<K> {
+        const { assert!(!K::MULTISHOT, "a multishot operation has many outcomes: it is a stream") };
+        OperationFuture { flight: Some(FlightPtr::new::<true>(kind)), id: None, port: AnyThread(shared) }
+    }
+}
+
+impl<K: Kind, P: Port<K>> OperationFuture<K, P> {
+    /// Ends it with `DeadlineExceeded` if it has not ended by itself at `deadline`, on the proactor's clock: see
+    /// [`Op::deadline`](super::Op::deadline).
+    ///
+    /// # Panics
+    /// After the first poll.
+    #[track_caller]
+    pub fn deadline(self, deadline: Time) -> Self {
+        // SAFETY: not in flight, and this future's.
+        unsafe { self.unsubmitted().extras() }.deadline = Some(deadline);
+        self
+    }
+
+    /// Puts it into `scope`: see [`Op::within`](super::Op::within).
+    ///
+    /// # Panics
+    /// After the first poll.
+    #[track_caller]
+    pub fn within(self, scope: &Scope) -> Self {
+        // SAFETY: not in flight, and this future's.
+        unsafe { self.unsubmitted().extras() }.scope = Some(scope.clone());
+        self
+    }
+
+    #[track_caller]
+    fn unsubmitted(&self) -> FlightPtr<K> {
+        match (self.flight, self.id) {
+            (Some(flight), None) => flight,
+            _ => panic!("the operation was submitted already"),
+        }
+    }
+
+    /// What it is called while it is in flight.
+    pub fn id(&self) -> Option<OperationId> {
+        self.id
+    }
+
+    /// The first poll, or the next one after the proactor could not be reached.
+    fn submit(&mut self, flight: FlightPtr<K>, cx: &mut Context<'_>) -> Poll<(K, Outcome<K>)> {
+        // SAFETY: not in flight, and this future's.
+        unsafe { flight.set_waker(cx.waker()) };
+        let answer = Cell::new(Answer::None);
+        self.port.submit(Submission { op: AnyOpPtr(flight.header()), answer: &answer }, cx);
+        match answer.take() {
+            Answer::Submitted(id) => self.id = Some(id),
+            Answer::None => {}
+            Answer::Refused(status) => {
+                self.flight = None;
+                // SAFETY: refused, so this future's alone and without an outcome; just forgotten.
+                let (location, kind) = unsafe { (flight.location(), flight.take_kind()) };
+                let result = Err(status.located(location));
+                return Poll::Ready((kind, Outcome { result, moved: 0, marks: Marks::empty() }));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl<K: Kind, P: Port<K>> Unpin for OperationFuture<K, P> {}
+
+impl<K: Kind, P: Port<K>> Future for OperationFuture<K, P> {
+    type Output = (K, Outcome<K>);
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<(K, Outcome<K>)> {
+        let this = &mut *self;
+        let flight = this.flight.expect("a future is not polled after its end");
+        if this.id.is_none() {
+            return this.submit(flight, cx);
+        }
+        // SAFETY: in flight, or ended with its outcome there, which is forgotten once it is taken.
+        let look =
+            unsafe { if P::SHARED { flight.look::<true>(cx.waker()) } else { flight.look::<false>(cx.waker()) } };
+        match look {
+            Look::Pending => Poll::Pending,
+            Look::Ending => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Look::Ready(kind, outcome) => {
+                (this.flight, this.id) = (None, None);
+                Poll::Ready((kind, outcome))
+            }
+        }
+    }
+}
+
+impl<K: Kind, P: Port<K>> Drop for OperationFuture<K, P> {
+    fn drop(&mut self) {
+        let Some(flight) = self.flight.take() else { return };
+        let Some(id) = self.id else {
+            // SAFETY: never submitted, so this future's alone and without an outcome; just forgotten.
+            return drop(unsafe { flight.take_kind() });
+        };
+        // SAFETY: in flight, or ended with its outcome there; just forgotten.
+        let goes_on = unsafe { if P::SHARED { flight.abandon::<true>() } else { flight.abandon::<false>() } };
+        if goes_on {
+            self.port.cancel(id);
+        }
+    }
+}
+
+// SAFETY: made for a kind and output that may go to another thread; what is shared with the poll thread, the flight's
+// word guards.
+unsafe impl<K: Kind + Send> Send for OperationFuture<K> where K::Output: Send {}
+
+// SAFETY: nothing but its identity can be learned from a shared reference.
+unsafe impl<K: Kind + Send> Sync for OperationFuture<K> where K::Output: Send {}
+
+impl<K: Kind, P: Port<K>> fmt::Debug for OperationFuture<K, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OperationFuture({}, {:?})", K::OPERATION, self.id)
+    }
+}
