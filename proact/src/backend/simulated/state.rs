@@ -67,6 +67,8 @@ pub(super) struct Host {
     pub(super) up: bool,
     pub(super) disk: Disk,
     pub(super) next_port: u16,
+    /// What else goes with it.
+    pub(super) at_crash: Vec<Box<dyn FnOnce() + Send>>,
     /// Sockets bound to Unix names.
     pub(super) unix: BTreeMap<Vec<u8>, u32>,
     /// Sockets bound to ports: datagrams or not, the port, and who.

@@ -108,6 +108,7 @@ impl World {
             state.hosts.push(state::Host {
                 name: name.to_owned(),
                 up: true,
+                at_crash: Vec::new(),
                 disk: Disk::new(),
                 next_port: EPHEMERAL,
                 unix: Default::default(),
