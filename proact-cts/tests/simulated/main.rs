@@ -5,6 +5,7 @@ mod network;
 mod seeds;
 mod storage;
 mod time;
+mod streams;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

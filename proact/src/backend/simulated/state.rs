@@ -18,15 +18,17 @@ use crate::backend::Token;
 /// Something that happens at its time.
 pub(super) enum Happening {
     /// A request for a connection arrives.
-    Knock(super::stream::Knock),
+    Knock(super::connect::Knock),
     /// A connection is there for who asked for it, or refused.
-    Answered { object: u32, error: i32 },
+    Reply(super::connect::Reply),
     /// The first bytes on their way to this end of a connection may arrive.
     Arrive { connection: u32, side: usize },
     /// An end of a connection learns that it is broken.
     Break { connection: u32, side: usize, error: i32 },
     /// A datagram arrives.
     Datagram(super::datagram::Travelling),
+    /// The sender of a datagram hears that nobody takes it.
+    Unwanted { sender: u32, from: u32 },
     /// A disk has carried a request out.
     Disk { port: u32, token: Token, job: Box<Job> },
     /// What a test has planned.
@@ -149,7 +151,7 @@ impl State {
         self.idle_polls = 0;
         match what {
             Happening::Knock(knock) => self.knock(knock),
-            Happening::Answered { object, error } => self.answered(object, error),
+            Happening::Reply(reply) => self.reply(reply),
             Happening::Arrive { connection, side } => self.arrive(connection, side),
             Happening::Break { connection, side, error } => self.break_end(connection, side, error),
             Happening::Datagram(travelling) => self.datagram_arrives(travelling),
@@ -158,6 +160,7 @@ impl State {
         }
     }
 
+            Happening::Unwanted { sender, from } => self.unwanted(sender, from),
     /// Notes in the log.
     pub(super) fn note(&mut self, what: &'static str, words: &[u64]) {
         self.log.note(self.now, what, words);

@@ -154,6 +154,9 @@ impl World {
     }
 
     /// A number below `bound` from the world's own chance, for what a test leaves to its seed. 0 for a bound of 0.
+        if cut {
+            state.probe_between(one.number, other.number);
+        }
     pub fn random(&self, bound: u64) -> u64 {
         if bound == 0 { 0 } else { self.inner.lock().chance.below(bound) }
     }
