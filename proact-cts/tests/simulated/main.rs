@@ -2,10 +2,11 @@
 
 mod devices;
 mod network;
+mod ownership;
 mod seeds;
 mod storage;
-mod time;
 mod streams;
+mod time;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -52,7 +52,7 @@ impl Handle {
         self.shared.cancel(id)
     }
 
-    /// Makes the current poll, or the next one, return.
+    /// Makes the current poll, or the next one, return. On another thread than its simulated world's it does nothing.
     pub fn wake(&self) {
         self.shared.request_wake();
     }

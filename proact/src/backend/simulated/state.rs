@@ -67,10 +67,10 @@ pub(super) struct Process {
 pub(super) struct Host {
     pub(super) name: String,
     pub(super) up: bool,
-    pub(super) disk: Disk,
-    pub(super) next_port: u16,
     /// What else goes with it.
     pub(super) at_crash: Vec<Box<dyn FnOnce() + Send>>,
+    pub(super) disk: Disk,
+    pub(super) next_port: u16,
     /// Sockets bound to Unix names.
     pub(super) unix: BTreeMap<Vec<u8>, u32>,
     /// Sockets bound to ports: datagrams or not, the port, and who.
@@ -132,6 +132,11 @@ impl State {
         self.agenda.insert((self.now.saturating_add(delay), self.planned), what);
     }
 
+    /// All that is planned, which never happens.
+    pub(super) fn take_agenda(&mut self) -> impl Sized + use<> {
+        std::mem::take(&mut self.agenda)
+    }
+
     /// When the next thing happens.
     pub(super) fn next_time(&self) -> Option<u64> {
         self.agenda.first_key_value().map(|((time, _), _)| *time)
@@ -155,12 +160,12 @@ impl State {
             Happening::Arrive { connection, side } => self.arrive(connection, side),
             Happening::Break { connection, side, error } => self.break_end(connection, side, error),
             Happening::Datagram(travelling) => self.datagram_arrives(travelling),
+            Happening::Unwanted { sender, from } => self.unwanted(sender, from),
             Happening::Disk { port, token, job } => self.disk_done(port, token, *job),
             Happening::Call(_) => unreachable!("called without the lock"),
         }
     }
 
-            Happening::Unwanted { sender, from } => self.unwanted(sender, from),
     /// Notes in the log.
     pub(super) fn note(&mut self, what: &'static str, words: &[u64]) {
         self.log.note(self.now, what, words);
