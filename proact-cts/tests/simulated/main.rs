@@ -3,6 +3,7 @@
 mod devices;
 mod network;
 mod ownership;
+mod rich;
 mod seeds;
 mod storage;
 mod streams;
