@@ -1,6 +1,7 @@
 //! Simulated worlds: what their network, disks, devices and processes do, and that a seed decides all of it.
 
 mod devices;
+mod limits;
 mod network;
 mod ownership;
 mod rich;

@@ -96,7 +96,7 @@ fn a_link_that_loses_everything_breaks_a_stream() {
     assert!(!request.is_there(), "what is always lost arrived");
     assert_eq!(answer.code(), Code::DeadlineExceeded);
     assert!((60..61).contains(&(world.now() - before).as_secs()));
-    server.shutdown(Duration::ZERO);
+    server.shutdown(Duration::from_secs(1));
 }
 
 /// How a send ends that waits for a peer which reads nothing, when something happens to that peer.
@@ -110,7 +110,7 @@ fn full_and_then(what: impl FnOnce(&World)) -> (Stalled, Code) {
     what(&world);
     let ended = world.run(&mut [&mut client], HOUR).unwrap();
     let code = if sent.is_there() { sent.code() } else { Code::Ok };
-    client.shutdown(Duration::ZERO);
+    client.shutdown(Duration::from_secs(1));
     drop(theirs);
     (ended, code)
 }
