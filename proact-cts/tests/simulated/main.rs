@@ -4,6 +4,7 @@ mod devices;
 mod limits;
 mod network;
 mod ownership;
+mod pipeline;
 mod rich;
 mod seeds;
 mod storage;

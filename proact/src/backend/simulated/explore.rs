@@ -44,7 +44,7 @@ pub struct Exhausted {
 /// For small cases: the number of ways grows with every choice.
 ///
 /// # Panics
-/// Goes on with the panic of `test`, and says which choices led there.
+/// Goes on with the panic of `test`, and says which choices led there: [`World::with_choices`] of them replays it.
 pub fn exhaust(runs_max: usize, mut test: impl FnMut(&World)) -> Exhausted {
     let mut script = Some(Vec::new());
     let mut runs = 0;

@@ -74,6 +74,17 @@ impl World {
         World::with(seed, None)
     }
 
+    /// The world of one run of [`exhaust`](super::exhaust): chance answers these choices in turn, and the first
+    /// possibility beyond their end.
+    ///
+    /// ```
+    /// let world = proact::simulated::World::with_choices(&[2, 1]);
+    /// assert_eq!([world.choose(3), world.choose(3), world.choose(3)], [2, 1, 0]);
+    /// ```
+    pub fn with_choices(choices: &[u32]) -> World {
+        World::with(0, Some(choices.to_vec()))
+    }
+
     pub(super) fn with(seed: u64, script: Option<Vec<u32>>) -> World {
         World {
             inner: Arc::new(Inner {
