@@ -335,6 +335,9 @@ impl Shared {
     }
 
     pub(crate) fn request_wake(&self) {
+        if self.refuse_elsewhere(Operation::None).is_err() {
+            return;
+        }
         self.wake_requested.store(true, Ordering::Release);
         self.notify();
     }
