@@ -151,6 +151,8 @@ impl<P, R: Recorder> Scheduler<P, R> {
     pub(super) fn lose_axis(&mut self, axis: u32, status: &Status) {
         let line = &mut self.lines[axis as usize];
         let (name, ended) = (line.axis, line.ended);
+        // No barrier is put on what will not come.
+        line.submitted = ended;
         let Kind::External { held } = &mut line.kind else { return };
         for Reverse((_, flight, sequence)) in held.drain() {
             let waiting = &mut self.flights[flight as usize];

@@ -75,6 +75,23 @@ fn an_axis_of_elsewhere_that_is_lost_fails_exactly_what_depends_on_it() {
 }
 
 #[test]
+fn a_promise_that_is_broken_behind_an_open_one_is_not_waited_for_on_its_axis() {
+    let mut world = world(1, 1);
+    let remotes = [1, 2].map(|ordinal| world.scheduler.add_axis(elsewhere(ordinal)).unwrap());
+    let [first, second] = [1, 2].map(|value| Point::new(world.semaphores[0], value));
+    world.scheduler.promise(first, &exact(elsewhere(1), 6)).unwrap();
+    let mut both = exact(elsewhere(1), 6);
+    both.merge(&exact(elsewhere(2), 3));
+    world.scheduler.promise(second, &both).unwrap();
+    world.scheduler.fail_queue(remotes[1], lost());
+    let place = world.submit(0, &[(0, 2)], &[]);
+    world.scheduler.advance_axis(remotes[0], 6).unwrap();
+    world.scheduler.signal(first, &exact(elsewhere(1), 6)).unwrap();
+    assert!(world.scheduler.has_ended(place));
+    assert_eq!((world.value(0), world.scheduler.statistics().failed), (1, 1));
+}
+
+#[test]
 fn an_axis_of_elsewhere_may_come_to_its_last_epoch() {
     let mut world = world(0, 0);
     let remote = world.scheduler.add_axis(elsewhere(1)).unwrap();
