@@ -157,6 +157,12 @@ fn a_full_pool_gives_any_larger_block_rather_than_none() {
     let (buffer, reuse) = world.acquire(pool, 0);
     assert_eq!((reuse, world.scheduler.bytes(buffer)), (Reuse::Larger, 64 * BYTES));
     assert_eq!(world.scheduler.acquire(pool, BYTES, world.queues[0]).unwrap_err().code(), Code::ResourceExhausted);
+    // Of a pool that does not wait, not one that would have to be waited for.
+    let pool = world.scheduler.add_pool(PoolOptions::new(64 * BYTES).waits(false));
+    let large = world.scheduler.acquire(pool, 64 * BYTES, world.queues[0]).unwrap().buffer;
+    world.touch(0, large);
+    world.scheduler.release(large).unwrap();
+    assert_eq!(world.scheduler.acquire(pool, BYTES, world.queues[1]).unwrap_err().code(), Code::ResourceExhausted);
 }
 
 #[test]
