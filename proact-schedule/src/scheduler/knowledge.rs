@@ -68,6 +68,16 @@ pub(super) fn prune(lines: &[Line], axes: &Axes, knowledge: &mut Frontier) -> us
     before - knowledge.len()
 }
 
+/// Leaves out of `knowledge` axes that the scheduler does not know. Returns how many.
+///
+/// They come with values that were signalled from outside, and are learned when these have been reached: so they have
+/// ended. Nothing here waits for them, and nobody will say how far they come.
+fn prune_unknown(axes: &Axes, knowledge: &mut Frontier) -> usize {
+    let before = knowledge.len();
+    knowledge.retain(|entry| axes.find(entry.axis).is_some());
+    before - knowledge.len()
+}
+
 /// Leaves out of `knowledge` the members of `channel` that the entry of the channel in it stands for.
 pub(super) fn compress(lines: &[Line], knowledge: &mut Frontier, channel: u32) {
     let line = &lines[channel as usize];
@@ -104,6 +114,10 @@ impl<P, R: Recorder> Scheduler<P, R> {
                 let mut rest = more.clone();
                 pruned += prune(&self.lines, &self.axes, &mut rest);
                 room = knowledge.merge_bounded(&rest, self.options.capacity).is_ok();
+                if !room {
+                    pruned += prune_unknown(&self.axes, &mut knowledge) + prune_unknown(&self.axes, &mut rest);
+                    room = knowledge.merge_bounded(&rest, self.options.capacity).is_ok();
+                }
             }
             self.statistics.pruned += pruned as u64;
         }

@@ -155,3 +155,19 @@ fn a_member_that_is_not_answered_for_a_lease_is_out() {
     );
     assert_eq!(far.deadline(), None);
 }
+
+#[test]
+fn who_is_not_answered_is_out_at_a_stated_time() {
+    let mut coordinator = FarCoordinator::new();
+    coordinator.join(at(5), &join("b"), Some(Link::Opened(0)));
+    actions(&mut coordinator);
+    assert_eq!(coordinator.deadline(), Some(at(35)));
+    coordinator.advance(at(34));
+    assert_eq!(actions(&mut coordinator), []);
+    coordinator.advance(at(35));
+    let why = "the coordinator did not answer for 30s".into();
+    let link = Link::Opened(0);
+    let told = [CoordinatorAction::Tell(MembershipEvent::Out { why }), CoordinatorAction::Close { link }];
+    assert_eq!(actions(&mut coordinator), told);
+    assert_eq!(coordinator.deadline(), None);
+}

@@ -316,14 +316,17 @@ impl<C: Coordinator> Node<C> {
     ///
     /// # Errors
     /// `FailedPrecondition` outside of a session, `NotFound` for a semaphore of a machine that is no member,
-    /// `ResourceExhausted` if there are too many semaphores.
+    /// `InvalidArgument` for a value that no semaphore has, `ResourceExhausted` if there are too many semaphores.
     pub fn watch(&mut self, now: Time, point: RemotePoint) -> Result {
         self.check_inside()?;
         let owner = point.semaphore.owner();
         if owner != self.me && !self.peers.contains_key(&owner) {
             return Err(status(Code::NotFound, format!("{owner} is no member of the session")));
         }
-        if point.value == 0 || !self.has_room_for([point.semaphore].into_iter()) {
+        if !point.is_valid() {
+            return Err(status(Code::InvalidArgument, format!("nobody will reach {point}")));
+        }
+        if !self.has_room_for([point.semaphore].into_iter()) {
             return Err(status(Code::ResourceExhausted, format!("no room for {point}")));
         }
         let timeline = self.timeline(point.semaphore);

@@ -213,7 +213,7 @@ impl<C: Coordinator> Node<C> {
         queue.ended += 1;
         debug_assert_eq!(queue.ended, stage.epoch);
         if flight.running {
-            queue.knowledge.merge(&flight.knowledge);
+            queue.learn(&flight.knowledge);
         }
         let own = Frontier::single(stage.axis, stage.epoch).expect("epochs begin at 1");
         queue.knowledge.merge(&Knowledge::exact(own));

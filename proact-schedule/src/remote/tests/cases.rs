@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{World, work};
-use crate::remote::wire::{Arrival, Kind, Message, Stage, StageWait};
+use crate::remote::wire::{Arrival, Kind, Message, SessionSignal, Stage, StageWait};
 use crate::remote::*;
 
 fn m(index: usize) -> MachineId {
@@ -261,4 +261,46 @@ fn a_wait_that_the_others_do_not_imply_after_all_is_asked_for() {
     world.run_until("it is over", |world| world.machines[c].ended.contains(&id));
     assert_eq!(world.messages(c, a), [Kind::Hello, Kind::Watch]);
     assert_eq!(world.machines[c].node.statistics().asked, 2);
+}
+
+#[test]
+fn a_value_above_which_there_is_none_is_refused_by_everybody() {
+    let mut world = World::new(8, 2);
+    let name = world.name(0, 1);
+    let last = RemotePoint::new(name, u64::MAX);
+    let now = world.now();
+    for (wait, signal) in [(None, Some(last)), (Some(last), None)] {
+        let mut pipeline = Pipeline::new();
+        let mut stage = pipeline.stage(m(1), 0, &work(1, true));
+        if let Some(wait) = wait {
+            stage = stage.wait(wait);
+        }
+        if let Some(signal) = signal {
+            stage.signal(signal);
+        }
+        let refused = world.node(0).submit(now, &pipeline).unwrap_err();
+        assert_eq!(refused.code(), proact::status::Code::InvalidArgument, "{refused}");
+    }
+    assert_eq!(world.node(0).watch(now, last).unwrap_err().code(), proact::status::Code::InvalidArgument);
+    // And of a machine that sends it all the same nothing more is taken.
+    world.node(0).send_by_hand(m(1), &Message::Watch { point: last, producer: None });
+    world.run_until("it is not understood", |world| world.machines[1].node.machine().is_none());
+}
+
+#[test]
+fn nobody_takes_a_word_about_the_semaphores_of_others() {
+    let mut world = World::new(9, 3);
+    let point = RemotePoint::new(world.name(0, 2), 1);
+    let axis = proact::causal::Axis::queue(3, 2, 0, 0);
+    let ended = proact::causal::Frontier::single(axis, 1).unwrap();
+    let signal = SessionSignal {
+        point,
+        producer: StageId::new(axis, 1),
+        ended: proact::causal::Knowledge::exact(ended),
+        suspect: proact::causal::Frontier::new(),
+    };
+    // Machine 2 would be the one to say so.
+    world.node(0).send_by_hand(m(1), &Message::Signal(signal));
+    world.run_until("it is not understood", |world| world.machines[1].node.machine().is_none());
+    assert_eq!(world.machines[1].node.value(point.semaphore), 0);
 }

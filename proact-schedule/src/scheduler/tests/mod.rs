@@ -6,6 +6,7 @@ use proact::status::{Code, Operation, Status};
 use super::*;
 
 mod memory;
+mod outside;
 use crate::model::{Deferral, Point, PoolId, Submission, Tier};
 use crate::options::Handover;
 
