@@ -243,7 +243,7 @@ impl Run {
         self.semaphores[&semaphore].reached.iter().any(|&(at, reached)| at < before && reached >= value)
     }
 
-    /// What the host held back until a value was reached came after all that stand for the value. Only of what began:
+    /// What host or kernel held back until a value was reached came after all that stand for the value. Only of what began:
     /// what failed may have been let go before.
     fn connect_host_waits(&mut self) {
         for index in 0..self.submissions.len() {
@@ -251,7 +251,7 @@ impl Run {
             let Some(started) = submission.started else { continue };
             let mut more = Vec::new();
             for &(semaphore, value, how) in &submission.waits {
-                if how == How::Deferred && self.was_reached(semaphore, value, started) {
+                if matches!(how, How::Deferred | How::Lowered) && self.was_reached(semaphore, value, started) {
                     more.extend(self.promises(semaphore, value).iter().filter_map(|promise| promise.producer));
                 }
             }
