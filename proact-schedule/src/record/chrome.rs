@@ -210,11 +210,11 @@ fn messages<W: io::Write>(pages: &[Page<'_>], to: &mut Writer<W>) -> io::Result<
         for timed in page.events {
             let (name, kind, number, bytes, signal) = match &timed.event {
                 Event::Sent { to, kind, number, bytes, signal } => {
-                    (format!("{} to {to}", kind.name()), kind, number, bytes, signal)
+                    (format!("{} to {to}", kind.name()), kind, number, Some(bytes), signal)
                 }
-                Event::Got { from, kind, number, bytes, signal } => {
+                Event::Got { from, kind, number, signal } => {
                     came.insert((*from, page.machine(), *number), (page.own, microseconds(timed.at_ns)));
-                    (format!("{} from {from}", kind.name()), kind, number, bytes, signal)
+                    (format!("{} from {from}", kind.name()), kind, number, None, signal)
                 }
                 _ => continue,
             };

@@ -330,8 +330,6 @@ pub enum Event {
         number: u64,
         /// What it is.
         kind: MessageKind,
-        /// Its bytes, head included.
-        bytes: u64,
         /// What it tells, if it is a signal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signal: Option<Signal>,
