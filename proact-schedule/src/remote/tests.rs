@@ -3,4 +3,5 @@
 mod cases;
 mod loss;
 mod oracle;
+mod recorded;
 mod world;

@@ -103,7 +103,13 @@ impl<P, R: Recorder> Scheduler<P, R> {
     /// Adds `more` to what `line` knows. Says whether all of it found room.
     pub(super) fn learn(&mut self, line: u32, more: &Frontier) -> bool {
         let mut knowledge = std::mem::take(&mut self.lines[line as usize].knowledge);
-        let mut room = knowledge.merge_bounded(more, self.options.capacity).is_ok();
+        let room = knowledge.merge_bounded(more, self.options.capacity).is_ok();
+        self.keep(line, knowledge, room, more)
+    }
+
+    /// Puts back what `line` knows, after `more` was merged into it, or found no `room`. Says whether it has found some.
+    #[inline]
+    pub(super) fn keep(&mut self, line: u32, mut knowledge: Frontier, mut room: bool, more: &Frontier) -> bool {
         let learned = &mut self.lines[line as usize].learned;
         *learned += 1;
         if self.options.pruning && (!room || (*learned >= PRUNE_EACH && knowledge.len() >= PRUNE_MIN)) {

@@ -89,6 +89,7 @@ impl<C: Coordinator> Node<C> {
     /// `Unavailable` for a machine that is lost, `ResourceExhausted` for one that does not take what was sent before,
     /// `FailedPrecondition` outside of a session.
     pub fn submit(&mut self, now: Time, pipeline: &Pipeline) -> Result<Vec<StageId>> {
+        self.log(|log| log.at(now));
         self.check_inside()?;
         let stages = &pipeline.stages;
         if stages.len() > PIPELINE_MAX {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::world::{World, work};
+use crate::record::{Event, How, MessageKind, Timed};
 use crate::remote::wire::{Arrival, Kind, Message, SessionSignal, Stage, StageWait};
 use crate::remote::*;
 
@@ -40,6 +41,26 @@ fn c_decides_from_what_b_knows_that_a_is_done_with_no_word_between_them() {
     let statistics = *world.machines[c].node.statistics();
     assert_eq!((statistics.told, statistics.concluded, statistics.asked), (1, 1, 0));
     assert_eq!(world.machines[c].node.value(a1.semaphore), 1);
+
+    // The same from what they have recorded, by machines that do not see each other's doings.
+    let recordings = world.recordings();
+    let sent = |from: usize, to: usize| -> Vec<MessageKind> {
+        let of = |timed: &Timed| match &timed.event {
+            Event::Sent { to: machine, kind, .. } if usize::from(*machine) == to => Some(*kind),
+            _ => None,
+        };
+        recordings[from].events.iter().filter_map(of).collect()
+    };
+    assert_eq!((sent(a, c), sent(c, a)), (vec![], vec![]));
+    assert_eq!((sent(a, b), sent(b, c)), ([MessageKind::Hello, MessageKind::Signal].to_vec(), sent(a, b)));
+    let hows = recordings[c].events.iter().find_map(|timed| match &timed.event {
+        Event::Submitted { waits, .. } => Some([waits[0].how, waits[1].how]),
+        _ => None,
+    });
+    assert_eq!(hows, Some([How::Concluded, How::Told]));
+    let proved = world.check_session();
+    // B and the client were told of what they wait for; C of B's value, and concluded A's.
+    assert_eq!((proved.told, proved.concluded, proved.machines.submissions, proved.lost), (3, 1, 3, 0));
 }
 
 #[test]

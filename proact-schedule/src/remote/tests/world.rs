@@ -7,9 +7,9 @@ use proact::causal::Session;
 use proact::status::{Code, Operation, Status};
 use proact::time::Time;
 
-use crate::audit::audit;
+use crate::audit::{SessionAudit, audit, audit_session};
 use crate::model::Place;
-use crate::record::Recording;
+use crate::record::{Recording, Timed};
 use crate::remote::coordinator::{Coordinator, EmbeddedCoordinator, FarCoordinator};
 use crate::remote::transport::{MemoryEndpoint, MemoryNetwork, exchange};
 use crate::remote::wire::Kind;
@@ -88,6 +88,7 @@ impl World {
     }
 
     pub fn join(&mut self, options: NodeOptions) {
+        let options = options.recorded();
         let endpoint = self.network.endpoint();
         let host = endpoint.index() == 0;
         let coordinator: Box<dyn Coordinator> = match host {
@@ -200,6 +201,7 @@ impl World {
         self.run_until("all has ended", World::is_idle);
         self.run_for(4 * DELAY_MAX);
         self.machines.iter().filter(|machine| machine.alive).for_each(|machine| machine.check_scheduler(self.seed));
+        self.check_session();
     }
 
     /// As [`World::finish`], also where no lease keeps time running.
@@ -212,6 +214,19 @@ impl World {
         }
         assert!(self.is_idle(), "seed {}: nothing happens any more, and not all has ended", self.seed);
         self.machines.iter().filter(|machine| machine.alive).for_each(|machine| machine.check_scheduler(self.seed));
+        self.check_session();
+    }
+
+    /// What each machine took for true of the others was told to it; also of those that are gone.
+    #[track_caller]
+    pub fn check_session(&self) -> SessionAudit {
+        let recordings: Vec<&[Timed]> = self.recordings().iter().map(|recording| &recording.events[..]).collect();
+        audit_session(&recordings).unwrap_or_else(|violation| panic!("seed {}: {violation}", self.seed))
+    }
+
+    /// What each machine has recorded.
+    pub fn recordings(&self) -> Vec<&Recording> {
+        self.machines.iter().map(|machine| machine.node.recording().expect("it records")).collect()
     }
 
     /// No living machine has work left.
