@@ -44,7 +44,8 @@ impl<C: Coordinator> Node<C> {
         Ok(())
     }
 
-    /// Leaves the session. The machine is lost to the others, and they to it.
+    /// Leaves the session. The machine is lost to the others, and they to it once the coordinator knows:
+    /// [`NodeEvent::Out`] tells. Without an answer that is when the lease is over.
     pub fn leave(&mut self, now: Time) {
         self.coordinator.leave(now);
         self.coordinate(now);
