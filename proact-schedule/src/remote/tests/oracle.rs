@@ -225,7 +225,7 @@ fn judge(seed: u64, case: &Case) -> (usize, usize) {
     (ended, lost)
 }
 
-/// The most that a message may take counts for as many of them as there are stages between a loss and who depends on it.
+/// The most that a message may take counts as often as there are stages between a loss and who depends on it.
 fn exactly_what_depends_on_a_failure_or_a_loss_fails_and_nothing_hangs(on: On, unless_said: u64) {
     let cases = std::env::var("PROACT_REMOTE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(unless_said);
     let (mut ended, mut lost, mut concluded) = (0, 0, 0);
