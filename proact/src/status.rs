@@ -607,10 +607,7 @@ impl fmt::Display for Status {
             (Some(message), Some(os_error)) => write!(f, "{message} ({}, os error {os_error})", self.code()),
             (Some(message), None) => write!(f, "{message} ({})", self.code()),
             (None, Some(os_error)) => {
-                let text = std::io::Error::from_raw_os_error(os_error).to_string();
-                // std appends "(os error N)" itself; one parenthesis is enough.
-                let text = text.split(" (os error").next().unwrap_or("");
-                write!(f, "{text} ({}, os error {os_error})", self.code())
+                write!(f, "{} ({}, os error {os_error})", errno::text_of(os_error), self.code())
             }
             (None, None) => write!(f, "{}", self.code()),
         }

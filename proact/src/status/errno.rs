@@ -91,6 +91,17 @@ pub(super) fn code_of(os_error: i32) -> Code {
     code_of_simulated(os_error)
 }
 
+/// What the system says of an error number.
+pub(super) fn text_of(os_error: i32) -> String {
+    #[cfg(windows)]
+    if os_error & SIMULATED != 0 {
+        return format!("a simulated system's error {}", os_error & !SIMULATED);
+    }
+    let text = std::io::Error::from_raw_os_error(os_error).to_string();
+    // std appends "(os error N)" itself; whoever asks says the number.
+    text.split(" (os error").next().unwrap_or("").to_owned()
+}
+
 /// What tells a simulated world's error numbers from the system's own: the bit that Windows leaves to applications.
 #[cfg(windows)]
 #[cfg_attr(not(feature = "simulated"), allow(dead_code))]
