@@ -16,7 +16,7 @@ pub(crate) mod pooled;
 pub(crate) mod readiness;
 #[cfg(any(target_os = "linux", target_os = "android", feature = "simulated"))]
 pub(crate) mod registered;
-#[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+#[cfg(feature = "simulated")]
 pub(crate) mod simulated;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod workers;

@@ -71,7 +71,7 @@ pub struct Builder {
     config: BackendConfig,
     limits: Limits,
     /// In a simulated world instead.
-    #[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+    #[cfg(feature = "simulated")]
     process: Option<crate::backend::simulated::Process>,
 }
 
@@ -96,7 +96,7 @@ impl Builder {
                 messages: 65_536,
                 unbounded_messages: false,
             },
-            #[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+            #[cfg(feature = "simulated")]
             process: None,
         }
     }
@@ -112,7 +112,7 @@ impl Builder {
     /// assert_eq!(proactor.handle().backend(), "simulated");
     /// # Ok::<(), proact::status::Status>(())
     /// ```
-    #[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+    #[cfg(feature = "simulated")]
     #[must_use]
     pub fn simulated(mut self, process: &crate::backend::simulated::Process) -> Builder {
         self.config.clock = crate::backend::simulated::Simulated::clock(process);
@@ -318,7 +318,7 @@ impl Builder {
     }
 
     fn make_backend(&self) -> Result<Box<dyn Backend>> {
-        #[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+        #[cfg(feature = "simulated")]
         if let Some(process) = &self.process {
             return Ok(Box::new(crate::backend::simulated::Simulated::new(process)?));
         }

@@ -155,7 +155,7 @@ impl Proactor {
     }
 
     /// Whether it stands in a simulated process that has died.
-    #[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+    #[cfg(feature = "simulated")]
     pub(crate) fn is_gone(&self) -> bool {
         self.engine.shared.system.as_ref().is_some_and(|registration| registration.system().is_gone())
     }

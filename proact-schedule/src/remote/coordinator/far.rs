@@ -39,6 +39,8 @@ enum State {
         until: Time,
         /// Renewals that nobody has confirmed: number and when. At most one for each part of a lease.
         sent: Vec<(u64, Time)>,
+        /// It has said that it leaves, and waits to hear that the coordinator knows.
+        leaving: bool,
     },
     Out,
 }
@@ -73,10 +75,14 @@ impl Coordinator for FarCoordinator {
     }
 
     fn leave(&mut self, _: Time) {
-        if let Some(link) = self.link {
-            self.actions.send(link, Message::Leave);
+        // Not out at once: connections to others that end before the coordinator knows why would pass for a loss.
+        if let (Some(link), State::In { leaving, .. }) = (self.link, &mut self.state) {
+            if !std::mem::replace(leaving, true) {
+                self.actions.send(link, Message::Leave);
+            }
+        } else {
+            self.out("it left");
         }
-        self.out("it left");
     }
 
     fn report(&mut self, _: Time, machine: MachineId, why: &str) {
@@ -93,7 +99,8 @@ impl Coordinator for FarCoordinator {
             (Message::Welcome(welcome), State::Asked { .. }) => {
                 let lease = Duration::from_nanos(welcome.lease);
                 let sent = Vec::new();
-                self.state = State::In { lease, renew_at: now + lease / RENEWALS, until: now + lease, sent };
+                let (renew_at, until) = (now + lease / RENEWALS, now + lease);
+                self.state = State::In { lease, renew_at, until, sent, leaving: false };
                 self.actions.tell(MembershipEvent::Joined(welcome));
             }
             (Message::Member(member), State::In { .. }) => self.actions.tell(MembershipEvent::Member(member)),
@@ -124,7 +131,7 @@ impl Coordinator for FarCoordinator {
         if matches!(self.state, State::Asked { until } if until <= now) {
             return self.out(&format!("the coordinator did not answer for {ANSWER:?}"));
         }
-        let State::In { lease, renew_at, until, sent } = &mut self.state else { return };
+        let State::In { lease, renew_at, until, sent, .. } = &mut self.state else { return };
         if *until <= now {
             let why = format!("the coordinator was not heard of for the lease of {lease:?}");
             return self.out(&why);

@@ -171,3 +171,21 @@ fn who_is_not_answered_is_out_at_a_stated_time() {
     assert_eq!(actions(&mut coordinator), told);
     assert_eq!(coordinator.deadline(), None);
 }
+
+#[test]
+fn who_leaves_is_out_when_the_coordinator_knows() {
+    let mut far = FarCoordinator::new();
+    let link = Link::Opened(1);
+    far.join(at(0), &join("b"), Some(link));
+    let welcome =
+        Welcome { session: SESSION, machine: MachineId(1), host: MachineId(0), lease: LEASE.as_nanos() as u64 };
+    far.receive(at(0), link, Message::Welcome(welcome)).unwrap();
+    actions(&mut far);
+    far.leave(at(1));
+    far.leave(at(1));
+    assert_eq!(actions(&mut far), [CoordinatorAction::Send { link, message: Message::Leave }], "said once");
+    let why = "it left".to_string();
+    far.receive(at(2), link, Message::Unwelcome { why: why.clone() }).unwrap();
+    let out = CoordinatorAction::Tell(MembershipEvent::Out { why });
+    assert_eq!(actions(&mut far), [out, CoordinatorAction::Close { link }]);
+}

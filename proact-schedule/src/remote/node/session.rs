@@ -45,7 +45,8 @@ impl<C: Coordinator> Node<C> {
         Ok(())
     }
 
-    /// Leaves the session. The machine is lost to the others, and they to it.
+    /// Leaves the session. The machine is lost to the others, and they to it once the coordinator knows:
+    /// [`NodeEvent::Out`] tells. Without an answer that is when the lease is over.
     pub fn leave(&mut self, now: Time) {
         self.log(|log| log.at(now));
         self.coordinator.leave(now);

@@ -1,5 +1,6 @@
 //! What machines record of a session, and that nothing false of it is accepted.
 
+use super::network::On;
 use super::world::{World, work};
 use crate::audit::{Violation, audit_session};
 use crate::record::{Event, Recording, Timed, write_session};
@@ -11,7 +12,7 @@ fn m(index: usize) -> MachineId {
 
 /// A feeds B, and both feed C, which hears of A from B alone: the machines' recordings.
 fn three_machines() -> Vec<Recording> {
-    let mut world = World::new(1, 4);
+    let mut world = World::new(On::Memory, 1, 4);
     let [a1, b1, c1] = [1, 2, 3].map(|owner| RemotePoint::new(world.name(0, owner), 1));
     let mut pipeline = Pipeline::new();
     pipeline.stage(m(3), 0, &work(5, true)).wait(a1).wait(b1).signal(c1);
@@ -114,7 +115,7 @@ fn a_session_is_drawn_with_an_arrow_for_each_message_and_reads_back_the_same() {
 
 #[test]
 fn a_lost_machine_and_the_messages_to_it_are_recorded_with_their_cause() {
-    let mut world = World::new(7, 3);
+    let mut world = World::new(On::Memory, 7, 3);
     let a1 = RemotePoint::new(world.name(0, 1), 1);
     let mut pipeline = Pipeline::new();
     pipeline.stage(m(1), 0, &work(900, true)).signal(a1);

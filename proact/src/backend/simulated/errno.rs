@@ -1,11 +1,14 @@
-//! The error numbers of the simulated system: the host's own where it is a Unix, and Linux's where there is none.
+//! The error numbers of the simulated system: the host's own where it is a Unix, and Linux's elsewhere; on Windows,
+//! where these mean other things, with a bit that tells them apart.
 
 macro_rules! numbers {
     ($($name:ident = $number:literal),* $(,)?) => {
         $(
             #[cfg(unix)]
             pub(super) const $name: i32 = libc::$name;
-            #[cfg(not(unix))]
+            #[cfg(windows)]
+            pub(super) const $name: i32 = crate::status::SIMULATED | $number;
+            #[cfg(not(any(unix, windows)))]
             pub(super) const $name: i32 = $number;
         )*
     };

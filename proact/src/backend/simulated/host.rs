@@ -90,6 +90,23 @@ impl Host {
         state.hosts[self.number as usize].up = true;
     }
 
+    /// How many descriptors its processes have open: what was not closed shows.
+    ///
+    /// ```
+    /// let world = proact::simulated::World::new(1);
+    /// let host = world.host("a");
+    /// let proactor = host.builder().build()?;
+    /// let before = host.descriptors();
+    /// let event = proactor.handle().event()?;
+    /// assert_eq!(host.descriptors(), before + 1);
+    /// drop(event);
+    /// assert_eq!(host.descriptors(), before);
+    /// # Ok::<(), proact::status::Status>(())
+    /// ```
+    pub fn descriptors(&self) -> usize {
+        self.world.inner.lock().descriptors_of(self.number)
+    }
+
     /// Whether it runs.
     pub fn is_up(&self) -> bool {
         self.world.inner.lock().hosts[self.number as usize].up

@@ -211,6 +211,12 @@ impl State {
         self.objects.get(&object).map(|object| self.host_of_port(object.port)).ok_or(EBADF)
     }
 
+    /// How many descriptors the processes of a host have.
+    pub(super) fn descriptors_of(&self, host: u32) -> usize {
+        let is_there = |object: &&Object| self.host_of_port(object.port) == host;
+        self.objects.values().filter(is_there).map(|object| object.descriptors as usize).sum()
+    }
+
     pub(super) fn host_of_port(&self, port: u32) -> u32 {
         self.processes[self.ports[port as usize].process as usize].host
     }
