@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::address::Name;
-use super::errno::{EAGAIN, EBADF, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT};
+use super::errno::{EAGAIN, EBADF, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT, noted};
 use super::link::{PATIENCE, retry_after};
 use super::state::{Body, Happening, State};
 use super::stream::StreamState;
@@ -281,7 +281,8 @@ impl State {
         end.travelling.clear();
         end.travelling_bytes = 0;
         let socket = self.objects.get(&object).map(|object| object.port);
-        self.note("breaks", &[number.into(), side as u64, error as u64, socket.unwrap_or(u32::MAX).into()]);
+        let why = -noted(-error) as u64;
+        self.note("breaks", &[number.into(), side as u64, why, socket.unwrap_or(u32::MAX).into()]);
         self.mark(object);
     }
 

@@ -21,6 +21,15 @@ numbers! {
     EISCONN = 106, ENOTCONN = 107, ETIMEDOUT = 110, ECONNREFUSED = 111, EALREADY = 114, EFBIG = 27, EACCES = 13,
 }
 
+/// A result as the log notes it: a failure by the same number on Windows as where numbers are Linux's.
+pub(super) fn noted(result: i32) -> i32 {
+    #[cfg(windows)]
+    if result < 0 {
+        return -(-result & !crate::status::SIMULATED);
+    }
+    result
+}
+
 /// What the engine knows a cancelled request by, on every system.
 pub(super) const ECANCELED: i32 = 125;
 /// What the engine knows an empty pool by, on every system.
