@@ -239,6 +239,7 @@ impl TaskPtr {
     fn enlist(self) {
         let (header, home) = (self.header(), self.home());
         self.set(LISTED);
+        home.tasks.set(home.tasks.get() + 1);
         let next = home.all.replace(self.as_ptr());
         header.next.set(next);
         if !next.is_null() {
@@ -249,6 +250,7 @@ impl TaskPtr {
 
     fn delist(self) {
         let (header, home) = (self.header(), self.home());
+        home.tasks.set(home.tasks.get() - 1);
         let (previous, next) = (header.previous.get(), header.next.get());
         if previous.is_null() {
             home.all.set(next);
@@ -386,6 +388,8 @@ impl TaskPtr {
         let header = self.header();
         self.delist();
         let joiner = header.joiner.take();
+        let home = self.home();
+        let last_one = if home.tasks.get() == 1 { home.last_one.take() } else { None };
         let mut left = self.is(LEFT);
         if left {
             // SAFETY: nobody else will look at the output.
@@ -426,6 +430,9 @@ impl TaskPtr {
             break;
         }
         if let Some(waker) = joiner {
+            waker.wake();
+        }
+        if let Some(waker) = last_one {
             waker.wake();
         }
     }
