@@ -60,8 +60,8 @@
 //! # Threads
 //!
 //! A [`Runtime`] runs on the thread that made it; tasks stay there and need not be `Send`. A [`Spawner`] gives it tasks
-//! from other threads, and [`Threads`] is many runtimes on threads of their own. Wakers may be woken from anywhere: they
-//! never block, and wake the thread once, however many are woken before it is up.
+//! from other threads, and [`Threads`] is many runtimes on threads of their own. Wakers may be woken from anywhere:
+//! they never block, and wake the thread once, however many are woken before it is up.
 
 mod atomic;
 pub mod net;
