@@ -33,8 +33,8 @@
 //!
 //! # Rooms
 //!
-//! - [`runtime`]: what runs tasks and polls a proactor; [`operation`](runtime::operation) and
-//!   [`stream`](runtime::stream), by which every kind of `proact::operation` is awaited.
+//! - [`runtime`]: what runs tasks and polls a proactor; [`operation`] and
+//!   [`stream`], by which every kind of `proact::operation` is awaited.
 //! - [`task`]: join handles and yielding. `unsafe` code stands there, and where a runtime lends itself to its thread.
 //! - [`scope`](mod@scope): operations and tasks that end together, and are waited for.
 //! - [`time`]: sleeps, intervals, timeouts.
