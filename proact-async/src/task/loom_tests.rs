@@ -93,23 +93,18 @@ impl Owner {
     }
 }
 
-/// A value that one thread writes and another takes, told by a waker.
+/// What one thread tells another by a waker.
 struct Slot {
-    value: UnsafeCell<u32>,
     written: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Slot {
-    #[allow(clippy::arc_with_non_send_sync)] // a model's threads are coroutines of one thread
     fn new() -> Arc<Slot> {
-        let (value, waker) = (UnsafeCell::new(0), Mutex::new(None));
-        Arc::new(Slot { value, written: AtomicBool::new(false), waker })
+        Arc::new(Slot { written: AtomicBool::new(false), waker: Mutex::new(None) })
     }
 
-    fn write(&self, value: u32) {
-        // SAFETY: before it is told; that nobody reads it before is what the models check.
-        self.value.with_mut(|place| unsafe { *place = value });
+    fn write(&self) {
         self.written.store(true, Ordering::Relaxed);
         let waker = self.waker.lock().unwrap().take();
         if let Some(waker) = waker {
@@ -132,7 +127,6 @@ impl Future for Take {
         if !self.0.written.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
-        loom::sync::atomic::fence(Ordering::Acquire);
         Poll::Ready(7)
     }
 }
@@ -150,13 +144,49 @@ fn loom_a_wake_from_another_thread_is_never_lost() {
         let owner = Owner::new();
         let slot = Slot::new();
         let mut task = owner.spawn(Take(slot.clone(), Alive::new(&owner.alive)));
-        let writer = thread::spawn(move || slot.write(1));
+        let writer = thread::spawn(move || slot.write());
         let mut output = None;
         owner.run_until(|| {
             output = joined(&mut task);
             output.is_some()
         });
         assert_eq!(output.unwrap().unwrap(), 7);
+        writer.join().unwrap();
+        drop(task);
+        assert_eq!(owner.leave().load(Ordering::Acquire), 0, "all is freed");
+    });
+}
+
+#[test]
+fn loom_what_was_done_before_a_wake_is_seen_by_the_poll() {
+    loom::model(|| {
+        let owner = Owner::new();
+        let kept = Arc::new(std::sync::Mutex::new(None::<Waker>));
+        #[allow(clippy::arc_with_non_send_sync)] // a model's threads are coroutines of one thread
+        let cell = Arc::new(UnsafeCell::new(0));
+        let (keep, read) = (kept.clone(), cell.clone());
+        let mut first = true;
+        let mut task = owner.spawn(std::future::poll_fn(move |cx| {
+            if std::mem::replace(&mut first, false) {
+                *keep.lock().unwrap() = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            // SAFETY: written before the wake; that this is seen is what the model checks.
+            Poll::Ready(read.with(|value| unsafe { *value }))
+        }));
+        owner.home().run(1);
+        let waker = kept.lock().unwrap().take().unwrap();
+        let writer = thread::spawn(move || {
+            // SAFETY: as above.
+            cell.with_mut(|value| unsafe { *value = 5 });
+            waker.wake();
+        });
+        let mut output = None;
+        owner.run_until(|| {
+            output = joined(&mut task);
+            output.is_some()
+        });
+        assert_eq!(output.unwrap().unwrap(), 5);
         writer.join().unwrap();
         drop(task);
         assert_eq!(owner.leave().load(Ordering::Acquire), 0, "all is freed");
@@ -286,7 +316,7 @@ fn loom_a_wake_that_meets_the_end_of_the_home_harms_nothing() {
         let slot = Slot::new();
         drop(owner.spawn(Take(slot.clone(), Alive::new(&owner.alive))));
         owner.home().run(1);
-        let writer = thread::spawn(move || slot.write(1));
+        let writer = thread::spawn(move || slot.write());
         let alive = owner.leave();
         writer.join().unwrap();
         assert_eq!(alive.load(Ordering::Acquire), 0, "all is freed");
@@ -304,7 +334,7 @@ fn loom_a_request_to_stop_is_never_lost() {
         let asker = thread::spawn(move || {
             // SAFETY: held.
             drop(unsafe { spawn_send(reference.as_ptr(), async {}) });
-            asked.write(1);
+            asked.write();
         });
         owner.run_until(|| joined(&mut root).is_some());
         drop(root);
