@@ -112,7 +112,8 @@ async fn nops(count: usize, batch: usize) -> f64 {
 
 /// What is under the futures: the same operations, told by callbacks.
 fn callbacks(count: usize, batch: usize) -> f64 {
-    struct Again(Rc<RefCell<Vec<Box<Op<Nop, Again>>>>>);
+    type Ended = RefCell<Vec<Box<Op<Nop, Again>>>>;
+    struct Again(Rc<Ended>);
     impl Complete<Nop> for Again {
         fn done(op: Box<Op<Nop, Again>>, _: Outcome<Nop>, _: &mut Context<'_>) {
             let ended = op.state.0.clone();
