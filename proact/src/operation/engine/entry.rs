@@ -9,6 +9,7 @@ use crate::memory::WaitKey;
 use crate::operation::op::{Header, Marks};
 use crate::resource::Lane;
 use crate::status::Status;
+use crate::time::Time;
 
 /// Where an operation stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,6 +120,8 @@ pub(super) struct Entry {
 pub(super) struct Rare {
     /// Its place among the timers, of a timer.
     pub(super) timer: Option<HeapKey>,
+    /// When it is due, of a timer: not before its place says.
+    pub(super) due: Time,
     /// The place of its deadline among the timers.
     pub(super) deadline: Option<HeapKey>,
     /// Its place among those that wait for a buffer.
@@ -130,7 +133,7 @@ pub(super) struct Rare {
 
 impl Default for Rare {
     fn default() -> Rare {
-        Rare { timer: None, deadline: None, starved: None, scope_next: NIL, scope_previous: NIL }
+        Rare { timer: None, due: Time::ORIGIN, deadline: None, starved: None, scope_next: NIL, scope_previous: NIL }
     }
 }
 

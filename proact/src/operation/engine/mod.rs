@@ -27,7 +27,9 @@ mod sequences;
 mod settle;
 mod signals;
 mod slots;
+mod spin;
 mod starved;
+mod timers;
 mod wait;
 
 use std::any::Any;
@@ -36,6 +38,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::entry::{Entry, Flags, Phase, Rare};
 use self::gate::Gates;
@@ -68,6 +71,8 @@ pub(crate) struct Limits {
     pub(crate) time_callbacks: bool,
     /// Whether the time from submit to delivery is kept of every operation.
     pub(crate) latencies: bool,
+    /// How long the poll thread looks for work before it sleeps, and before a time that ends its sleep.
+    pub(crate) spin: Option<Duration>,
     /// Messages that may wait.
     pub(crate) messages: u32,
     /// Whether more than that are kept all the same.
@@ -96,6 +101,7 @@ pub(crate) struct Counts {
     pub(crate) longest_callback_ns: u64,
     pub(crate) longest_pass_ns: u64,
     pub(crate) leaked: u64,
+    pub(crate) spinning_ns: u64,
 }
 
 pub(crate) struct Engine {
@@ -189,11 +195,6 @@ impl Engine {
 
     pub(crate) fn pending(&self) -> usize {
         self.live
-    }
-
-    /// When the first timer or deadline comes.
-    pub(crate) fn next_timer(&self) -> Option<Time> {
-        self.timers.peek().map(|(&deadline, _)| deadline)
     }
 
     pub(crate) fn backend(&self) -> &dyn Backend {
@@ -354,12 +355,6 @@ impl Engine {
             self.panic.set(Some(first));
             Err(failure(raw, Code::Internal, 0).with_message("a waker or device that it told panicked"))
         })
-    }
-
-    pub(super) fn set_timer(&mut self, slot: u32, deadline: Time) {
-        let key = self.timers.insert(deadline, slot);
-        self.rare[slot as usize].timer = Some(key);
-        self.entries[slot as usize].phase = Phase::Timer;
     }
 
     pub(super) fn start_kernel(&mut self, slot: u32, lane: Lane) {
