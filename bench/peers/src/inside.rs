@@ -1,11 +1,12 @@
 //! Works without a server: how late a sleep is, what a timer that is replaced costs, what a task costs.
 
+mod tasks;
 mod timers;
 
 use crate::{Failure, pin};
 
 /// Their names.
-pub const WORKS: &[&str] = &["sleep/100us", "timer/100000"];
+pub const WORKS: &[&str] = &["sleep/100us", "timer-replace/100000", "timer-reset/100000", "tasks"];
 
 type Figures = Vec<(String, f64)>;
 type Measure = fn() -> Result<Figures, Failure>;
@@ -20,8 +21,14 @@ const MEASURES: &[(&str, &str, Measure)] = &[
     ("sleep/100us", "compio", timers::sleep_compio),
     ("sleep/100us", "monoio", timers::sleep_monoio),
     ("sleep/100us", "glommio", timers::sleep_glommio),
-    ("timer/100000", "proact", timers::replace_proact),
-    ("timer/100000", "tokio", timers::replace_tokio),
+    ("timer-replace/100000", "proact", timers::replace_proact),
+    ("timer-replace/100000", "tokio", timers::replace_tokio),
+    ("timer-reset/100000", "proact", timers::reset_proact),
+    ("timer-reset/100000", "tokio", timers::reset_tokio),
+    ("tasks", "tokio", tasks::tokio),
+    ("tasks", "compio", tasks::compio),
+    ("tasks", "monoio", tasks::monoio),
+    ("tasks", "glommio", tasks::glommio),
 ];
 
 /// Who does `work`, in the order of the table.

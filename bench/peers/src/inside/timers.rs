@@ -7,7 +7,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use proact::operation::{Complete, Context, Op, OperationId, Outcome, Timer};
-use proact::proactor::Builder;
+use proact::proactor::{Builder, Proactor};
 use proact::time::Timeout;
 
 use super::Figures;
@@ -125,15 +125,21 @@ impl Complete<Timer> for Return {
     }
 }
 
-/// Cancel, callback, submit: a pass each.
-pub fn replace_proact() -> Result<Figures, Failure> {
+/// A proactor with all its timers, and where those go that end.
+fn timers() -> Result<(Proactor, &'static Pile, Vec<OperationId>), Failure> {
     let mut proactor = Builder::new().operations(2 * TIMERS as u32).build()?;
     let pile: &'static Pile = Box::leak(Box::default());
-    let mut ids: Vec<OperationId> = Vec::new();
+    let mut ids = Vec::with_capacity(TIMERS);
     for _ in 0..TIMERS {
         let op = Op::new(Timer::new(proactor.now() + FAR), Return(pile));
         ids.push(proactor.submit(op).map_err(|refused| refused.status)?);
     }
+    Ok((proactor, pile, ids))
+}
+
+/// Cancel, callback, submit: a pass each.
+pub fn replace_proact() -> Result<Figures, Failure> {
+    let (mut proactor, pile, mut ids) = timers()?;
     replaced(|place| {
         proactor.cancel(ids[place]).expect("it waits");
         proactor.poll(Timeout::Immediate).expect("the backend works");
@@ -143,16 +149,36 @@ pub fn replace_proact() -> Result<Figures, Failure> {
     })
 }
 
-/// A sleep is dropped, and another made and polled once, which puts it among the timers.
+/// The timer itself is set to a later time.
+pub fn reset_proact() -> Result<Figures, Failure> {
+    let (mut proactor, _, ids) = timers()?;
+    replaced(|place| {
+        let deadline = proactor.now() + FAR;
+        proactor.reset_timer(ids[place], deadline).expect("it waits");
+    })
+}
+
+type Sleep = Pin<Box<tokio::time::Sleep>>;
+
+/// A sleep that was polled once, which puts it among the timers.
+fn tokio_sleep() -> Sleep {
+    let mut sleep = Box::pin(tokio::time::sleep(FAR));
+    assert_eq!(sleep.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())), Poll::Pending);
+    sleep
+}
+
+/// A sleep is dropped, and another made.
 pub fn replace_tokio() -> Result<Figures, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let _entered = runtime.enter();
-    let mut context = TaskContext::from_waker(Waker::noop());
-    let mut make = || {
-        let mut sleep = Box::pin(tokio::time::sleep(FAR));
-        assert_eq!(Pin::new(&mut sleep).as_mut().poll(&mut context), Poll::Pending);
-        sleep
-    };
-    let mut sleeps: Vec<_> = (0..TIMERS).map(|_| make()).collect();
-    replaced(|place| sleeps[place] = make())
+    let mut sleeps: Vec<_> = (0..TIMERS).map(|_| tokio_sleep()).collect();
+    replaced(|place| sleeps[place] = tokio_sleep())
+}
+
+/// The sleep itself is set to a later time.
+pub fn reset_tokio() -> Result<Figures, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let _entered = runtime.enter();
+    let mut sleeps: Vec<_> = (0..TIMERS).map(|_| tokio_sleep()).collect();
+    replaced(|place| sleeps[place].as_mut().reset(tokio::time::Instant::now() + FAR))
 }
