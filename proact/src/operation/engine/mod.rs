@@ -48,7 +48,7 @@ use super::batch::{Batch, Ids, OpList, Refused};
 use super::identity::OperationId;
 use super::kind::{Class, Portable};
 use super::op::{Header, Vtable, failure};
-use crate::backend::{Backend, Completion, Request, Start, Token};
+use crate::backend::{Backend, BySlot, Completion, Request, Start, Token};
 use crate::heap::IndexedHeap;
 use crate::resource::{Home, Lane, Resource};
 use crate::status::{Code, Operation, Result, Status};
@@ -108,9 +108,9 @@ pub(crate) struct Engine {
     pub(crate) shared: Arc<Shared>,
     backend: Option<Box<dyn Backend>>,
     limits: Limits,
-    entries: Vec<Entry>,
-    /// As many: what few of them have.
-    rare: Vec<Rare>,
+    entries: BySlot<Entry>,
+    /// What few of them have, as far as any had it.
+    rare: BySlot<Rare>,
     /// Free slots of the poll thread, first in, first out; then those never used.
     free: VecDeque<u32>,
     fresh: u32,
@@ -158,8 +158,8 @@ impl Engine {
         Engine {
             backend: Some(backend),
             limits,
-            entries: Vec::new(),
-            rare: Vec::new(),
+            entries: BySlot::new(),
+            rare: BySlot::new(),
             free: VecDeque::new(),
             fresh: 0,
             local_live: 0,
@@ -292,12 +292,8 @@ impl Engine {
 
     #[inline(always)]
     fn occupy(&mut self, slot: u32, raw: NonNull<Header>, token: Token) {
-        if slot as usize >= self.entries.len() {
-            // By whole chunks, so that growth is rare; the backend's table keeps step.
-            let slots = (slot + 1).next_multiple_of(1024);
-            self.entries.resize_with(slots as usize, Entry::default);
-            self.rare.resize_with(slots as usize, Rare::default);
-            self.backend_mut().grow(slots);
+        if self.entries.reach(slot, Entry::default) {
+            self.backend_mut().grow((slot + 1).next_multiple_of(1024));
         }
         let entry = &mut self.entries[slot as usize];
         debug_assert!(entry.op.is_none(), "slot {slot} is taken");
@@ -321,7 +317,7 @@ impl Engine {
         match table.class {
             Class::Kernel(_) => unreachable!("started above"),
             Class::Timer => match self.portable(slot) {
-                Portable::Timer(deadline) => self.set_timer(slot, deadline),
+                Portable::Timer(deadline) => self.start_timer(slot, deadline),
                 // SAFETY: the operation is in flight and nothing else refers to its state.
                 Portable::Interval(state) => self.set_timer(slot, unsafe { state.as_ref() }.next),
                 _ => {}

@@ -153,7 +153,7 @@ impl Engine {
             }
             Node::Subscription { subscription, gone } => self.look_at_notification(subscription, gone),
             Node::Slot(slot) => {
-                let Some(entry) = self.entries.get(slot as usize) else { return };
+                let Some(entry) = self.entries.get(slot) else { return };
                 if entry.op.is_none() {
                     return; // it has ended since
                 }
@@ -278,7 +278,7 @@ impl Engine {
         for node in shared.stack.close(&shared.slots) {
             self.accept_node(node);
         }
-        for slot in 0..self.entries.len() as u32 {
+        for slot in self.entries.slots() {
             if self.entries[slot as usize].op.is_some() {
                 self.cancel_slot(slot);
             }
@@ -320,7 +320,7 @@ impl Engine {
         if self.live == 0 {
             return;
         }
-        for slot in 0..self.entries.len() as u32 {
+        for slot in self.entries.slots() {
             let entry = &self.entries[slot as usize];
             let Some(raw) = entry.op else { continue };
             if entry.flags.contains(Flags::LOWERED) {

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::Engine;
-use super::entry::Phase;
+use super::entry::{Phase, Rare};
 use super::extras::DEADLINE;
 use crate::backend::{Completion, flags};
 use crate::operation::identity::OperationId;
@@ -20,10 +20,30 @@ impl Engine {
     /// Puts the timer in `slot` among the others.
     pub(super) fn set_timer(&mut self, slot: u32, deadline: Time) {
         let key = self.timers.insert(deadline, slot);
-        let rare = &mut self.rare[slot as usize];
+        let rare = self.rare(slot);
         rare.timer = Some(key);
         rare.due = deadline;
         self.entries[slot as usize].phase = Phase::Timer;
+    }
+
+    /// Starts a timer that may be set to another time.
+    pub(super) fn start_timer(&mut self, slot: u32, deadline: Time) {
+        self.set_timer(slot, deadline);
+        self.rare[slot as usize].waiting = self.entries[slot as usize].token;
+    }
+
+    /// Takes the timer in `slot` out of the others, before its time.
+    pub(super) fn stop_timer(&mut self, slot: u32) {
+        let rare = &mut self.rare[slot as usize];
+        rare.waiting = Rare::NOBODY;
+        if let Some(key) = rare.timer.take() {
+            self.timers.remove(key);
+        }
+    }
+
+    /// What few slots have, of `slot`, which has it from now on.
+    pub(super) fn rare(&mut self, slot: u32) -> &mut Rare {
+        self.rare.make(slot, Rare::default)
     }
 
     /// Sets a timer that waits to another time. `NotFound`: there is none under this identity, and none will fire for
@@ -31,15 +51,11 @@ impl Engine {
     #[track_caller]
     pub(crate) fn reset_timer(&mut self, id: OperationId, deadline: Time) -> Result<()> {
         let slot = id.token.slot();
-        let waits = id.proactor == self.shared.home.proactor
-            && self
-                .entries
-                .get(slot as usize)
-                .is_some_and(|entry| entry.op.is_some() && entry.token == id.token && entry.phase == Phase::Timer);
-        if !waits || !matches!(self.portable(slot), Portable::Timer(_)) {
+        let here = id.proactor == self.shared.home.proactor;
+        let rare = self.rare.get_mut(slot).filter(|rare| here && rare.waiting == id.token);
+        let Some(rare) = rare else {
             return Err(Status::new(Code::NotFound, Operation::Timer).with_message("it is no timer that waits here"));
-        }
-        let rare = &mut self.rare[slot as usize];
+        };
         let earlier = deadline < rare.due;
         rare.due = deadline;
         if earlier {
@@ -101,7 +117,8 @@ impl Engine {
 
     /// The time of the timer in `slot` has come.
     fn fire(&mut self, slot: u32, now: Time) {
-        self.rare[slot as usize].timer = None;
+        let rare = &mut self.rare[slot as usize];
+        (rare.timer, rare.waiting) = (None, Rare::NOBODY);
         let Portable::Interval(mut state) = self.portable(slot) else { return self.end(slot, Ok(0)) };
         // SAFETY: the operation is in flight and nothing else refers to its state.
         let state = unsafe { state.as_mut() };
