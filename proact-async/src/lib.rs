@@ -38,6 +38,7 @@
 //! - [`task`]: join handles and yielding. The only room with a task's `unsafe` code.
 //! - [`time`]: sleeps, intervals, timeouts.
 //! - [`net`]: sockets, with owned buffers.
+//! - [`adapt`]: streams under the traits of `futures-io`, tokio and hyper, and what else those ask for, by features.
 //!
 //! # How I/O is written here
 //!
@@ -62,6 +63,7 @@
 //! from other threads. Wakers may be woken from anywhere: they never block, and wake the thread once, however many are
 //! woken before it is up.
 
+pub mod adapt;
 mod atomic;
 pub mod net;
 pub mod runtime;
