@@ -39,6 +39,7 @@
 //! - [`time`]: sleeps, intervals, timeouts.
 //! - [`net`]: sockets, with owned buffers.
 //! - [`adapt`]: streams under the traits of `futures-io`, tokio and hyper, and what else those ask for, by features.
+//! - `tls`: TLS by rustls (feature `rustls`).
 //!
 //! # How I/O is written here
 //!
@@ -69,6 +70,8 @@ pub mod net;
 pub mod runtime;
 pub mod task;
 pub mod time;
+#[cfg(feature = "rustls")]
+pub mod tls;
 
 pub use self::runtime::{Builder, Runtime, Spawner, handle, operation, spawn, spawner, stream};
 pub use self::task::{JoinError, JoinHandle, yield_now};

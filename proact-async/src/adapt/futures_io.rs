@@ -68,3 +68,5 @@ macro_rules! futures_io {
 }
 
 futures_io!(super::Adapted<R>, R: super::Route);
+#[cfg(feature = "rustls")]
+futures_io!(crate::tls::TlsStream<S>, S: super::Buffered);

@@ -51,6 +51,8 @@ macro_rules! hyper_io {
 }
 
 hyper_io!(super::Adapted<R>, R: super::Route);
+#[cfg(feature = "rustls")]
+hyper_io!(crate::tls::TlsStream<S>, S: super::Buffered);
 
 /// Runs hyper's tasks on the runtime of the thread that hands them over: they need not be `Send`, and neither need the
 /// services behind them.

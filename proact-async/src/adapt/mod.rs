@@ -5,6 +5,7 @@
 //! | [`Adapted`] | `futures-io` | `futures_io::{AsyncRead, AsyncBufRead, AsyncWrite}` |
 //! | [`Adapted`] | `tokio` | `tokio::io::{AsyncRead, AsyncBufRead, AsyncWrite}` |
 //! | [`Adapted`], `LocalExecutor`, `HyperTimer` | `hyper` | `hyper::rt::{Read, Write, Executor, Timer}` |
+//! | [`TlsStream`](crate::tls::TlsStream) | `rustls` | the same as `Adapted`, encrypted |
 //!
 //! # Borrowed buffers over completions
 //!

@@ -12,7 +12,7 @@ use proact::resource::Socket;
 use super::finish::Finishing;
 use super::read::{ReadSide, Source};
 use super::route::{self, Local, Route};
-use super::write::WriteSide;
+use super::write::{PIECE_MAX, WriteSide};
 use crate::net::TcpStream;
 
 /// A stream socket under the traits of `futures-io`, tokio and hyper, each with its feature: see [the
@@ -84,6 +84,10 @@ const LINGER: Duration = Duration::from_secs(30);
 
 /// A stream that owns what it receives into and sends from: what the traits of others are made of here.
 pub trait Buffered: Unpin {
+    /// How many bytes one [`poll_put`](Buffered::poll_put) takes at most, and takes for certain after
+    /// [`poll_room`](Buffered::poll_room).
+    const ROOM: usize;
+
     /// What was received and not [consumed](Buffered::consume) yet. Waits until there is something; empty at the end.
     ///
     /// # Errors
@@ -95,6 +99,12 @@ pub trait Buffered: Unpin {
     /// # Panics
     /// If so many are not here.
     fn consume(&mut self, count: usize);
+
+    /// Waits until it has room for [`ROOM`](Buffered::ROOM) bytes.
+    ///
+    /// # Errors
+    /// The failure of what was accepted before.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Copies from the front of `slices` what it has room for, answers how many bytes, and starts to send them. Waits
     /// while it has no room.
@@ -165,6 +175,8 @@ impl<R: Route> Adapted<R> {
 }
 
 impl<R: Route> Buffered for Adapted<R> {
+    const ROOM: usize = PIECE_MAX;
+
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         self.writing.reap();
         self.reading.poll_fill(&self.route, &self.socket, cx)
@@ -172,6 +184,11 @@ impl<R: Route> Buffered for Adapted<R> {
 
     fn consume(&mut self, count: usize) {
         self.reading.consume(count);
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.reading.give_back();
+        self.writing.poll_room(cx)
     }
 
     fn poll_put(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

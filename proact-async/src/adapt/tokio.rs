@@ -52,3 +52,5 @@ macro_rules! tokio_io {
 }
 
 tokio_io!(super::Adapted<R>, R: super::Route);
+#[cfg(feature = "rustls")]
+tokio_io!(crate::tls::TlsStream<S>, S: super::Buffered);

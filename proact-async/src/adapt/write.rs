@@ -17,7 +17,7 @@ use super::route::Route;
 pub type Sending<R> = [Option<OperationFuture<Send<Vec<u8>>, <R as Route>::Port>>; 2];
 
 /// The most bytes of one send.
-const PIECE_MAX: usize = 64 * 1024;
+pub(super) const PIECE_MAX: usize = 64 * 1024;
 
 /// The half of a stream that sends.
 pub(super) struct WriteSide<R: Route> {
@@ -64,6 +64,12 @@ impl<R: Route> WriteSide<R> {
         }
     }
 
+    /// Waits until one more send may be started.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.reap_for(cx)?;
+        if self.sending[1].is_some() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
     /// Copies as much as fits into one send, which is on its way then.
     pub(super) fn poll_put(
         &mut self,
@@ -72,16 +78,13 @@ impl<R: Route> WriteSide<R> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.reap_for(cx)?;
+        std::task::ready!(self.poll_room(cx))?;
         if self.is_shut {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, "written after the shutdown")));
         }
         let length = slices.iter().fold(0, |sum: usize, slice| sum.saturating_add(slice.len())).min(PIECE_MAX);
         if length == 0 {
             return Poll::Ready(Ok(0));
-        }
-        if self.sending[1].is_some() {
-            return Poll::Pending;
         }
         let mut bytes = buffer(length);
         for slice in slices {
