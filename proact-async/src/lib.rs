@@ -60,12 +60,15 @@
 //!
 //! # Threads
 //!
+//! A program that has another runtime already, such as tokio's, has a [`Companion`] instead of a [`Runtime`].
+//!
 //! A [`Runtime`] runs on the thread that made it; tasks stay there and need not be `Send`. A [`Spawner`] gives it tasks
 //! from other threads. Wakers may be woken from anywhere: they never block, and wake the thread once, however many are
 //! woken before it is up.
 
 pub mod adapt;
 mod atomic;
+mod companion;
 pub mod net;
 pub mod runtime;
 pub mod task;
@@ -73,6 +76,7 @@ pub mod time;
 #[cfg(feature = "rustls")]
 pub mod tls;
 
+pub use self::companion::{Companion, Remote};
 pub use self::runtime::{Builder, Runtime, Spawner, handle, operation, spawn, spawner, stream};
 pub use self::task::{JoinError, JoinHandle, yield_now};
 

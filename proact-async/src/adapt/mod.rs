@@ -77,6 +77,7 @@ use proact::status::{Code, Status};
 
 #[cfg(feature = "hyper")]
 pub use self::hyper::{HyperSleep, HyperTimer, LocalExecutor};
+pub(crate) use self::route::receive_pool;
 pub use self::route::{Local, Route};
 pub use self::stream::{Adapted, Buffered, Options};
 

@@ -28,9 +28,10 @@ use crate::net::TcpStream;
 /// use proact_async::adapt::{Adapted, Buffered};
 /// use proact_async::net::{TcpListener, TcpStream};
 ///
+/// # fn main() -> proact::status::Result {
 /// let runtime = proact_async::Runtime::new()?;
 /// runtime.block_on(async {
-///     let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+///     let listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
 ///     let mut near = Adapted::new(TcpStream::connect(listener.local_address()?).await?);
 ///     let mut far = Adapted::new(listener.accept().await?.0);
 ///     let sent = poll_fn(|cx| near.poll_put(cx, &[IoSlice::new(b"hello")])).await.unwrap();
@@ -39,7 +40,7 @@ use crate::net::TcpStream;
 ///     poll_fn(|cx| far.poll_fill(cx).map_ok(|bytes| assert_eq!(bytes, b"hello"))).await.unwrap();
 ///     Ok(())
 /// })
-/// # as proact::status::Result
+/// # }
 /// ```
 pub struct Adapted<R: Route = Local> {
     socket: Socket,

@@ -4,12 +4,11 @@
 //! it goes under the traits of `futures-io`, tokio and hyper as an [`Adapted`](crate::adapt::Adapted) does.
 //!
 //! Configurations are rustls's own: versions, certificates, client authentication, ALPN, session resumption. The
-//! feature brings rustls with its `ring` provider, which needs no C compiler beyond `ring`'s own assembly; a
-//! configuration that names another provider is as good.
+//! feature brings rustls with its `ring` provider; a configuration that names another one is as good.
 //!
-//! **The end.** A peer that ends its half says so inside of the encryption. Where that is missing the connection was cut
-//! off, by whoever, and the read fails with `UnexpectedEof`. [`Buffered::poll_shutdown`] says it and ends this half; the
-//! other can still be read.
+//! **The end.** A peer that ends its half says so inside of the encryption. Where that is missing the connection was
+//! cut off, by whoever, and the read fails with `UnexpectedEof`. [`Buffered::poll_shutdown`] says it and ends this
+//! half; the other can still be read.
 //!
 //! **Copies.** Received bytes are copied into rustls's buffer, decrypted in place there, and copied once more into the
 //! plaintext that [`Buffered::poll_fill`] shows; a read by a borrowed buffer is a third. Written bytes are encrypted
