@@ -15,7 +15,10 @@
 //! Storage is recycled by the thread that frees it, so that in steady state nothing is allocated.
 
 mod flight;
-mod storage;
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[doc(hidden)] // for proact-async, whose tasks come and go as operations do
+pub mod storage;
 mod stream;
 
 use std::cell::Cell;
@@ -34,7 +37,7 @@ use super::identity::OperationId;
 use super::kind::Kind;
 use super::op::{AnyOp, Header, Marks, Outcome};
 use super::scope::Scope;
-use crate::status::Status;
+use crate::status::{Operation, Status};
 use crate::time::Time;
 
 pub use self::stream::{OperationStream, Streamed};
@@ -97,6 +100,19 @@ pub struct Submission<'a> {
 struct AnyOpPtr(NonNull<Header>);
 
 impl Submission<'_> {
+    /// Puts the operation into `scope`, unless it is in one already.
+    pub fn join(&mut self, scope: &Scope) {
+        // SAFETY: not in flight, and lent to this submission alone.
+        let extras = unsafe { &mut self.op.0.as_mut().extras }.get_or_insert_with(storage::take_extras);
+        extras.scope.get_or_insert_with(|| scope.clone());
+    }
+
+    /// What it does.
+    pub fn operation(&self) -> Operation {
+        // SAFETY: the operation is its future's until it is submitted, and that has lent it for this value's life.
+        unsafe { self.op.0.as_ref() }.table.operation
+    }
+
     /// It was not submitted, and its future ends with this.
     pub fn refuse(self, status: Status) {
         self.answer.set(Answer::Refused(status));
@@ -105,8 +121,7 @@ impl Submission<'_> {
 
 impl fmt::Debug for Submission<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: the operation is its future's until it is submitted, and that has lent it for this value's life.
-        write!(f, "Submission({})", unsafe { self.op.0.as_ref() }.table.operation)
+        write!(f, "Submission({})", self.operation())
     }
 }
 
