@@ -8,7 +8,7 @@ features=$(sed -n '/^\[features\]/,/^\[/s/^\([a-z][a-z-]*\) = .*/\1/p' proact-as
 
 check() {
     printf '==== %s\n' "${*:-none}"
-    RUSTFLAGS="-D warnings" cargo check --locked -p proact-async --lib --target-dir target/features "$@"
+    cargo clippy --locked -p proact-async --lib "$@" -- -D warnings
 }
 
 check

@@ -37,11 +37,15 @@ fn resident() -> usize {
 /// Each connection has been used once, with this, and then waits for more.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
 
-async fn echo(mut stream: Adapted) {
-    let mut buffer = [0; 64];
-    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-        if stream.write_all(&buffer[..count]).await.is_err() {
-            return;
+// As a block, which holds the stream once: a function would hold its argument and the variable.
+#[allow(clippy::manual_async_fn)]
+fn echo(mut stream: Adapted) -> impl Future<Output = ()> {
+    async move {
+        let mut buffer = [0; 64];
+        while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+            if stream.write_all(&buffer[..count]).await.is_err() {
+                return;
+            }
         }
     }
 }
@@ -90,12 +94,26 @@ fn measure<F: Future<Output = ()> + 'static>(
     });
 }
 
+const CASES: [&str; 4] = ["echo, pooled", "echo, own of 16 KiB", "HTTP/1.1, pooled", "HTTP/1.1, own of 16 KiB"];
+
+/// Each case in a process of its own, so that none finds the memory of another.
 fn main() {
-    let connections = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(2000);
-    println!("{connections} connections, used once, idle");
-    let owned = |size| move |stream| Adapted::with(stream, &Options::owned(size));
-    measure("echo, pooled", connections, Adapted::new, echo);
-    measure("echo, own buffer of 16 KiB", connections, owned(16 << 10), echo);
-    measure("HTTP/1.1, pooled", connections, Adapted::new, http);
-    measure("HTTP/1.1, own of 16 KiB", connections, owned(16 << 10), http);
+    let mut arguments = std::env::args().skip(1);
+    let connections = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(2000);
+    let owned = |stream| Adapted::with(stream, &Options::owned(16 << 10));
+    match arguments.next() {
+        None => {
+            println!("{connections} connections, used once, idle");
+            for case in CASES {
+                let program = std::env::current_exe().expect("this program");
+                let ended = std::process::Command::new(program).args([&connections.to_string(), case]).status();
+                assert!(ended.expect("it starts").success(), "{case}");
+            }
+        }
+        Some(case) if case == CASES[0] => measure(&case, connections, Adapted::new, echo),
+        Some(case) if case == CASES[1] => measure(&case, connections, owned, echo),
+        Some(case) if case == CASES[2] => measure(&case, connections, Adapted::new, http),
+        Some(case) if case == CASES[3] => measure(&case, connections, owned, http),
+        Some(case) => panic!("no such case: {case}"),
+    }
 }

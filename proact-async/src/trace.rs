@@ -77,25 +77,27 @@ mod on {
         }
     }
 
-    /// Where an operation keeps its span.
+    /// Where an operation keeps its span: in memory of its own, if anyone is interested at all.
     #[derive(Debug)]
-    pub(crate) struct Slot(RefCell<Span>);
+    pub(crate) struct Slot(RefCell<Option<Box<Span>>>);
 
     impl Slot {
         #[inline]
         pub(crate) fn new() -> Slot {
-            Slot(RefCell::new(Span::none()))
+            Slot(RefCell::new(None))
         }
 
         pub(crate) fn submitted(&self, submission: &Submission<'_>) {
             let kind = submission.operation();
             let span = tracing::trace_span!(target: "proact::operation", "operation", %kind, cancelled = Empty);
             // The old one closes here: of a stream that is submitted again.
-            *self.0.borrow_mut() = span;
+            *self.0.borrow_mut() = if span.is_none() { None } else { Some(Box::new(span)) };
         }
 
         pub(crate) fn cancelled(&self) {
-            self.0.borrow().record("cancelled", true);
+            if let Some(span) = &*self.0.borrow() {
+                span.record("cancelled", true);
+            }
         }
     }
 }
