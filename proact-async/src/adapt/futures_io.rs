@@ -55,7 +55,7 @@ macro_rules! futures_io {
         }
 
         impl<$($generic)*> futures_io::AsyncWrite for $type {
-            crate::adapt::written!();
+            crate::adapt::written!(poll_flush);
 
             fn poll_close(
                 self: std::pin::Pin<&mut Self>,

@@ -34,7 +34,7 @@ macro_rules! hyper_io {
         }
 
         impl<$($generic)*> hyper::rt::Write for $type {
-            crate::adapt::written!();
+            crate::adapt::written!(poll_started);
 
             fn poll_shutdown(
                 self: std::pin::Pin<&mut Self>,

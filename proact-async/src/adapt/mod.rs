@@ -21,8 +21,9 @@
 //! taken when there is something to put into it, so that an idle connection holds none; [`Options`] can say otherwise.
 //!
 //! **Writing.** What is written is on its way at once, whether anyone flushes or not, in at most two pieces of at most
-//! 64 KiB; then a write waits. A flush waits until everything is with the kernel. A failure of what was accepted before
-//! comes with the next write, flush or shutdown.
+//! 64 KiB; then a write waits. A flush waits until everything is with the kernel; hyper's alone does not, for it would
+//! poll a whole connection once more for each answer. A failure of what was accepted before comes with the next write,
+//! flush or shutdown, and a shutdown waits for everything.
 //!
 //! **Dropping.** Dropping a stream cancels its receive, and bytes that came for it meanwhile are lost. What was
 //! accepted and is not with the kernel yet goes on to be sent, for at most [`Options::linger`], and then is lost; so it
@@ -31,7 +32,7 @@
 /// What the writing traits of others have in common.
 #[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio"))]
 macro_rules! written {
-    () => {
+    ($flush:ident) => {
         fn poll_write(
             self: std::pin::Pin<&mut Self>,
             cx: &mut std::task::Context<'_>,
@@ -52,7 +53,7 @@ macro_rules! written {
             self: std::pin::Pin<&mut Self>,
             cx: &mut std::task::Context<'_>,
         ) -> std::task::Poll<std::io::Result<()>> {
-            crate::adapt::Buffered::poll_flush(self.get_mut(), cx)
+            crate::adapt::Buffered::$flush(self.get_mut(), cx)
         }
     };
 }

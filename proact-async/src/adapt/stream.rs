@@ -114,6 +114,13 @@ pub trait Buffered: Unpin {
     /// The failure of what was accepted before, or of this.
     fn poll_put(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 
+    /// Sees to it that all that was accepted is on its way, whether anyone looks at it or not, and waits only where that
+    /// needs it.
+    ///
+    /// # Errors
+    /// The failure of what was accepted.
+    fn poll_started(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
     /// Waits until all that was accepted is with the kernel.
     ///
     /// # Errors
@@ -195,6 +202,11 @@ impl<R: Route> Buffered for Adapted<R> {
     fn poll_put(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.reading.give_back();
         self.writing.poll_put(&self.route, &self.socket, cx, slices)
+    }
+
+    fn poll_started(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.reading.give_back();
+        Poll::Ready(self.writing.look(cx))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

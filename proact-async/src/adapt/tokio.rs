@@ -35,7 +35,7 @@ macro_rules! tokio_io {
         }
 
         impl<$($generic)*> tokio::io::AsyncWrite for $type {
-            crate::adapt::written!();
+            crate::adapt::written!(poll_flush);
 
             fn poll_shutdown(
                 self: std::pin::Pin<&mut Self>,

@@ -16,12 +16,20 @@ use super::route::Route;
 /// Sends in flight, in their order. The engine keeps that order, so the second need not wait to be submitted.
 pub type Sending<R> = [Option<OperationFuture<Send<Vec<u8>>, <R as Route>::Port>>; 2];
 
+/// A send of at most so many bytes wakes nobody when it ends, unless somebody waits for that: an answer is written and
+/// forgotten, and to poll a whole HTTP connection for its end costs more than to keep these bytes until the next poll.
+/// Of longer ones the end is looked at, so that an idle connection does not hold their memory.
+const QUIET_MAX: usize = 1024;
+
 /// The most bytes of one send.
 pub(super) const PIECE_MAX: usize = 64 * 1024;
 
 /// The half of a stream that sends.
 pub(super) struct WriteSide<R: Route> {
     sending: Sending<R>,
+    is_quiet: [bool; 2],
+    /// Somebody was told to wait for room, or for the end of everything.
+    is_awaited: bool,
     /// The first failure of what was accepted, if nobody was told yet.
     failure: Option<Status>,
     is_shut: bool,
@@ -31,7 +39,8 @@ pub(super) struct WriteSide<R: Route> {
 
 impl<R: Route> WriteSide<R> {
     pub(super) fn new() -> WriteSide<R> {
-        WriteSide { sending: [None, None], failure: None, is_shut: false, waker: None }
+        let sending = [None, None];
+        WriteSide { sending, is_quiet: [false; 2], is_awaited: false, failure: None, is_shut: false, waker: None }
     }
 
     /// Takes over the results of what has ended, and lets go of its memory.
@@ -40,12 +49,14 @@ impl<R: Route> WriteSide<R> {
             return;
         }
         let Some(waker) = self.waker.take() else { return };
-        let mut cx = Context::from_waker(&waker);
         while let Some(send) = &mut self.sending[0] {
-            // The second is polled, and so learns of a new waker, when it has become the first.
+            let is_told = self.is_awaited || !self.is_quiet[0];
+            let mut cx = Context::from_waker(if is_told { &waker } else { Waker::noop() });
+            // The second is polled, and so learns whom to tell, when it has become the first.
             let Poll::Ready((send, outcome)) = Pin::new(send).poll(&mut cx) else { break };
             recycle(send.buffer);
             self.sending[0] = self.sending[1].take();
+            self.is_quiet[0] = self.is_quiet[1];
             if let Err(status) = outcome.result {
                 self.failure.get_or_insert(status);
             }
@@ -53,7 +64,9 @@ impl<R: Route> WriteSide<R> {
         self.waker = Some(waker);
     }
 
-    fn reap_for(&mut self, cx: &Context<'_>) -> io::Result<()> {
+    /// The same, for one who is about to wait if `is_awaited`.
+    fn reap_for(&mut self, cx: &Context<'_>, is_awaited: bool) -> io::Result<()> {
+        self.is_awaited |= is_awaited;
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
         }
@@ -66,8 +79,18 @@ impl<R: Route> WriteSide<R> {
 
     /// Waits until one more send may be started.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.reap_for(cx)?;
-        if self.sending[1].is_some() { Poll::Pending } else { Poll::Ready(Ok(())) }
+        self.reap_for(cx, self.sending[1].is_some())?;
+        self.wait_while(self.sending[1].is_some())
+    }
+
+    fn wait_while(&mut self, condition: bool) -> Poll<io::Result<()>> {
+        self.is_awaited = condition;
+        if condition { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    /// Tells a failure, and waits for nothing.
+    pub(super) fn look(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        self.reap_for(cx, false)
     }
 
     /// Copies as much as fits into one send, which is on its way then.
@@ -91,8 +114,10 @@ impl<R: Route> WriteSide<R> {
             let room = length - bytes.len();
             bytes.extend_from_slice(&slice[..slice.len().min(room)]);
         }
+        let is_quiet = length <= QUIET_MAX;
         let mut send = route.future(Send::exact(socket.clone(), bytes));
-        match Pin::new(&mut send).poll(cx) {
+        let mut quiet = Context::from_waker(Waker::noop());
+        match Pin::new(&mut send).poll(if is_quiet { &mut quiet } else { cx }) {
             Poll::Ready((send, outcome)) => {
                 recycle(send.buffer);
                 Poll::Ready(outcome.result.map_err(io_error))
@@ -100,6 +125,7 @@ impl<R: Route> WriteSide<R> {
             Poll::Pending => {
                 let place = usize::from(self.sending[0].is_some());
                 self.sending[place] = Some(send);
+                self.is_quiet[place] = is_quiet;
                 Poll::Ready(Ok(length))
             }
         }
@@ -107,8 +133,8 @@ impl<R: Route> WriteSide<R> {
 
     /// Waits until everything is with the kernel.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.reap_for(cx)?;
-        if self.sending[0].is_some() { Poll::Pending } else { Poll::Ready(Ok(())) }
+        self.reap_for(cx, true)?;
+        self.wait_while(self.sending[0].is_some())
     }
 
     /// Flushes, and then tells the peer that this was all.
@@ -141,7 +167,8 @@ thread_local! {
 }
 
 fn buffer(length: usize) -> Vec<u8> {
-    if length > KEPT_CAPACITY {
+    // What nobody looks at soon takes no more than it needs.
+    if length <= QUIET_MAX || length > KEPT_CAPACITY {
         return Vec::with_capacity(length);
     }
     let kept = KEPT.try_with(|kept| kept.borrow_mut().pop()).ok().flatten();

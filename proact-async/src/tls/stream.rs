@@ -194,6 +194,11 @@ impl<S: Buffered> Buffered for TlsStream<S> {
         Poll::Ready(Ok(count))
     }
 
+    fn poll_started(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_out_for(cx))?;
+        self.stream.poll_started(cx)
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_out_for(cx))?;
         self.stream.poll_flush(cx)
