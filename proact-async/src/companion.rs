@@ -1,14 +1,19 @@
 //! A proactor beside another runtime.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use proact::memory::{BufferPool, StableBytes, StableBytesMut};
 use proact::operation::future::{OperationFuture, OperationStream, Streamed};
-use proact::operation::{Accept, Connect, Kind, Open, Reached, Read, SemaphoreWait, Timer, Write};
-use proact::proactor::{Builder, Ended, Handle, ProactorThread};
+use proact::operation::{
+    Accept, Complete, Connect, Context, Kind, Nop, Op, Open, Outcome, Reached, Read, SemaphoreWait, Timer, Write,
+};
+use proact::proactor::{Builder, Ended, Handle, ProactorThread, Statistics};
 use proact::resource::{Address, Domain, File, OpenFlags, Socket, SocketOptions};
 use proact::status::Result;
 use proact::sync::Semaphore;
@@ -130,6 +135,26 @@ impl Remote {
         self.handle.stream(kind)
     }
 
+    /// What the proactor has counted, for `metrics::publish` or a look.
+    ///
+    /// # Errors
+    /// `Cancelled` or `Aborted` when the companion ends before; `ResourceExhausted` at its limit of operations.
+    pub async fn statistics(&self) -> Result<Statistics> {
+        let told = Arc::new(Mutex::new(Told::default()));
+        self.handle.submit(Op::new(Nop, Tell(told.clone()))).map_err(|refused| refused.status)?;
+        poll_fn(|cx| {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            match told.answer.take() {
+                Some(answer) => Poll::Ready(answer),
+                None => {
+                    told.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
     /// Waits for so long, from this call on, on the proactor's clock.
     ///
     /// # Errors
@@ -205,6 +230,29 @@ impl Remote {
     /// A connected stream socket of this proactor under the traits of others.
     pub fn adapt(&self, socket: Socket) -> Adapted<Handle> {
         Adapted::on(&self.handle, socket, &Options::pooled(&self.pool))
+    }
+}
+
+/// What one who asked for the statistics waits for.
+#[derive(Default)]
+struct Told {
+    answer: Option<Result<Statistics>>,
+    waker: Option<Waker>,
+}
+
+/// Looks at the statistics where they are kept, on the proactor's own thread.
+struct Tell(Arc<Mutex<Told>>);
+
+impl Complete<Nop> for Tell {
+    fn done(op: Box<Op<Nop, Tell>>, outcome: Outcome<Nop>, cx: &mut Context<'_>) {
+        let answer = outcome.result.map(|()| cx.statistics());
+        let mut told = op.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.answer = Some(answer);
+        let waker = told.waker.take();
+        drop(told);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 

@@ -90,6 +90,16 @@ async fn connections_go_under_tokios_traits(companion: &Companion) {
     server.await.unwrap();
 }
 
+async fn what_was_counted_is_told(companion: &Companion) {
+    let before = companion.statistics().await.unwrap();
+    for _ in 0..10 {
+        companion.operation(Nop).await.1.result.unwrap();
+    }
+    let after = companion.statistics().await.unwrap();
+    assert_eq!((&*after.name, after.submitted - before.submitted), (companion.handle().name(), 11));
+    drop(companion.statistics());
+}
+
 async fn what_is_dropped_is_cancelled(companion: &Companion) {
     let semaphore = Semaphore::new(0);
     for _ in 0..100 {
@@ -118,6 +128,7 @@ async fn all() {
             files_are_read_and_written(&companion).await;
             tasks_wait_for_each_other(&companion).await;
             connections_go_under_tokios_traits(&companion).await;
+            what_was_counted_is_told(&companion).await;
             what_is_dropped_is_cancelled(&companion).await;
         })
         .await

@@ -114,8 +114,8 @@ pub trait Buffered: Unpin {
     /// The failure of what was accepted before, or of this.
     fn poll_put(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 
-    /// Sees to it that all that was accepted is on its way, whether anyone looks at it or not, and waits only where that
-    /// needs it.
+    /// Sees to it that all that was accepted is on its way, whether anyone looks at it or not, and waits only where
+    /// that needs it.
     ///
     /// # Errors
     /// The failure of what was accepted.
