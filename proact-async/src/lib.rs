@@ -94,5 +94,9 @@ pub use self::stop::Stop;
 pub use self::task::{AbortHandle, JoinError, JoinHandle, yield_now};
 pub use self::threads::Threads;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/inside-tokio.md")]
+mod inside_tokio {}
+
 /// What an operation with an owned buffer yields: its result, and the buffer.
 pub type BufResult<T, B> = (proact::status::Result<T>, B);

@@ -21,10 +21,11 @@ use crate::task::JoinHandle;
 /// ```
 /// use proact_async::adapt::{Adapted, Connector, Destination, io_error};
 /// use proact_async::net::TcpStream;
+/// use std::net::SocketAddr;
 ///
 /// let connector = Connector::new(|to: Destination| async move {
-///     let address: std::net::IpAddr = to.host.parse().map_err(std::io::Error::other)?;
-///     let stream = TcpStream::connect((address, to.port).into()).await.map_err(io_error)?;
+///     let address = to.host.parse().map_err(std::io::Error::other)?;
+///     let stream = TcpStream::connect(SocketAddr::new(address, to.port).into()).await.map_err(io_error)?;
 ///     std::io::Result::Ok(Adapted::sendable(stream))
 /// });
 /// # let _ = connector;
