@@ -1,14 +1,17 @@
 //! What the runtime itself costs: yields, spawns, wakes, operations. `cargo run --release -p proact-async --example
 //! runtime_bench [ROUNDS]` prints the median, best and worst of so many rounds of each, in nanoseconds.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use proact::operation::Nop;
+use proact::operation::{Complete, Context, Nop, Op, Outcome};
+use proact::time::Timeout;
 use proact_async::runtime::Operation;
 use proact_async::{JoinHandle, Runtime, operation, spawn, time, yield_now};
 
@@ -26,9 +29,12 @@ fn main() {
         let raw = if batch == 1 { 167 } else { 50 };
         table.row(&format!("NOP, {batch} at a time"), raw, || runtime.block_on(nops(300_000, batch)));
     }
+    for batch in [1, 32, 256] {
+        table.row(&format!("NOP by callback, {batch} at a time"), 0, || callbacks(300_000, batch));
+    }
     table.row("timer set and dropped", 150, || runtime.block_on(timers(300_000, 0)));
     let many =
-        Runtime::builder().proactor(proact::proactor::Builder::new().operations(200_000)).build().expect("a runtime");
+        Runtime::builder().proactor(proact::proactor::Builder::new().operations(1 << 20)).build().expect("a runtime");
     table.row("timer replaced, of 100,000", 150, || many.block_on(timers(300_000, 100_000)));
     table.row("sleep of 100 µs, late by", 38_000, || runtime.block_on(lateness(200)));
     table.row("wake round trip of two runtimes", 2_300, || round_trips(20_000));
@@ -102,6 +108,33 @@ async fn nops(count: usize, batch: usize) -> f64 {
         .await;
     }
     per(start, count / batch * batch)
+}
+
+/// What is under the futures: the same operations, told by callbacks.
+fn callbacks(count: usize, batch: usize) -> f64 {
+    type Ended = RefCell<Vec<Box<Op<Nop, Again>>>>;
+    struct Again(Rc<Ended>);
+    impl Complete<Nop> for Again {
+        fn done(op: Box<Op<Nop, Again>>, _: Outcome<Nop>, _: &mut Context<'_>) {
+            let ended = op.state.0.clone();
+            ended.borrow_mut().push(op);
+        }
+    }
+    let mut proactor = proact::proactor::Builder::new().build().expect("a proactor");
+    let ended = Rc::new(RefCell::new(Vec::with_capacity(batch)));
+    ended.borrow_mut().extend((0..batch).map(|_| Op::new(Nop, Again(ended.clone()))));
+    let start = Instant::now();
+    for _ in 0..count / batch {
+        for op in ended.borrow_mut().drain(..) {
+            proactor.submit(op).expect("a NOP");
+        }
+        while proactor.pending() > 0 {
+            proactor.poll(Timeout::Infinite).expect("a poll");
+        }
+    }
+    let figure = per(start, count / batch * batch);
+    ended.borrow_mut().clear(); // each has the list, and the list has them
+    figure
 }
 
 async fn timers(count: usize, others: usize) -> f64 {

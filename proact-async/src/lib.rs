@@ -33,8 +33,8 @@
 //!
 //! # Rooms
 //!
-//! - [`runtime`]: what runs tasks and polls a proactor; [`operation`](runtime::operation) and
-//!   [`stream`](runtime::stream), by which every kind of `proact::operation` is awaited.
+//! - [`runtime`]: what runs tasks and polls a proactor; [`operation`] and
+//!   [`stream`], by which every kind of `proact::operation` is awaited.
 //! - [`task`]: join handles and yielding. `unsafe` code stands there, and where a runtime lends itself to its thread.
 //! - [`scope`](mod@scope): operations and tasks that end together, and are waited for.
 //! - [`time`]: sleeps, intervals, timeouts.
@@ -60,8 +60,8 @@
 //! # Threads
 //!
 //! A [`Runtime`] runs on the thread that made it; tasks stay there and need not be `Send`. A [`Spawner`] gives it tasks
-//! from other threads, and [`Threads`] is many runtimes on threads of their own. Wakers may be woken from anywhere: they
-//! never block, and wake the thread once, however many are woken before it is up.
+//! from other threads, and [`Threads`] is many runtimes on threads of their own. Wakers may be woken from anywhere:
+//! they never block, and wake the thread once, however many are woken before it is up.
 
 mod atomic;
 pub mod net;

@@ -12,8 +12,10 @@ use crate::exit::{Exit, Failure};
 use crate::size::{KIB, MIB, parse_duration, parse_size};
 
 mod schedule;
+mod trace;
 
 pub use schedule::{ScheduleCompare, Simulate};
+pub use trace::{TraceForm, TraceTo};
 
 /// Smallest and largest chunk, in bytes: below, headers and wake-ups cost more than data; above, memory does.
 pub const CHUNK_SIZE_BOUNDS: (u64, u64) = (4 * KIB, 64 * MIB);
@@ -122,6 +124,10 @@ pub struct Transfer {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
     pub timeout: Duration,
 
+    /// Where a trace goes.
+    #[command(flatten)]
+    pub trace: TraceTo,
+
     /// Print the report as one JSON object, and no progress
     #[arg(long)]
     pub json: bool,
@@ -168,6 +174,10 @@ pub struct Receive {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
     pub timeout: Duration,
 
+    /// Where a trace goes.
+    #[command(flatten)]
+    pub trace: TraceTo,
+
     /// Print a report a transfer, each as one JSON object on a line
     #[arg(long)]
     pub json: bool,
@@ -177,8 +187,11 @@ impl Receive {
     /// Checks what no single option can tell.
     ///
     /// # Errors
-    /// A non-loopback address without `--insecure`.
+    /// A non-loopback address without `--insecure`; `--trace` without `--once`.
     pub fn check(&self) -> Result<(), Failure> {
+        if self.trace.trace.is_some() && !self.once {
+            return Err(Failure::new(Exit::Usage, "--trace: a trace is of one transfer; add --once"));
+        }
         if self.insecure || self.listen.ip().to_canonical().is_loopback() {
             return Ok(());
         }
@@ -367,6 +380,7 @@ Examples:
   proact transfer model/ notes.txt --into /tmp/copy
   proact transfer model/ --to 127.0.0.1:7411
   proact transfer big.bin --chunk-size 4MiB --in-flight 4 --backend epoll --json
+  proact transfer big.bin --trace run.json           every step of every chunk, for ui.perfetto.dev
 
 Names, sizes, permission bits and modification times are kept; set-user-ID, set-group-ID and sticky bits are not sent.
 ";
@@ -375,6 +389,7 @@ const RECEIVE_EXAMPLES: &str = "\
 Examples:
   proact receive --into incoming                     on 127.0.0.1:7411, until Ctrl-C
   proact receive --listen 0 --into incoming --once   on a free port, for one transfer
+  proact receive --into incoming --once --trace run.json --trace-form recording
   proact receive --listen 0.0.0.0:7411 --into incoming --insecure
 ";
 

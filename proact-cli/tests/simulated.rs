@@ -26,7 +26,10 @@ use proact_cli::transfer::random::Random;
 use proact_cli::transfer::receiver::ReceiveOptions;
 use proact_cli::transfer::receiver::server::Server;
 use proact_cli::transfer::sender::{SendOptions, Sender};
+use proact_cli::transfer::trace::{Role, Trace};
 use proact_cli::wire::Limits;
+use proact_schedule::audit::audit;
+use proact_schedule::record::{Event, Recording};
 
 /// A device that digests in virtual time, one chunk after another.
 struct Device {
@@ -130,7 +133,7 @@ struct Receiving {
 const PORT: u16 = 7000;
 const SILENCE: Duration = Duration::from_secs(30);
 
-fn receive(world: &World, host: &Host) -> Receiving {
+fn receive(world: &World, host: &Host, trace: &Trace) -> Receiving {
     let mut proactor = host.builder().name("receive").build().unwrap();
     let options = ReceiveOptions {
         into: PathBuf::from("/into"),
@@ -142,6 +145,7 @@ fn receive(world: &World, host: &Host) -> Receiving {
     let listener = proactor.handle().listen(&Address::from(host.address(PORT)), &SocketOptions::default()).unwrap();
     let random = Random::seeded(&[world.random(256) as u8; 32]);
     let server = Server::new(listener, Device::new(world), options, random, false);
+    server.borrow_mut().record(trace.clone());
     kick(&mut proactor, &server, |_, _| {}).unwrap();
     Receiving { proactor, server }
 }
@@ -206,14 +210,25 @@ struct Came {
     kills: usize,
 }
 
-fn transfer(world: &World) -> Came {
+/// Transfers until one succeeds, with everything recorded. What is left out of the waits must be implied also here.
+fn transfer(world: &World) -> (Came, Recording) {
+    let trace = Trace::new(world.host("clock").builder().build().unwrap().clock().clone());
+    let came = transfer_recorded(world, &trace);
+    let recording = trace.recording();
+    assert!(recording.events.is_sorted_by_key(|timed| timed.at_ns));
+    let proved = audit(&recording.events).unwrap_or_else(|violation| panic!("{violation}"));
+    assert!(proved.submissions > 0 && proved.waits > 0, "{proved:?}");
+    (came, recording)
+}
+
+fn transfer_recorded(world: &World, trace: &Trace) -> Came {
     let (near, far) = (world.host("near"), world.host("far"));
     let files = sources(world, &near);
     far.put_directory("/into").unwrap();
     let plan = Plan::build(&HostTree(&near), &[PathBuf::from("/data")], &Options::default()).expect("a plan");
     let plan = Arc::new(plan);
     trouble(world, &near, &far);
-    let mut receiving = receive(world, &far);
+    let mut receiving = receive(world, &far, trace);
     let mut came = Came::default();
     for attempt in 0..TRIES + 3 {
         if attempt == TRIES {
@@ -235,6 +250,7 @@ fn transfer(world: &World) -> Came {
         };
         let session = Random::seeded(&[world.random(256) as u8; 32]).session();
         let sender = Sender::new(sending.handle().clone(), Device::new(world), plan.clone(), options, session);
+        sender.borrow_mut().record(trace.side(Role::Sender, "near"));
         if attempt < TRIES && world.random(8) == 0 {
             let dies = process.clone();
             world.after(Duration::from_micros(world.random(300_000)), move |_| dies.kill());
@@ -251,7 +267,7 @@ fn transfer(world: &World) -> Came {
             came.crashes += 1;
             whole_or_not_there(&far, &files);
             far.restart();
-            receiving = receive(world, &far);
+            receiving = receive(world, &far, trace);
         }
         whole_or_not_there(&far, &files);
         if !process.is_alive() {
@@ -274,7 +290,7 @@ fn transfer(world: &World) -> Came {
             came.crashes += 1;
             whole_or_not_there(&far, &files);
             far.restart();
-            receiving = receive(world, &far);
+            receiving = receive(world, &far, trace);
         }
         receiving.server.borrow_mut().reap();
     }
@@ -291,16 +307,17 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[test]
 fn nothing_is_lost_nothing_partial_is_visible_and_nothing_hangs() {
-    let (mut tries, mut crashes, mut kills, mut worlds) = (0, 0, 0, 0);
+    let (mut tries, mut crashes, mut kills, mut worlds, mut failed) = (0, 0, 0, 0, 0);
     explore(seeds(), |world| {
-        let came = transfer(world);
+        let (came, recording) = transfer(world);
+        failed += recording.events.iter().filter(|timed| matches!(timed.event, Event::Failed { .. })).count();
         (tries, crashes, kills) = (tries + came.tries, crashes + came.crashes, kills + came.kills);
         worlds += 1;
     });
     println!("{worlds} worlds: {tries} transfers, {crashes} crashes, {kills} killed senders");
     if worlds >= 100 {
         assert!(
-            tries > worlds && crashes > worlds / 10 && kills > 0,
+            tries > worlds && crashes > worlds / 10 && kills > 0 && failed > worlds / 10,
             "worlds in which nothing goes wrong show nothing"
         );
     }
@@ -311,9 +328,13 @@ fn a_transfer_replays_from_its_seed() {
     for seed in 0..10 {
         let run = || {
             let world = World::new(seed);
-            transfer(&world);
-            (world.digest(), world.events(), world.now())
+            let (_, recording) = transfer(&world);
+            let mut bytes = Vec::new();
+            recording.write_chrome(&mut bytes).unwrap();
+            recording.write_json(&mut bytes).unwrap();
+            (world.digest(), world.events(), world.now(), bytes)
         };
-        assert_eq!(run(), run(), "seed {seed}");
+        let (first, second) = (run(), run());
+        assert!(first == second, "seed {seed}: {:?}, {:?}", first.0, second.0);
     }
 }

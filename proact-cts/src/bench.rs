@@ -14,6 +14,8 @@ use proact::status::{Code, Result, Status};
 use proact::time::Timeout;
 
 use crate::config::Configuration;
+#[cfg(unix)]
+use crate::peer::Peer;
 use crate::system::Folder;
 
 /// How long a case waits for one thing.
@@ -258,6 +260,30 @@ impl Cts {
         self.get(Connect::new(client.clone(), address));
         self.until("the connection to be accepted", || accepted.is_done());
         (client, accepted.only().result.expect("an accept").socket)
+    }
+
+    /// Somebody who has connected to a listener of the case, and is no part of what it tests.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn peer(&self, listener: &Address) -> Peer {
+        Peer::connect(self.config, listener).unwrap_or_else(|status| panic!("{status:?}"))
+    }
+
+    /// Descriptors that are open now: this process's, or those of everybody on the case's simulated host.
+    #[cfg(unix)]
+    pub fn descriptors(&self) -> usize {
+        if self.config.is_simulated() { self.config.host().descriptors() } else { crate::system::descriptors() }
+    }
+
+    /// Does something on another thread, and waits for it; in a simulated world, which has one, on this.
+    #[track_caller]
+    pub fn elsewhere<T: Send + 'static>(&self, does: impl FnOnce() -> T + Send + 'static) -> T {
+        if self.config.is_simulated() {
+            return does();
+        }
+        let thread = std::thread::spawn(does);
+        eventually("another thread", || thread.is_finished());
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Whether chains with a semaphore wait at their head go to the kernel here.

@@ -6,6 +6,7 @@
 //! - [`record`]: what became of every case, and the table of it.
 //! - [`harness`]: a case, and how one is run: alone or beside others, with a deadline, with a reported skip.
 //! - [`bench`](mod@bench): what a case works with: a proactor, watched operations, patience.
+//! - `peer`: who the case's sockets speak with, where that is no proactor of the case.
 //! - `child`: a case in a process of its own.
 //! - `storm`: this process under ten thousand signals a second.
 //! - [`document`], [`faults`]: what `docs/conformance.md` says, and the faults that the tests would find.
@@ -37,6 +38,8 @@ pub mod faults;
 #[cfg(target_os = "linux")]
 pub mod handler;
 pub mod harness;
+#[cfg(unix)]
+pub mod peer;
 pub mod random;
 pub mod record;
 #[cfg(target_os = "linux")]

@@ -10,6 +10,10 @@ use std::fmt;
 
 use crate::record::{Event, How, Timed};
 
+mod session;
+
+pub use session::{SessionAudit, audit_session};
+
 /// What an audit has proved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Audit {
@@ -54,6 +58,24 @@ pub enum Violation {
     },
     /// Submissions that wait for each other.
     Circle,
+    /// A machine took a value of another machine's semaphore for reached, and nothing that it was told says so.
+    Unlearned {
+        /// The machine.
+        machine: u8,
+        /// The semaphore, by its number in that machine's recording.
+        semaphore: u32,
+        /// The value.
+        value: u64,
+    },
+    /// A message came that was not sent so, or it tells what its sender did not know.
+    ForgedMessage {
+        /// Whom it is from.
+        from: u8,
+        /// Whom it is for.
+        to: u8,
+        /// Its number among all from the one to the other.
+        number: u64,
+    },
     /// An event speaks of what no event before it has told of.
     Unknown {
         /// Which event.
@@ -72,6 +94,12 @@ impl fmt::Display for Violation {
             }
             Violation::TooEarly { submission, before } => write!(f, "{submission:?} began before {before:?} had ended"),
             Violation::Circle => f.write_str("submissions wait for each other"),
+            Violation::Unlearned { machine, semaphore, value } => {
+                write!(f, "machine {machine} takes {value} of semaphore {semaphore} for reached, and was not told")
+            }
+            Violation::ForgedMessage { from, to, number } => {
+                write!(f, "message {number} from machine {from} to {to} was not sent so, or tells what was not known")
+            }
             Violation::Unknown { index } => write!(f, "event {index} speaks of what is not known"),
         }
     }
@@ -243,7 +271,8 @@ impl Run {
         self.semaphores[&semaphore].reached.iter().any(|&(at, reached)| at < before && reached >= value)
     }
 
-    /// What the host held back until a value was reached came after all that stand for the value. Only of what began:
+    /// What host or kernel held back until a value was reached came after all that stand for the value. Only of what
+    /// began:
     /// what failed may have been let go before.
     fn connect_host_waits(&mut self) {
         for index in 0..self.submissions.len() {
@@ -251,7 +280,7 @@ impl Run {
             let Some(started) = submission.started else { continue };
             let mut more = Vec::new();
             for &(semaphore, value, how) in &submission.waits {
-                if how == How::Deferred && self.was_reached(semaphore, value, started) {
+                if matches!(how, How::Deferred | How::Lowered) && self.was_reached(semaphore, value, started) {
                     more.extend(self.promises(semaphore, value).iter().filter_map(|promise| promise.producer));
                 }
             }
@@ -291,7 +320,7 @@ impl Run {
         let started = submission.started.expect("asked of those that began");
         for &(semaphore, value, how) in &submission.waits {
             audit.waits += 1;
-            audit.elided += usize::from(matches!(how, How::SameQueue | How::Implied));
+            audit.elided += usize::from(matches!(how, How::SameQueue | How::Implied | How::Concluded));
             let reached = self.was_reached(semaphore, value, started);
             let promises = self.promises(semaphore, value);
             let unproved =

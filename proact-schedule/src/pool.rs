@@ -9,7 +9,8 @@
 //! 1. without waiting, if all uses have ended or are implied by what that queue knows: [`Reuse::Dominated`];
 //! 2. else, if the pool allows it, with the fewest barriers: [`Reuse::Waits`];
 //! 3. else a larger block, if one can be used without waiting: [`Reuse::Larger`];
-//! 4. else a new block is made, within the budget: [`Reuse::Grown`].
+//! 4. else a new block is made, within the budget: [`Reuse::Grown`];
+//! 5. else, where the budget allows no new one, any larger block, with barriers if it has to be.
 //!
 //! The answer is about cost, and not what makes reuse safe: the block's last uses stay with the new buffer, and every
 //! submission that names the buffer, on whatever queue, waits for those that it does not know of.

@@ -79,7 +79,7 @@ pub mod operation;
 pub mod proactor;
 #[cfg(feature = "std")]
 pub mod resource;
-#[cfg(all(feature = "simulated", any(unix, target_family = "wasm")))]
+#[cfg(feature = "simulated")]
 pub mod simulated;
 #[cfg(feature = "std")]
 pub mod status;

@@ -127,6 +127,15 @@ impl Clock {
         Clock { source: Source::Virtual(nanoseconds) }
     }
 
+    /// Whether it is the same simulated world's.
+    #[cfg(feature = "simulated")]
+    pub(crate) fn is_same(&self, other: &Clock) -> bool {
+        match (&self.source, &other.source) {
+            (Source::Virtual(one), Source::Virtual(other)) => std::sync::Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// Whether it is a simulated world's.
     pub fn is_simulated(&self) -> bool {
         #[cfg(feature = "simulated")]

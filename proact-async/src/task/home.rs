@@ -42,8 +42,15 @@ const CLOSED: *mut Header = ptr::without_provenance_mut(1);
 /// What stands for the owner in the count: more than there can ever be tasks.
 const OWNER: isize = isize::MAX / 2;
 
+#[cfg(not(loom))]
 thread_local! {
     static HERE: Cell<*const Home> = const { Cell::new(ptr::null()) };
+}
+
+// A model's threads are coroutines of one thread.
+#[cfg(loom)]
+loom::thread_local! {
+    static HERE: Cell<*const Home> = Cell::new(ptr::null());
 }
 
 /// Makes `home` the one of this thread's tasks, and answers which was before.

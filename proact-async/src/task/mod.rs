@@ -5,6 +5,8 @@
 
 mod home;
 mod join;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod raw;
 mod waker;
 

@@ -14,6 +14,7 @@ use crate::cli::{BackendChoice, Transfer};
 use crate::exit::{Exit, Failure};
 use crate::transfer::random::Random;
 use crate::transfer::receiver::ReceiveOptions;
+use crate::transfer::trace::Trace;
 use crate::wire::Limits;
 
 /// A receiver for one session.
@@ -25,7 +26,12 @@ pub struct Embedded {
 
 impl Embedded {
     /// Starts it; it listens when this returns.
-    pub fn start(options: &Transfer, into: &Path, random: &mut Random) -> Result<Embedded, Failure> {
+    pub fn start(
+        options: &Transfer,
+        into: &Path,
+        random: &mut Random,
+        trace: Option<&Trace>,
+    ) -> Result<Embedded, Failure> {
         let receiving = ReceiveOptions {
             into: into.into(),
             overwrite: options.overwrite,
@@ -36,7 +42,8 @@ impl Embedded {
         let interrupt = Arc::new(Interrupt::default());
         let (seed, backend, raised) = (random.bytes(), options.backend, interrupt.clone());
         let (sender, receiver) = channel();
-        let body = move || run(backend, receiving, &seed, &raised, &sender);
+        let trace = trace.cloned();
+        let body = move || run(backend, receiving, &seed, &raised, &sender, trace);
         let thread = std::thread::Builder::new()
             .name("proact-receive".into())
             .spawn(body)
@@ -76,9 +83,13 @@ fn run(
     seed: &[u8; 32],
     interrupt: &Interrupt,
     address: &Sender<Address>,
+    trace: Option<Trace>,
 ) -> Result<u64, Failure> {
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into();
     let mut listening = Listening::start(backend, &at, options, Random::seeded(seed), true)?;
+    if let Some(trace) = trace {
+        listening.record(trace);
+    }
     // Who waits for it cannot have gone: it waits for this thread.
     let _ = address.send(listening.address.clone());
     serve(&mut listening, interrupt, |_, _| {})?;

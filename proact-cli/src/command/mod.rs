@@ -7,6 +7,7 @@ mod interrupt;
 mod receive;
 mod schedule_compare;
 mod simulate;
+mod trace;
 mod transfer;
 
 pub use doctor::doctor;

@@ -10,6 +10,7 @@ use proact::resource::{Address, SocketOptions};
 use proact::status::{Code, Operation};
 use proact::time::Timeout;
 
+use super::trace::TraceFile;
 use super::{Interrupt, broken, build, print, print_unbegun, tell};
 use crate::cli::{BackendChoice, Receive};
 use crate::exit::{Exit, Failure, Place};
@@ -21,6 +22,7 @@ use crate::transfer::machine::kick;
 use crate::transfer::random::Random;
 use crate::transfer::receiver::server::Server;
 use crate::transfer::receiver::{ReceiveOptions, Received};
+use crate::transfer::trace::Trace;
 use crate::usage::{cpu_seconds, peak_memory_bytes};
 use crate::wire::Limits;
 
@@ -49,6 +51,7 @@ pub fn receive(options: &Receive) -> Result<(), Failure> {
 /// Does it. `reported`: at least one report has been printed.
 fn listen(options: &Receive, reported: &mut bool) -> Result<(), Failure> {
     let interrupt = Interrupt::on_signals()?;
+    let mut trace = TraceFile::open(&options.trace, None)?;
     let random = Random::from_system()
         .map_err(|error| Failure::from_io(Place::Backend, "randomness", Operation::None, &error))?;
     let receiving = ReceiveOptions {
@@ -60,6 +63,9 @@ fn listen(options: &Receive, reported: &mut bool) -> Result<(), Failure> {
     };
     let at = Address::from(options.listen);
     let mut listening = Listening::start(options.backend, &at, receiving, random, options.once)?;
+    if let Some(trace) = &trace {
+        listening.record(trace.trace().clone());
+    }
     if !at.is_loopback() {
         tell("warning: connections are neither encrypted nor authenticated");
     }
@@ -73,7 +79,11 @@ fn listen(options: &Receive, reported: &mut bool) -> Result<(), Failure> {
             if let Some((progress, _)) = progress.take() {
                 progress.finish();
             }
-            let report = report(received, options, proactor, &mut costs);
+            let mut report = report(received, options, proactor, &mut costs);
+            // With --trace there is one transfer, and this is its end.
+            if let Some(Err(failure)) = trace.take().map(TraceFile::write) {
+                report.failure.get_or_insert(failure);
+            }
             if options.json || options.once {
                 print(&report, options.json);
                 *reported = true;
@@ -136,6 +146,11 @@ impl Listening {
         let device = StandInDevice::start("receive-device").map_err(|status| broken(&status))?;
         let server = Server::new(listener, Rc::new(device), options, random, once);
         Ok(Listening { proactor, address, server })
+    }
+
+    /// Has what happens told to `trace`.
+    pub(super) fn record(&mut self, trace: Trace) {
+        self.server.borrow_mut().record(trace);
     }
 }
 

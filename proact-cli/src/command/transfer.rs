@@ -11,6 +11,7 @@ use proact::status::Operation;
 use proact::time::Timeout;
 
 use super::embedded::Embedded;
+use super::trace::TraceFile;
 use super::{Interrupt, broken, build, print, print_unbegun, tell};
 use crate::cli::{Peer, Transfer};
 use crate::exit::{Exit, Failure, Place};
@@ -22,6 +23,7 @@ use crate::transfer::compute::StandInDevice;
 use crate::transfer::machine::kick;
 use crate::transfer::random::Random;
 use crate::transfer::sender::{SendOptions, Sender};
+use crate::transfer::trace;
 use crate::usage::{cpu_seconds, peak_memory_bytes};
 
 /// Runs it.
@@ -47,12 +49,13 @@ fn deliver(options: &Transfer, reported: &mut bool) -> Result<(), Failure> {
     let into = options.embedded_into();
     let planning = plan::Options { follow: options.follow, into: into.clone(), ..plan::Options::default() };
     let plan = Arc::new(Plan::build(&SystemTree, &options.sources, &planning)?);
+    let trace = TraceFile::open(&options.trace, Some(&plan))?;
     let cpu_before = cpu_seconds();
     let mut proactor = build(options.backend, "proact-send")?;
     let mut random = Random::from_system()
         .map_err(|error| Failure::from_io(Place::Backend, "randomness", Operation::None, &error))?;
     let embedded = match &into {
-        Some(into) => Some(Embedded::start(options, into, &mut random)?),
+        Some(into) => Some(Embedded::start(options, into, &mut random, trace.as_ref().map(TraceFile::trace))?),
         None => None,
     };
     let destination = into.as_deref().map_or_else(String::new, |into| into.display().to_string());
@@ -73,6 +76,9 @@ fn deliver(options: &Transfer, reported: &mut bool) -> Result<(), Failure> {
     let device = StandInDevice::start("send-device").map_err(|status| broken(&status))?;
     let handle = proactor.handle().clone();
     let sender = Sender::new(handle, Rc::new(device), plan.clone(), sending, random.session());
+    if let Some(trace) = &trace {
+        sender.borrow_mut().record(trace.trace().side(trace::Role::Sender, "sender"));
+    }
     let start = proactor.now();
     let style = Style::choose(options.json);
     let outcome = run(&mut proactor, &sender, &interrupt, embedded.as_ref(), Progress::new(style, plan.bytes, start));
@@ -99,6 +105,10 @@ fn deliver(options: &Transfer, reported: &mut bool) -> Result<(), Failure> {
             Ok(enters) => figures.kernel_enters += enters,
             Err(failure) => failures.push(failure),
         }
+    }
+    // The receiver's thread has ended: all is recorded.
+    if let Some(Err(failure)) = trace.map(TraceFile::write) {
+        failures.push(failure);
     }
     if interrupt.is_raised() {
         failures.retain(|failure| failure.exit == Exit::Interrupted);

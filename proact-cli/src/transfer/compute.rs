@@ -11,6 +11,7 @@ use proact::status::{Code, Operation, Result, Status};
 use proact::sync::Semaphore;
 
 use super::slab::{Filler, Sealed};
+use super::trace::Tracer;
 use crate::wire::{self, ChunkHeader, Digest, FileDigest, FileEnd, Frame, HEADER_SIZE};
 
 /// The digests of a file's chunks so far; jobs of one file share it.
@@ -47,6 +48,18 @@ pub enum Work {
     },
 }
 
+impl Work {
+    /// What people call it, in a trace.
+    pub fn name(&self) -> String {
+        match self {
+            Work::SealChunk { file, offset, .. } => format!("file {file} at {offset}"),
+            Work::SealEnd { file, .. } => format!("end of file {file}"),
+            Work::Pass => String::from("control"),
+            Work::Check { length, .. } => format!("check {length} bytes"),
+        }
+    }
+}
+
 /// One job.
 pub struct Job {
     /// What to do.
@@ -59,6 +72,8 @@ pub struct Job {
     pub value: u64,
     /// Where the buffer goes back to, before the signal.
     pub returned: Arc<Returned>,
+    /// Is told when it begins and ends.
+    pub tracer: Tracer,
 }
 
 /// Buffers that came back, by the value of their job.
@@ -88,8 +103,10 @@ pub trait ComputeQueue {
 
 /// Carries one job out. A queue that runs in virtual time calls this too.
 pub fn carry_out(job: Job) {
-    let Job { work, mut buffer, semaphore, value, returned } = job;
+    let Job { work, mut buffer, semaphore, value, returned, tracer } = job;
+    tracer.began(value);
     let fine = perform(work, &mut buffer);
+    tracer.computed(value, fine.as_ref().err().map(|status| status as _));
     // First the buffer, then the signal: who is released by it finds the buffer there.
     returned.put(value, buffer.seal());
     match fine {
@@ -181,7 +198,7 @@ mod tests {
     use super::*;
 
     fn job(work: Work, buffer: Filler, semaphore: &Semaphore, value: u64, returned: &Arc<Returned>) -> Job {
-        Job { work, buffer, semaphore: semaphore.clone(), value, returned: returned.clone() }
+        Job { work, buffer, semaphore: semaphore.clone(), value, returned: returned.clone(), tracer: Tracer::default() }
     }
 
     #[test]

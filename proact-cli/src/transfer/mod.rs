@@ -16,3 +16,4 @@ pub mod receiver;
 pub mod sender;
 #[allow(unsafe_code)] // the one room of this program that has any
 pub mod slab;
+pub mod trace;

@@ -22,14 +22,14 @@ cases![
     a_scope_ends_whatever_state_its_operations_wait_in,
     a_shutdown_ends_whatever_state_operations_wait_in,
     a_deadline_ends_a_receive_that_waits_for_a_buffer,
-    a_deadline_ends_an_operation_with_many_outcomes.real("a peer that is no proactor"),
+    a_deadline_ends_an_operation_with_many_outcomes,
     a_deadline_of_a_step_in_the_kernel_ends_that_step,
     a_deadline_of_a_later_step_in_the_kernel_spares_the_one_before,
     a_deadline_of_a_cancel_changes_nothing,
     an_outcome_may_cancel_the_scope_that_its_operation_is_in,
     an_outcome_may_close_the_socket_and_drop_its_last_handle,
     an_outcome_that_panics_after_it_asked_for_the_end_gets_it,
-    outcomes_beyond_the_rings_room_all_arrive.real("a peer that is no proactor"),
+    outcomes_beyond_the_rings_room_all_arrive,
     a_cancel_in_a_group_in_its_scope_waits_for_nothing_that_waits_for_it,
     cancels_of_two_scopes_that_hold_each_other_both_complete,
     a_pool_lives_on_in_the_receive_that_waits_for_a_buffer,
@@ -161,7 +161,7 @@ fn a_deadline_ends_an_operation_with_many_outcomes(cts: &mut Cts) {
     let (interval, outcomes) = cts.watch(Interval::new(cts.now(), Duration::from_micros(200)));
     let deadline = cts.now() + Duration::from_millis(20);
     cts.submit((accept.deadline(deadline), interval.deadline(deadline))).unwrap();
-    let _client = std::net::TcpStream::connect(address.to_string()).unwrap();
+    let _client = cts.peer(&address);
     cts.until("the deadline", || accepts.is_done() && outcomes.is_done());
     assert!(cts.now() >= deadline);
     assert!(outcomes.outcomes() > 0);
@@ -320,8 +320,7 @@ fn outcomes_beyond_the_rings_room_all_arrive(cts: &mut Cts) {
     let receives = cts.start(ReceivePooledMany::new(far_end, &pool));
     cts.look();
     // All of this comes while nobody polls.
-    let clients: Vec<_> =
-        (0..40).map(|_| std::net::TcpStream::connect(address.to_string()).expect("a connection")).collect();
+    let clients: Vec<_> = (0..40).map(|_| cts.peer(&address)).collect();
     let mut nops = 0;
     let counted = Arc::<AtomicUsize>::default();
     struct Count(Arc<AtomicUsize>);
@@ -341,7 +340,7 @@ fn outcomes_beyond_the_rings_room_all_arrive(cts: &mut Cts) {
         accepts.outcomes() == clients.len() && received == 64 * 100 && counted.load(Ordering::Relaxed) == nops
     });
     assert!(send.is_done() && !accepts.is_done() && !receives.is_done());
-    let mut expected: Vec<_> = clients.iter().map(|client| client.local_addr().unwrap().to_string()).collect();
+    let mut expected: Vec<_> = clients.iter().map(|client| client.address().to_string()).collect();
     let mut seen: Vec<_> =
         accepts.take_outcomes().into_iter().map(|accepted| accepted.unwrap().peer.to_string()).collect();
     expected.sort();

@@ -1,7 +1,5 @@
 //! Operations with many outcomes end with exactly one final callback, whatever ends them.
 
-use std::io::Write;
-use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
 use proact::memory::{BufferPool, Slab};
@@ -14,16 +12,17 @@ use proact::status::Code;
 
 use crate::bench::{Cts, patience};
 use crate::cases;
+use crate::peer::{Peer, Sender};
 
 cases![
-    a_cancel_ends_each_of_many_outcomes_once.real("a peer that is no proactor"),
-    a_close_ends_each_of_many_outcomes_once_and_completes.real("a peer that is no proactor"),
-    a_cancel_of_all_on_its_socket_ends_each_of_many_outcomes_once.real("a peer that is no proactor"),
-    a_deadline_ends_each_of_many_outcomes_once.real("a peer that is no proactor"),
-    a_shutdown_ends_each_of_many_outcomes_once.real("a peer that is no proactor"),
-    the_end_of_the_stream_ends_each_of_many_outcomes_once.real("a peer that is no proactor"),
-    a_reset_ends_each_of_many_outcomes_once_with_its_failure.real("a peer that is no proactor"),
-    without_any_handle_each_of_many_outcomes_goes_on.real("a peer that is no proactor"),
+    a_cancel_ends_each_of_many_outcomes_once,
+    a_close_ends_each_of_many_outcomes_once_and_completes,
+    a_cancel_of_all_on_its_socket_ends_each_of_many_outcomes_once,
+    a_deadline_ends_each_of_many_outcomes_once,
+    a_shutdown_ends_each_of_many_outcomes_once,
+    the_end_of_the_stream_ends_each_of_many_outcomes_once,
+    a_reset_ends_each_of_many_outcomes_once_with_its_failure,
+    without_any_handle_each_of_many_outcomes_goes_on,
 ];
 
 /// What ends an operation.
@@ -77,18 +76,15 @@ fn ends<K: Kind>(cts: &mut Cts, by: By, kind: K, socket: Socket, mut provoke: im
     drop(watch.only());
 }
 
-/// A connection to a peer of the system's own.
+/// A connection to a peer that is no proactor of the case.
 fn connected(cts: &mut Cts) -> (Socket, impl FnMut(Option<By>) + use<>) {
     let (listener, address) = cts.listener();
-    let mut peer = Some(TcpStream::connect(address.to_string()).unwrap());
+    let mut peer = Some(cts.peer(&address));
     let socket = cts.get(Accept::new(listener)).socket;
     let provoke = move |by| match by {
-        None => peer.as_mut().unwrap().write_all(b"some").unwrap(),
+        None => peer.as_mut().unwrap().write(b"some"),
         Some(By::EndOfStream) => drop(peer.take()),
-        Some(By::Reset) => {
-            let peer = peer.take().unwrap();
-            socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
-        }
+        Some(By::Reset) => peer.take().unwrap().reset(),
         Some(_) => {}
     };
     (socket, provoke)
@@ -98,10 +94,10 @@ fn connected(cts: &mut Cts) -> (Socket, impl FnMut(Option<By>) + use<>) {
 fn bound(cts: &mut Cts) -> (Socket, impl FnMut(Option<By>) + use<>) {
     let socket = cts.handle().datagram(Domain::Ipv4, &SocketOptions::default()).unwrap();
     socket.bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
-    let (to, peer) = (socket.local_address().unwrap().to_string(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let (to, mut peer) = (socket.local_address().unwrap(), Sender::new(cts.config));
     let provoke = move |by: Option<By>| {
         if by.is_none() {
-            peer.send_to(b"some", &to).unwrap();
+            peer.send(b"some", &to);
         }
     };
     (socket, provoke)
@@ -125,13 +121,14 @@ fn receives_end(cts: &mut Cts, by: By) {
 fn all_end(cts: &mut Cts, by: By) {
     let (listener, address) = cts.listener();
     let mut peers = Vec::new();
+    let config = cts.config;
     let connect = |by: Option<By>| {
         if by.is_none() {
-            peers.push(TcpStream::connect(address.to_string()).unwrap());
+            peers.push(Peer::connect(config, &address).unwrap());
         }
     };
     ends(cts, by, AcceptMany::new(listener.clone()), listener, connect);
-    assert!(by != By::Close || TcpStream::connect(address.to_string()).is_err(), "the listener is really closed");
+    assert!(by != By::Close || Peer::connect(config, &address).is_err(), "the listener is really closed");
     receives_end(cts, by);
     let (socket, provoke) = bound(cts);
     ends(cts, by, ReceiveFromMany::new(socket.clone(), vec![0; 20]), socket, provoke);
@@ -166,7 +163,8 @@ fn a_shutdown_ends_each_of_many_outcomes_once(cts: &mut Cts) {
         let buffers = (pool(20), pool(ReceiveFromPooledMany::OVERHEAD + 20));
         let ((stream, stream_peer), (socket, peer)) = (connected(cts), bound(cts));
         let (listener, address) = cts.listener();
-        let connect = |by: Option<By>| drop(by.is_none().then(|| TcpStream::connect(address.to_string()).unwrap()));
+        let config = cts.config;
+        let connect = |by: Option<By>| drop(by.is_none().then(|| Peer::connect(config, &address).unwrap()));
         // A shutdown takes the proactor, and each operation is shut down with one of its own.
         match at {
             0 => ends_with_it(cts, AcceptMany::new(listener.clone()), listener, connect),

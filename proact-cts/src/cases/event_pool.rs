@@ -10,7 +10,6 @@ use proact::sync::Event;
 use crate::bench::Cts;
 use crate::cases;
 use crate::harness::Only;
-use crate::system::descriptors;
 
 cases![
     events_of_a_pool_are_waited_for_and_come_back,
@@ -27,10 +26,7 @@ cases![
         .real("a descriptor of the operating system")
         .alone()
         .only(Only::Extremes),
-    every_event_is_closed_with_its_pool_or_after_it
-        .real("a descriptor of the operating system")
-        .alone()
-        .only(Only::Extremes),
+    every_event_is_closed_with_its_pool_or_after_it.alone().only(Only::Extremes),
     threads_share_a_pool.real("other threads").only(Only::Whole),
 ];
 
@@ -175,22 +171,22 @@ fn an_event_that_cannot_be_reset_is_not_given_out_set(cts: &mut Cts) {
 }
 
 fn every_event_is_closed_with_its_pool_or_after_it(cts: &mut Cts) {
-    let before = descriptors();
+    let before = cts.descriptors();
     let pool = cts.handle().event_pool(8).unwrap();
     let mut events: Vec<Event> = (0..20).map(|_| pool.acquire().unwrap()).collect();
-    assert_eq!(descriptors() - before, 20);
+    assert_eq!(cts.descriptors() - before, 20);
     for round in 0..100 {
         events.truncate(20 - round % 13);
         events.resize_with(20, || pool.acquire().unwrap());
     }
-    assert_eq!(descriptors() - before, 20, "all came back, none was made");
+    assert_eq!(cts.descriptors() - before, 20, "all came back, none was made");
     events.truncate(3);
     drop(pool);
-    assert_eq!(descriptors() - before, 3, "the idle ones go with the pool");
+    assert_eq!(cts.descriptors() - before, 3, "the idle ones go with the pool");
     events[0].set().unwrap();
     cts.get(EventWait::new(events[0].clone()));
     drop(events);
-    assert_eq!(descriptors(), before);
+    assert_eq!(cts.descriptors(), before);
 }
 
 /// Counts waits that have ended. What the proactor has in flight does not count those that are on their way to it.

@@ -23,7 +23,7 @@ cases![
     cancelling_head_tail_or_both_before_the_signal_gives_one_callback_and_one_release_each,
     cancelling_head_tail_or_both_after_the_signal_gives_one_callback_and_one_release_each,
     cancelling_the_tail_lets_the_head_go_on_waiting,
-    a_failing_semaphore_fails_the_wait_and_cancels_the_send.real("other threads"),
+    a_failing_semaphore_fails_the_wait_and_cancels_the_send,
     waits_on_several_semaphores_count_down_and_write_once,
     a_wait_for_any_is_ended_by_one_of_two_signals.real("other threads"),
     the_causes_come_with_a_lowered_wait,
@@ -291,7 +291,7 @@ fn a_failing_semaphore_fails_the_wait_and_cancels_the_send(cts: &mut Cts) {
         cts.look();
         let told = failure.clone();
         if from_thread {
-            std::thread::spawn(move || semaphore.fail(told)).join().unwrap();
+            cts.elsewhere(move || semaphore.fail(told));
         } else {
             semaphore.fail(told);
         }

@@ -1,8 +1,6 @@
 //! Operations with many outcomes: the same ones in the same order, whether the kernel goes on or the proactor asks
 //! again.
 
-use std::io::Write;
-use std::net::{Shutdown, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -10,37 +8,34 @@ use proact::operation::{
     AcceptMany, Close, Complete, Connect, Context, Interval, Nop, Op, OperationId, Outcome, Receive, ReceiveMany, Send,
     Sequence,
 };
-use proact::resource::{Address, Domain, SocketOptions};
+use proact::resource::{Domain, SocketOptions};
 use proact::status::Code;
 use proact::time::Timeout;
 
 use crate::bench::Cts;
 use crate::cases;
+use crate::peer::Peer;
 
 cases![
-    one_accept_takes_many_connections_and_ends_once_when_cancelled.real("a peer that is no proactor"),
-    a_close_of_the_listener_ends_its_accept_once_and_really_closes_it.real("a peer that is no proactor"),
-    a_shutdown_ends_an_accept_once.real("a peer that is no proactor"),
+    one_accept_takes_many_connections_and_ends_once_when_cancelled,
+    a_close_of_the_listener_ends_its_accept_once_and_really_closes_it,
+    a_shutdown_ends_an_accept_once,
     an_accept_that_fails_ends_with_that_failure,
-    connections_accepted_behind_a_cancel_are_not_lost.real("a peer that is no proactor"),
-    one_receive_is_told_of_every_message_and_of_the_end_of_the_stream.real("a peer that is no proactor"),
+    connections_accepted_behind_a_cancel_are_not_lost,
+    one_receive_is_told_of_every_message_and_of_the_end_of_the_stream,
     a_receive_lends_its_buffer_and_the_next_waits_behind_it,
     a_close_of_its_socket_ends_a_receive_once,
     an_outcome_may_cancel_its_own_operation,
-    an_outcome_that_panics_loses_no_later_one.real("a peer that is no proactor"),
-    dropped_outcomes_close_their_connections.real("a peer that is no proactor").alone(),
+    an_outcome_that_panics_loses_no_later_one,
+    dropped_outcomes_close_their_connections.alone(),
     dropping_the_handle_to_the_listener_ends_nothing,
     an_operation_with_many_outcomes_is_no_step,
     an_interval_keeps_to_its_grid_and_ends_after_its_count,
     an_interval_is_cancelled_between_two_outcomes,
     an_interval_without_a_period_is_refused,
     an_interval_that_is_far_behind_tells_so_little_by_little,
-    a_reset_connection_ends_a_receive_with_its_failure.real("a peer that is no proactor"),
+    a_reset_connection_ends_a_receive_with_its_failure,
 ];
-
-fn connect(address: &Address) -> TcpStream {
-    TcpStream::connect(address.to_string()).expect("a connection")
-}
 
 fn one_accept_takes_many_connections_and_ends_once_when_cancelled(cts: &mut Cts) {
     let (listener, address) = cts.listener();
@@ -48,9 +43,9 @@ fn one_accept_takes_many_connections_and_ends_once_when_cancelled(cts: &mut Cts)
     let id = cts.submit(op).unwrap();
     let mut peers = Vec::new();
     for round in 1..=3 {
-        let clients: Vec<_> = (0..5).map(|_| connect(&address)).collect();
+        let clients: Vec<_> = (0..5).map(|_| cts.peer(&address)).collect();
         cts.until("every connection to be accepted", || accepts.outcomes() == 5);
-        let mut expected: Vec<_> = clients.iter().map(|client| client.local_addr().unwrap().to_string()).collect();
+        let mut expected: Vec<_> = clients.iter().map(|client| client.address().to_string()).collect();
         let mut seen: Vec<_> =
             accepts.take_outcomes().into_iter().map(|accepted| accepted.unwrap().peer.to_string()).collect();
         expected.sort();
@@ -67,20 +62,20 @@ fn one_accept_takes_many_connections_and_ends_once_when_cancelled(cts: &mut Cts)
 fn a_close_of_the_listener_ends_its_accept_once_and_really_closes_it(cts: &mut Cts) {
     let (listener, address) = cts.listener();
     let accepts = cts.start(AcceptMany::new(listener.clone()));
-    let client = connect(&address);
+    let client = cts.peer(&address);
     cts.until("one connection", || accepts.outcomes() == 1);
     let close = cts.start(Close::new(listener));
     cts.until("the close and the accept to end", || close.is_done() && accepts.is_done());
     assert_eq!(accepts.only().status().code(), Code::Cancelled);
     close.only().result.unwrap();
-    assert!(TcpStream::connect(address.to_string()).is_err(), "the listener is closed");
+    assert!(Peer::connect(cts.config, &address).is_err(), "the listener is closed");
     drop(client);
 }
 
 fn a_shutdown_ends_an_accept_once(cts: &mut Cts) {
     let (listener, address) = cts.listener();
     let accepts = cts.start(AcceptMany::new(listener));
-    let _client = connect(&address);
+    let _client = cts.peer(&address);
     cts.until("one connection", || accepts.outcomes() == 1);
     assert_eq!(cts.take().shutdown(crate::bench::patience()), 0);
     assert_eq!(accepts.only().status().code(), Code::Cancelled);
@@ -97,7 +92,7 @@ fn connections_accepted_behind_a_cancel_are_not_lost(cts: &mut Cts) {
     let (listener, address) = cts.listener();
     let (op, accepts) = cts.watch(AcceptMany::new(listener.clone()));
     let id = cts.submit(op).unwrap();
-    let clients: Vec<_> = (0..8).map(|_| connect(&address)).collect();
+    let clients: Vec<_> = (0..8).map(|_| cts.peer(&address)).collect();
     cts.until("the first connection", || accepts.outcomes() > 0);
     cts.cancel(id).unwrap();
     cts.until("the accept to end", || accepts.is_done());
@@ -111,20 +106,20 @@ fn connections_accepted_behind_a_cancel_are_not_lost(cts: &mut Cts) {
 fn one_receive_is_told_of_every_message_and_of_the_end_of_the_stream(cts: &mut Cts) {
     let (listener, address) = cts.listener();
     let accept = cts.start(proact::operation::Accept::new(listener));
-    let mut client = connect(&address);
+    let mut client = cts.peer(&address);
     cts.until("the connection", || accept.is_done());
     let socket = accept.only().result.unwrap().socket;
     let before = cts.statistics().bytes_received;
     let receives = cts.start(ReceiveMany::new(socket, vec![0; 100]));
     for length in [1, 40, 100] {
-        client.write_all(&vec![7; length]).unwrap();
+        client.write(&vec![7; length]);
         let mut received = 0;
         cts.until("the message", || {
             received += receives.take_outcomes().into_iter().map(Result::unwrap).sum::<usize>();
             received == length
         });
     }
-    client.shutdown(Shutdown::Write).unwrap();
+    client.end_sending();
     cts.until("the end of the stream", || receives.is_done());
     assert_eq!(receives.outcomes(), 0);
     assert_eq!(receives.only().result.unwrap(), 0);
@@ -256,7 +251,7 @@ fn an_outcome_that_panics_loses_no_later_one(cts: &mut Cts) {
     let (listener, address) = cts.listener();
     let (sender, accepted) = std::sync::mpsc::channel();
     let id = cts.submit(Op::new(AcceptMany::new(listener), Panics { seen: 0, accepted: sender })).unwrap();
-    let _clients: Vec<_> = (0..4).map(|_| connect(&address)).collect();
+    let _clients: Vec<_> = (0..4).map(|_| cts.peer(&address)).collect();
     let (mut seen, mut panics) = (0, 0);
     cts.until_with("four connections", |proactor| {
         let polled = catch_unwind(AssertUnwindSafe(|| proactor.poll(proact::time::Timeout::Immediate)));
@@ -277,16 +272,14 @@ impl Complete<AcceptMany> for Careless {
 }
 
 fn dropped_outcomes_close_their_connections(cts: &mut Cts) {
-    use std::io::Read;
     let (listener, address) = cts.listener();
     let id = cts.submit(Op::new(AcceptMany::new(listener), Careless)).unwrap();
-    let clients: Vec<_> = (0..4).map(|_| connect(&address)).collect();
+    let clients: Vec<_> = (0..4).map(|_| cts.peer(&address)).collect();
     for mut client in clients {
-        client.set_nonblocking(true).unwrap();
         let mut ended = false;
         cts.until_with("a connection to be dropped", |proactor| {
             proactor.poll(proact::time::Timeout::Immediate).unwrap();
-            ended = ended || matches!(client.read(&mut [0]), Ok(0));
+            ended = ended || client.has_ended();
             ended
         });
     }
@@ -360,14 +353,12 @@ fn an_interval_that_is_far_behind_tells_so_little_by_little(cts: &mut Cts) {
 fn a_reset_connection_ends_a_receive_with_its_failure(cts: &mut Cts) {
     let (listener, address) = cts.listener();
     let accept = cts.start(proact::operation::Accept::new(listener));
-    let client = connect(&address);
+    let client = cts.peer(&address);
     cts.until("the connection", || accept.is_done());
     let socket = accept.only().result.unwrap().socket;
     let receives = cts.start(ReceiveMany::new(socket, vec![0; 8]));
     cts.look();
-    // A linger of nothing makes the close a reset.
-    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
-    drop(client);
+    client.reset();
     cts.until("the end of the receive", || receives.is_done());
     assert_eq!(receives.only().status().code(), Code::Unavailable);
 }

@@ -20,7 +20,7 @@ cases![
     more_operations_than_ring_entries_all_complete_in_order,
     operations_behind_a_full_ring_of_waits_do_not_wait_for_them,
     storage_goes_round_as_often_as_it_is_submitted,
-    identities_of_a_batch_are_distinct_and_stale_after_their_end.real("other threads"),
+    identities_of_a_batch_are_distinct_and_stale_after_their_end,
     a_stale_identity_harms_no_later_operation_in_its_slot,
     a_foreign_identity_is_not_found_and_harms_no_one,
     a_batch_with_a_bad_operation_in_the_middle_comes_back_whole_and_does_nothing,
@@ -134,7 +134,7 @@ fn identities_of_a_batch_are_distinct_and_stale_after_their_end(cts: &mut Cts) {
     for id in ids {
         assert_eq!(cts.cancel(id).unwrap_err().code(), Code::NotFound);
         let handle = handle.clone();
-        let answer = std::thread::spawn(move || handle.cancel(id)).join().unwrap();
+        let answer = cts.elsewhere(move || handle.cancel(id));
         assert_eq!(answer.unwrap_err().code(), Code::NotFound);
     }
 }

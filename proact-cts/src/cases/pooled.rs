@@ -13,7 +13,7 @@ use proact::operation::{
 use proact::resource::{Address, Domain, Socket, SocketOptions};
 use proact::status::Code;
 
-use crate::bench::{Cts, eventually};
+use crate::bench::Cts;
 use crate::cases;
 
 cases![
@@ -32,7 +32,7 @@ cases![
     leases_outlive_pool_handles_and_the_proactor,
     pooled_receives_take_their_turn_among_others,
     two_pools_are_kept_apart,
-    two_proactors_share_a_pool.real("other threads"),
+    two_proactors_share_a_pool,
     what_is_acquired_is_never_received_into,
     dropped_outcomes_give_their_buffers_back,
     a_large_pool_is_filled_right_to_its_last_buffer,
@@ -354,10 +354,8 @@ fn two_proactors_share_a_pool(cts: &mut Cts) {
     // Lies ready here, with nothing coming.
     let waiting = cts.start(ReceivePooled::new(far, &pool));
     cts.look();
-    let (shared, builder) = (pool.clone(), cts.config.builder());
-    let config = cts.config;
-    let thread = std::thread::spawn(move || {
-        drop(builder);
+    let (shared, config) = (pool.clone(), cts.config);
+    cts.elsewhere(move || {
         let mut other = Cts::beside(config);
         let (near, far) = other.pair();
         for round in 0..100u8 {
@@ -366,8 +364,6 @@ fn two_proactors_share_a_pool(cts: &mut Cts) {
             assert_eq!(lease[..], [round; 16]);
         }
     });
-    eventually("the other proactor", || thread.is_finished());
-    thread.join().unwrap();
     cts.get(Send::exact(near, vec![1]));
     cts.until("the first", || waiting.is_done());
     drop(waiting.only());

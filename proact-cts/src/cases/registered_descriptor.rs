@@ -1,7 +1,5 @@
 //! Registered descriptors: operations do the same with them, and what they keep open ends when it should.
 
-use std::io::Read as _;
-
 use proact::backend::{Capabilities, OpenFlags};
 use proact::memory::{BufferPool, Slab};
 use proact::operation::{
@@ -13,6 +11,7 @@ use proact::status::Code;
 
 use crate::bench::{Cts, Tell};
 use crate::cases;
+use crate::peer::Peer;
 
 cases![
     a_registered_socket_does_what_it_did_before,
@@ -20,13 +19,13 @@ cases![
     what_registering_brought_is_told,
     a_descriptor_is_registered_once,
     what_is_not_registered_is_not_found,
-    a_close_unregisters_and_really_closes.real("a peer that is no proactor").alone(),
-    dropping_every_handle_does_not_close_what_is_registered.real("a peer that is no proactor").alone(),
-    an_unregistered_descriptor_closes_with_its_last_handle.real("a peer that is no proactor").alone(),
-    unregistering_disturbs_nothing_in_flight.real("a peer that is no proactor"),
+    a_close_unregisters_and_really_closes.alone(),
+    dropping_every_handle_does_not_close_what_is_registered.alone(),
+    an_unregistered_descriptor_closes_with_its_last_handle.alone(),
+    unregistering_disturbs_nothing_in_flight,
     chains_of_registered_sockets_lower_and_arrive,
     a_place_that_is_used_again_leads_to_its_new_descriptor,
-    a_proactor_that_ends_lets_registered_descriptors_go.real("a peer that is no proactor").alone(),
+    a_proactor_that_ends_lets_registered_descriptors_go.alone(),
     a_place_that_was_given_up_before_it_was_told_is_not_gone_by,
 ];
 
@@ -89,25 +88,20 @@ fn what_is_not_registered_is_not_found(cts: &mut Cts) {
     assert_eq!(refused.status.code(), Code::FailedPrecondition);
 }
 
-/// A connection whose far end a thread's own socket is.
-fn connection(cts: &mut Cts) -> (Socket, std::net::TcpStream) {
+/// A connection whose far end is no proactor's of the case.
+fn connection(cts: &mut Cts) -> (Socket, Peer) {
     let (listener, address) = cts.listener();
     let accept = cts.start(proact::operation::Accept::new(listener));
-    let peer = std::net::TcpStream::connect(address.to_string()).unwrap();
+    let peer = cts.peer(&address);
     cts.until("the connection", || accept.is_done());
     (accept.only().result.unwrap().socket, peer)
-}
-
-fn has_ended(peer: &mut std::net::TcpStream) -> bool {
-    peer.set_nonblocking(true).unwrap();
-    matches!(peer.read(&mut [0]), Ok(0))
 }
 
 fn a_close_unregisters_and_really_closes(cts: &mut Cts) {
     let (socket, mut peer) = connection(cts);
     register(cts, &socket);
     cts.get(Close::new(socket));
-    crate::bench::eventually("the peer to see the end", || has_ended(&mut peer));
+    crate::bench::eventually("the peer to see the end", || peer.has_ended());
 }
 
 fn dropping_every_handle_does_not_close_what_is_registered(cts: &mut Cts) {
@@ -115,9 +109,9 @@ fn dropping_every_handle_does_not_close_what_is_registered(cts: &mut Cts) {
     register(cts, &socket);
     drop(socket);
     cts.look();
-    assert!(!has_ended(&mut peer));
+    assert!(!peer.has_ended());
     assert_eq!(cts.take().shutdown(crate::bench::patience()), 0);
-    crate::bench::eventually("the peer to see the end", || has_ended(&mut peer));
+    crate::bench::eventually("the peer to see the end", || peer.has_ended());
 }
 
 fn an_unregistered_descriptor_closes_with_its_last_handle(cts: &mut Cts) {
@@ -126,7 +120,7 @@ fn an_unregistered_descriptor_closes_with_its_last_handle(cts: &mut Cts) {
     cts.get(UnregisterDescriptor::new(socket.clone()));
     drop(socket);
     cts.look();
-    crate::bench::eventually("the peer to see the end", || has_ended(&mut peer));
+    crate::bench::eventually("the peer to see the end", || peer.has_ended());
 }
 
 fn unregistering_disturbs_nothing_in_flight(cts: &mut Cts) {
@@ -144,7 +138,7 @@ fn unregistering_disturbs_nothing_in_flight(cts: &mut Cts) {
     cts.get(Send::exact(near, vec![4; 8]));
     cts.until("the receive", || receive.is_done());
     assert_eq!(receive.only().kind.buffer, [4; 8]);
-    let _peer = std::net::TcpStream::connect(listener.local_address().unwrap().to_string()).unwrap();
+    let _peer = cts.peer(&listener.local_address().unwrap());
     cts.until("a connection", || accepts.outcomes() == 1);
     cts.get(CancelAll::new(&listener));
     cts.until("the end of the accept", || accepts.is_done());
@@ -189,7 +183,7 @@ fn a_proactor_that_ends_lets_registered_descriptors_go(cts: &mut Cts) {
     register(cts, &socket);
     drop(socket);
     assert_eq!(cts.take().shutdown(crate::bench::patience()), 0);
-    crate::bench::eventually("the peer to see the end", || has_ended(&mut peer));
+    crate::bench::eventually("the peer to see the end", || peer.has_ended());
     drop(file);
 }
 

@@ -9,7 +9,7 @@ use proact::status::{Code, Operation};
 use crate::bench::Cts;
 use crate::cases;
 use crate::harness::skip;
-use crate::system::{descriptors, unique};
+use crate::system::unique;
 
 cases![
     tcp_over_ipv4_connects_and_carries_bytes_both_ways,
@@ -28,15 +28,15 @@ cases![
     a_peer_that_closed_is_the_end_of_the_stream,
     an_exact_receive_cut_short_is_out_of_range_and_keeps_what_came,
     half_a_shutdown_ends_one_direction_only,
-    a_reset_fails_transfers_and_sticks.real("a descriptor of the operating system"),
+    a_reset_fails_transfers_and_sticks,
     sends_after_a_failure_get_that_failure_and_receives_still_try,
-    one_failed_connection_leaves_another_alone.real("a descriptor of the operating system"),
+    one_failed_connection_leaves_another_alone,
     a_cancelled_receive_leaves_the_socket_usable,
     a_cancelled_connect_ends_once,
-    a_cancelled_accept_leaves_the_listener_usable.real("a peer that is no proactor"),
-    an_accept_that_nobody_takes_leaks_no_descriptor.real("a peer that is no proactor").alone(),
-    cancel_races_with_a_connection_and_no_descriptor_is_lost.real("a peer that is no proactor").alone(),
-    dropped_sockets_close_when_their_operations_have_ended.real("a descriptor of the operating system").alone(),
+    a_cancelled_accept_leaves_the_listener_usable,
+    an_accept_that_nobody_takes_leaks_no_descriptor.alone(),
+    cancel_races_with_a_connection_and_no_descriptor_is_lost.alone(),
+    dropped_sockets_close_when_their_operations_have_ended.alone(),
     a_hundred_connections_leave_no_descriptor.alone(),
 ];
 
@@ -277,7 +277,7 @@ fn half_a_shutdown_ends_one_direction_only(cts: &mut Cts) {
 
 /// Makes the peer of `socket` see a reset.
 fn reset(cts: &mut Cts, socket: Socket) {
-    socket.try_with_fd(|fd| socket2::SockRef::from(&fd).set_linger(Some(Duration::ZERO)).unwrap()).unwrap();
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
     cts.get(Close::new(socket));
 }
 
@@ -359,34 +359,34 @@ fn a_cancelled_accept_leaves_the_listener_usable(cts: &mut Cts) {
     cts.cancel(id).unwrap();
     cts.until("the cancelled accept", || accept.is_done());
     assert_eq!(accept.only().status().code(), Code::Cancelled);
-    let stream = std::net::TcpStream::connect(address.to_string()).unwrap();
+    let peer = cts.peer(&address);
     let accepted = cts.get(Accept::new(listener));
-    assert_eq!(accepted.peer, Address::from(stream.local_addr().unwrap()));
+    assert_eq!(accepted.peer, peer.address());
 }
 
 fn an_accept_that_nobody_takes_leaks_no_descriptor(cts: &mut Cts) {
     let (listener, address) = cts.listener();
     cts.look();
-    let before = descriptors();
+    let before = cts.descriptors();
     for _ in 0..20 {
         // The operation's owner drops the outcome unseen.
         cts.submit(Op::new(Accept::new(listener.clone()), ())).unwrap();
-        let stream = std::net::TcpStream::connect(address.to_string()).unwrap();
+        let peer = cts.peer(&address);
         cts.drain();
-        drop(stream);
+        drop(peer);
     }
-    assert_eq!(descriptors(), before);
+    assert_eq!(cts.descriptors(), before);
 }
 
 fn cancel_races_with_a_connection_and_no_descriptor_is_lost(cts: &mut Cts) {
     let (listener, address) = cts.listener();
     cts.look();
-    let before = descriptors();
+    let before = cts.descriptors();
     for round in 0..200 {
         let (op, accept) = cts.watch(Accept::new(listener.clone()));
         let id = cts.submit(op).unwrap();
         cts.look();
-        let stream = std::net::TcpStream::connect(address.to_string()).unwrap();
+        let peer = cts.peer(&address);
         // The connection is there; the accept may have taken it, and has not been told of.
         if round % 2 == 0 {
             std::thread::yield_now();
@@ -394,40 +394,40 @@ fn cancel_races_with_a_connection_and_no_descriptor_is_lost(cts: &mut Cts) {
         cts.cancel(id).unwrap();
         cts.until("one end of the accept", || accept.is_done());
         match accept.only().result {
-            Ok(accepted) => assert_eq!(accepted.peer, Address::from(stream.local_addr().unwrap())),
+            Ok(accepted) => assert_eq!(accepted.peer, peer.address()),
             Err(status) => {
                 assert_eq!(status.code(), Code::Cancelled);
                 // The connection waits for the next accept.
                 cts.get(Accept::new(listener.clone()));
             }
         }
-        drop(stream);
+        drop(peer);
     }
-    assert_eq!(descriptors(), before, "descriptors after 200 cancelled accepts");
+    assert_eq!(cts.descriptors(), before, "descriptors after 200 cancelled accepts");
 }
 
 fn dropped_sockets_close_when_their_operations_have_ended(cts: &mut Cts) {
-    let before = descriptors();
+    let before = cts.descriptors();
     let (client, server) = cts.pair();
-    assert!(descriptors() >= before + 2);
+    assert!(cts.descriptors() >= before + 2);
     let (op, receive) = cts.watch(Receive::some(server, vec![0; 1]));
     let id = cts.submit(op).unwrap();
     cts.look();
-    let held = descriptors();
+    let held = cts.descriptors();
     drop(client);
-    assert_eq!(descriptors(), held - 1);
+    assert_eq!(cts.descriptors(), held - 1);
     // The server's end lives in its operation alone, and goes with it.
     let _ = cts.cancel(id);
     cts.until("the receive", || receive.is_done());
     drop(receive);
     cts.drain();
-    assert_eq!(descriptors(), held - 2);
+    assert_eq!(cts.descriptors(), held - 2);
 }
 
 fn a_hundred_connections_leave_no_descriptor(cts: &mut Cts) {
     let (client, server) = cts.pair();
     exchange(cts, &client, &server);
-    let before = descriptors();
+    let before = cts.descriptors();
     for round in 0..100 {
         let (client, server) = cts.pair();
         if round % 2 == 0 {
@@ -435,5 +435,5 @@ fn a_hundred_connections_leave_no_descriptor(cts: &mut Cts) {
             cts.get(Close::new(server));
         }
     }
-    assert_eq!(descriptors(), before);
+    assert_eq!(cts.descriptors(), before);
 }

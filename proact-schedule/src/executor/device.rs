@@ -109,7 +109,7 @@ impl<P> Executor<P> for Device<P> {
             if may && (state.order == Order::Overlapping || first) {
                 let Some((work, _)) = state.waiting.remove(at) else { break };
                 let (nanoseconds, result) = (state.cost)(&work.payload);
-                let end = state.now_ns + nanoseconds;
+                let end = state.now_ns.saturating_add(nanoseconds);
                 let behind = state.running.partition_point(|running| running.0 <= end);
                 state.running.insert(behind, (end, work.place, result));
             } else if state.order == Order::InOrder {

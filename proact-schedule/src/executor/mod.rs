@@ -234,8 +234,9 @@ impl<P, R: Recorder> Runtime<P, R> {
     pub fn run(&mut self) {
         loop {
             self.poll();
-            let post = self.mailbox.lock();
-            match (post.reports.is_empty(), post.tickets) {
+            let mut post = self.mailbox.lock();
+            // What was signalled since it was looked at is looked at before anybody sleeps or goes.
+            match (post.reports.is_empty() && !std::mem::take(&mut post.woken), post.tickets) {
                 (true, 0) => return,
                 (true, _) => drop(self.mailbox.wait(post)),
                 (false, _) => {}

@@ -7,7 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::{Recording, Timed};
 
 /// The version of the form. It rises when a reader of the one before would misunderstand the new one.
-pub const VERSION: u32 = 1;
+///
+/// Version 2 has names, machines and messages, and three more ways in which a wait is resolved; what could be said in
+/// version 1 means the same.
+pub const VERSION: u32 = 2;
+
+/// The oldest version that is read.
+pub const OLDEST: u32 = 1;
 
 /// A recording as it stands in a file.
 #[derive(Serialize)]
@@ -20,7 +26,7 @@ struct Written<'a> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Read {
-    /// The version of the form: 1.
+    /// The version of the form: 1 or 2.
     version: u32,
     /// In the order in which they happened.
     events: Vec<Timed>,
@@ -40,7 +46,7 @@ impl std::fmt::Display for ReadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ReadError::Json(error) => write!(f, "no recording: {error}"),
-            ReadError::Version(version) => write!(f, "version {version}, and only {VERSION} is known"),
+            ReadError::Version(version) => write!(f, "version {version}, and only {OLDEST} to {VERSION} are known"),
         }
     }
 }
@@ -78,7 +84,7 @@ impl Recording {
     /// assert_eq!(
     ///     std::str::from_utf8(&text)?,
     ///     concat!(
-    ///         r#"{"version":1,"events":[{"at_ns":0,"event":{"type":"queue","queue":0,"#,
+    ///         r#"{"version":2,"events":[{"at_ns":0,"event":{"type":"queue","queue":0,"#,
     ///         r#""axis":"0x0100000200000000","in_order":true,"keeps_barriers":false}}]}"#,
     ///     ),
     /// );
@@ -95,10 +101,10 @@ impl Recording {
             version: u32,
         }
         match serde_json::from_slice(text) {
-            Ok(Read { version: VERSION, events }) => Ok(Recording { events, now_ns: 0 }),
+            Ok(Read { version: OLDEST..=VERSION, events }) => Ok(Recording { events, now_ns: 0 }),
             Ok(Read { version, .. }) => Err(ReadError::Version(version)),
             Err(error) => Err(match serde_json::from_slice(text) {
-                Ok(Head { version }) if version != VERSION => ReadError::Version(version),
+                Ok(Head { version }) if !(OLDEST..=VERSION).contains(&version) => ReadError::Version(version),
                 _ => ReadError::Json(error),
             }),
         }
@@ -192,8 +198,11 @@ mod tests {
         let back = Recording::read_json(&text).unwrap();
         assert_eq!(back.events, recording.events);
         crate::audit::audit(&back.events).unwrap();
-        let later = String::from_utf8(text.clone()).unwrap().replace("\"version\":1", "\"version\":2,\"new\":3");
-        assert!(matches!(Recording::read_json(later.as_bytes()), Err(ReadError::Version(2))));
+        let of_version = |version: &str| String::from_utf8(text.clone()).unwrap().replace("\"version\":2", version);
+        let later = of_version("\"version\":3,\"new\":3");
+        assert!(matches!(Recording::read_json(later.as_bytes()), Err(ReadError::Version(3))));
+        let older = of_version("\"version\":1");
+        assert_eq!(Recording::read_json(older.as_bytes()).unwrap().events, recording.events);
         assert!(matches!(Recording::read_json(&text[1..]), Err(ReadError::Json(_))));
     }
 

@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 
 mod chrome;
 mod json;
+mod message;
 
-pub use json::{ReadError, VERSION};
+pub use chrome::write_session;
+pub use json::{OLDEST, ReadError, VERSION};
+pub use message::{MessageKind, Signal};
 
 use crate::model::{Deferral, Resolution, Tier};
 use crate::pool::Reuse;
@@ -97,6 +100,12 @@ pub enum How {
     Deferred,
     /// The host waits for the ends that devices cannot wait for.
     Held,
+    /// The kernel waited for the value: it was handed the wait, linked to what follows.
+    Lowered,
+    /// Another machine, which owns the semaphore, told that the value was reached.
+    Told,
+    /// Nobody told of the value: what some machine knew implied it. Elided.
+    Concluded,
 }
 
 impl Wait {
@@ -261,5 +270,75 @@ pub enum Event {
         queue: u32,
         /// The epoch.
         epoch: u64,
+    },
+    /// What people call a queue, or a submission to it.
+    Name {
+        /// The queue's number.
+        queue: u32,
+        /// The submission's epoch; `None`: the queue itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<u64>,
+        /// The name.
+        name: String,
+    },
+    /// A machine of the session: whose recording this is, or another one.
+    Machine {
+        /// Its index.
+        machine: u8,
+        /// What it is called.
+        name: String,
+        /// Whether the recording is its own.
+        own: bool,
+    },
+    /// A machine is out of the session for good.
+    Lost {
+        /// Its index.
+        machine: u8,
+        /// Why.
+        why: String,
+    },
+    /// What a semaphore is called in the whole session; its name has three parts.
+    Shared {
+        /// Its number in this recording.
+        semaphore: u32,
+        /// The machine whose work signals it.
+        owner: u8,
+        /// The machine that named it.
+        client: u8,
+        /// That machine's number for it.
+        number: u64,
+    },
+    /// A message was handed to the transport.
+    Sent {
+        /// The machine that it is for.
+        to: u8,
+        /// Its number among all from this machine to that one, from 1 on.
+        number: u64,
+        /// What it is.
+        kind: MessageKind,
+        /// Its bytes, head included.
+        bytes: u64,
+        /// What it tells, if it is a signal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<Signal>,
+    },
+    /// A message has come. One that was sent and does not come is lost.
+    Got {
+        /// The machine that sent it.
+        from: u8,
+        /// Its number among all from that machine to this one.
+        number: u64,
+        /// What it is.
+        kind: MessageKind,
+        /// What it tells, if it is a signal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<Signal>,
+    },
+    /// A message was not sent, because the machine that it is for is lost.
+    Unsent {
+        /// The machine.
+        to: u8,
+        /// What it would have been.
+        kind: MessageKind,
     },
 }

@@ -76,7 +76,7 @@ pub trait Coordinator {
     /// the machine that hosts the coordinator, if the node was given one.
     fn join(&mut self, now: Time, join: &Join, link: Option<Link>);
 
-    /// The member leaves. It is lost to all others, with that as the reason.
+    /// The member leaves. It is lost to all others, with that as the reason, and out when the coordinator knows.
     fn leave(&mut self, now: Time);
 
     /// The member cannot reach another one, or does not understand it. One of the two will be lost: what was on its way

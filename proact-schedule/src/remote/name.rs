@@ -89,7 +89,8 @@ impl fmt::Debug for SemaphoreName {
 pub struct RemotePoint {
     /// The semaphore.
     pub semaphore: SemaphoreName,
-    /// The value, of at least 1: every semaphore is at 0 from the start.
+    /// The value, of at least 1, since every semaphore is at 0 from the start; and below the largest number, above
+    /// which nothing could be promised any more.
     pub value: u64,
 }
 
@@ -97,6 +98,11 @@ impl RemotePoint {
     /// The point with these parts.
     pub const fn new(semaphore: SemaphoreName, value: u64) -> RemotePoint {
         RemotePoint { semaphore, value }
+    }
+
+    /// Whether the value is one that can be waited for and promised.
+    pub(super) const fn is_valid(self) -> bool {
+        self.value != 0 && self.value != u64::MAX
     }
 }
 

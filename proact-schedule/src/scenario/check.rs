@@ -12,6 +12,7 @@ pub(super) type Broken = (Option<String>, Rule);
 /// The rules that can be judged before anything is connected.
 pub(super) fn file(file: &File) -> Result<(), Broken> {
     ids(file).map_err(|rule| (None, rule))?;
+    texts(file).map_err(|rule| (None, rule))?;
     lanes(file).map_err(|rule| (None, rule))?;
     memories(file).map_err(|rule| (None, rule))?;
     for operation in &file.operations {
@@ -50,6 +51,22 @@ fn ids(file: &File) -> Result<(), Rule> {
         return Err(Rule::TooLarge { operations: file.operations.len() as u128, most: OPERATIONS_MAX });
     }
     Ok(())
+}
+
+fn texts(file: &File) -> Result<(), Rule> {
+    let titles = std::iter::once(&file.title)
+        .chain(file.lanes.iter().map(|lane| &lane.title))
+        .chain(file.semaphores.iter().map(|semaphore| &semaphore.title))
+        .chain(file.memories.iter().map(|memory| &memory.title))
+        .chain(file.operations.iter().map(|operation| &operation.title));
+    let texts = std::iter::once(&file.text)
+        .chain(&file.assumptions)
+        .chain(file.annotations.iter().map(|annotation| &annotation.text));
+    let all = titles.map(|title| ("title", title)).chain(texts.map(|text| ("text", text)));
+    match all.into_iter().find(|(_, text)| text.chars().any(char::is_control)) {
+        Some((kind, _)) => Err(Rule::Text(kind)),
+        None => Ok(()),
+    }
 }
 
 fn lanes(file: &File) -> Result<(), Rule> {

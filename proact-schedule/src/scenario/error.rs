@@ -1,6 +1,6 @@
 //! Why a file is no scenario, or a scenario cannot be had in a size.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// Why a scenario was refused: the file, the operation where it is about one, and the rule that is broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,7 +19,8 @@ impl fmt::Display for ScenarioError {
         if let Some(operation) = &self.operation {
             write!(f, "operation {operation}: ")?;
         }
-        self.rule.fmt(f)
+        // Names out of a file may be shown to a terminal, and must not speak to it.
+        self.rule.to_string().chars().try_for_each(|c| f.write_char(if c.is_control() { ' ' } else { c }))
     }
 }
 
@@ -35,6 +36,8 @@ pub enum Rule {
     Version(u64),
     /// An id that is empty, or has characters that ids do not have.
     Id(String),
+    /// Text with a control character, which a terminal would obey.
+    Text(&'static str),
     /// There is none of what there must be at least one.
     Missing(&'static str),
     /// Two of a kind with one id.
@@ -141,6 +144,7 @@ impl fmt::Display for Rule {
                 write!(f, "version {version} of the format is not known; this program reads version {}", super::VERSION)
             }
             Rule::Id(id) => write!(f, "{id:?} is no id: letters, digits, '-' and '_' are, at least one"),
+            Rule::Text(kind) => write!(f, "a {kind} has a control character, such as the end of a line"),
             Rule::Missing(kind) => write!(f, "there must be at least one {kind}"),
             Rule::Twice { kind, id } => write!(f, "there are two of the {kind} {id}"),
             Rule::Unknown { kind, id } => write!(f, "there is no {kind} {id}"),

@@ -60,7 +60,8 @@ impl<P, R: Recorder> Scheduler<P, R> {
     ///
     /// # Errors
     /// With the payloads, and without any effect: `InvalidArgument` unless each member contributes once, there is a
-    /// payload for each contribution, and the signals rise; and what [`Scheduler::submit`] answers for a contribution.
+    /// payload for each contribution, and the signals rise; the status of a
+    /// channel that was failed or retired; and what [`Scheduler::submit`] answers for a contribution.
     pub fn submit_collective(
         &mut self,
         channel: QueueId,
@@ -110,9 +111,12 @@ impl<P, R: Recorder> Scheduler<P, R> {
         payloads: usize,
         signals: &[Point],
     ) -> Result {
-        let Some(Line { kind: Kind::Channel(group), .. }) = self.lines.get(channel.index()) else {
+        let Some(Line { kind: Kind::Channel(group), failure, .. }) = self.lines.get(channel.index()) else {
             return Err(invalid(format!("{channel:?} is no channel of this scheduler")));
         };
+        if let Some(status) = failure {
+            return Err(status.clone());
+        }
         let each_once = contributions.len() == group.members.len()
             && group.members.iter().all(|&member| contributions.iter().any(|own| own.queue.0 == member));
         if !each_once || payloads != contributions.len() {

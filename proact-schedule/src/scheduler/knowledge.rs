@@ -68,6 +68,16 @@ pub(super) fn prune(lines: &[Line], axes: &Axes, knowledge: &mut Frontier) -> us
     before - knowledge.len()
 }
 
+/// Leaves out of `knowledge` axes that the scheduler does not know. Returns how many.
+///
+/// They come with values that were signalled from outside, and are learned when these have been reached: so they have
+/// ended. Nothing here waits for them, and nobody will say how far they come.
+fn prune_unknown(axes: &Axes, knowledge: &mut Frontier) -> usize {
+    let before = knowledge.len();
+    knowledge.retain(|entry| axes.find(entry.axis).is_some());
+    before - knowledge.len()
+}
+
 /// Leaves out of `knowledge` the members of `channel` that the entry of the channel in it stands for.
 pub(super) fn compress(lines: &[Line], knowledge: &mut Frontier, channel: u32) {
     let line = &lines[channel as usize];
@@ -93,7 +103,14 @@ impl<P, R: Recorder> Scheduler<P, R> {
     /// Adds `more` to what `line` knows. Says whether all of it found room.
     pub(super) fn learn(&mut self, line: u32, more: &Frontier) -> bool {
         let mut knowledge = std::mem::take(&mut self.lines[line as usize].knowledge);
-        let mut room = knowledge.merge_bounded(more, self.options.capacity).is_ok();
+        let room = knowledge.merge_bounded(more, self.options.capacity).is_ok();
+        self.keep(line, knowledge, room, more)
+    }
+
+    /// Puts back what `line` knows, after `more` was merged into it, or found no `room`. Says whether it has found
+    /// some.
+    #[inline]
+    pub(super) fn keep(&mut self, line: u32, mut knowledge: Frontier, mut room: bool, more: &Frontier) -> bool {
         let learned = &mut self.lines[line as usize].learned;
         *learned += 1;
         if self.options.pruning && (!room || (*learned >= PRUNE_EACH && knowledge.len() >= PRUNE_MIN)) {
@@ -104,6 +121,10 @@ impl<P, R: Recorder> Scheduler<P, R> {
                 let mut rest = more.clone();
                 pruned += prune(&self.lines, &self.axes, &mut rest);
                 room = knowledge.merge_bounded(&rest, self.options.capacity).is_ok();
+                if !room {
+                    pruned += prune_unknown(&self.axes, &mut knowledge) + prune_unknown(&self.axes, &mut rest);
+                    room = knowledge.merge_bounded(&rest, self.options.capacity).is_ok();
+                }
             }
             self.statistics.pruned += pruned as u64;
         }

@@ -107,10 +107,16 @@ impl Line {
         self.order == Order::InOrder
     }
 
+    /// Gives storage back that a queue of the past has no use for. All that it knew of has ended.
+    pub(super) fn let_go(&mut self) {
+        self.knowledge = Frontier::new();
+        (self.ring, self.outbox) = (VecDeque::new(), VecDeque::new());
+    }
+
     /// The flight of `epoch`, if that has been taken and its turn has not passed.
     #[inline]
     pub(super) fn flight(&self, epoch: u64) -> Option<u32> {
-        let index = epoch.checked_sub(self.ended + 1)?;
+        let index = epoch.checked_sub(self.ended)?.checked_sub(1)?;
         self.ring.get(usize::try_from(index).ok()?).copied()
     }
 

@@ -139,6 +139,9 @@ impl<P, R: Recorder> Scheduler<P, R> {
             }
         }
         if budget.saturating_sub(used) < bytes_of(class) {
+            if let Some((larger, at, reuse)) = self.any_larger(pool, class, queue, waits) {
+                return Ok(self.begin_life(pool, larger, at, reuse, queue));
+            }
             self.statistics.exhausted += 1;
             return Err(Status::new(Code::ResourceExhausted, Operation::Submit).with_message(format!(
                 "{} bytes beside {used} are more than the {budget} of the pool, and no free block can be used",
@@ -146,6 +149,30 @@ impl<P, R: Recorder> Scheduler<P, R> {
             )));
         }
         Ok(self.grow(pool, class, queue))
+    }
+
+    /// A larger block than was asked for, where no other can be had: the smallest that need not be waited for; else the
+    /// smallest that may be.
+    #[cold]
+    fn any_larger(&mut self, pool: PoolId, class: usize, queue: QueueId, waits: bool) -> Option<(usize, usize, Reuse)> {
+        let mut waited = None;
+        for larger in class + 1..CLASSES {
+            for at in 0..self.memory.pools[pool.index()].free[larger].len().min(SCAN_MAX) {
+                let block = self.memory.pools[pool.index()].free[larger][at];
+                match self.verdict(block, queue.0) {
+                    Verdict::Usable => {
+                        self.statistics.reuse_larger += 1;
+                        return Some((larger, at, Reuse::Larger));
+                    }
+                    Verdict::Waits(barriers) if waits && waited.is_none() => {
+                        waited = Some((larger, at, Reuse::Waits { barriers }));
+                    }
+                    Verdict::Waits(_) | Verdict::Unusable => {}
+                }
+            }
+        }
+        self.statistics.reuse_waits += u64::from(waited.is_some());
+        waited
     }
 
     /// Whether the next submission to `line` may use `block`.
@@ -240,9 +267,14 @@ impl<P, R: Recorder> Scheduler<P, R> {
         }
         let block = &mut self.memory.blocks[buffer.block()];
         block.is_live = false;
-        // Whoever never used it leaves behind what was there before.
-        let (lines, flights) = (&self.lines, &self.flights);
-        block.birth.retain(|&place| !has_ended(lines, flights, place));
+        // Whoever used it has waited for those before; whoever never did leaves behind what was there.
+        match block.uses.is_empty() {
+            true => {
+                let (lines, flights) = (&self.lines, &self.flights);
+                block.birth.retain(|&place| !has_ended(lines, flights, place));
+            }
+            false => block.birth.clear(),
+        }
         if block.tainted_until > 0 {
             self.statistics.blocks_tainted += 1;
         }

@@ -145,7 +145,9 @@ impl<P, R: Recorder> Scheduler<P, R> {
         Ok(QueueId(index))
     }
 
-    /// Adds a queue.
+    /// Adds a queue. One that has failed or was [retired](Scheduler::retire), and of which all has ended, is taken up
+    /// again if it is added as it was before: it is the same queue, whose epochs go on where they stood. So queues may
+    /// come and go for ever, as long as they share axes.
     ///
     /// # Errors
     /// `AlreadyExists` if its axis is known already. `InvalidArgument` if the axis is of another domain than
@@ -154,6 +156,16 @@ impl<P, R: Recorder> Scheduler<P, R> {
         use proact::causal::Domain;
         if !matches!(options.axis.domain(), Domain::Queue | Domain::Host) {
             return Err(invalid(format!("axis {} is not that of a queue", options.axis)));
+        }
+        if let Some(before) = self.axes.find(options.axis) {
+            let line = &mut self.lines[before as usize];
+            let is_over = matches!(line.kind, Kind::Queue) && line.failure.is_some() && line.ring.is_empty();
+            let is_same =
+                (line.order, line.handover, line.exportable) == (options.order, options.handover, options.exportable);
+            if is_over && is_same {
+                line.failure = None;
+                return Ok(QueueId(before));
+            }
         }
         let mut line = Line::new(options.axis, options.order, Kind::Queue);
         line.handover = options.handover;

@@ -40,12 +40,21 @@ impl<P, R: Recorder> Scheduler<P, R> {
 
     /// Notes that somebody outside will signal a semaphore, and that this follows when all of `causes` has ended. If
     /// these are [exact](Knowledge::requirement), whoever waits for the value can wait for them instead, and need not
-    /// wait for what it knows of already.
+    /// wait for what it knows of already. Causes that leave out what an open promise before it follows from, or that
+    /// are none at all, are no such list: it is the value itself that is waited for.
     ///
     /// # Errors
-    /// `InvalidArgument` unless the value is above every one that was promised.
+    /// `InvalidArgument` unless the value is above every one that was promised. The status of an axis of elsewhere that
+    /// was [failed](Scheduler::fail_queue) before it came as far as `causes` say.
     pub fn promise(&mut self, point: Point, causes: &Knowledge) -> Result {
         self.validate_signals(&[point])?;
+        for entry in causes.requirement().map_or(&[][..], |required| required.entries()) {
+            let line = self.axes.find(entry.axis).map(|line| &self.lines[line as usize]);
+            let lost = line.filter(|line| matches!(line.kind, Kind::External { .. }) && line.ended < entry.epoch);
+            if let Some(status) = lost.and_then(|line| line.failure.as_ref()) {
+                return Err(status.clone());
+            }
+        }
         self.promise_outside(point, causes, true);
         Ok(())
     }
@@ -56,6 +65,9 @@ impl<P, R: Recorder> Scheduler<P, R> {
         let timeline = &mut self.semaphores[point.semaphore.index()];
         let previous = timeline.promised;
         timeline.promised = point.value;
+        // It is reached after those before it: what they follow from has to be on its list as well.
+        let before = timeline.records.back().filter(|_| timeline.open_outside > 0);
+        let covers = before.is_none_or(|before| before.required && causes.frontier.dominates(&before.known));
         timeline.open_outside += 1;
         // In order after those before it? Nobody outside can tell: it settles after them, and the host looks.
         let alone = timeline.tail.is_empty() && timeline.tail_tainted_until <= sequence_ended;
@@ -70,7 +82,7 @@ impl<P, R: Recorder> Scheduler<P, R> {
         record.joined = false;
         record.others.clear();
         record.tainted = !alone;
-        record.required = ahead && causes.is_exact();
+        record.required = ahead && covers && causes.is_exact() && !causes.frontier.is_empty();
         record.settled = Settled::Pending;
         if R::ENABLED {
             let known = crate::record::entries(&causes.frontier);
@@ -106,11 +118,15 @@ impl<P, R: Recorder> Scheduler<P, R> {
     /// Notes that an axis of elsewhere has come to `epoch`. Says whether it rose.
     ///
     /// # Errors
-    /// `InvalidArgument` for a queue of the scheduler's own, which is told of by [`Scheduler::complete`].
+    /// `InvalidArgument` for a queue of the scheduler's own, which is told of by [`Scheduler::complete`]. The status of
+    /// one that was [failed](Scheduler::fail_queue).
     pub fn advance_axis(&mut self, axis: QueueId, epoch: u64) -> Result<bool> {
-        let Some(Line { kind: Kind::External { held }, ended, .. }) = self.lines.get_mut(axis.index()) else {
+        let Some(Line { kind: Kind::External { held }, ended, failure, .. }) = self.lines.get_mut(axis.index()) else {
             return Err(invalid(format!("{axis:?} is no axis of elsewhere")));
         };
+        if let Some(status) = failure {
+            return Err(status.clone());
+        }
         if epoch <= *ended {
             return Ok(false);
         }
@@ -128,5 +144,35 @@ impl<P, R: Recorder> Scheduler<P, R> {
         }
         self.run();
         Ok(true)
+    }
+
+    /// An axis of elsewhere will come no further: what was promised to follow from more is broken, and nobody waits for
+    /// it, or knows that it came there.
+    pub(super) fn lose_axis(&mut self, axis: u32, status: &Status) {
+        let line = &mut self.lines[axis as usize];
+        let (name, ended) = (line.axis, line.ended);
+        // No barrier is put on what will not come.
+        line.submitted = ended;
+        let Kind::External { held } = &mut line.kind else { return };
+        for Reverse((_, flight, sequence)) in held.drain() {
+            let waiting = &mut self.flights[flight as usize];
+            if waiting.sequence == sequence {
+                waiting.left_held -= 1;
+                self.ripe.push_back((flight, sequence));
+            }
+        }
+        for line in &mut self.lines {
+            line.knowledge.retain(|entry| entry.axis != name || entry.epoch <= ended);
+        }
+        for index in 0..self.semaphores.len() {
+            for record in self.semaphores[index].records.iter_mut().filter(|record| record.known.epoch(name) > ended) {
+                if record.required && matches!(record.settled, Settled::Pending) {
+                    record.settled = Settled::Broken(Failure { status: status.clone(), origin: None });
+                } else if record.producer.is_some() {
+                    record.known.retain(|entry| entry.axis != name || entry.epoch <= ended);
+                }
+            }
+            self.drain(index as u32);
+        }
     }
 }

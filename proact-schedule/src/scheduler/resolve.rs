@@ -205,24 +205,31 @@ impl<P, R: Recorder> Scheduler<P, R> {
         if self.options.policy != Policy::Frontiers {
             return;
         }
-        let mut causes = std::mem::take(&mut self.scratch.causes);
+        // They are merged where they stand: queues that work together know of the same axes, whose epochs are then
+        // raised in place, while a copy would be as long as the frontier is wide.
+        let mut knowledge = std::mem::take(&mut self.lines[line as usize].knowledge);
+        let capacity = self.options.capacity;
         let record = &self.semaphores[wait.semaphore.index()].records[at];
-        causes.clone_from(&record.known);
         let mut all = record.exact;
+        let mut room = knowledge.merge_bounded(&record.known, capacity).is_ok();
+        let mut own = Frontier::new();
         let mut channel = None;
         if let Some(producer) = record.producer {
             let source = &self.lines[producer.queue.index()];
             if record.prefix {
-                let own = Frontier::single(source.axis, producer.epoch).expect("epochs begin at 1");
-                all &= causes.merge(&own).is_ok();
+                own = Frontier::single(source.axis, producer.epoch).expect("epochs begin at 1");
+                room = room && knowledge.merge_bounded(&own, capacity).is_ok();
             } else {
                 all = false;
             }
             channel = matches!(source.kind, Kind::Channel(_)).then_some(producer.queue.0);
         }
-        if !self.learn(line, &causes) {
-            all = false;
-            self.lines[line as usize].lost_until = self.sequence;
+        if room {
+            self.keep(line, knowledge, true, &own);
+        } else {
+            // What found room has ended all the same, and may stay.
+            self.lines[line as usize].knowledge = knowledge;
+            all &= self.learn_pruned(line, wait, at, &own);
         }
         if let Some(channel) = channel {
             let mut knowledge = std::mem::take(&mut self.lines[line as usize].knowledge);
@@ -233,23 +240,50 @@ impl<P, R: Recorder> Scheduler<P, R> {
             // What is missing has ended when the submission has that is being taken.
             self.lines[line as usize].loose_until = self.sequence;
         }
+    }
+
+    /// As [`Scheduler::learn_causes`], where there is no room before what has ended is left out. Says whether there is.
+    #[cold]
+    fn learn_pruned(&mut self, line: u32, wait: Point, at: usize, own: &Frontier) -> bool {
+        let mut causes = std::mem::take(&mut self.scratch.causes);
+        causes.clone_from(&self.semaphores[wait.semaphore.index()].records[at].known);
+        let mut all = causes.merge(own).is_ok();
+        if !self.learn(line, &causes) {
+            all = false;
+            self.lines[line as usize].lost_until = self.sequence;
+        }
         self.scratch.causes = causes;
+        all
     }
 
     /// Leaves out barriers that others of the same submission imply.
+    ///
+    /// **It is enough to look at what all of them know together.** What a producer knew leaves out the producer itself,
+    /// so a place that is in the causes of all is in those of another one; and who comes after whom has no circles, so
+    /// that from what is left out a way leads to one that is not. One merge for each candidate, and not a look for each
+    /// pair.
     pub(super) fn minimize(&mut self, flight: u32, candidates: &mut Vec<Candidate>) {
+        let mut causes = std::mem::take(&mut self.scratch.causes);
+        causes.clear();
+        let mut last = None;
+        for source in candidates.iter().filter_map(|candidate| candidate.source) {
+            if last.replace(source) == Some(source) {
+                continue;
+            }
+            let timeline = &self.semaphores[source.semaphore.index()];
+            let Some(at) = timeline.find(source.value) else { continue };
+            let record = &timeline.records[at];
+            // The causes of a value that stands for several producers, or of one from outside, are those of all that
+            // have
+            // to end: of none of these does it follow that it comes after another. What finds no room implies nothing.
+            if record.others.is_empty() && record.producer.is_some() {
+                _ = causes.merge(&record.known);
+            }
+        }
         let mut index = 0;
         while index < candidates.len() {
             let candidate = candidates[index];
-            let implied = candidates.iter().any(|other| {
-                let Some(source) = other.source.filter(|_| other.place != candidate.place) else { return false };
-                let timeline = &self.semaphores[source.semaphore.index()];
-                let Some(at) = timeline.find(source.value) else { return false };
-                implies(&self.lines, &timeline.records[at].known, candidate.place)
-                    // The causes of a value that stands for several producers are those of all.
-                    && timeline.records[at].others.is_empty()
-            });
-            if implied {
+            if implies(&self.lines, &causes, candidate.place) {
                 candidates.remove(index);
                 if let Some(wait) = self.flights[flight as usize].waits.get_mut(candidate.wait as usize) {
                     let rest = candidates.iter().filter(|other| other.wait == candidate.wait).count() as u32;
@@ -263,6 +297,7 @@ impl<P, R: Recorder> Scheduler<P, R> {
                 index += 1;
             }
         }
+        self.scratch.causes = causes;
     }
 
     /// Has `flight` told of the end of `place`, which has not come.

@@ -161,6 +161,9 @@ impl<P, R: Recorder> Scheduler<P, R> {
         }
         // What was never handed over is passed over as well.
         line.handed = line.handed.max(line.ended);
+        if line.failure.is_some() && line.ring.is_empty() {
+            line.let_go();
+        }
         if line.ended >= line.ungrounded_from {
             let flights = &self.flights;
             let ungrounded = line.ring.iter().map(|&flight| &flights[flight as usize]).find(|flight| !flight.grounded);
@@ -308,9 +311,17 @@ impl<P, R: Recorder> Scheduler<P, R> {
 
     /// Fails a queue for good: work that was not handed out fails with `status`, each at its turn, and more is refused.
     /// What runs is still waited for. Says whether it had not failed before.
+    ///
+    /// An [axis of elsewhere](Scheduler::add_axis) fails at once: it will come no further, and semaphores fail of which
+    /// values were promised to follow from more. What it had come to stays so.
     pub fn fail_queue(&mut self, queue: QueueId, status: Status) -> bool {
         let Some(line) = self.lines.get_mut(queue.index()).filter(|line| line.failure.is_none()) else { return false };
-        line.failure = Some(status);
+        line.failure = Some(status.clone());
+        if matches!(line.kind, Kind::External { .. }) {
+            self.lose_axis(queue.0, &status);
+            self.run();
+            return true;
+        }
         // What was offered and not taken goes back, and is not offered again.
         let offered = std::mem::take(&mut line.outbox);
         for &flight in &line.ring {
@@ -325,7 +336,8 @@ impl<P, R: Recorder> Scheduler<P, R> {
         true
     }
 
-    /// As [`Scheduler::fail_queue`], `Cancelled`: the queue's time is over.
+    /// As [`Scheduler::fail_queue`], `Cancelled`: the queue's time is over. When all of it has ended, its axis may be
+    /// [added](Scheduler::add_queue) again.
     pub fn retire(&mut self, queue: QueueId) -> bool {
         let status = Status::new(Code::Cancelled, Operation::Submit).with_message("the queue was retired");
         self.fail_queue(queue, status)

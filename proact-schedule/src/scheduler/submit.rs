@@ -200,17 +200,21 @@ impl<P, R: Recorder> Scheduler<P, R> {
         // Whether all of the axis up to this has ended when this has.
         let before = place.epoch - 1;
         let prefix = line.is_in_order() || before <= line.ended || line.knowledge.epoch(line.axis) >= before;
+        let own = &self.flights[line.flight(place.epoch).expect("it is being taken") as usize];
         let timeline = &mut self.semaphores[signal.semaphore.index()];
         let previous = timeline.promised;
         timeline.promised = signal.value;
 
-        // Producers of lower values that this one does not come after.
+        // Producers of lower values that this one does not come after. What it has a barrier on, it comes after under
+        // every policy.
         let mut tail = std::mem::take(&mut timeline.tail);
         let tainted = timeline.tail_tainted_until > self.sequence_ended || timeline.open_outside > 0;
         let mut after_all = true;
         tail.retain(|&other| {
             let behind = (other.queue == place.queue && line.is_in_order())
-                || (frontiers && super::knowledge::implies(&self.lines, &line.knowledge, other));
+                || (frontiers && super::knowledge::implies(&self.lines, &line.knowledge, other))
+                || own.barriers.iter().any(|barrier| barrier.place == other)
+                || own.held.contains(&other);
             after_all &= behind;
             !behind && !has_ended(&self.lines, &self.flights, other)
         });

@@ -94,6 +94,7 @@ impl Handle {
     }
 
     /// Makes the current poll, or the next one, return.
+    /// Makes the current poll, or the next one, return. On another thread than its simulated world's it does nothing.
     pub fn wake(&self) {
         self.shared.request_wake();
     }

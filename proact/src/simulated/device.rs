@@ -41,13 +41,26 @@ impl Device {
     }
 
     /// Makes a queue, which carries its commands out one after another. It goes with its last handle: what has not
-    /// ended by then never does, and its semaphore fails, Cancelled.
+    /// ended by then never does, and its semaphore fails, Cancelled, as do those that its commands were to signal. With
+    /// its host it is lost.
     pub fn queue(&self) -> DeviceQueue {
         let (semaphore, driver) = SemaphoreOptions::new().drive(Arc::new(QueueTimeline));
         let state = Queue { commands: VecDeque::new(), submitted: 0, running: false, gate: None, failure: None };
         let world = self.host.world().clone();
         let inner = Arc::new(Inner { world, semaphore, driver, state: Mutex::new(state) });
         lock(&self.queues).push(Arc::downgrade(&inner));
+        let gone = Status::new(Code::DataLoss, Operation::SemaphoreSignal)
+            .with_message("the host of the simulated device has crashed");
+        if self.host.is_up() {
+            let queue = Arc::downgrade(&inner);
+            self.host.at_crash(move || {
+                if let Some(queue) = queue.upgrade() {
+                    queue.fail(&gone);
+                }
+            });
+        } else {
+            inner.fail(&gone);
+        }
         DeviceQueue { inner }
     }
 
@@ -100,7 +113,7 @@ impl Command {
         self
     }
 
-    /// Fails at its end, and all that is behind it in the queue.
+    /// Fails at its end, and all that is behind it in the queue. What they were to signal fails with them.
     #[must_use]
     pub fn fail(mut self, why: Status) -> Command {
         self.failure = Some(why);
@@ -253,13 +266,14 @@ impl Inner {
         if state.failure.is_some() {
             return;
         }
+        if let Some(status) = state.commands.front().and_then(|command| command.failure.clone()) {
+            drop(state);
+            return self.fail(&status);
+        }
         let Some(command) = state.commands.pop_front() else { return };
         let value = state.submitted - state.commands.len() as u64;
         state.running = false;
         drop(state);
-        if let Some(status) = command.failure {
-            return self.fail(&status);
-        }
         let causes = match command.causes {
             Some(frontier) => Knowledge::exact(frontier),
             None => Knowledge::lower_bound(Frontier::new()),
@@ -284,8 +298,24 @@ impl Inner {
         drop(state);
         drop(gate);
         self.driver.fail(status.clone());
-        for (semaphore, _) in commands.into_iter().flat_map(|command| command.signals) {
-            semaphore.fail(status.clone());
+        fail_signals(commands, status);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let commands = std::mem::take(&mut state.commands);
+        if !commands.is_empty() {
+            let why = "the queue of the simulated device has gone";
+            fail_signals(commands, &Status::new(Code::Cancelled, Operation::SemaphoreSignal).with_message(why));
         }
+    }
+}
+
+/// What commands were to signal, and never will.
+fn fail_signals(commands: VecDeque<Command>, status: &Status) {
+    for (semaphore, _) in commands.into_iter().flat_map(|command| command.signals) {
+        semaphore.fail(status.clone());
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::backend::simulated::{Host, Process, World};
 use crate::proactor::{Builder, Proactor};
-use crate::status::Result;
+use crate::status::{Code, Operation, Result, Status};
 use crate::time::{Time, Timeout};
 
 impl Host {
@@ -37,10 +37,11 @@ impl World {
     /// so much of the world's time has passed.
     ///
     /// Each takes passes without waiting, in an order that the seed decides, until none has anything to do; then time
-    /// goes on to what comes next, of the world or of their timers. Proactors whose process has died are left out.
+    /// goes on to what comes next, of the world or of their timers. Proactors whose process has died are left out. For
+    /// programs that never rest, a pass takes a microsecond from the thousandth on.
     ///
     /// # Errors
-    /// What [`Proactor::poll`] answers.
+    /// What [`Proactor::poll`] answers, and `InvalidArgument` for a proactor that is not of this world.
     ///
     /// # Panics
     /// As [`Proactor::poll`] does.
@@ -64,7 +65,8 @@ impl World {
     /// # Ok::<(), proact::status::Status>(())
     /// ```
     pub fn run(&self, proactors: &mut [&mut Proactor], time: Duration) -> Result<Stalled> {
-        self.run_until(proactors, time, |proactors| proactors.iter().all(|proactor| proactor.pending() == 0))
+        let over = |proactor: &&mut Proactor| proactor.pending() == 0 || proactor.is_gone();
+        self.run_until(proactors, time, |proactors| proactors.iter().all(over))
     }
 
     /// As [`World::run`], until `done` says so instead; it is asked whenever something has been told.
@@ -77,11 +79,24 @@ impl World {
         time: Duration,
         mut done: impl FnMut(&mut [&mut Proactor]) -> bool,
     ) -> Result<Stalled> {
+        let own = self.clock();
+        if !proactors.iter().all(|proactor| proactor.clock().is_same(&own)) {
+            let why = "a proactor of another world, or of none";
+            return Err(Status::new(Code::InvalidArgument, Operation::None).with_message(why));
+        }
         let end = self.now() + time;
         loop {
+            let mut passes = 0;
             while self.pass(proactors)? {
                 if done(proactors) {
                     return Ok(Stalled::Done);
+                }
+                passes += 1;
+                if passes > PASSES_MAX {
+                    if self.now() >= end {
+                        return Ok(Stalled::TimeOver);
+                    }
+                    self.pass_until(end.min(self.now() + PASSING));
                 }
             }
             if done(proactors) {
@@ -117,6 +132,11 @@ impl World {
         Ok(worked || self.events() != before)
     }
 }
+
+/// Passes in one moment that take no time.
+const PASSES_MAX: u32 = 1000;
+/// How long each takes that follows.
+const PASSING: Duration = Duration::from_micros(1);
 
 /// For as long as polls are the world's own.
 struct OwnPolls<'a>(&'a World);

@@ -85,9 +85,31 @@ pub(super) fn code_of(os_error: i32) -> Code {
     Code::Unknown
 }
 
-/// Where there is no operating system, error numbers are those of simulated worlds, which are Linux's.
+/// Where there is no operating system, error numbers are those of simulated worlds.
 #[cfg(not(any(unix, windows)))]
 pub(super) fn code_of(os_error: i32) -> Code {
+    code_of_simulated(os_error)
+}
+
+/// What the system says of an error number.
+pub(super) fn text_of(os_error: i32) -> String {
+    #[cfg(windows)]
+    if os_error & SIMULATED != 0 {
+        return format!("a simulated system's error {}", os_error & !SIMULATED);
+    }
+    let text = std::io::Error::from_raw_os_error(os_error).to_string();
+    // std appends "(os error N)" itself; whoever asks says the number.
+    text.split(" (os error").next().unwrap_or("").to_owned()
+}
+
+/// What tells a simulated world's error numbers from the system's own: the bit that Windows leaves to applications.
+#[cfg(windows)]
+#[cfg_attr(not(feature = "simulated"), allow(dead_code))]
+pub(crate) const SIMULATED: i32 = 1 << 29;
+
+/// The numbers of simulated worlds where the system has none of a Unix: Linux's.
+#[cfg(not(unix))]
+fn code_of_simulated(os_error: i32) -> Code {
     match os_error {
         0 => Code::Ok,
         125 => Code::Cancelled, // ECANCELED
@@ -110,8 +132,12 @@ pub(super) fn code_of(os_error: i32) -> Code {
 
 #[cfg(windows)]
 pub(super) fn code_of(os_error: i32) -> Code {
-    if os_error == 0 {
-        return Code::Ok;
+    match os_error {
+        0 => return Code::Ok,
+        // The engine's own words for a cancelled request and an empty pool, on every system.
+        125 | 105 => return code_of_simulated(os_error),
+        _ if os_error & SIMULATED != 0 => return code_of_simulated(os_error & !SIMULATED),
+        _ => {}
     }
     match std::io::Error::from_raw_os_error(os_error).kind() {
         std::io::ErrorKind::NotFound => Code::NotFound,

@@ -10,6 +10,7 @@ use proact::status::Code;
 use super::target::{destination, parent};
 use super::{Phase, Session};
 use crate::transfer::machine::Machine;
+use crate::transfer::trace::Step;
 use crate::wire::{Entry, EntryKind, Fault, FaultKind};
 
 /// Bytes of directories' paths that a session may make this side remember: the attributes are set at the end, for
@@ -119,7 +120,9 @@ impl Session {
             let attributes = SetAttributes::new(directory.clone()).mode(made.mode).modified(seconds, nanoseconds);
             sequence = sequence.step(attributes);
         }
+        let sync = self.tracer.sync(|| format!("directory {}", path.display()));
         self.call(sequence.step(Sync::all(directory)), cx, move |session, _, outcome, _| {
+            session.tracer.ended(Step::Sync, sync, outcome.result.as_ref().err().map(|status| status as _));
             session.directory_synced(&path, outcome.result);
         });
     }

@@ -100,6 +100,7 @@ impl Session {
             return;
         }
         self.phase = Phase::Failing;
+        self.tracer.failed(&fault.message);
         // What ended everything is told first: a file's own fault was told when it arose.
         self.received.fault = Some(fault);
         let delivered = self.received.files + self.received.directories;

@@ -26,6 +26,7 @@ use super::machine::{Base, Machine, assemble};
 use super::pool::Pool;
 use super::random::Random;
 use super::slab::{Chunk, Filler, Outlet, Sealed};
+use super::trace::{Step, Tracer};
 use crate::wire::session::Incoming;
 use crate::wire::{
     Accept, CONTROL_PAYLOAD_MAX, EntryKind, Fault, FaultKind, Frame, HEADER_SIZE, Header, Kind, Limits, Totals,
@@ -149,6 +150,8 @@ pub struct Session {
     beat: Option<OperationId>,
     /// Something has come since the last beat.
     heard: bool,
+    /// Is told of each chunk's steps.
+    pub tracer: Tracer,
     /// Bytes of chunks received.
     pub moved: u64,
     /// The result.
@@ -214,6 +217,7 @@ impl Session {
             watches: 0,
             beat: None,
             heard: false,
+            tracer: Tracer::default(),
             moved: 0,
             received: Received { peer, ..Received::default() },
             options,
@@ -423,6 +427,8 @@ impl Session {
                 session.chunk_arrived(value, header, check, kind.buffer.into_inner(), outcome.result, cx);
             });
         let receive = Op::new(receive, arrived);
+        let name = || format!("file {} at {}", header.file, header.offset);
+        self.tracer.submitted(Step::Fill, value, name);
         let Some(file) = file else {
             // The file was refused: its chunks are on their way all the same, and are dropped.
             self.writing.get_mut(&value).expect("just inserted").outlet = Some(outlet);
@@ -430,14 +436,15 @@ impl Session {
             return;
         };
         let wait = SemaphoreWait::new(self.timeline.clone(), value);
-        let waited = self
-            .then(|session, _, outcome: Outcome<SemaphoreWait>, cx| session.waited(outcome.result.err().as_ref(), cx));
+        let waited =
+            self.then(move |session, _, outcome: Outcome<SemaphoreWait>, cx| session.waited(value, &outcome, cx));
         let write = Write::exact(file, header.offset, Part::new(outlet, 0..length));
         let written =
             self.then(move |session, kind: Write<Part<Outlet>>, outcome: Outcome<Write<Part<Outlet>>>, cx| {
                 session.written(value, kind.buffer.into_inner(), outcome.result, cx);
             });
         let pair = Chain::new((Op::new(wait, waited), Op::new(write, written)));
+        self.tracer.submitted(Step::Empty, value, name);
         self.receiving = self.submit((receive, pair), 3, cx).map(|(receive, _)| receive);
     }
 
@@ -450,6 +457,7 @@ impl Session {
         result: Result<usize>,
         cx: &mut Context<'_>,
     ) {
+        self.tracer.ended(Step::Fill, value, result.as_ref().err().map(|status| status as _));
         if !self.arrived(result, cx) {
             self.sealed(value, filler.seal());
             return;
@@ -458,12 +466,15 @@ impl Session {
         let next: [u8; HEADER_SIZE] =
             filler.bytes()[header.length as usize..][..HEADER_SIZE].try_into().expect("a header's length");
         if check {
+            let name = || format!("file {} at {}", header.file, header.offset);
+            self.tracer.submitted(Step::Compute, value, name);
             self.compute.submit(Job {
                 work: Work::Check { length: header.length, digest: header.digest },
                 buffer: filler,
                 semaphore: self.timeline.clone(),
                 value,
                 returned: self.returned.clone(),
+                tracer: self.tracer.clone(),
             });
         } else {
             self.sealed(value, filler.seal());
@@ -472,7 +483,11 @@ impl Session {
     }
 
     /// The wait for a chunk's check has ended.
-    fn waited(&mut self, failed: Option<&Status>, cx: &mut Context<'_>) {
+    fn waited(&mut self, value: u64, outcome: &Outcome<SemaphoreWait>, cx: &mut Context<'_>) {
+        let failed = outcome.result.as_ref().err();
+        if failed.is_none() {
+            self.tracer.waited(value, outcome.lowered());
+        }
         let Some(status) = failed.filter(|status| status.code() == Code::DataLoss) else { return };
         // The semaphore's failure ends every wait, in any order; the chunk at fault is the first that was not
         // signalled.
@@ -485,6 +500,7 @@ impl Session {
     }
 
     fn written(&mut self, value: u64, outlet: Outlet, result: Result<usize>, cx: &mut Context<'_>) {
+        self.tracer.ended(Step::Empty, value, result.as_ref().err().map(|status| status as _));
         let Some(writing) = self.writing.get_mut(&value) else { return };
         writing.outlet = Some(outlet);
         writing.ended = true;

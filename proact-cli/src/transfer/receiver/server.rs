@@ -12,6 +12,7 @@ use super::{ReceiveOptions, Received, Session};
 use crate::transfer::compute::ComputeQueue;
 use crate::transfer::machine::{Base, Machine, assemble};
 use crate::transfer::random::Random;
+use crate::transfer::trace::{Role, Trace};
 
 /// Sessions at once. With the receiver's chunk limits this bounds its memory.
 pub const SESSIONS_MAX: usize = 16;
@@ -30,6 +31,7 @@ pub struct Server {
     waiting: Option<OperationId>,
     sessions: Vec<Rc<RefCell<Session>>>,
     stopped: bool,
+    trace: Option<Trace>,
 }
 
 impl Machine for Server {
@@ -72,7 +74,13 @@ impl Server {
             waiting: None,
             sessions: Vec::new(),
             stopped: false,
+            trace: None,
         })
+    }
+
+    /// Has every step of the sessions to come told to `trace`.
+    pub fn record(&mut self, trace: Trace) {
+        self.trace = Some(trace);
     }
 
     fn accept(&mut self, cx: &mut Context<'_>) {
@@ -97,6 +105,9 @@ impl Server {
         let _ = socket.set_no_delay(true);
         let random = Random::seeded(&self.random.bytes());
         let session = Session::new(self.compute.clone(), self.options.clone(), random, socket, peer);
+        if let Some(trace) = &self.trace {
+            session.borrow_mut().tracer = trace.side(Role::Receiver, "receiver");
+        }
         session.borrow_mut().start(cx);
         self.sessions.push(session);
     }

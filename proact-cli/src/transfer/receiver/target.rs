@@ -10,6 +10,7 @@ use proact::status::{Code, Status};
 
 use super::{Phase, Session};
 use crate::transfer::machine::Machine;
+use crate::transfer::trace::Step;
 use crate::wire::{Entry, EntryKind, Fault, FaultKind, FileDigest};
 
 /// Bytes that are written before the file is synced for the first time, and again for as many. The system would keep
@@ -183,7 +184,9 @@ impl Session {
         (target.syncing, target.unsynced) = (true, 0);
         // Counted as a write: the end waits for it.
         target.writes += 1;
+        let sync = self.tracer.sync(|| format!("data of {}", target.entry.name));
         self.call(Sync::data(opened), cx, move |session, _, outcome, cx| {
+            session.tracer.ended(Step::Sync, sync, outcome.result.as_ref().err().map(|status| status as _));
             let Some(target) = session.targets.get_mut(&file) else { return };
             target.syncing = false;
             target.writes -= 1;
@@ -230,7 +233,9 @@ impl Session {
         }
         // Attributes first, so that the sync covers them.
         let sequence = Sequence::new().step(attributes).step(Sync::all(opened)).step(rename);
+        let sync = self.tracer.sync(|| format!("{}, and its name", entry.name));
         self.call(sequence, cx, move |session, _, outcome, cx| {
+            session.tracer.ended(Step::Sync, sync, outcome.result.as_ref().err().map(|status| status as _));
             let Some(target) = session.targets.get_mut(&file) else { return };
             target.finishing = false;
             match outcome.result {

@@ -16,6 +16,7 @@ use crate::source::Identity;
 use crate::transfer::compute::{RunningDigest, Work};
 use crate::transfer::machine::Machine;
 use crate::transfer::slab::Filler;
+use crate::transfer::trace::Step;
 use crate::wire::{EntryKind, Fault, FaultKind, FileEnd, Frame, HEADER_SIZE};
 
 /// Entries looked ahead for files to open.
@@ -162,6 +163,7 @@ impl Sender {
             let work = Work::SealChunk { file: index, offset, length, running };
             sender.filled(value, kind.buffer.into_inner(), work, outcome.result, cx);
         });
+        self.frames.tracer.submitted(Step::Fill, value, || format!("file {index} at {offset}"));
         if let Some((_, (wait, _))) = self.submit((Op::new(read, filled), pair), 3, cx) {
             self.frames.set_wait(value, wait);
         }
@@ -169,6 +171,7 @@ impl Sender {
     }
 
     fn filled(&mut self, value: u64, filler: Filler, work: Work, result: Result<usize>, cx: &mut Context<'_>) {
+        self.frames.tracer.ended(Step::Fill, value, result.as_ref().err().map(|status| status as _));
         self.frames.set(value, Content::Ready(work, filler));
         let Some(current) = &mut self.current else { return };
         current.reads -= 1;

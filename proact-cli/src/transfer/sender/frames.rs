@@ -13,6 +13,7 @@ use proact::sync::Semaphore;
 use super::super::compute::{ComputeQueue, Job, Returned, Work};
 use super::super::pool::Pool;
 use super::super::slab::{Chunk, Filler, Outlet, Sealed};
+use super::super::trace::{Step, Tracer};
 
 /// How far a frame's content is.
 pub enum Content {
@@ -51,6 +52,8 @@ pub struct Frames {
     pub chunks: Pool,
     /// Buffers of all other frames.
     pub controls: Pool,
+    /// Is told of each frame's steps.
+    pub tracer: Tracer,
 }
 
 impl Frames {
@@ -64,6 +67,7 @@ impl Frames {
             spare: Vec::new(),
             chunks,
             controls,
+            tracer: Tracer::default(),
         }
     }
 
@@ -121,18 +125,23 @@ impl Frames {
 
     /// Hands to the compute queue what is ready, in order.
     pub fn hand(&mut self, queue: &dyn ComputeQueue) {
+        let tracer = &self.tracer;
         for frame in &mut self.queue {
             if frame.cancelled || matches!(frame.content, Content::Handed) {
                 continue;
             }
             match std::mem::replace(&mut frame.content, Content::Handed) {
-                Content::Ready(work, buffer) => queue.submit(Job {
-                    work,
-                    buffer,
-                    semaphore: self.timeline.clone(),
-                    value: frame.value,
-                    returned: self.returned.clone(),
-                }),
+                Content::Ready(work, buffer) => {
+                    tracer.submitted(Step::Compute, frame.value, || work.name());
+                    queue.submit(Job {
+                        work,
+                        buffer,
+                        semaphore: self.timeline.clone(),
+                        value: frame.value,
+                        returned: self.returned.clone(),
+                        tracer: tracer.clone(),
+                    });
+                }
                 other => {
                     frame.content = other;
                     break;

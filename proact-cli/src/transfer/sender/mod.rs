@@ -27,6 +27,7 @@ use super::compute::{ComputeQueue, Work};
 use super::machine::{Base, Machine, Then, assemble};
 use super::pool::Pool;
 use super::slab::{Filler, Outlet};
+use super::trace::{Step, Tracer};
 use crate::exit::{Exit, Failure, Place};
 use crate::plan::Plan;
 use crate::wire::session::Replies;
@@ -185,6 +186,11 @@ impl Sender {
         })
     }
 
+    /// Has every step told to `tracer`, from now on.
+    pub fn record(&mut self, tracer: Tracer) {
+        self.frames.tracer = tracer;
+    }
+
     /// Begins: connects.
     pub fn start(&mut self, cx: &mut Context<'_>) {
         self.last_progress = cx.now();
@@ -202,6 +208,7 @@ impl Sender {
         if matches!(self.phase, Phase::Closing | Phase::Ended) {
             return;
         }
+        self.frames.tracer.failed(&failure);
         self.sent.failures.insert(0, failure);
         let delivered = self.sent.files + self.sent.directories;
         self.sent.failed = u64::from(self.hello.totals.entries) - delivered;
@@ -285,6 +292,7 @@ impl Sender {
             sender.emptied(value, kind.buffer.into_inner(), outcome.result, cx);
         });
         let send = Send::exact(socket, Part::new(outlet, 0..length));
+        self.frames.tracer.submitted(Step::Empty, value, || format!("frame {value}, {length} bytes"));
         Some(Chain::new((Op::new(wait, waited), Op::new(send, sent))))
     }
 
@@ -310,6 +318,9 @@ impl Sender {
 
     fn waited(&mut self, value: u64, outcome: &Outcome<SemaphoreWait>) {
         let reached: &Result<Reached> = &outcome.result;
+        if reached.is_ok() {
+            self.frames.tracer.waited(value, outcome.lowered());
+        }
         if reached.is_ok() && self.frames.payload(value).is_some() {
             let count = if outcome.lowered() { &mut self.sent.lowered } else { &mut self.sent.portable };
             *count += 1;
@@ -319,6 +330,7 @@ impl Sender {
     /// The send of a frame has ended.
     fn emptied(&mut self, value: u64, outlet: Outlet, result: Result<usize>, cx: &mut Context<'_>) {
         let (payload, cancelled) = self.frames.emptied(value, outlet);
+        self.frames.tracer.ended(Step::Empty, value, result.as_ref().err().map(|status| status as _));
         match result {
             Ok(_) => {
                 self.last_progress = cx.now();

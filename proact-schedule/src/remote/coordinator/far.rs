@@ -10,6 +10,8 @@ use crate::remote::{Join, Link, MachineId, Message};
 
 /// How many times in a lease a member says that it is alive.
 const RENEWALS: u32 = 4;
+/// How long a machine that asks to be let in waits for the answer: no lease has been granted yet that would say.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// Speaks with an [`EmbeddedCoordinator`](super::EmbeddedCoordinator) in another machine, over the session's own
 /// transport.
@@ -25,7 +27,10 @@ pub struct FarCoordinator {
 enum State {
     #[default]
     Outside,
-    Asked,
+    Asked {
+        /// When it gives up.
+        until: Time,
+    },
     In {
         lease: Duration,
         renew_at: Time,
@@ -34,6 +39,8 @@ enum State {
         until: Time,
         /// Renewals that nobody has confirmed: number and when. At most one for each part of a lease.
         sent: Vec<(u64, Time)>,
+        /// It has said that it leaves, and waits to hear that the coordinator knows.
+        leaving: bool,
     },
     Out,
 }
@@ -57,21 +64,25 @@ impl FarCoordinator {
 }
 
 impl Coordinator for FarCoordinator {
-    fn join(&mut self, _: Time, join: &Join, link: Option<Link>) {
+    fn join(&mut self, now: Time, join: &Join, link: Option<Link>) {
         if !matches!(self.state, State::Outside) {
             return;
         }
         let Some(link) = link else { return self.out("nobody said where the coordinator is") };
         self.link = Some(link);
-        self.state = State::Asked;
+        self.state = State::Asked { until: now + ANSWER };
         self.actions.send(link, Message::Join(join.clone()));
     }
 
     fn leave(&mut self, _: Time) {
-        if let Some(link) = self.link {
-            self.actions.send(link, Message::Leave);
+        // Not out at once: connections to others that end before the coordinator knows why would pass for a loss.
+        if let (Some(link), State::In { leaving, .. }) = (self.link, &mut self.state) {
+            if !std::mem::replace(leaving, true) {
+                self.actions.send(link, Message::Leave);
+            }
+        } else {
+            self.out("it left");
         }
-        self.out("it left");
     }
 
     fn report(&mut self, _: Time, machine: MachineId, why: &str) {
@@ -85,10 +96,11 @@ impl Coordinator for FarCoordinator {
             return Err("it is for a coordinator, and here is none");
         }
         match (message, &mut self.state) {
-            (Message::Welcome(welcome), State::Asked) => {
+            (Message::Welcome(welcome), State::Asked { .. }) => {
                 let lease = Duration::from_nanos(welcome.lease);
                 let sent = Vec::new();
-                self.state = State::In { lease, renew_at: now + lease / RENEWALS, until: now + lease, sent };
+                let (renew_at, until) = (now + lease / RENEWALS, now + lease);
+                self.state = State::In { lease, renew_at, until, sent, leaving: false };
                 self.actions.tell(MembershipEvent::Joined(welcome));
             }
             (Message::Member(member), State::In { .. }) => self.actions.tell(MembershipEvent::Member(member)),
@@ -101,7 +113,7 @@ impl Coordinator for FarCoordinator {
                     sent.drain(..=at);
                 }
             }
-            (Message::Unwelcome { why }, State::Asked | State::In { .. }) => self.out(&why),
+            (Message::Unwelcome { why }, State::Asked { .. } | State::In { .. }) => self.out(&why),
             (_, State::Out) => {}
             _ => return Err("a coordinator does not say that, or not now"),
         }
@@ -116,7 +128,10 @@ impl Coordinator for FarCoordinator {
     }
 
     fn advance(&mut self, now: Time) {
-        let State::In { lease, renew_at, until, sent } = &mut self.state else { return };
+        if matches!(self.state, State::Asked { until } if until <= now) {
+            return self.out(&format!("the coordinator did not answer for {ANSWER:?}"));
+        }
+        let State::In { lease, renew_at, until, sent, .. } = &mut self.state else { return };
         if *until <= now {
             let why = format!("the coordinator was not heard of for the lease of {lease:?}");
             return self.out(&why);
@@ -134,7 +149,8 @@ impl Coordinator for FarCoordinator {
     fn deadline(&self) -> Option<Time> {
         match self.state {
             State::In { renew_at, until, .. } => Some(renew_at.min(until)),
-            _ => None,
+            State::Asked { until } => Some(until),
+            State::Outside | State::Out => None,
         }
     }
 

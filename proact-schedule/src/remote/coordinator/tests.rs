@@ -155,3 +155,37 @@ fn a_member_that_is_not_answered_for_a_lease_is_out() {
     );
     assert_eq!(far.deadline(), None);
 }
+
+#[test]
+fn who_is_not_answered_is_out_at_a_stated_time() {
+    let mut coordinator = FarCoordinator::new();
+    coordinator.join(at(5), &join("b"), Some(Link::Opened(0)));
+    actions(&mut coordinator);
+    assert_eq!(coordinator.deadline(), Some(at(35)));
+    coordinator.advance(at(34));
+    assert_eq!(actions(&mut coordinator), []);
+    coordinator.advance(at(35));
+    let why = "the coordinator did not answer for 30s".into();
+    let link = Link::Opened(0);
+    let told = [CoordinatorAction::Tell(MembershipEvent::Out { why }), CoordinatorAction::Close { link }];
+    assert_eq!(actions(&mut coordinator), told);
+    assert_eq!(coordinator.deadline(), None);
+}
+
+#[test]
+fn who_leaves_is_out_when_the_coordinator_knows() {
+    let mut far = FarCoordinator::new();
+    let link = Link::Opened(1);
+    far.join(at(0), &join("b"), Some(link));
+    let welcome =
+        Welcome { session: SESSION, machine: MachineId(1), host: MachineId(0), lease: LEASE.as_nanos() as u64 };
+    far.receive(at(0), link, Message::Welcome(welcome)).unwrap();
+    actions(&mut far);
+    far.leave(at(1));
+    far.leave(at(1));
+    assert_eq!(actions(&mut far), [CoordinatorAction::Send { link, message: Message::Leave }], "said once");
+    let why = "it left".to_string();
+    far.receive(at(2), link, Message::Unwelcome { why: why.clone() }).unwrap();
+    let out = CoordinatorAction::Tell(MembershipEvent::Out { why });
+    assert_eq!(actions(&mut far), [out, CoordinatorAction::Close { link }]);
+}

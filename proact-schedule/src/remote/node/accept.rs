@@ -107,6 +107,9 @@ impl<C: Coordinator> Node<C> {
         if id.epoch == queue.submitted + 1 {
             queue.submitted += 1;
             let refused = Stage { stage: id, waits: vec![], signals: vec![], payload: vec![] };
+            if let Some(log) = &mut self.log {
+                log.stage(&refused);
+            }
             let mut flight = Flight::new(refused, Vec::new());
             flight.doomed = Some(failure.clone());
             queue.flights.push_back(flight);
@@ -120,6 +123,7 @@ impl<C: Coordinator> Node<C> {
     fn take(&mut self, stage: Stage) {
         let id = stage.stage;
         self.statistics.stages += 1;
+        self.log(|log| log.stage(&stage));
         let mut signals = Vec::with_capacity(stage.signals.len());
         for signal in &stage.signals {
             let timeline = self.timeline(signal.point.semaphore);

@@ -5,6 +5,7 @@
 //! - [`settle`]: what follows from what: reached and failed values, ended stages.
 //! - [`accept`]: stages that clients submit here; [`submit`]: pipelines that this machine submits.
 //! - [`session`]: connections, messages, members and losses.
+//! - [`log`]: the recording of all that, where one is wanted.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,6 +15,7 @@ use proact::time::Time;
 
 mod accept;
 mod known;
+mod log;
 mod queue;
 mod session;
 mod settle;
@@ -21,6 +23,7 @@ mod submit;
 mod timeline;
 
 use known::Known;
+use log::Log;
 use queue::Queues;
 use settle::Task;
 use submit::Client;
@@ -103,12 +106,13 @@ pub struct NodeOptions {
     pub(super) stages_max: usize,
     pub(super) semaphores_max: usize,
     pub(super) scheduled: bool,
+    pub(super) recorded: bool,
 }
 
 impl NodeOptions {
     /// Up to 65,536 stages and as many semaphores.
     pub const fn new() -> NodeOptions {
-        NodeOptions { stages_max: 1 << 16, semaphores_max: 1 << 16, scheduled: false }
+        NodeOptions { stages_max: 1 << 16, semaphores_max: 1 << 16, scheduled: false, recorded: false }
     }
 
     /// How many stages that have not ended the machine takes; more are refused.
@@ -129,6 +133,12 @@ impl NodeOptions {
     /// [`Node::next_work`].
     pub const fn scheduled(mut self) -> NodeOptions {
         self.scheduled = true;
+        self
+    }
+
+    /// The node [records](Node::recording) what happens: messages, losses, and its stages.
+    pub const fn recorded(mut self) -> NodeOptions {
+        self.recorded = true;
         self
     }
 }
@@ -193,6 +203,7 @@ pub struct Node<C> {
     outputs: VecDeque<Output>,
     events: VecDeque<NodeEvent>,
     statistics: NodeStatistics,
+    log: Option<Box<Log>>,
 }
 
 fn status(code: Code, message: impl Into<std::borrow::Cow<'static, str>>) -> Status {
@@ -203,6 +214,7 @@ impl<C: Coordinator> Node<C> {
     /// A node outside of any session, which will join with `join` under `coordinator`.
     pub fn new(options: NodeOptions, join: Join, coordinator: C) -> Node<C> {
         Node {
+            log: options.recorded.then(Box::default),
             options,
             join,
             coordinator,
@@ -242,6 +254,21 @@ impl<C: Coordinator> Node<C> {
     /// What was counted so far.
     pub const fn statistics(&self) -> &NodeStatistics {
         &self.statistics
+    }
+
+    /// What has happened, if the node was told to [record](NodeOptions::recorded) it:
+    /// [`audit_session`](crate::audit::audit_session) takes those of all machines, and
+    /// [`write_session`](crate::record::write_session) draws them.
+    pub fn recording(&self) -> Option<&crate::record::Recording> {
+        self.log.as_ref().map(|log| &log.recording)
+    }
+
+    /// Something is to be recorded, if anything is.
+    #[inline]
+    fn log(&mut self, f: impl FnOnce(&mut Log)) {
+        if let Some(log) = &mut self.log {
+            f(log);
+        }
     }
 
     /// Stages that were submitted here and have not ended.
@@ -301,6 +328,7 @@ impl<C: Coordinator> Node<C> {
     }
 
     fn end(&mut self, now: Time, stage: StageId, failure: Option<Failure>) -> Result {
+        self.log(|log| log.at(now));
         let queue = self.queues.0.get(&stage.axis);
         let head = queue.filter(|queue| queue.ended + 1 == stage.epoch).and_then(|queue| queue.flights.front());
         if !head.is_some_and(|flight| flight.running) || self.ready.contains(&stage) {
@@ -316,14 +344,18 @@ impl<C: Coordinator> Node<C> {
     ///
     /// # Errors
     /// `FailedPrecondition` outside of a session, `NotFound` for a semaphore of a machine that is no member,
-    /// `ResourceExhausted` if there are too many semaphores.
+    /// `InvalidArgument` for a value that no semaphore has, `ResourceExhausted` if there are too many semaphores.
     pub fn watch(&mut self, now: Time, point: RemotePoint) -> Result {
+        self.log(|log| log.at(now));
         self.check_inside()?;
         let owner = point.semaphore.owner();
         if owner != self.me && !self.peers.contains_key(&owner) {
             return Err(status(Code::NotFound, format!("{owner} is no member of the session")));
         }
-        if point.value == 0 || !self.has_room_for([point.semaphore].into_iter()) {
+        if !point.is_valid() {
+            return Err(status(Code::InvalidArgument, format!("nobody will reach {point}")));
+        }
+        if !self.has_room_for([point.semaphore].into_iter()) {
             return Err(status(Code::ResourceExhausted, format!("no room for {point}")));
         }
         let timeline = self.timeline(point.semaphore);

@@ -87,6 +87,17 @@ impl Queue {
         Queue { submitted: 0, ended: 0, flights: VecDeque::new(), knowledge }
     }
 
+    /// Adds what the waits of a stage have brought. When it does not fit any more, this is all that is kept: the oldest
+    /// knowledge is of the least use, and a queue that held on to it would never learn anything again. What is missing
+    /// from a frontier is asked for.
+    pub(super) fn learn(&mut self, more: &Knowledge) {
+        let mut frontier = self.knowledge.frontier.clone();
+        match frontier.merge(&more.frontier) {
+            Ok(()) => self.knowledge.merge(more),
+            Err(_) => self.knowledge = Knowledge::lower_bound(more.frontier.clone()),
+        }
+    }
+
     pub(super) fn flight(&mut self, epoch: u64) -> Option<&mut Flight> {
         let index = epoch.checked_sub(self.ended + 1)?;
         self.flights.get_mut(usize::try_from(index).ok()?)
@@ -100,5 +111,29 @@ pub(super) struct Queues(pub(super) BTreeMap<Axis, Queue>);
 impl Queues {
     pub(super) fn flight(&mut self, stage: StageId) -> Option<&mut Flight> {
         self.0.get_mut(&stage.axis)?.flight(stage.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(machines: std::ops::Range<u8>, device: u8) -> Knowledge {
+        let mut knowledge = Knowledge::exact(Frontier::new());
+        for machine in machines {
+            let own = Frontier::single(Axis::queue(1, machine, device, 0), 1).unwrap();
+            knowledge.merge(&Knowledge::exact(own));
+        }
+        knowledge
+    }
+
+    #[test]
+    fn a_queue_that_has_heard_of_too_many_axes_still_learns() {
+        let mut queue = Queue::new();
+        queue.learn(&known(0..250, 0));
+        assert!(queue.knowledge.is_exact() && queue.knowledge.frontier.len() == 250);
+        let news = known(0..10, 1);
+        queue.learn(&news);
+        assert_eq!((queue.knowledge.frontier == news.frontier, queue.knowledge.is_exact()), (true, false));
     }
 }

@@ -33,6 +33,7 @@ impl<C: Coordinator> Node<C> {
             return Err(status(Code::FailedPrecondition, "a node joins once"));
         }
         self.standing = Standing::Asked;
+        self.log(|log| log.at(now));
         let link = host.map(|address| {
             let link = self.open(address);
             self.coordination.insert(link);
@@ -44,20 +45,24 @@ impl<C: Coordinator> Node<C> {
         Ok(())
     }
 
-    /// Leaves the session. The machine is lost to the others, and they to it.
+    /// Leaves the session. The machine is lost to the others, and they to it once the coordinator knows:
+    /// [`NodeEvent::Out`] tells. Without an answer that is when the lease is over.
     pub fn leave(&mut self, now: Time) {
+        self.log(|log| log.at(now));
         self.coordinator.leave(now);
         self.coordinate(now);
     }
 
     /// Notes that time has passed.
     pub fn advance(&mut self, now: Time) {
+        self.log(|log| log.at(now));
         self.coordinator.advance(now);
         self.coordinate(now);
     }
 
     /// Notes what the transport tells.
     pub fn handle(&mut self, now: Time, input: Input) {
+        self.log(|log| log.at(now));
         match input {
             Input::Received { link, bytes } => self.received(now, link, &bytes),
             Input::Congested { link, congested } => {
@@ -84,27 +89,35 @@ impl<C: Coordinator> Node<C> {
         if to == self.me || self.standing != Standing::In {
             return;
         }
-        let Some(peer) = self.peers.get(&to).filter(|peer| peer.lost.is_none()) else { return };
+        let Some(peer) = self.peers.get(&to).filter(|peer| peer.lost.is_none()) else {
+            return self.log(|log| log.unsent(to, message));
+        };
         let link = match peer.link {
             Some(link) => link,
             None => {
                 let address = peer.member.join.address.clone();
                 let link = self.open(&address);
                 self.peers.get_mut(&to).expect("looked at above").link = Some(link);
-                self.put(link, &Message::Hello(Hello { session, from, to }));
+                let hello = Message::Hello(Hello { session, from, to });
+                let bytes = self.put(link, &hello);
+                self.log(|log| log.sent(to, &hello, bytes));
                 link
             }
         };
-        self.put(link, message);
+        let bytes = self.put(link, message);
+        self.log(|log| log.sent(to, message, bytes));
     }
 
-    fn put(&mut self, link: Link, message: &Message) {
+    /// Answers how many bytes it is.
+    fn put(&mut self, link: Link, message: &Message) -> usize {
         let mut bytes = Vec::new();
         // What a node sends is within bounds: it was checked when it was submitted or decoded.
         message.encode(self.session, &mut bytes).expect("a message within its bounds");
         self.statistics.sent += 1;
-        self.statistics.sent_bytes += bytes.len() as u64;
+        let length = bytes.len();
+        self.statistics.sent_bytes += length as u64;
         self.outputs.push_back(Output::Send { link, bytes });
+        length
     }
 
     fn received(&mut self, now: Time, link: Link, bytes: &[u8]) {
@@ -143,6 +156,10 @@ impl<C: Coordinator> Node<C> {
         if hello.session != self.session || hello.to != self.me || hello.from == self.me {
             return self.misbehaved(now, link, "it means another machine, or another session");
         }
+        let is_lost = self.peers.get(&hello.from).is_some_and(|peer| peer.lost.is_some());
+        if !is_lost {
+            self.log(|log| log.got(hello.from, &Message::Hello(hello.clone())));
+        }
         match self.peers.get(&hello.from) {
             Some(peer) if peer.lost.is_some() => self.close(link),
             Some(_) => drop(self.incoming.insert(link, hello.from)),
@@ -154,6 +171,7 @@ impl<C: Coordinator> Node<C> {
 
     /// What a member says.
     fn told(&mut self, now: Time, link: Link, from: MachineId, message: Message) {
+        self.log(|log| log.got(from, &message));
         match message {
             Message::Stage(stage) => self.accept(from, stage),
             Message::Refused { stage, failure } => self.events.push_back(NodeEvent::Refused(stage, failure)),
@@ -279,7 +297,7 @@ impl<C: Coordinator> Node<C> {
     pub(super) fn coordinate(&mut self, now: Time) {
         while let Some(action) = self.coordinator.next_action() {
             match action {
-                CoordinatorAction::Send { link, message } => self.put(link, &message),
+                CoordinatorAction::Send { link, message } => _ = self.put(link, &message),
                 CoordinatorAction::Close { link } => self.close(link),
                 CoordinatorAction::Tell(event) => {
                     self.membership(now, event);
@@ -294,10 +312,13 @@ impl<C: Coordinator> Node<C> {
             MembershipEvent::Joined(welcome) => {
                 (self.session, self.me) = (welcome.session, welcome.machine);
                 self.standing = Standing::In;
+                let (me, name) = (self.me, self.join.name.clone());
+                self.log(|log| log.machine(me, &name, true));
                 self.events.push_back(NodeEvent::Joined(self.me));
             }
             MembershipEvent::Member(member) => {
                 let machine = member.machine;
+                self.log(|log| log.machine(machine, &member.join.name, false));
                 let peer = Peer { member: member.clone(), link: None, congested: false, lost: None };
                 self.peers.insert(machine, peer);
                 self.events.push_back(NodeEvent::Member(member));
@@ -327,6 +348,7 @@ impl<C: Coordinator> Node<C> {
         let mut links: Vec<Link> = peer.link.take().into_iter().collect();
         links.extend(self.incoming.iter().filter(|&(_, &from)| from == machine).map(|(&link, _)| link));
         links.into_iter().for_each(|link| self.close(link));
+        self.log(|log| log.lost(machine, why));
         self.events.push_back(NodeEvent::Lost { machine, why: why.into() });
         self.forsake(machine, &failure);
     }
@@ -354,6 +376,8 @@ impl<C: Coordinator> Node<C> {
         let message = format!("{} is out of the session: {why}", self.me);
         let failure = Failure::new(FailureKind::Loss, self.me, None, &message);
         self.standing = Standing::Out(failure.clone());
+        let me = self.me;
+        self.log(|log| log.lost(me, why));
         let links: Vec<Link> =
             self.incoming.keys().copied().chain(self.peers.values().filter_map(|it| it.link)).collect();
         links.into_iter().for_each(|link| self.close(link));

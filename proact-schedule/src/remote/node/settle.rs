@@ -40,29 +40,38 @@ impl<C: Coordinator> Node<C> {
 
     /// A semaphore, made when it is first named. One of a lost machine begins as failed.
     pub(super) fn timeline(&mut self, name: SemaphoreName) -> &mut Timeline {
-        let (me, standing, peers) = (self.me, &self.standing, &self.peers);
+        let (me, standing, peers, log) = (self.me, &self.standing, &self.peers, &mut self.log);
         self.timelines.entry(name).or_insert_with(|| {
             let mut timeline = Timeline::default();
             let lost = |machine: MachineId| match standing {
                 Standing::Out(failure) if machine != me => Some(failure.clone()),
                 _ => peers.get(&machine).and_then(|peer| peer.lost.clone()),
             };
-            if let Some(failure) = lost(name.owner()) {
-                timeline.fail(1, &failure, true);
-            } else if let Some(failure) = lost(name.client()).filter(|_| name.owner() == me) {
-                timeline.fail(1, &never_submitted(&failure), false);
+            let failure = lost(name.owner()).map(|failure| (failure, true)).or_else(|| {
+                let client = lost(name.client()).filter(|_| name.owner() == me)?;
+                Some((never_submitted(&client), false))
+            });
+            if let Some((failure, presumed)) = failure {
+                timeline.fail(1, &failure, presumed);
+                if let Some(log) = log {
+                    log.failed(RemotePoint::new(name, 1), &failure);
+                }
             }
             timeline
         })
     }
 
     fn reach(&mut self, point: RemotePoint, producer: Option<StageId>, ended: Knowledge) {
+        let causes = self.log.is_some().then(|| ended.clone());
         let timeline = self.timeline(point.semaphore);
         if !timeline.reach(Reached { value: point.value, producer, ended }) {
             return;
         }
         let released = timeline.released();
         let told = timeline.take_forwards(..=point.value);
+        if let (Some(log), Some(causes)) = (&mut self.log, causes) {
+            log.reached(point, &causes);
+        }
         for (value, waiter) in released {
             match waiter {
                 Waiter::Stage(stage, wait) => {
@@ -100,6 +109,7 @@ impl<C: Coordinator> Node<C> {
         let Some(from) = timeline.fail(point.value, &failure, presumed) else { return };
         let told = timeline.take_forwards(from..);
         let forsaken = timeline.forsaken(from);
+        self.log(|log| log.failed(RemotePoint::new(point.semaphore, from), &failure));
         for (value, waiter) in forsaken {
             match waiter {
                 Waiter::Stage(stage, wait) => self.tasks.push_back(Task::WaitFailed(stage, wait, failure.clone())),
@@ -123,6 +133,13 @@ impl<C: Coordinator> Node<C> {
         }
         flight.waits[wait].1 = WaitState::Reached;
         flight.knowledge.merge(knowledge);
+        if let Some(log) = &mut self.log {
+            let point = flight.waits[wait].0.point;
+            let record = self.timelines.get(&point.semaphore).and_then(|timeline| timeline.record(point.value));
+            if point.semaphore.owner() != self.me {
+                log.waited(stage, wait, record.is_none_or(|record| record.producer.is_some()));
+            }
+        }
         if !flight.cleared && flight.is_clear() {
             flight.cleared = true;
             self.facts.push_back(Fact::Cleared(stage));
@@ -198,6 +215,9 @@ impl<C: Coordinator> Node<C> {
             }
             if head.is_ready() {
                 head.running = true;
+                if let Some(log) = &mut self.log {
+                    log.started(first);
+                }
                 if !self.options.scheduled {
                     self.ready.push_back(first);
                 }
@@ -212,8 +232,11 @@ impl<C: Coordinator> Node<C> {
         let flight = queue.flights.pop_front().expect("it has a first stage");
         queue.ended += 1;
         debug_assert_eq!(queue.ended, stage.epoch);
+        if let Some(log) = &mut self.log {
+            log.ended(stage, failure.as_ref());
+        }
         if flight.running {
-            queue.knowledge.merge(&flight.knowledge);
+            queue.learn(&flight.knowledge);
         }
         let own = Frontier::single(stage.axis, stage.epoch).expect("epochs begin at 1");
         queue.knowledge.merge(&Knowledge::exact(own));

@@ -89,6 +89,7 @@ impl<C: Coordinator> Node<C> {
     /// `Unavailable` for a machine that is lost, `ResourceExhausted` for one that does not take what was sent before,
     /// `FailedPrecondition` outside of a session.
     pub fn submit(&mut self, now: Time, pipeline: &Pipeline) -> Result<Vec<StageId>> {
+        self.log(|log| log.at(now));
         self.check_inside()?;
         let stages = &pipeline.stages;
         if stages.len() > PIPELINE_MAX {
@@ -150,7 +151,7 @@ impl<C: Coordinator> Node<C> {
         }
         for point in &stage.waits {
             let owner = point.semaphore.owner();
-            if point.value == 0 || (owner != self.me && !self.peers.contains_key(&owner)) {
+            if !point.is_valid() || (owner != self.me && !self.peers.contains_key(&owner)) {
                 return Err(invalid(index, format!("nobody in the session will reach {point}")));
             }
         }
@@ -178,8 +179,9 @@ impl<C: Coordinator> Node<C> {
                 return Err(invalid(index, format!("semaphore {name} is signalled by another queue")));
             }
             let last = promised.values.back().map_or(0, |&(value, _)| value);
-            if point.value <= last {
-                return Err(invalid(index, format!("{point} is not above {last}, which was promised before")));
+            if point.value <= last || !point.is_valid() {
+                let why = format!("{point} is not above {last}, which was promised before, or is the largest number");
+                return Err(invalid(index, why));
             }
             promised.values.push_back((point.value, id));
         }

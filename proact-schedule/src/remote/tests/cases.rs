@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::network::On;
 use super::world::{World, work};
-use crate::remote::wire::{Arrival, Kind, Message, Stage, StageWait};
+use crate::record::{Event, How, MessageKind, Timed};
+use crate::remote::wire::{Arrival, Kind, Message, SessionSignal, Stage, StageWait};
 use crate::remote::*;
 
 fn m(index: usize) -> MachineId {
@@ -11,9 +13,8 @@ fn m(index: usize) -> MachineId {
 }
 
 /// Machine 0 coordinates and submits; A, B and C are 1, 2 and 3.
-#[test]
-fn c_decides_from_what_b_knows_that_a_is_done_with_no_word_between_them() {
-    let mut world = World::new(1, 4);
+fn c_decides_from_what_b_knows_that_a_is_done_with_no_word_between_them(on: On) {
+    let mut world = World::new(on, 1, 4);
     let (a, b, c) = (1, 2, 3);
     let points = [a, b, c].map(|owner| RemotePoint::new(world.name(0, owner), 1));
     let [a1, b1, c1] = points;
@@ -40,11 +41,30 @@ fn c_decides_from_what_b_knows_that_a_is_done_with_no_word_between_them() {
     let statistics = *world.machines[c].node.statistics();
     assert_eq!((statistics.told, statistics.concluded, statistics.asked), (1, 1, 0));
     assert_eq!(world.machines[c].node.value(a1.semaphore), 1);
+
+    // The same from what they have recorded, by machines that do not see each other's doings.
+    let recordings = world.recordings();
+    let sent = |from: usize, to: usize| -> Vec<MessageKind> {
+        let of = |timed: &Timed| match &timed.event {
+            Event::Sent { to: machine, kind, .. } if usize::from(*machine) == to => Some(*kind),
+            _ => None,
+        };
+        recordings[from].events.iter().filter_map(of).collect()
+    };
+    assert_eq!((sent(a, c), sent(c, a)), (vec![], vec![]));
+    assert_eq!((sent(a, b), sent(b, c)), ([MessageKind::Hello, MessageKind::Signal].to_vec(), sent(a, b)));
+    let hows = recordings[c].events.iter().find_map(|timed| match &timed.event {
+        Event::Submitted { waits, .. } => Some([waits[0].how, waits[1].how]),
+        _ => None,
+    });
+    assert_eq!(hows, Some([How::Concluded, How::Told]));
+    let proved = world.check_session();
+    // B and the client were told of what they wait for; C of B's value, and concluded A's.
+    assert_eq!((proved.told, proved.concluded, proved.machines.submissions, proved.lost), (3, 1, 3, 0));
 }
 
-#[test]
-fn a_wait_of_an_earlier_stage_does_not_stand_for_one_of_a_later() {
-    let mut world = World::new(2, 4);
+fn a_wait_of_an_earlier_stage_does_not_stand_for_one_of_a_later(on: On) {
+    let mut world = World::new(on, 2, 4);
     let (a, b, c) = (1, 2, 3);
     let [a1, b1, c1, c2] = [a, b, c, c].map(|owner| RemotePoint::new(world.name(0, owner), 1));
     let mut pipeline = Pipeline::new();
@@ -64,10 +84,9 @@ fn a_wait_of_an_earlier_stage_does_not_stand_for_one_of_a_later() {
 }
 
 /// Epochs above a failed one are no proof of it: see `known.rs`.
-#[test]
-fn a_later_end_on_a_queue_does_not_pass_for_an_earlier_one_that_failed() {
+fn a_later_end_on_a_queue_does_not_pass_for_an_earlier_one_that_failed(on: On) {
     for seed in 0..50 {
-        let mut world = World::new(seed, 4);
+        let mut world = World::new(on, seed, 4);
         let (a, b, c) = (1, 2, 3);
         let [a1, x1, b1, c1] = [a, a, b, c].map(|owner| RemotePoint::new(world.name(0, owner), 1));
         let mut pipeline = Pipeline::new();
@@ -84,9 +103,8 @@ fn a_later_end_on_a_queue_does_not_pass_for_an_earlier_one_that_failed() {
     }
 }
 
-#[test]
-fn who_submits_later_learns_of_what_was_reached_long_ago() {
-    let mut world = World::new(3, 3);
+fn who_submits_later_learns_of_what_was_reached_long_ago(on: On) {
+    let mut world = World::new(on, 3, 3);
     let [a1, b1] = [1, 2].map(|owner| RemotePoint::new(world.name(0, owner), 1));
     let mut first = Pipeline::new();
     first.stage(m(1), 0, &work(10, true)).signal(a1);
@@ -107,9 +125,8 @@ fn who_submits_later_learns_of_what_was_reached_long_ago() {
     assert_eq!(world.machines[2].node.statistics().asked, 1);
 }
 
-#[test]
-fn a_gap_in_a_clients_epochs_is_refused_and_fails_what_it_promised() {
-    let mut world = World::new(4, 2);
+fn a_gap_in_a_clients_epochs_is_refused_and_fails_what_it_promised(on: On) {
+    let mut world = World::new(on, 4, 2);
     let client = 0;
     let point = RemotePoint::new(world.name(client, 1), 1);
     let mut pipeline = Pipeline::new();
@@ -133,9 +150,8 @@ fn a_gap_in_a_clients_epochs_is_refused_and_fails_what_it_promised() {
     assert_eq!(world.machines[client].node.failure(point).unwrap().message, "a gap: epoch 2 was expected");
 }
 
-#[test]
-fn more_stages_than_a_machine_takes_are_refused_and_their_dependents_fail() {
-    let mut world = World::new(5, 1);
+fn more_stages_than_a_machine_takes_are_refused_and_their_dependents_fail(on: On) {
+    let mut world = World::new(on, 5, 1);
     world.join(NodeOptions::new().stages_max(2));
     world.run_until("it is known", |world| world.machines[0].node.members().count() == 1);
     let name = world.name(0, 1);
@@ -158,9 +174,8 @@ fn more_stages_than_a_machine_takes_are_refused_and_their_dependents_fail() {
     world.run_until("it is over", |world| world.machines[1].ended.contains(&next));
 }
 
-#[test]
-fn what_cannot_be_is_refused_before_anything_is_sent() {
-    let mut world = World::new(6, 2);
+fn what_cannot_be_is_refused_before_anything_is_sent(on: On) {
+    let mut world = World::new(on, 6, 2);
     let mine = world.name(0, 1);
     let theirs = world.name(1, 1);
     let point = RemotePoint::new;
@@ -209,9 +224,8 @@ fn what_cannot_be_is_refused_before_anything_is_sent() {
     assert!(again.contains("is not above 1, which was promised before"), "{again}");
 }
 
-#[test]
-fn a_node_takes_no_pipeline_before_it_is_a_member_and_joins_once() {
-    let mut world = World::new(7, 1);
+fn a_node_takes_no_pipeline_before_it_is_a_member_and_joins_once(on: On) {
+    let mut world = World::new(on, 7, 1);
     world.join(NodeOptions::new());
     let now = world.now();
     assert!(world.node(1).submit(now, &Pipeline::new()).unwrap_err().to_string().contains("no member"));
@@ -220,10 +234,9 @@ fn a_node_takes_no_pipeline_before_it_is_a_member_and_joins_once() {
     assert_eq!(world.submit(1, &Pipeline::new()), []);
 }
 
-#[test]
-fn the_same_seed_has_the_same_run() {
+fn the_same_seed_has_the_same_run(on: On) {
     let run = |seed| {
-        let mut world = World::new(seed, 3);
+        let mut world = World::new(on, seed, 3);
         let names = [0, 1, 2].map(|owner| world.name(0, owner));
         let mut pipeline = Pipeline::new();
         for value in 1..20 {
@@ -235,16 +248,15 @@ fn the_same_seed_has_the_same_run() {
         world.submit(0, &pipeline);
         world.finish();
         world.run_for(Duration::from_millis(100));
-        (world.network.log(), world.now())
+        (world.log(), world.now())
     };
     assert_eq!(run(9), run(9));
     assert_ne!(run(9), run(10));
 }
 
 /// What was promised without telling anyone is asked for when the waits that were to imply it do not.
-#[test]
-fn a_wait_that_the_others_do_not_imply_after_all_is_asked_for() {
-    let mut world = World::new(8, 4);
+fn a_wait_that_the_others_do_not_imply_after_all_is_asked_for(on: On) {
+    let mut world = World::new(on, 8, 4);
     let (a, b, c) = (1, 2, 3);
     let [a1, b1] = [a, b].map(|owner| RemotePoint::new(world.name(0, owner), 1));
     let mut pipeline = Pipeline::new();
@@ -261,4 +273,59 @@ fn a_wait_that_the_others_do_not_imply_after_all_is_asked_for() {
     world.run_until("it is over", |world| world.machines[c].ended.contains(&id));
     assert_eq!(world.messages(c, a), [Kind::Hello, Kind::Watch]);
     assert_eq!(world.machines[c].node.statistics().asked, 2);
+}
+
+fn a_value_above_which_there_is_none_is_refused_by_everybody(on: On) {
+    let mut world = World::new(on, 8, 2);
+    let name = world.name(0, 1);
+    let last = RemotePoint::new(name, u64::MAX);
+    let now = world.now();
+    for (wait, signal) in [(None, Some(last)), (Some(last), None)] {
+        let mut pipeline = Pipeline::new();
+        let mut stage = pipeline.stage(m(1), 0, &work(1, true));
+        if let Some(wait) = wait {
+            stage = stage.wait(wait);
+        }
+        if let Some(signal) = signal {
+            stage.signal(signal);
+        }
+        let refused = world.node(0).submit(now, &pipeline).unwrap_err();
+        assert_eq!(refused.code(), proact::status::Code::InvalidArgument, "{refused}");
+    }
+    assert_eq!(world.node(0).watch(now, last).unwrap_err().code(), proact::status::Code::InvalidArgument);
+    // And of a machine that sends it all the same nothing more is taken.
+    world.node(0).send_by_hand(m(1), &Message::Watch { point: last, producer: None });
+    world.run_until("it is not understood", |world| world.machines[1].node.machine().is_none());
+}
+
+fn nobody_takes_a_word_about_the_semaphores_of_others(on: On) {
+    let mut world = World::new(on, 9, 3);
+    let point = RemotePoint::new(world.name(0, 2), 1);
+    let axis = proact::causal::Axis::queue(3, 2, 0, 0);
+    let ended = proact::causal::Frontier::single(axis, 1).unwrap();
+    let signal = SessionSignal {
+        point,
+        producer: StageId::new(axis, 1),
+        ended: proact::causal::Knowledge::exact(ended),
+        suspect: proact::causal::Frontier::new(),
+    };
+    // Machine 2 would be the one to say so.
+    world.node(0).send_by_hand(m(1), &Message::Signal(signal));
+    world.run_until("it is not understood", |world| world.machines[1].node.machine().is_none());
+    assert_eq!(world.machines[1].node.value(point.semaphore), 0);
+}
+
+super::over_both! {
+    c_decides_from_what_b_knows_that_a_is_done_with_no_word_between_them,
+    a_wait_of_an_earlier_stage_does_not_stand_for_one_of_a_later,
+    a_later_end_on_a_queue_does_not_pass_for_an_earlier_one_that_failed,
+    who_submits_later_learns_of_what_was_reached_long_ago,
+    a_gap_in_a_clients_epochs_is_refused_and_fails_what_it_promised,
+    more_stages_than_a_machine_takes_are_refused_and_their_dependents_fail,
+    what_cannot_be_is_refused_before_anything_is_sent,
+    a_node_takes_no_pipeline_before_it_is_a_member_and_joins_once,
+    the_same_seed_has_the_same_run,
+    a_wait_that_the_others_do_not_imply_after_all_is_asked_for,
+    a_value_above_which_there_is_none_is_refused_by_everybody,
+    nobody_takes_a_word_about_the_semaphores_of_others,
 }

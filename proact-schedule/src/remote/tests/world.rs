@@ -1,31 +1,28 @@
-//! Several nodes on a network in memory, and devices whose work takes the time that its payload says.
+//! Several nodes on a network, and devices whose work takes the time that its payload says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use proact::causal::Session;
 use proact::status::{Code, Operation, Status};
 use proact::time::Time;
 
-use crate::audit::audit;
+use super::network::{Endpoint, Network, On, session};
+use crate::audit::{SessionAudit, audit, audit_session};
 use crate::model::Place;
-use crate::record::Recording;
+use crate::record::{Recording, Timed};
 use crate::remote::coordinator::{Coordinator, EmbeddedCoordinator, FarCoordinator};
-use crate::remote::transport::{MemoryEndpoint, MemoryNetwork, exchange};
+use crate::remote::transport::{Sent, exchange};
 use crate::remote::wire::Kind;
 use crate::remote::*;
 use crate::{Scheduler, SchedulerOptions};
 
 pub const LEASE: Duration = Duration::from_secs(2);
 
-/// Messages take up to this long.
-pub const DELAY_MAX: Duration = Duration::from_millis(20);
-
 pub struct Machine {
     pub node: Node<Box<dyn Coordinator>>,
     /// Where a scheduler runs its stages.
     pub scheduled: Option<(Bridge, Scheduler<RemoteWork, Recording>)>,
-    pub endpoint: MemoryEndpoint,
+    pub endpoint: Endpoint,
     /// Whether its process runs.
     pub alive: bool,
     pub events: Vec<(Time, NodeEvent)>,
@@ -33,7 +30,9 @@ pub struct Machine {
 }
 
 pub struct World {
-    pub network: MemoryNetwork,
+    pub network: Network,
+    /// Messages take up to this long.
+    pub delay_max: Duration,
     pub machines: Vec<Machine>,
     running: BTreeMap<(Time, usize, StageId), bool>,
     /// The scheduler's places of what runs.
@@ -70,10 +69,10 @@ impl Machine {
 
 impl World {
     /// So many machines, each with two devices, in one session. Endpoint and index are the same number.
-    pub fn new(seed: u64, machines: usize) -> World {
-        let network = MemoryNetwork::new(seed, DELAY_MAX);
-        let mut world =
-            World { network, machines: Vec::new(), running: BTreeMap::new(), places: BTreeMap::new(), seed };
+    pub fn new(on: On, seed: u64, machines: usize) -> World {
+        let (network, delay_max) = (Network::new(on, seed), on.delay_max());
+        let (running, places) = (BTreeMap::new(), BTreeMap::new());
+        let mut world = World { network, delay_max, machines: Vec::new(), running, places, seed };
         for index in 0..machines {
             // Every other one leaves its stages to a scheduler.
             let options = NodeOptions::new();
@@ -88,18 +87,21 @@ impl World {
     }
 
     pub fn join(&mut self, options: NodeOptions) {
+        let options = options.recorded();
         let endpoint = self.network.endpoint();
         let host = endpoint.index() == 0;
         let coordinator: Box<dyn Coordinator> = match host {
-            true => Box::new(EmbeddedCoordinator::new(Session::new(u128::from(self.seed) << 64 | 1, 3), LEASE)),
+            true => Box::new(EmbeddedCoordinator::new(session(self.seed), LEASE)),
             false => Box::new(FarCoordinator::new()),
         };
         let name = ["a", "b", "c", "d", "e"][endpoint.index() % 5].into();
-        let join = Join { name, address: endpoint.address(), devices: vec!["gpu".into(), "disk".into()] };
+        let join =
+            Join { name, address: self.network.address(endpoint.index()), devices: vec!["gpu".into(), "disk".into()] };
         let scheduler = || Scheduler::with_recorder(SchedulerOptions::new(), Recording::default());
         let scheduled = options.scheduled.then(|| (Bridge::new(), scheduler()));
         let mut node = Node::new(options, join, coordinator);
-        node.join(self.network.now(), (!host).then_some("memory:0")).unwrap();
+        let coordinator = self.network.address(0);
+        node.join(self.network.now(), (!host).then_some(&coordinator)).unwrap();
         let (events, ended) = (Vec::new(), BTreeSet::new());
         self.machines.push(Machine { node, scheduled, endpoint, alive: true, events, ended });
     }
@@ -123,16 +125,32 @@ impl World {
 
     /// What happens now.
     fn settle(&mut self) {
-        let now = self.now();
-        for (index, machine) in self.machines.iter_mut().enumerate().filter(|(_, machine)| machine.alive) {
-            exchange(now, &mut machine.node, &mut machine.endpoint);
-            while let Some(work) = machine.next_work(&mut self.places) {
-                let milliseconds = u32::from_le_bytes(work.payload[..4].try_into().unwrap());
-                let at = now + Duration::from_millis(milliseconds.into());
-                self.running.insert((at, index, work.stage), work.payload[4] == 1);
+        loop {
+            let before = self.network.events();
+            let mut went_on = false;
+            for index in self.network.order(self.machines.len()) {
+                if self.machines[index].alive {
+                    went_on |= self.visit(index);
+                }
             }
-            machine.events.extend(std::iter::from_fn(|| machine.node.next_event()).map(|event| (now, event)));
+            if !went_on && self.network.events() == before {
+                return;
+            }
         }
+    }
+
+    /// One machine's turn. Answers whether its sockets had anything to do.
+    fn visit(&mut self, index: usize) -> bool {
+        let now = self.now();
+        let machine = &mut self.machines[index];
+        exchange(now, &mut machine.node, &mut machine.endpoint);
+        while let Some(work) = machine.next_work(&mut self.places) {
+            let milliseconds = u32::from_le_bytes(work.payload[..4].try_into().unwrap());
+            let at = now + Duration::from_millis(milliseconds.into());
+            self.running.insert((at, index, work.stage), work.payload[4] == 1);
+        }
+        machine.events.extend(std::iter::from_fn(|| machine.node.next_event()).map(|event| (now, event)));
+        machine.endpoint.poll()
     }
 
     /// Lets the next thing happen.
@@ -147,7 +165,7 @@ impl World {
         let alive = self.machines.iter().filter(|machine| machine.alive);
         let deadline = alive.filter_map(|machine| machine.node.deadline()).min();
         let work = self.running.first_key_value().map(|(&(at, ..), _)| at);
-        let next = [self.network.next_arrival(), deadline, work].into_iter().flatten().min();
+        let next = [self.network.next_event(), deadline, work].into_iter().flatten().min();
         let Some(next) = next else { return false };
         self.network.pass_until(next);
         let now = self.now();
@@ -196,22 +214,36 @@ impl World {
     /// Goes on until what was submitted has come to its machines and ended, and all have been told.
     #[track_caller]
     pub fn finish(&mut self) {
-        self.run_for(2 * DELAY_MAX);
+        self.run_for(2 * self.delay_max);
         self.run_until("all has ended", World::is_idle);
-        self.run_for(4 * DELAY_MAX);
+        self.run_for(4 * self.delay_max);
         self.machines.iter().filter(|machine| machine.alive).for_each(|machine| machine.check_scheduler(self.seed));
+        self.check_session();
     }
 
     /// As [`World::finish`], also where no lease keeps time running.
     #[track_caller]
     pub fn finish_patiently(&mut self) {
         let until = self.now() + Duration::from_secs(600);
-        let quiet_at = self.now() + 4 * DELAY_MAX;
+        let quiet_at = self.now() + 4 * self.delay_max;
         while (!self.is_idle() || self.now() < quiet_at) && self.step_if_any() {
             assert!(self.now() < until, "seed {}: it does not end", self.seed);
         }
         assert!(self.is_idle(), "seed {}: nothing happens any more, and not all has ended", self.seed);
         self.machines.iter().filter(|machine| machine.alive).for_each(|machine| machine.check_scheduler(self.seed));
+        self.check_session();
+    }
+
+    /// What each machine took for true of the others was told to it; also of those that are gone.
+    #[track_caller]
+    pub fn check_session(&self) -> SessionAudit {
+        let recordings: Vec<&[Timed]> = self.recordings().iter().map(|recording| &recording.events[..]).collect();
+        audit_session(&recordings).unwrap_or_else(|violation| panic!("seed {}: {violation}", self.seed))
+    }
+
+    /// What each machine has recorded.
+    pub fn recordings(&self) -> Vec<&Recording> {
+        self.machines.iter().map(|machine| machine.node.recording().expect("it records")).collect()
     }
 
     /// No living machine has work left.
@@ -222,12 +254,27 @@ impl World {
     pub fn crash(&mut self, machine: usize) {
         self.machines[machine].alive = false;
         self.network.crash(machine);
+        self.forget_work(machine);
+    }
+
+    /// The host of a machine loses its power: nobody is told.
+    pub fn power_loss(&mut self, machine: usize) {
+        self.machines[machine].alive = false;
+        self.network.host(machine).crash();
+        self.forget_work(machine);
+    }
+
+    fn forget_work(&mut self, machine: usize) {
         self.running.retain(|&(_, index, _), _| index != machine);
     }
 
     /// Messages from one machine to another, by kind.
     pub fn messages(&self, from: usize, to: usize) -> Vec<Kind> {
-        let log = self.network.log();
-        log.into_iter().filter(|sent| (sent.from, sent.to) == (from, to)).map(|sent| sent.kind).collect()
+        self.log().into_iter().filter(|sent| (sent.from, sent.to) == (from, to)).map(|sent| sent.kind).collect()
+    }
+
+    /// All messages, in the order in which they were sent.
+    pub fn log(&self) -> Vec<Sent> {
+        self.network.log()
     }
 }

@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn point(&mut self) -> Result<RemotePoint, MessageError> {
         let point = RemotePoint::new(SemaphoreName::from_bits(self.u64()?), self.u64()?);
-        if point.value == 0 { Err(self.wrong("value")) } else { Ok(point) }
+        if point.is_valid() { Ok(point) } else { Err(self.wrong("value")) }
     }
 
     pub(super) fn stage(&mut self) -> Result<StageId, MessageError> {

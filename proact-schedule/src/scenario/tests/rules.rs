@@ -53,6 +53,14 @@ fn names_that_stand_for_nothing_are_told_with_their_operation() {
 }
 
 #[test]
+fn nothing_in_a_file_speaks_to_a_terminal() {
+    let operation = op("a", "", "").replace("\"title\": \"a\"", "\"title\": \"\\u001b[31mred\"");
+    assert_eq!(refused(&operation, ""), "x.json: a title has a control character, such as the end of a line");
+    let unknown = op("a", "", "").replace("\"gpu\"", "\"\\u001b[31mgpu\"");
+    assert_eq!(refused(&unknown, ""), "x.json: operation a: there is no lane  [31mgpu");
+}
+
+#[test]
 fn ids_are_unique_and_well_formed() {
     let twice = format!("{}, {}", op("a", "", ""), op("a", "", ""));
     assert_eq!(refused(&twice, ""), "x.json: there are two of the operation a");

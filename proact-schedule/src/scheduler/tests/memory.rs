@@ -125,6 +125,47 @@ fn a_larger_block_is_used_before_a_new_one_is_made() {
 }
 
 #[test]
+fn only_the_last_life_of_a_block_is_waited_for() {
+    let mut world = world(4, 0);
+    let pool = world.scheduler.add_pool(PoolOptions::new(BYTES));
+    for queue in 0..4 {
+        let (buffer, reuse) = world.acquire(pool, queue);
+        assert_eq!(reuse, if queue == 0 { Reuse::Grown } else { Reuse::Waits { barriers: 1 } });
+        let user = world.touch(queue, buffer);
+        // Who used it last has waited for all before.
+        assert_eq!(world.scheduler.barriers(user).len(), queue.min(1));
+        world.scheduler.release(buffer).unwrap();
+    }
+    // A life without any use leaves what was there before.
+    for _ in 0..2 {
+        let (unused, reuse) = world.acquire(pool, 0);
+        assert_eq!(reuse, Reuse::Waits { barriers: 1 });
+        world.scheduler.release(unused).unwrap();
+    }
+}
+
+#[test]
+fn a_full_pool_gives_any_larger_block_rather_than_none() {
+    let mut world = world(2, 0);
+    let pool = world.scheduler.add_pool(PoolOptions::new(64 * BYTES));
+    let large = world.scheduler.acquire(pool, 64 * BYTES, world.queues[0]).unwrap().buffer;
+    world.touch(0, large);
+    world.scheduler.release(large).unwrap();
+    let (buffer, reuse) = world.acquire(pool, 1);
+    assert_eq!((reuse, world.scheduler.bytes(buffer)), (Reuse::Waits { barriers: 1 }, 64 * BYTES));
+    world.scheduler.release(buffer).unwrap();
+    let (buffer, reuse) = world.acquire(pool, 0);
+    assert_eq!((reuse, world.scheduler.bytes(buffer)), (Reuse::Larger, 64 * BYTES));
+    assert_eq!(world.scheduler.acquire(pool, BYTES, world.queues[0]).unwrap_err().code(), Code::ResourceExhausted);
+    // Of a pool that does not wait, not one that would have to be waited for.
+    let pool = world.scheduler.add_pool(PoolOptions::new(64 * BYTES).waits(false));
+    let large = world.scheduler.acquire(pool, 64 * BYTES, world.queues[0]).unwrap().buffer;
+    world.touch(0, large);
+    world.scheduler.release(large).unwrap();
+    assert_eq!(world.scheduler.acquire(pool, BYTES, world.queues[1]).unwrap_err().code(), Code::ResourceExhausted);
+}
+
+#[test]
 fn with_events_each_use_has_to_be_asked_about() {
     for (policy, queries) in [(Policy::Events, 100), (Policy::Timelines, 0), (Policy::Frontiers, 0)] {
         let mut scheduler: Scheduler<()> = Scheduler::new(SchedulerOptions::new().policy(policy));

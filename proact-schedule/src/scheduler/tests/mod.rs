@@ -6,6 +6,7 @@ use proact::status::{Code, Operation, Status};
 use super::*;
 
 mod memory;
+mod outside;
 use crate::model::{Deferral, Point, PoolId, Submission, Tier};
 use crate::options::Handover;
 
@@ -311,6 +312,23 @@ fn values_from_outside_are_waited_for_by_the_host_unless_their_causes_are_listed
     let elsewhere = Knowledge::exact(Frontier::single(remote, 9).unwrap());
     world.scheduler.signal(Point::new(world.semaphores[1], 1), &elsewhere).unwrap();
     assert_eq!(world.begin(), [tainted]);
+}
+
+/// What is listed says nothing of an order among what is listed.
+#[test]
+fn a_promise_that_lists_several_ends_is_waited_for_at_each() {
+    let mut world = world(3, 1);
+    let places = [0, 1].map(|queue| world.submit(queue, &[], &[]));
+    let entries = [0, 1].map(|queue| Entry::new(axis(queue), 1));
+    let causes = Knowledge::exact(Frontier::from_entries(&entries).unwrap());
+    world.scheduler.promise(Point::new(world.semaphores[0], 1), &causes).unwrap();
+    let waiting = world.submit(2, &[(0, 1)], &[]);
+    assert_eq!(world.tiers(waiting), [Tier::Undominated { barriers: 2 }]);
+    assert_eq!(world.begin(), places);
+    world.complete(places[1]);
+    assert!(world.begin().is_empty(), "the first has not ended");
+    world.complete(places[0]);
+    assert_eq!(world.begin(), [waiting]);
 }
 
 #[test]

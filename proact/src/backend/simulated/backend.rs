@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::attempt::{attempt, side_of};
-use super::errno::{EAGAIN, ECANCELED, EEXIST, ENOENT};
+use super::errno::{EAGAIN, ECANCELED, EEXIST, ENOENT, noted};
 use super::files::{Answer, Yields};
 use super::host::Process;
 use super::memory::{put, scatter};
@@ -354,7 +354,8 @@ unsafe impl Backend for Simulated {
             if !self.out.is_empty() {
                 let mut state = self.world.inner.lock();
                 for told in &self.out {
-                    let words = [self.port.into(), told.token.to_bits(), told.result as u64, told.flags.into()];
+                    let result = noted(told.result) as u64;
+                    let words = [self.port.into(), told.token.to_bits(), result, told.flags.into()];
                     state.note("completes", &words);
                 }
                 completions.append(&mut self.out);

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::address::Name;
-use super::errno::{EAGAIN, EBADF, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT};
+use super::errno::{EAGAIN, EBADF, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT, noted};
 use super::link::{PATIENCE, retry_after};
 use super::state::{Body, Happening, State};
 use super::stream::StreamState;
@@ -23,6 +23,8 @@ struct Segment {
     arrives: u64,
     sent: u64,
     tries: u32,
+    /// However often it is sent, it is lost.
+    hopeless: bool,
 }
 
 /// One end of a connection.
@@ -43,6 +45,10 @@ pub(super) struct End {
     sends_no_more: bool,
     /// Its host has crashed: what is on its way from here arrives or is lost, and nothing is sent again.
     crashed: bool,
+    /// It was reset or given up: whoever sends to it is told.
+    broken: bool,
+    /// A send has found no room at the peer, and waits.
+    waits: bool,
 }
 
 impl End {
@@ -60,6 +66,8 @@ impl End {
             receives_no_more: false,
             sends_no_more: false,
             crashed: false,
+            broken: false,
+            waits: false,
         }
     }
 
@@ -107,7 +115,31 @@ impl State {
         if connection.ends[side].sends_no_more || gone {
             return Err(EPIPE);
         }
-        Ok(connection.ends[1 - side].space())
+        let space = connection.ends[1 - side].space();
+        connection.ends[side].waits = space == 0;
+        if space == 0 {
+            self.probe(number, side);
+        }
+        Ok(space)
+    }
+
+    /// Asks a peer that has no room, and cannot be reached, whether it is still there: with a packet of no bytes, which
+    /// is tried as long as any other. One that can be reached says by itself when it has room.
+    fn probe(&mut self, number: u32, side: usize) {
+        let Some(connection) = self.connections.get(&number) else { return };
+        let (end, peer) = (&connection.ends[side], &connection.ends[1 - side]);
+        let asks = end.waits && !end.sends_no_more && peer.space() == 0 && peer.travelling.is_empty();
+        if asks && !connection.is_local && !self.reaches(end.host, peer.host) {
+            self.put(number, 1 - side, Vec::new(), false);
+        }
+    }
+
+    /// Two hosts do not reach each other any more.
+    pub(super) fn probe_between(&mut self, one: u32, other: u32) {
+        for number in self.numbers_between(one, other) {
+            self.probe(number, 0);
+            self.probe(number, 1);
+        }
     }
 
     /// Sends what fits of `bytes`: their count.
@@ -134,23 +166,25 @@ impl State {
         let instant =
             connection.is_local || (self.link(sender, receiver).is_instant() && self.reaches(sender, receiver));
         let now = self.now;
-        let mut delay = 0;
+        let (mut delay, mut hopeless) = (0, false);
         if !instant {
             delay = self.travel(sender, receiver, bytes.len() + HEADERS);
             let loss = self.link(sender, receiver).loss;
-            let mut tries = 0;
-            while tries < LOSSES_MAX && self.chance.happens(loss) {
-                delay += retry_after(tries);
+            let (mut tries, mut lost) = (0, 0);
+            while !hopeless && self.chance.happens(loss) {
+                lost += retry_after(tries);
                 tries += 1;
+                hopeless = lost >= PATIENCE;
             }
+            delay = delay.saturating_add(lost.min(PATIENCE));
         }
         let Some(connection) = self.connections.get_mut(&number) else { return };
         let end = &mut connection.ends[to];
         end.travelling_bytes += bytes.len();
         let first = end.travelling.is_empty();
         let behind = end.travelling.back().map_or(0, |segment| segment.arrives);
-        let arrives = (now + delay).max(behind);
-        end.travelling.push_back(Segment { bytes, is_end, arrives, sent: now, tries: 0 });
+        let arrives = now.saturating_add(delay).max(behind);
+        end.travelling.push_back(Segment { bytes, is_end, arrives, sent: now, tries: 0, hopeless });
         match (first, arrives > now) {
             (true, false) => self.arrive(number, to),
             (true, true) => self.plan(arrives - now, Happening::Arrive { connection: number, side: to }),
@@ -164,20 +198,21 @@ impl State {
             let Some(connection) = self.connections.get(&number) else { return };
             let (end, other) = (&connection.ends[side], &connection.ends[1 - side]);
             let Some(segment) = end.travelling.front() else { return };
-            let (arrives, sent, tries) = (segment.arrives, segment.sent, segment.tries);
+            let (arrives, sent, tries, hopeless) = (segment.arrives, segment.sent, segment.tries, segment.hopeless);
             let (from, to, is_local) = (other.host, end.host, connection.is_local);
             if arrives > self.now {
                 return self.plan(arrives - self.now, Happening::Arrive { connection: number, side });
             }
-            if other.crashed {
+            if hopeless {
+                return self.give_up(number, 1 - side);
+            } else if other.crashed {
                 // Who sent it is not needed for it to arrive.
                 if !self.reaches(to, to) || self.network.is_cut(from, to) {
                     return self.lose_travelling(number, side);
                 }
             } else if !is_local && !self.reaches(from, to) {
                 if self.now - sent >= PATIENCE {
-                    self.note("gives up", &[number.into(), side as u64]);
-                    return self.break_end(number, 1 - side, ETIMEDOUT);
+                    return self.give_up(number, 1 - side);
                 }
                 let again = self.now + retry_after(tries);
                 let Some(connection) = self.connections.get_mut(&number) else { return };
@@ -190,7 +225,7 @@ impl State {
             let end = &mut connection.ends[side];
             let Some(segment) = end.travelling.pop_front() else { return };
             end.travelling_bytes -= segment.bytes.len();
-            let Some(object) = end.object else {
+            let Some(object) = end.object.filter(|_| !end.broken) else {
                 // Nobody has this end: who still sends to it is told.
                 if !segment.is_end {
                     self.tell_broken(number, 1 - side);
@@ -201,6 +236,13 @@ impl State {
             end.ended |= segment.is_end;
             self.mark(object);
         }
+    }
+
+    /// An end has tried for long enough to send what it has.
+    fn give_up(&mut self, number: u32, side: usize) {
+        self.note("gives up", &[number.into(), side as u64]);
+        self.lose_travelling(number, 1 - side);
+        self.break_end(number, side, ETIMEDOUT);
     }
 
     /// What is on its way to an end never arrives.
@@ -235,11 +277,12 @@ impl State {
         if !(end.sends_no_more && end.ended) {
             end.error = Some(error);
         }
-        (end.sends_no_more, end.ended) = (true, true);
+        (end.sends_no_more, end.ended, end.broken) = (true, true, true);
         end.travelling.clear();
         end.travelling_bytes = 0;
         let socket = self.objects.get(&object).map(|object| object.port);
-        self.note("breaks", &[number.into(), side as u64, error as u64, socket.unwrap_or(u32::MAX).into()]);
+        let why = -noted(-error) as u64;
+        self.note("breaks", &[number.into(), side as u64, why, socket.unwrap_or(u32::MAX).into()]);
         self.mark(object);
     }
 
@@ -288,7 +331,9 @@ impl State {
         end.object = None;
         let breaks = reset || !end.unread.is_empty();
         let ends = !end.sends_no_more;
-        end.unread.clear();
+        if !silent {
+            end.unread.clear();
+        }
         if connection.ends[1 - side].object.is_none() {
             self.connections.remove(&number);
         } else if silent {
@@ -298,6 +343,7 @@ impl State {
             if peer.travelling.front().is_some_and(|segment| segment.tries > 0) {
                 self.lose_travelling(number, 1 - side);
             }
+            self.probe(number, 1 - side);
         } else if breaks {
             self.tell_broken(number, 1 - side);
         } else if ends {
@@ -307,21 +353,20 @@ impl State {
 
     /// Breaks every connection between two hosts, at both ends.
     pub(super) fn break_between(&mut self, one: u32, other: u32) {
+        for number in self.numbers_between(one, other) {
+            self.break_end(number, 0, ECONNRESET);
+            self.break_end(number, 1, ECONNRESET);
+        }
+    }
+
+    fn numbers_between(&self, one: u32, other: u32) -> Vec<u32> {
         let between = |connection: &Connection| {
             let hosts = (connection.ends[0].host, connection.ends[1].host);
             !connection.is_local && (hosts == (one, other) || hosts == (other, one))
         };
-        let numbers: Vec<u32> =
-            self.connections.iter().filter(|(_, known)| between(known)).map(|(number, _)| *number).collect();
-        for number in numbers {
-            self.break_end(number, 0, ECONNRESET);
-            self.break_end(number, 1, ECONNRESET);
-        }
+        self.connections.iter().filter(|(_, known)| between(known)).map(|(number, _)| *number).collect()
     }
 }
 
 /// What stands before the bytes of a packet.
 const HEADERS: usize = 60;
-
-/// Of one packet: so unlucky is nobody.
-const LOSSES_MAX: u32 = 12;

@@ -219,7 +219,8 @@ impl State {
             }
             let mut delay = self.travel(host, target, bytes.len() + 28);
             if self.chance.happens(link.reordering) {
-                delay += self.chance.up_to(4 * nanoseconds(link.latency) + 1_000_000);
+                let more = nanoseconds(link.latency).saturating_mul(4).saturating_add(1_000_000);
+                delay = delay.saturating_add(self.chance.up_to(more));
             }
             self.plan(delay, Happening::Datagram(travelling));
         }
@@ -232,14 +233,11 @@ impl State {
             return;
         }
         let Some(target) = self.bound_at(host, true, to) else {
-            // The answer "nobody is there" comes to a sender that named its peer.
-            if let Ok(socket) = self.datagram(sender) {
-                if socket.peer.is_some() {
-                    socket.error = Some(ECONNREFUSED);
-                    self.mark(sender);
-                }
+            if self.link(host, sender_host).is_instant() {
+                return self.unwanted(sender, host);
             }
-            return;
+            let delay = self.travel(host, sender_host, 56);
+            return self.plan(delay, Happening::Unwanted { sender, from: host });
         };
         let Ok(receiver) = self.datagram(target) else { return };
         let wanted = receiver.peer.as_ref().is_none_or(|peer| *peer == from);
@@ -249,6 +247,19 @@ impl State {
         receiver.unread += bytes.len();
         receiver.inbox.push_back((from, bytes));
         self.mark(target);
+    }
+
+    /// The answer "nobody is there" comes to a sender that named its peer.
+    pub(super) fn unwanted(&mut self, sender: u32, from: u32) {
+        let Ok(to) = self.host_of(sender) else { return };
+        if !self.reaches(from, to) {
+            return;
+        }
+        let Ok(socket) = self.datagram(sender) else { return };
+        if socket.peer.is_some() {
+            socket.error = Some(ECONNREFUSED);
+            self.mark(sender);
+        }
     }
 
     /// Takes the first datagram that has come.

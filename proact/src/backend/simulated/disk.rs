@@ -57,7 +57,7 @@ const LINKS_MAX: usize = 40;
 /// The longest name.
 const NAME_MAX: usize = 255;
 /// The longest file: more is surely a mistake of a test's.
-const SIZE_MAX: u64 = 1 << 34;
+pub(super) const SIZE_MAX: u64 = 1 << 34;
 
 pub(super) enum Kind {
     File(Content),

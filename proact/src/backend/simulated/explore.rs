@@ -23,6 +23,7 @@ pub fn explore(seeds: impl IntoIterator<Item = u64>, mut test: impl FnMut(&World
             eprintln!("failed with seed {seed}, at {:?}, after {} events", world.now(), world.events());
             std::panic::resume_unwind(panic);
         }
+        world.forget_plans();
     }
 }
 
@@ -37,12 +38,13 @@ pub struct Exhausted {
 
 /// Runs `test` in every world that chance could make of it: each time with other [choices](World::choose) of who goes
 /// first, what is lost and what a crash leaves, at most `runs_max` times. *How much* (jitter, where a write is torn) is
-/// drawn from one seed in all of them.
+/// drawn from one seed in all of them. Of more than eight things that are due in one moment, the first is one of the
+/// first eight.
 ///
 /// For small cases: the number of ways grows with every choice.
 ///
 /// # Panics
-/// Goes on with the panic of `test`, and says which choices led there.
+/// Goes on with the panic of `test`, and says which choices led there: [`World::with_choices`] of them replays it.
 pub fn exhaust(runs_max: usize, mut test: impl FnMut(&World)) -> Exhausted {
     let mut script = Some(Vec::new());
     let mut runs = 0;
@@ -58,6 +60,7 @@ pub fn exhaust(runs_max: usize, mut test: impl FnMut(&World)) -> Exhausted {
             eprintln!("failed in run {runs} of an exhaustive exploration, with the choices {chosen:?}");
             std::panic::resume_unwind(panic);
         }
+        world.forget_plans();
         runs += 1;
         script = next_script(&made);
     }

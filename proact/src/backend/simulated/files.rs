@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::disk::{Content, Kind, ROOT, time_of};
-use super::errno::{EBADF, EEXIST, EINVAL, EIO, EISDIR, ELOOP, ENOTDIR, EOPNOTSUPP};
+use super::disk::{Content, Kind, ROOT, SIZE_MAX, time_of};
+use super::errno::{EBADF, EEXIST, EFBIG, EINVAL, EIO, EISDIR, ELOOP, ENOSPC, ENOTDIR, EOPNOTSUPP};
 use super::link::nanoseconds;
 use super::state::{Body, Happening, State};
 use crate::backend::{Changes, DirectoryEntry, FileKind, Metadata, OpenFlags, RangeMode, Token};
@@ -184,7 +184,13 @@ impl State {
                 let end = offset.checked_add(length).ok_or(EINVAL)?;
                 let end = if mode == RangeMode::Zero { end } else { end.min(size) };
                 if mode != RangeMode::Reserve && end > offset {
-                    disk.write(node, offset, &vec![0; (end - offset) as usize])?;
+                    if end > SIZE_MAX {
+                        return Err(EFBIG);
+                    }
+                    let zeros = vec![0; (end - offset) as usize];
+                    if disk.write(node, offset, &zeros)? < zeros.len() {
+                        return Err(ENOSPC);
+                    }
                 }
             }
             Job::Advise { file } => drop(self.open_file(file)?),

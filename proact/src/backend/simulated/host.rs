@@ -61,17 +61,26 @@ impl Host {
     ///
     /// Its proactors fail at their next poll; drop them. Peers notice when they send, or when it is up again.
     pub fn crash(&self) {
-        let mut state = self.world.inner.lock();
-        let state = &mut *state;
+        let mut guard = self.world.inner.lock();
+        let state = &mut *guard;
         state.note("crash", &[self.number.into()]);
+        // First of all: nothing leaves it any more.
+        state.hosts[self.number as usize].up = false;
         for process in 0..state.processes.len() as u32 {
             if state.processes[process as usize].host == self.number {
                 state.end_process(process, true);
             }
         }
         let host = &mut state.hosts[self.number as usize];
-        host.up = false;
         host.disk.crash(&mut state.chance);
+        let also = std::mem::take(&mut host.at_crash);
+        drop(guard);
+        also.into_iter().for_each(|call| call());
+    }
+
+    /// Has something else go with the host when it crashes.
+    pub(crate) fn at_crash(&self, call: impl FnOnce() + Send + 'static) {
+        self.world.inner.lock().hosts[self.number as usize].at_crash.push(Box::new(call));
     }
 
     /// Starts again after a crash, without any process.
@@ -79,6 +88,23 @@ impl Host {
         let mut state = self.world.inner.lock();
         state.note("restart", &[self.number.into()]);
         state.hosts[self.number as usize].up = true;
+    }
+
+    /// How many descriptors its processes have open: what was not closed shows.
+    ///
+    /// ```
+    /// let world = proact::simulated::World::new(1);
+    /// let host = world.host("a");
+    /// let proactor = host.builder().build()?;
+    /// let before = host.descriptors();
+    /// let event = proactor.handle().event()?;
+    /// assert_eq!(host.descriptors(), before + 1);
+    /// drop(event);
+    /// assert_eq!(host.descriptors(), before);
+    /// # Ok::<(), proact::status::Status>(())
+    /// ```
+    pub fn descriptors(&self) -> usize {
+        self.world.inner.lock().descriptors_of(self.number)
     }
 
     /// Whether it runs.

@@ -117,11 +117,11 @@ impl State {
         if let Some(bandwidth) = link.bandwidth {
             let sending = (bytes as u128 * 1_000_000_000 / u128::from(bandwidth.max(1))) as u64;
             let busy = self.network.busy.entry((from, to)).or_default();
-            leaves = leaves.max(*busy) + sending;
+            leaves = leaves.max(*busy).saturating_add(sending);
             *busy = leaves;
         }
         let jitter = self.chance.up_to(nanoseconds(link.jitter));
-        (leaves - self.now) + nanoseconds(link.latency) + jitter
+        (leaves - self.now).saturating_add(nanoseconds(link.latency)).saturating_add(jitter)
     }
 
     /// Whether a packet is lost on its way.

@@ -7,7 +7,7 @@
 //! | `world`, `host`, `explore` | what tests see: time, hosts, links, processes, seeds |
 //! | `state` | what a world is made of, under one lock: what is to happen, objects and their descriptors |
 //! | `chance`, `log` | whatever is left open, and what came of it |
-//! | `link`, `connection`, `stream`, `datagram`, `address`, `pipe` | the network |
+//! | `link`, `connect`, `connection`, `stream`, `datagram`, `address`, `pipe` | the network |
 //! | `disk`, `names`, `files` | what is written, what of it is durable, what a crash leaves |
 //! | `backend`, `attempt`, `jobs`, `memory` | a proactor's own side: requests, and the only `unsafe` |
 //! | `system` | the calls that no proactor queues |
@@ -34,6 +34,7 @@ mod address;
 mod attempt;
 mod backend;
 mod chance;
+mod connect;
 mod connection;
 mod datagram;
 mod disk;

@@ -18,15 +18,17 @@ use crate::backend::Token;
 /// Something that happens at its time.
 pub(super) enum Happening {
     /// A request for a connection arrives.
-    Knock(super::stream::Knock),
+    Knock(super::connect::Knock),
     /// A connection is there for who asked for it, or refused.
-    Answered { object: u32, error: i32 },
+    Reply(super::connect::Reply),
     /// The first bytes on their way to this end of a connection may arrive.
     Arrive { connection: u32, side: usize },
     /// An end of a connection learns that it is broken.
     Break { connection: u32, side: usize, error: i32 },
     /// A datagram arrives.
     Datagram(super::datagram::Travelling),
+    /// The sender of a datagram hears that nobody takes it.
+    Unwanted { sender: u32, from: u32 },
     /// A disk has carried a request out.
     Disk { port: u32, token: Token, job: Box<Job> },
     /// What a test has planned.
@@ -65,6 +67,8 @@ pub(super) struct Process {
 pub(super) struct Host {
     pub(super) name: String,
     pub(super) up: bool,
+    /// What else goes with it.
+    pub(super) at_crash: Vec<Box<dyn FnOnce() + Send>>,
     pub(super) disk: Disk,
     pub(super) next_port: u16,
     /// Sockets bound to Unix names.
@@ -128,6 +132,11 @@ impl State {
         self.agenda.insert((self.now.saturating_add(delay), self.planned), what);
     }
 
+    /// All that is planned, which never happens.
+    pub(super) fn take_agenda(&mut self) -> impl Sized + use<> {
+        std::mem::take(&mut self.agenda)
+    }
+
     /// When the next thing happens.
     pub(super) fn next_time(&self) -> Option<u64> {
         self.agenda.first_key_value().map(|((time, _), _)| *time)
@@ -147,10 +156,11 @@ impl State {
         self.idle_polls = 0;
         match what {
             Happening::Knock(knock) => self.knock(knock),
-            Happening::Answered { object, error } => self.answered(object, error),
+            Happening::Reply(reply) => self.reply(reply),
             Happening::Arrive { connection, side } => self.arrive(connection, side),
             Happening::Break { connection, side, error } => self.break_end(connection, side, error),
             Happening::Datagram(travelling) => self.datagram_arrives(travelling),
+            Happening::Unwanted { sender, from } => self.unwanted(sender, from),
             Happening::Disk { port, token, job } => self.disk_done(port, token, *job),
             Happening::Call(_) => unreachable!("called without the lock"),
         }
@@ -199,6 +209,12 @@ impl State {
     /// The host that an object lies on.
     pub(super) fn host_of(&self, object: u32) -> Result<u32, i32> {
         self.objects.get(&object).map(|object| self.host_of_port(object.port)).ok_or(EBADF)
+    }
+
+    /// How many descriptors the processes of a host have.
+    pub(super) fn descriptors_of(&self, host: u32) -> usize {
+        let is_there = |object: &&Object| self.host_of_port(object.port) == host;
+        self.objects.values().filter(is_there).map(|object| object.descriptors as usize).sum()
     }
 
     pub(super) fn host_of_port(&self, port: u32) -> u32 {

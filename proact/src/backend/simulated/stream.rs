@@ -1,4 +1,4 @@
-//! Stream sockets: bound, listening, asking for a connection, connected.
+//! Stream sockets: bound, listening, connected.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -6,11 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use super::address::Name;
 use super::connection::{CAPACITY, End};
 use super::disk::{Kind, ROOT};
-use super::errno::{
-    EADDRINUSE, EAFNOSUPPORT, EAGAIN, EALREADY, EBADF, ECONNREFUSED, EINVAL, EISCONN, ENOTCONN, EOPNOTSUPP, ETIMEDOUT,
-};
-use super::link::{PATIENCE, retry_after};
-use super::state::{Body, Happening, State};
+use super::errno::{EADDRINUSE, EAFNOSUPPORT, EAGAIN, EBADF, EINVAL, ENOTCONN, EOPNOTSUPP};
+use super::state::{Body, State};
 use crate::backend::{Family, SocketSpec};
 
 /// Connections that wait to be accepted at most.
@@ -21,8 +18,10 @@ pub(super) struct StreamSocket {
     pub(super) name: Name,
     pub(super) bound: bool,
     pub(super) state: StreamState,
+    /// How often it has asked for a connection.
+    pub(super) asked: u32,
     /// Why it could not connect: told once.
-    error: Option<i32>,
+    pub(super) error: Option<i32>,
 }
 
 pub(super) enum StreamState {
@@ -32,20 +31,13 @@ pub(super) enum StreamState {
     Connected { connection: u32, side: usize },
 }
 
-/// A request for a connection on its way.
-pub(super) struct Knock {
-    object: u32,
-    to: SocketAddr,
-    sent: u64,
-    tries: u32,
-}
-
 impl StreamSocket {
     pub(super) fn new(spec: SocketSpec) -> StreamSocket {
-        StreamSocket { spec, name: Name::any(spec.family), bound: false, state: StreamState::Idle, error: None }
+        let (name, state) = (Name::any(spec.family), StreamState::Idle);
+        StreamSocket { spec, name, bound: false, state, asked: 0, error: None }
     }
 
-    fn connected(spec: SocketSpec, name: Name) -> StreamSocket {
+    pub(super) fn connected(spec: SocketSpec, name: Name) -> StreamSocket {
         StreamSocket { bound: name != Name::Unnamed, name, ..StreamSocket::new(spec) }
     }
 }
@@ -119,182 +111,6 @@ impl State {
             Body::Datagram(socket) => socket.peer.clone().ok_or(ENOTCONN),
             Body::Stream(_) => Err(ENOTCONN),
             _ => Err(EBADF),
-        }
-    }
-
-    /// Asks for a connection. How it ends is told by [`State::connecting`].
-    pub(super) fn connect(&mut self, object: u32, to: &Name) -> Result<(), i32> {
-        let socket = self.stream(object)?;
-        match socket.state {
-            StreamState::Idle => {}
-            StreamState::Connecting => return Err(EALREADY),
-            StreamState::Connected { .. } | StreamState::Listening { .. } => return Err(EISCONN),
-        }
-        let (family, bound, dual) = (socket.spec.family, socket.bound, socket.spec.dual_stack);
-        match (family, to) {
-            (Family::Unix, Name::Path(path)) => self.connect_local(object, path),
-            (Family::Ipv4 | Family::Ipv6, Name::Ip(to)) => {
-                let fits = to.is_ipv4() == (family == Family::Ipv4) || (dual && to.is_ipv4());
-                if !fits {
-                    return Err(EAFNOSUPPORT);
-                }
-                let from = self.host_of(object)?;
-                let here = self.own_address(from, to.ip());
-                if !bound {
-                    self.bind(object, &Name::Ip(SocketAddr::new(here, 0)))?;
-                } else if let Name::Ip(name) = &mut self.stream(object)?.name {
-                    if name.ip().is_unspecified() {
-                        name.set_ip(here);
-                    }
-                }
-                self.stream(object)?.state = StreamState::Connecting;
-                let to = if to.ip().is_unspecified() { SocketAddr::new(here, to.port()) } else { *to };
-                let knock = Knock { object, to, sent: self.now, tries: 0 };
-                self.send_knock(from, knock);
-                Ok(())
-            }
-            _ => Err(EAFNOSUPPORT),
-        }
-    }
-
-    fn connect_local(&mut self, object: u32, path: &[u8]) -> Result<(), i32> {
-        let host = self.host_of(object)?;
-        let known = &mut self.hosts[host as usize];
-        if path.first() != Some(&0) {
-            known.disk.existing(ROOT, path, true)?;
-        }
-        let listener = *known.unix.get(path).ok_or(ECONNREFUSED)?;
-        match self.body(listener)? {
-            Body::Stream(StreamSocket { state: StreamState::Listening { backlog, waiting, shut: false }, .. }) => {
-                if waiting.len() >= *backlog {
-                    return Err(EAGAIN);
-                }
-            }
-            _ => return Err(ECONNREFUSED),
-        }
-        self.admit(object, listener, Name::Path(path.to_vec()), true)?;
-        self.mark(object);
-        Ok(())
-    }
-
-    /// Makes the connection that `object` asked `listener` for, whose end is called `name`.
-    fn admit(&mut self, object: u32, listener: u32, name: Name, is_local: bool) -> Result<u32, i32> {
-        let spec = self.stream(listener)?.spec;
-        let port = self.objects.get(&listener).ok_or(EBADF)?.port;
-        let (here, there) = (self.host_of(object)?, self.host_of(listener)?);
-        let accepted = self.make_object(port, Body::Stream(StreamSocket::connected(spec, name.clone())));
-        let asking = self.stream(object)?;
-        let (mut own_name, own_room) = (asking.name.clone(), asking.spec.receive_buffer.unwrap_or(CAPACITY));
-        if let (Name::Ip(SocketAddr::V4(from)), Family::Ipv6) = (&own_name, spec.family) {
-            own_name = Name::Ip(SocketAddr::new(IpAddr::V6(from.ip().to_ipv6_mapped()), from.port()));
-        }
-        let ends = [
-            End::new(object, here, own_name, own_room),
-            End::new(accepted, there, name, spec.receive_buffer.unwrap_or(CAPACITY)),
-        ];
-        let number = self.connect_ends(ends, is_local);
-        self.stream(accepted)?.state = StreamState::Connected { connection: number, side: 1 };
-        if is_local {
-            self.stream(object)?.state = StreamState::Connected { connection: number, side: 0 };
-        }
-        if let StreamState::Listening { waiting, .. } = &mut self.stream(listener)?.state {
-            waiting.push_back(accepted);
-        }
-        self.note("connects", &[object.into(), listener.into(), number.into()]);
-        self.mark(listener);
-        Ok(number)
-    }
-
-    fn send_knock(&mut self, from: u32, knock: Knock) {
-        match self.host_at(from, knock.to.ip()) {
-            Some(to) if self.link(from, to).is_instant() && self.reaches(from, to) => self.knock(knock),
-            Some(to) => {
-                let delay = self.travel(from, to, 60);
-                self.plan(delay, Happening::Knock(knock));
-            }
-            None => self.plan(retry_after(0), Happening::Knock(knock)),
-        }
-    }
-
-    /// A request for a connection arrives, or is lost.
-    pub(super) fn knock(&mut self, mut knock: Knock) {
-        let object = knock.object;
-        let Ok(from) = self.host_of(object) else { return };
-        if !matches!(self.stream(object).map(|socket| &socket.state), Ok(StreamState::Connecting)) {
-            return; // called off since
-        }
-        let to = self.host_at(from, knock.to.ip());
-        let arrives = to.is_some_and(|to| !self.is_lost(from, to));
-        let listener = to.filter(|_| arrives).map(|to| self.bound_at(to, false, knock.to));
-        let full = |state: &StreamState| match state {
-            StreamState::Listening { backlog, waiting, shut } => Some(waiting.len() >= *backlog && !shut),
-            _ => None,
-        };
-        let answer = match listener {
-            Some(Some(listener)) => match self.stream(listener).ok().and_then(|socket| full(&socket.state)) {
-                Some(false) => {
-                    self.admit(object, listener, Name::Ip(knock.to), false).map_or_else(|error| error, |_| 0)
-                }
-                Some(true) => -1,
-                None => ECONNREFUSED,
-            },
-            Some(None) => ECONNREFUSED,
-            None => -1,
-        };
-        let (Some(to), 0..) = (to, answer) else {
-            if self.now - knock.sent >= PATIENCE {
-                return self.answered(object, ETIMEDOUT);
-            }
-            let again = retry_after(knock.tries);
-            knock.tries += 1;
-            return self.plan(again, Happening::Knock(knock));
-        };
-        if self.link(from, to).is_instant() {
-            return self.answered(object, answer);
-        }
-        let delay = self.travel(to, from, 60);
-        self.plan(delay, Happening::Answered { object, error: answer });
-    }
-
-    /// Who asked for a connection has it, or hears why not.
-    pub(super) fn answered(&mut self, object: u32, error: i32) {
-        let number = self.connections.iter().find(|(_, known)| known.ends[0].object == Some(object));
-        let number = number.map(|(number, _)| *number);
-        let Ok(socket) = self.stream(object) else { return };
-        if !matches!(socket.state, StreamState::Connecting) {
-            return;
-        }
-        match (error, number) {
-            (0, Some(connection)) => socket.state = StreamState::Connected { connection, side: 0 },
-            (0, None) => return,
-            _ => {
-                socket.state = StreamState::Idle;
-                socket.error = Some(error);
-            }
-        }
-        self.mark(object);
-    }
-
-    /// How a connection that was asked for stands: `EAGAIN` while nothing has been heard.
-    pub(super) fn connecting(&mut self, object: u32) -> Result<(), i32> {
-        let socket = self.stream(object)?;
-        match socket.state {
-            StreamState::Connected { .. } => Ok(()),
-            StreamState::Connecting => Err(EAGAIN),
-            _ => Err(socket.error.take().unwrap_or(ENOTCONN)),
-        }
-    }
-
-    /// A connect that was cancelled: the socket may try again.
-    pub(super) fn stop_connecting(&mut self, object: u32) {
-        let number = self.connections.iter().find(|(_, known)| known.ends[0].object == Some(object));
-        let number = number.map(|(number, _)| *number);
-        let Ok(socket) = self.stream(object) else { return };
-        if matches!(socket.state, StreamState::Connecting) {
-            socket.state = StreamState::Idle;
-            if let Some(number) = number {
-                self.leave_end(number, 0, true, false);
-            }
         }
     }
 

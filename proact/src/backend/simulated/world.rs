@@ -74,6 +74,17 @@ impl World {
         World::with(seed, None)
     }
 
+    /// The world of one run of [`exhaust`](super::exhaust): chance answers these choices in turn, and the first
+    /// possibility beyond their end.
+    ///
+    /// ```
+    /// let world = proact::simulated::World::with_choices(&[2, 1]);
+    /// assert_eq!([world.choose(3), world.choose(3), world.choose(3)], [2, 1, 0]);
+    /// ```
+    pub fn with_choices(choices: &[u32]) -> World {
+        World::with(0, Some(choices.to_vec()))
+    }
+
     pub(super) fn with(seed: u64, script: Option<Vec<u32>>) -> World {
         World {
             inner: Arc::new(Inner {
@@ -108,6 +119,7 @@ impl World {
             state.hosts.push(state::Host {
                 name: name.to_owned(),
                 up: true,
+                at_crash: Vec::new(),
                 disk: Disk::new(),
                 next_port: EPHEMERAL,
                 unix: Default::default(),
@@ -119,35 +131,59 @@ impl World {
     }
 
     /// Says how packets fare between two hosts, or within one, from now on.
+    ///
+    /// # Panics
+    /// For a host of another world, as all that takes two hosts.
+    #[track_caller]
     pub fn link(&self, one: &Host, other: &Host, link: Link) {
+        self.owns(one, other);
         self.inner.lock().network.set_link(one.number, other.number, link);
     }
 
     /// Nothing goes between two hosts any more, in either direction, and neither is told. Streams try for a minute, and
     /// then fail with `DeadlineExceeded` at who sends or connects.
+    #[track_caller]
     pub fn partition(&self, one: &Host, other: &Host) {
         self.cut(one, other, true);
     }
 
     /// Mends what a [partition](World::partition) has cut.
+    #[track_caller]
     pub fn heal(&self, one: &Host, other: &Host) {
         self.cut(one, other, false);
     }
 
+    #[track_caller]
+    fn owns(&self, one: &Host, other: &Host) {
+        let own = [one, other].iter().all(|host| Arc::ptr_eq(&host.world.inner, &self.inner));
+        assert!(own, "a host of another world");
+    }
+
+    #[track_caller]
     fn cut(&self, one: &Host, other: &Host, cut: bool) {
+        self.owns(one, other);
         let mut state = self.inner.lock();
         state.note(if cut { "partition" } else { "heal" }, &[one.number.into(), other.number.into()]);
         state.network.cut(one.number, other.number, cut);
+        if cut {
+            state.probe_between(one.number, other.number);
+        }
     }
 
     /// Breaks every connection between two hosts at both ends, as a firewall does that has forgotten them.
+    #[track_caller]
     pub fn reset(&self, one: &Host, other: &Host) {
+        self.owns(one, other);
         let mut state = self.inner.lock();
         state.note("reset", &[one.number.into(), other.number.into()]);
         state.break_between(one.number, other.number);
     }
 
     /// Has something happen after so long: a crash, a partition, or whatever a test wants to do then. It must not poll.
+    ///
+    /// What has not happened yet is kept by the world. If it holds a handle to the world in turn (a [`Host`], a
+    /// resource), both are kept for good, unless the world is one of [`explore`](super::explore) or
+    /// [`exhaust`](super::exhaust), which forget what is still planned when their test is over.
     pub fn after(&self, delay: Duration, happens: impl FnOnce(&World) + Send + 'static) {
         self.inner.lock().plan(nanoseconds(delay), Happening::Call(Box::new(happens)));
     }
@@ -196,6 +232,12 @@ impl World {
             self.happen_due();
         }
         self.set_time(time.as_nanoseconds());
+    }
+
+    /// Forgets what is planned. It is dropped outside of the lock: it may hold what closes a descriptor.
+    pub(super) fn forget_plans(&self) {
+        let forgotten = self.inner.lock().take_agenda();
+        drop(forgotten);
     }
 
     pub(super) fn set_time(&self, time: u64) {

@@ -15,7 +15,10 @@
 //! Storage is recycled by the thread that frees it, so that in steady state nothing is allocated.
 
 mod flight;
-mod storage;
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[doc(hidden)] // for proact-async, whose tasks come and go as operations do
+pub mod storage;
 mod stream;
 
 use std::cell::Cell;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proact::causal::{Axis, Frontier};
 use proact::operation::{Chain, Op, SemaphoreSignal, SemaphoreWait, Timer};
-use proact::simulated::{Command, Device, World};
+use proact::simulated::{Command, Device, Stalled, World};
 use proact::status::{Code, Operation, Status};
 use proact::sync::Semaphore;
 use proact::time::Time;
@@ -111,4 +111,52 @@ fn a_lost_device_fails_all_its_queues() {
     waiting.run().unwrap();
     assert_eq!(waits.map(|wait| wait.code()), [Code::DataLoss, Code::DataLoss]);
     assert_eq!(world.now().as_nanoseconds(), 3_000_000);
+}
+
+#[test]
+fn who_waits_for_a_signal_of_a_command_that_fails_hears_of_it() {
+    let world = World::new(1);
+    let host = world.host("a");
+    let queue = Device::new(&host).queue();
+    let other = Semaphore::new(0);
+    let fault = Status::new(Code::Internal, Operation::SemaphoreSignal).with_message("a bad kernel");
+    queue.submit(Command::new(MS).signal(&other, 1).fail(fault)).unwrap();
+    let mut host = proactor(&host);
+    let waited = start(&mut host, SemaphoreWait::new(other, 1));
+    assert_eq!(world.run(&mut [&mut host], 5 * MS).unwrap(), Stalled::Done, "its own signal never comes");
+    assert_eq!(waited.take().unwrap_err().message(), Some("a bad kernel"));
+}
+
+#[test]
+fn a_queue_that_goes_with_its_last_handle_fails_what_its_commands_were_to_signal() {
+    let world = World::new(1);
+    let host = world.host("a");
+    let queue = Device::new(&host).queue();
+    let (own, other) = (queue.semaphore().clone(), Semaphore::new(0));
+    queue.submit(Command::new(MS).signal(&other, 1)).unwrap();
+    let mut host = proactor(&host);
+    let waits = [own, other].map(|semaphore| start(&mut host, SemaphoreWait::new(semaphore, 1)));
+    drop(queue);
+    assert_eq!(world.run(&mut [&mut host], 5 * MS).unwrap(), Stalled::Done);
+    assert_eq!(waits.map(|wait| wait.code()), [Code::Cancelled, Code::Cancelled]);
+}
+
+#[test]
+fn a_device_goes_with_its_host() {
+    let world = World::new(1);
+    let (host, watching) = (world.host("a"), world.host("b"));
+    let queue = Device::new(&host).queue();
+    queue.submit(Command::new(10 * MS)).unwrap();
+    let mut watching = proactor(&watching);
+    let waited = start(&mut watching, SemaphoreWait::new(queue.semaphore().clone(), 1));
+    let crashing = host.clone();
+    world.after(3 * MS, move |_| {
+        crashing.crash();
+        crashing.restart();
+    });
+    assert_eq!(world.run(&mut [&mut watching], 20 * MS).unwrap(), Stalled::Done);
+    assert_eq!(waited.code(), Code::DataLoss, "a device went on without its host");
+    assert_eq!(queue.submit(Command::new(MS)).unwrap_err().code(), Code::DataLoss);
+    let again = Device::new(&host).queue();
+    assert_eq!(again.submit(Command::new(MS)).unwrap(), 1);
 }

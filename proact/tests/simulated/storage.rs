@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proact::backend::OpenFlags;
-use proact::operation::{MakeDirectory, Open, Read, Rename, Sync, Write};
+use proact::operation::{ChangeRange, MakeDirectory, Open, Read, Rename, Sync, Write};
 use proact::proactor::Proactor;
 use proact::resource::File;
 use proact::simulated::{Storage, World, exhaust, explore};
@@ -247,4 +247,57 @@ fn every_way_a_crash_can_go_is_tried_and_the_right_protocol_survives_all() {
         broken += usize::from(left != b"old" && left != [b'n'; 1500]);
     });
     assert!(explored.complete && broken > 0, "a rename before its sync is found to lose the file: {explored:?}");
+}
+
+#[test]
+fn a_range_that_does_not_fit_is_refused() {
+    let world = World::new(1);
+    let host = world.host("a");
+    let mut writer = proactor(&host);
+    let file = create(&mut writer, "/f");
+    let huge = ChangeRange::zero(file.clone(), 0, 1 << 62);
+    assert_eq!(one(&mut writer, huge).unwrap_err().code(), Code::OutOfRange);
+    host.storage(Storage { capacity: Some(1000), ..Storage::default() });
+    let zeros = ChangeRange::zero(file, 0, 2000);
+    assert_eq!(one(&mut writer, zeros).unwrap_err().code(), Code::ResourceExhausted);
+}
+
+#[test]
+fn a_file_without_a_name_is_read_until_it_is_closed_and_then_gives_its_space_back() {
+    let world = World::new(1);
+    let host = world.host("a");
+    host.storage(Storage { capacity: Some(1000), ..Storage::default() });
+    host.put_file("/f", &[7; 800]).unwrap();
+    let mut reader = proactor(&host);
+    let file = one(&mut reader, Open::new("/f", OpenFlags::READ)).unwrap();
+    one(&mut reader, proact::operation::Remove::file("/f")).unwrap();
+    assert!(!host.exists("/f"));
+    assert_eq!(one(&mut reader, Read::exact(file.clone(), 0, vec![0; 800])).unwrap(), 800);
+    assert_eq!(host.put_file("/g", &[0; 800]).unwrap_err().code(), Code::ResourceExhausted);
+    drop(file);
+    host.put_file("/g", &[0; 800]).unwrap();
+    sync_directory(&mut reader, "/");
+    drop(reader);
+    host.crash();
+    assert_eq!(host.list("/").unwrap(), ["g"]);
+}
+
+#[test]
+fn every_way_of_two_writes_is_tried_once() {
+    let mut left = BTreeSet::new();
+    let explored = exhaust(10_000, |world| {
+        let host = world.host("a");
+        host.put_file("/f", &[0; 1024]).unwrap();
+        let mut writer = proactor(&host);
+        let file = create(&mut writer, "/f");
+        one(&mut writer, Write::exact(file.clone(), 0, vec![1; 512])).unwrap();
+        one(&mut writer, Write::exact(file, 512, vec![2; 512])).unwrap();
+        drop(writer);
+        host.crash();
+        let bytes = host.read_file("/f").unwrap();
+        left.insert((bytes[0], bytes[512]));
+    });
+    // Which goes first, and of each whether it is lost, torn or whole.
+    assert_eq!((explored.runs, explored.complete), (2 * 3 * 3, true));
+    assert_eq!(left, BTreeSet::from([(0, 0), (1, 0), (0, 2), (1, 2)]));
 }

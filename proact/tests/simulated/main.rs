@@ -1,9 +1,14 @@
 //! Simulated worlds: what their network, disks, devices and processes do, and that a seed decides all of it.
 
 mod devices;
+mod limits;
 mod network;
+mod ownership;
+mod pipeline;
+mod rich;
 mod seeds;
 mod storage;
+mod streams;
 mod time;
 
 use std::sync::{Arc, Mutex};
