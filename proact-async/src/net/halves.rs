@@ -5,12 +5,12 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use proact::memory::{BufferPool, Lease};
-use proact::operation::ReceivePooledMany;
+use proact::operation::{ReceivePooled, ReceivePooledMany};
 use proact::resource::{Address, Shutdown, Socket};
 use proact::status::Result;
 
 use super::methods::{ends, reads, writes};
-use crate::runtime::{Operations, stream};
+use crate::runtime::{Operation, Operations, operation, stream};
 
 /// What a write without a copy has come to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +89,29 @@ impl Drop for WriteHalf {
     fn drop(&mut self) {
         // Not connected any more: then the peer has had its end.
         let _ = self.socket.shutdown(Shutdown::Send);
+    }
+}
+
+/// Reads into a buffer of a pool: of `read_pooled`. Yields `None` at the connection's end.
+///
+/// No more than the operation in flight: what thousands of idle connections wait in.
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is polled"]
+pub struct ReadPooled {
+    receive: Operation<ReceivePooled>,
+}
+
+impl ReadPooled {
+    pub(super) fn new(socket: &Socket, pool: &BufferPool) -> ReadPooled {
+        ReadPooled { receive: operation(ReceivePooled::new(socket.clone(), pool)) }
+    }
+}
+
+impl Future for ReadPooled {
+    type Output = Result<Option<Lease>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Lease>>> {
+        Pin::new(&mut self.receive).poll(cx).map(|(_, outcome)| outcome.result)
     }
 }
 

@@ -60,12 +60,8 @@ macro_rules! reads {
             ///
             /// # Errors
             /// As for [`ReceivePooled`](proact::operation::ReceivePooled).
-            pub async fn read_pooled(
-                &self,
-                pool: &proact::memory::BufferPool,
-            ) -> proact::status::Result<Option<proact::memory::Lease>> {
-                let receive = proact::operation::ReceivePooled::new(self.socket.clone(), pool);
-                crate::operation(receive).await.1.result
+            pub fn read_pooled(&self, pool: &proact::memory::BufferPool) -> crate::net::ReadPooled {
+                crate::net::ReadPooled::new(&self.socket, pool)
             }
 
             /// What comes, in buffers of `pool`, by one multishot operation: see [`Leases`](crate::net::Leases).

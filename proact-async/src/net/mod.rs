@@ -52,7 +52,7 @@ mod unix;
 pub use self::connect::Connector;
 pub use self::datagram::{Datagrams, UdpSocket};
 use self::halves::halves;
-pub use self::halves::{Leases, ReadHalf, WriteHalf, Written};
+pub use self::halves::{Leases, ReadHalf, ReadPooled, WriteHalf, Written};
 pub use self::resolve::{Resolve, SystemResolver};
 pub use self::server::{Listener, Report, Server};
 pub use self::splice::{splice, splice_both};

@@ -241,8 +241,8 @@ impl Tally {
         let mut report = self.report.borrow_mut();
         match status.code() {
             Code::ResourceExhausted => {}
-            // What accept(2) tells of a connection rather than of the listener.
-            Code::Unavailable | Code::Aborted | Code::DeadlineExceeded | Code::PermissionDenied => {
+            // What accept(2) tells of a connection rather than of the listener; EPROTO is unknown elsewhere.
+            Code::Unavailable | Code::Aborted | Code::DeadlineExceeded | Code::PermissionDenied | Code::Unknown => {
                 report.lost += 1;
                 if failures < FAILURES_MAX {
                     return Next::Again;
