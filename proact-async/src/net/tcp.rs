@@ -1,16 +1,11 @@
 //! TCP.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use futures_core::Stream;
-use proact::memory::{StableBytes, StableBytesMut};
-use proact::operation::{Accept, AcceptMany, Accepted, Connect, Receive, Send};
-use proact::resource::{Address, Domain, Shutdown, Socket, SocketOptions};
+use proact::operation::Connect;
+use proact::resource::{Address, Domain, Socket, SocketOptions};
 use proact::status::Result;
 
-use crate::BufResult;
-use crate::runtime::{Operations, operation, stream, with_handle};
+use super::methods::{connection, ends, listener, reads, writes};
+use crate::runtime::{operation, with_handle};
 
 /// A TCP connection.
 ///
@@ -40,17 +35,15 @@ use crate::runtime::{Operations, operation, stream, with_handle};
 /// ```
 #[derive(Clone, Debug)]
 pub struct TcpStream {
-    socket: Socket,
+    pub(super) socket: Socket,
 }
 
-/// A TCP socket that listens.
-#[derive(Clone, Debug)]
-pub struct TcpListener {
-    socket: Socket,
-}
+connection!(TcpStream, std::net::TcpStream);
 
 impl TcpStream {
-    /// Connects to `address`.
+    /// Connects to `address`. Dropping the future gives the attempt up and closes its socket.
+    ///
+    /// Names are for a [`Connector`](super::Connector).
     ///
     /// # Errors
     /// As for [`Connect`].
@@ -71,149 +64,44 @@ impl TcpStream {
         outcome.result.map(|()| TcpStream { socket })
     }
 
-    /// A connection of a socket that is connected already.
-    pub fn from_socket(socket: Socket) -> TcpStream {
-        TcpStream { socket }
-    }
-
-    /// The socket, for operations of one's own.
-    pub fn socket(&self) -> &Socket {
-        &self.socket
-    }
-
-    /// Reads what is there, at most the buffer's length; 0 at the end. The buffer comes back.
+    /// As [`TcpStream::connect_with`], from a local address; port 0 lets the system choose.
     ///
     /// # Errors
-    /// As for [`Receive`].
-    pub async fn read<B: StableBytesMut>(&self, buffer: B) -> BufResult<usize, B> {
-        let (receive, outcome) = operation(Receive::some(self.socket.clone(), buffer)).await;
-        (outcome.result, receive.buffer)
+    /// As there, and for [`Socket::bind`].
+    pub async fn connect_from(local: &Address, address: Address, options: &SocketOptions) -> Result<TcpStream> {
+        let socket = with_handle(|handle| handle.socket(Domain::of(&address), options))?;
+        socket.bind(local)?;
+        let (_, outcome) = operation(Connect::new(socket.clone(), address)).await;
+        outcome.result.map(|()| TcpStream { socket })
     }
 
-    /// Fills the whole buffer, which comes back.
-    ///
-    /// # Errors
-    /// As for [`Receive`]; `OutOfRange` when the end comes before that.
-    pub async fn read_exact<B: StableBytesMut>(&self, buffer: B) -> BufResult<usize, B> {
-        let (receive, outcome) = operation(Receive::exact(self.socket.clone(), buffer)).await;
-        (outcome.result, receive.buffer)
-    }
-
-    /// Writes what the socket takes at once, at most the buffer's length. The buffer comes back.
-    ///
-    /// # Errors
-    /// As for [`Send`].
-    pub async fn write<B: StableBytes>(&self, buffer: B) -> BufResult<usize, B> {
-        let (send, outcome) = operation(Send::some(self.socket.clone(), buffer)).await;
-        (outcome.result, send.buffer)
-    }
-
-    /// Writes the whole buffer, which comes back.
-    ///
-    /// # Errors
-    /// As for [`Send`].
-    pub async fn write_all<B: StableBytes>(&self, buffer: B) -> BufResult<usize, B> {
-        let (send, outcome) = operation(Send::exact(self.socket.clone(), buffer)).await;
-        (outcome.result, send.buffer)
-    }
-
-    /// Ends one direction or both: the peer reads to the end of what was written. Takes effect at once.
-    ///
-    /// # Errors
-    /// `Unavailable` when it is not connected any more.
-    pub fn shutdown(&self, how: Shutdown) -> Result {
-        self.socket.shutdown(how)
-    }
-
-    /// Its own address.
-    ///
-    /// # Errors
-    /// As for [`Socket::local_address`].
-    pub fn local_address(&self) -> Result<Address> {
-        self.socket.local_address()
-    }
-
-    /// The peer's address.
-    ///
-    /// # Errors
-    /// As for [`Socket::peer_address`].
-    pub fn peer_address(&self) -> Result<Address> {
-        self.socket.peer_address()
-    }
-}
-
-impl TcpListener {
-    /// Listens on `address`; port 0 lets the system choose, and [`TcpListener::local_address`] tells.
-    ///
-    /// # Errors
-    /// As for [`Handle::listen`](proact::proactor::Handle::listen).
-    ///
-    /// # Panics
-    /// Outside of a runtime.
-    #[track_caller]
-    pub fn bind(address: Address) -> Result<TcpListener> {
-        TcpListener::bind_with(&address, &SocketOptions::default())
-    }
-
-    /// As [`TcpListener::bind`], with options that are set before.
+    /// Sends small segments at once, or gathers them: see [`Socket::set_no_delay`].
     ///
     /// # Errors
     /// As there.
-    #[track_caller]
-    pub fn bind_with(address: &Address, options: &SocketOptions) -> Result<TcpListener> {
-        with_handle(|handle| handle.listen(address, options)).map(|socket| TcpListener { socket })
-    }
-
-    /// A listener of a socket that listens already.
-    pub fn from_socket(socket: Socket) -> TcpListener {
-        TcpListener { socket }
-    }
-
-    /// The socket, for operations of one's own.
-    pub fn socket(&self) -> &Socket {
-        &self.socket
-    }
-
-    /// Accepts one connection, and says who connected. Dropping the future loses none: one that comes all the same is
-    /// closed.
-    ///
-    /// # Errors
-    /// As for [`Accept`]; the listener stays usable.
-    pub async fn accept(&self) -> Result<(TcpStream, Address)> {
-        let (_, outcome) = operation(Accept::new(self.socket.clone())).await;
-        outcome.result.map(|Accepted { socket, peer }| (TcpStream { socket }, peer))
-    }
-
-    /// Connections as they come, by one multishot operation. At most 64 wait in the stream; then they wait in the
-    /// kernel's own queue, until there is room.
-    pub fn incoming(&self) -> Incoming {
-        Incoming { accepted: stream(AcceptMany::new(self.socket.clone())) }
-    }
-
-    /// Its own address.
-    ///
-    /// # Errors
-    /// As for [`Socket::local_address`].
-    pub fn local_address(&self) -> Result<Address> {
-        self.socket.local_address()
+    pub fn set_no_delay(&self, on: bool) -> Result {
+        self.socket.set_no_delay(on)
     }
 }
 
-/// Of [`TcpListener::incoming`]. After a failure it ends; the listener stays usable.
-#[derive(Debug)]
-#[must_use = "a stream does nothing unless it is polled"]
-pub struct Incoming {
-    accepted: Operations<AcceptMany>,
+/// A TCP socket that listens. Port 0 lets the system choose one, which its local address tells.
+///
+/// ```
+/// use proact::resource::SocketOptions;
+/// use proact_async::net::TcpListener;
+///
+/// # fn main() -> proact::status::Result {
+/// proact_async::Runtime::new()?.block_on(async {
+///     let options = SocketOptions { reuse_address: true, no_delay: true, ..SocketOptions::default() };
+///     let listener = TcpListener::bind_with(&"127.0.0.1:0".parse()?, &options)?;
+///     assert_ne!(listener.local_address()?.port(), Some(0));
+///     listener.close().await
+/// })
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct TcpListener {
+    socket: Socket,
 }
 
-impl Stream for Incoming {
-    type Item = Result<(TcpStream, Address)>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = Pin::new(&mut self.accepted).poll_next(cx);
-        next.map(|outcome| {
-            outcome
-                .map(|outcome| outcome.result.map(|accepted| (TcpStream::from_socket(accepted.socket), accepted.peer)))
-        })
-    }
-}
+listener!(TcpListener, TcpStream, Incoming, std::net::TcpListener);

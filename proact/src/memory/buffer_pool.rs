@@ -37,6 +37,12 @@ mod loom_tests;
 /// # Ok::<(), proact::status::Status>(())
 /// ```
 pub struct BufferPool {
+    /// Counted, so that an operation may hold it as a source without making one.
+    handle: Arc<Handle>,
+}
+
+/// What keeps the pool open: that of all clones, and one for a moment while a buffer goes to whoever waits for it.
+struct Handle {
     shared: NonNull<Shared>,
 }
 
@@ -61,9 +67,9 @@ struct Parts {
 }
 
 // SAFETY: a handle only reaches what is shared, which is made for any thread.
-unsafe impl Send for BufferPool {}
+unsafe impl Send for Handle {}
 // SAFETY: as above.
-unsafe impl Sync for BufferPool {}
+unsafe impl Sync for Handle {}
 
 impl BufferPool {
     /// The most buffers that a pool can have.
@@ -110,13 +116,17 @@ impl BufferPool {
             slab,
             parts,
         });
-        Ok(BufferPool { shared: NonNull::from(Box::leak(shared)) })
+        Ok(BufferPool { handle: Arc::new(Handle { shared: NonNull::from(Box::leak(shared)) }) })
     }
 
     #[inline]
     fn shared(&self) -> &Shared {
-        // SAFETY: a handle is counted, and what is shared outlives all handles.
-        unsafe { self.shared.as_ref() }
+        self.handle.shared()
+    }
+
+    /// The pool as what a backend takes buffers from.
+    pub(crate) fn source(&self) -> Arc<dyn BufferSource> {
+        self.handle.clone()
     }
 
     /// Takes a buffer, for whoever holds the lease alone. Its content is what the last one left in it; at first zeros,
@@ -162,7 +172,7 @@ impl BufferPool {
 
     /// Whether both are handles to the same pool.
     pub fn is_same(&self, other: &BufferPool) -> bool {
-        self.shared == other.shared
+        self.handle.shared == other.handle.shared
     }
 
     /// The lease of a buffer that was [taken](BufferSource::take), of which `length` bytes are of interest.
@@ -175,7 +185,7 @@ impl BufferPool {
         let size = self.buffer_size();
         debug_assert!(index < self.capacity() && length <= size);
         // SAFETY: the caller has the buffer to itself, and gives it to the lease.
-        unsafe { Lease::new(self.shared, index, 0, length, size, false) }
+        unsafe { Lease::new(self.handle.shared, index, 0, length, size, false) }
     }
 
     /// The lease of the next `length` bytes of a buffer that a backend fills in parts. It takes over one hold: that of
@@ -191,7 +201,7 @@ impl BufferPool {
         let offset = self.shared().parts[index as usize].filled.fetch_add(length, Ordering::Relaxed);
         debug_assert!(u64::from(offset) + u64::from(length) <= self.buffer_size().into());
         // SAFETY: the caller has the part to itself, and gives it to the lease.
-        unsafe { Lease::new(self.shared, index, offset, length, length, true) }
+        unsafe { Lease::new(self.handle.shared, index, offset, length, length, true) }
     }
 
     /// Waits for a buffer: `sink` is told of one that came back, under `token`. `None`: there is one now, and nobody is
@@ -223,12 +233,12 @@ impl Shared {
     }
 
     /// Another handle, unless there is none left to be cloned.
-    fn upgrade(shared: NonNull<Shared>) -> Option<BufferPool> {
+    fn upgrade(shared: NonNull<Shared>) -> Option<Handle> {
         // SAFETY: the caller has a buffer of the pool, so that it is there.
         let handles = unsafe { &shared.as_ref().handles };
         let more = |handles: u32| (handles > 0).then_some(handles + 1);
         handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(BufferPool { shared })
+        Some(Handle { shared })
     }
 
     /// Puts a buffer back, and frees the pool if it was the last of one without handles.
@@ -292,7 +302,7 @@ impl Shared {
 
 // SAFETY: the free list hands each number out once until it is given back, and the buffers of a slab are disjoint,
 // valid and initialised while the region lives, which the pool holds. The region is the pool's alone.
-unsafe impl BufferSource for BufferPool {
+unsafe impl BufferSource for Handle {
     fn id(&self) -> u64 {
         self.shared().id
     }
@@ -301,7 +311,7 @@ unsafe impl BufferSource for BufferPool {
         let shared = self.shared();
         let index = shared.list.take()?;
         let pointer = shared.slab.region().as_ptr().wrapping_add(shared.slab.offset(index));
-        Some(RawBuffer { index, pointer, length: self.buffer_size() })
+        Some(RawBuffer { index, pointer, length: shared.slab.buffer_size() as u32 })
     }
 
     unsafe fn put(&self, index: u32) {
@@ -310,11 +320,12 @@ unsafe impl BufferSource for BufferPool {
     }
 
     fn buffer_size(&self) -> u32 {
-        BufferPool::buffer_size(self)
+        // Checked when the pool was made.
+        self.shared().slab.buffer_size() as u32
     }
 
     fn count(&self) -> u32 {
-        self.capacity()
+        self.shared().list.capacity()
     }
 
     unsafe fn hold(&self, index: u32) {
@@ -323,19 +334,25 @@ unsafe impl BufferSource for BufferPool {
     }
 
     fn incremental(&self) -> bool {
-        self.fills_in_parts()
+        !self.shared().parts.is_empty()
     }
 }
 
 impl Clone for BufferPool {
     fn clone(&self) -> BufferPool {
-        let before = self.shared().handles.fetch_add(1, Ordering::Relaxed);
-        assert!(before < u32::MAX / 2, "too many handles of a pool");
-        BufferPool { shared: self.shared }
+        BufferPool { handle: self.handle.clone() }
     }
 }
 
-impl Drop for BufferPool {
+impl Handle {
+    #[inline]
+    fn shared(&self) -> &Shared {
+        // SAFETY: a handle is counted, and what is shared outlives all handles.
+        unsafe { self.shared.as_ref() }
+    }
+}
+
+impl Drop for Handle {
     fn drop(&mut self) {
         // Release and Acquire: the last handle sees what the others did.
         if self.shared().handles.fetch_sub(1, Ordering::AcqRel) == 1 && self.shared().list.close() {

@@ -156,8 +156,8 @@ fn a_waiter_that_is_told_and_forgotten_hands_on_what_it_was_told() {
 #[test]
 fn a_buffer_that_a_backend_takes_is_in_no_other_list() {
     let pool = pool(16, 2);
-    let source: Arc<dyn BufferSource> = Arc::new(pool.clone());
-    assert_eq!((source.buffer_size(), source.count(), source.id() == pool.id()), (16, 2, true));
+    let source: Arc<dyn BufferSource> = pool.source();
+    assert_eq!((source.buffer_size(), source.count(), source.id() == pool.source().id()), (16, 2, true));
     let (first, second) = (source.take().unwrap(), source.take().unwrap());
     assert_ne!(first.index, second.index);
     assert_eq!(second.pointer as usize - first.pointer as usize, 16);
@@ -174,7 +174,7 @@ fn a_buffer_that_a_backend_takes_is_in_no_other_list() {
 
 #[test]
 fn pools_have_different_ids() {
-    assert_ne!(pool(1, 1).id(), pool(1, 1).id());
+    assert_ne!(pool(1, 1).source().id(), pool(1, 1).source().id());
 }
 
 fn incremental(buffer_size: usize) -> BufferPool {
@@ -183,12 +183,12 @@ fn incremental(buffer_size: usize) -> BufferPool {
 
 /// Parts of one buffer, taken for them: each of so many bytes. `finished`: the last is the last that there will be.
 fn parts<const N: usize>(pool: &BufferPool, length: u32, finished: bool) -> (u32, [Lease; N]) {
-    let index = pool.take().unwrap().index;
+    let index = pool.source().take().unwrap().index;
     let parts = std::array::from_fn(|part| {
         // SAFETY: just taken, and held for each part but the one that ends the first hold.
         unsafe {
             if part + 1 < N || !finished {
-                pool.hold(index);
+                pool.source().hold(index);
             }
             pool.adopt_next(index, length)
         }
@@ -223,7 +223,7 @@ fn a_buffer_whose_last_part_never_comes_is_back_after_the_put() {
             assert_eq!(pool.available(), 0);
             if step {
                 // SAFETY: taken above; no part was the last, and no other will come.
-                unsafe { pool.put(index) };
+                unsafe { pool.source().put(index) };
             } else {
                 part = None;
             }
@@ -237,11 +237,11 @@ fn a_buffer_whose_last_part_never_comes_is_back_after_the_put() {
 fn a_part_that_is_told_after_the_put_is_still_whole() {
     let pool = incremental(12);
     for _ in 0..2 {
-        let index = pool.take().unwrap().index;
+        let index = pool.source().take().unwrap().index;
         // SAFETY: just taken; the part is held, and told of after its source has given the buffer up.
         let part = unsafe {
-            pool.hold(index);
-            pool.put(index);
+            pool.source().hold(index);
+            pool.source().put(index);
             assert_eq!(pool.available(), 0);
             pool.adopt_next(index, 5)
         };

@@ -94,7 +94,7 @@ struct Common {
 
 impl Common {
     fn new(socket: Socket, pool: &BufferPool) -> Common {
-        Common { socket, pool: pool.clone(), source: Arc::new(pool.clone()) }
+        Common { socket, pool: pool.clone(), source: pool.source() }
     }
 
     fn request(&self, multishot: bool) -> Request {

@@ -40,8 +40,13 @@ impl Engine {
         let mut index = resource.record();
         if index == Resource::NO_RECORD {
             index = self.records.free.pop().unwrap_or_else(|| {
-                self.records.records.push(Record { heads: [NIL; 3], tails: [NIL; 3], closer: NIL });
-                self.records.records.len() as u32 - 1
+                let records = &mut self.records.records;
+                if records.len() == records.capacity() {
+                    // As tables by slot: not doubled.
+                    records.reserve_exact(records.len() / 8 + 64);
+                }
+                records.push(Record { heads: [NIL; 3], tails: [NIL; 3], closer: NIL });
+                records.len() as u32 - 1
             });
             resource.set_record(index);
         }
