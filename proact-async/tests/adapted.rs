@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -309,5 +311,31 @@ fn slices_are_gathered_into_one_send() {
             assert_eq!(&bytes, b"onetwothree");
         });
         assert_eq!(runtime.statistics().submitted - before.submitted, 2, "one send and one receive");
+    });
+}
+
+#[test]
+fn the_end_of_a_short_write_wakes_nobody_and_that_of_a_long_one_its_writer() {
+    run(|| async {
+        for (length, wakes) in [(100, 0), (10_000, 1)] {
+            let (mut near, mut far) = adapted().await;
+            let polls = Rc::new(Cell::new(0));
+            let counted = polls.clone();
+            let writer = spawn(async move {
+                near.write_all(&vec![1; length]).await.unwrap();
+                poll_fn(|_| {
+                    counted.set(counted.get() + 1);
+                    Poll::<()>::Pending
+                })
+                .await;
+                drop(near);
+            });
+            far.read_exact(&mut vec![0; length]).await.unwrap();
+            // Whatever is on its way to the writer has come when this has.
+            time::sleep(Duration::from_millis(10)).await;
+            assert_eq!(polls.get(), 1 + wakes, "{length} bytes");
+            writer.abort();
+            assert!(writer.await.unwrap_err().is_cancelled());
+        }
     });
 }
