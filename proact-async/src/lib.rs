@@ -64,10 +64,12 @@
 //! they never block, and wake the thread once, however many are woken before it is up.
 
 mod atomic;
+pub mod fs;
 pub mod net;
 pub mod runtime;
 pub mod scope;
 mod stop;
+pub mod sync;
 pub mod task;
 pub mod threads;
 pub mod time;
