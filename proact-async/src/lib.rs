@@ -39,6 +39,11 @@
 //! - [`scope`](mod@scope): operations and tasks that end together, and are waited for.
 //! - [`time`]: sleeps, intervals, timeouts.
 //! - [`net`]: sockets, with owned buffers.
+//! - [`fs`]: files and directories. [`pipe`]: pipes. [`process`]: children. [`signal`]: signals.
+//! - [`sync`]: semaphores, frontiers, events, notifications, relays. [`descriptor`]: what others' descriptors are ready
+//!   for.
+//! - Buffers of a pool, of which the kernel chooses: [`BufferPool`](proact::memory::BufferPool), whose
+//!   [`lease`](proact::memory::BufferPool::lease) waits for one.
 //!
 //! # How I/O is written here
 //!
@@ -64,10 +69,17 @@
 //! they never block, and wake the thread once, however many are woken before it is up.
 
 mod atomic;
+#[cfg(unix)]
+pub mod descriptor;
 pub mod fs;
 pub mod net;
+#[cfg(unix)]
+pub mod pipe;
+#[cfg(unix)]
+pub mod process;
 pub mod runtime;
 pub mod scope;
+pub mod signal;
 mod stop;
 pub mod sync;
 pub mod task;

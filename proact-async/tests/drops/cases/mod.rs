@@ -9,6 +9,7 @@ mod core;
 mod fs;
 mod net;
 mod sync;
+mod system;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -170,6 +171,29 @@ pub const CASES: &[Case] = &[
         true,
         sync::signals,
         ["sync::Wait", "sync::Event::wait", "sync::Sets", "sync::until", "sync::send_message"]
+    ),
+    case!(leases, true, sync::leases, []),
+    case!(
+        pipes,
+        true,
+        system::pipes,
+        [
+            "pipe::Reader::read",
+            "pipe::Reader::read_exact",
+            "pipe::Reader::read_to_end",
+            "pipe::Reader::close",
+            "pipe::Writer::write",
+            "pipe::Writer::write_all",
+            "pipe::Writer::close",
+        ]
+    ),
+    case!(processes, false, system::processes, ["process::Child::wait", "process::Child::output"]),
+    case!(signal, false, system::signal, ["signal::ctrl_c", "signal::Signals::next", "signal::Signals"]),
+    case!(
+        descriptors,
+        false,
+        system::descriptors,
+        ["descriptor::Descriptor::readable", "descriptor::Descriptor::writable", "descriptor::Changes"]
     ),
     case!(others, false, sync::others, ["sync::import_fence", "sync::relay", "sync::Relay::ended"]),
 ];

@@ -79,3 +79,21 @@ pub async fn others(_: Place) -> Result {
     right(relay.ended().await.is_cancelled(), "its source was closed")?;
     closes.end().await.1.result
 }
+
+/// Buffers of the pool that are waited for.
+pub async fn leases(place: Place) -> Result {
+    let mut held = Vec::new();
+    while let Ok(lease) = place.pool.acquire() {
+        held.push(lease);
+    }
+    let gives = Helper::new(async move {
+        while let Some(lease) = held.pop() {
+            yield_now().await;
+            drop(lease);
+        }
+    });
+    let (one, other) = (place.pool.lease().await, place.pool.lease().await);
+    right(one.index() != other.index(), "two leases of one buffer")?;
+    gives.end().await;
+    Ok(())
+}
