@@ -19,15 +19,14 @@ use crate::runtime::{Operations, operation, stream, with_handle};
 /// use proact_async::descriptor::Descriptor;
 ///
 /// let runtime = proact_async::Runtime::new()?;
-/// runtime.block_on(async {
+/// let done: proact::status::Result = runtime.block_on(async {
 ///     let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
 ///     let descriptor = Descriptor::new(here.into());
 ///     drop(there);
 ///     assert!(descriptor.readable().await?.contains(proact_async::descriptor::Readiness::HANG_UP));
 ///     Ok(())
-/// })
-/// # as proact::status::Result
-/// # ; Ok::<(), proact::status::Status>(())
+/// });
+/// # done?; Ok::<(), proact::status::Status>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Descriptor {
@@ -65,8 +64,8 @@ impl Descriptor {
         operation(PollHandle::writable(self.handle.clone())).await.1.result
     }
 
-    /// Tells whenever there is something new to be read: who is told reads until that would block. It ends with an error
-    /// or a hang-up.
+    /// Tells whenever there is something new to be read, now and then more than once: who is told reads until that would
+    /// block. It ends with an error or a hang-up.
     pub fn reads(&self) -> Changes {
         Changes { changes: stream(PollHandleMany::readable(self.handle.clone()).edge_triggered()) }
     }

@@ -14,15 +14,14 @@ use crate::runtime::{operation, with_handle};
 /// use proact_async::pipe;
 ///
 /// let runtime = proact_async::Runtime::new()?;
-/// runtime.block_on(async {
+/// let done: proact::status::Result = runtime.block_on(async {
 ///     let (reader, writer) = pipe::pipe()?;
 ///     writer.write_all(b"hello".as_slice()).await.0?;
 ///     writer.close().await?;
 ///     assert_eq!(reader.read_to_end().await?, b"hello");
 ///     Ok(())
-/// })
-/// # as proact::status::Result
-/// # ; Ok::<(), proact::status::Status>(())
+/// });
+/// # done?; Ok::<(), proact::status::Status>(())
 /// ```
 ///
 /// # Errors

@@ -21,15 +21,14 @@ use crate::runtime::{handle, is_running, operation, spawn as spawn_task};
 /// use proact_async::process;
 ///
 /// let runtime = proact_async::Runtime::new()?;
-/// runtime.block_on(async {
+/// let done: proact::status::Result = runtime.block_on(async {
 ///     let child = process::spawn(Command::new("echo").arg("hello").stdout(Stdio::piped()))?;
 ///     let ended = child.output().await?;
 ///     assert!(ended.exit.is_success());
 ///     assert_eq!(ended.stdout, b"hello\n");
 ///     Ok(())
-/// })
-/// # as proact::status::Result
-/// # ; Ok::<(), proact::status::Status>(())
+/// });
+/// # done?; Ok::<(), proact::status::Status>(())
 /// ```
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use crate::BufResult;
 /// # fn main() -> proact::status::Result {
 /// # let path = std::env::temp_dir().join(format!("proact-async-cursor-{}", std::process::id()));
 /// let runtime = proact_async::Runtime::new()?;
-/// runtime.block_on(async {
+/// let done: proact::status::Result = runtime.block_on(async {
 ///     let mut cursor = File::create(&path).await?.cursor(0);
 ///     cursor.write_all(b"one".as_slice()).await.0?;
 ///     cursor.write_all(b"two".as_slice()).await.0?;
@@ -24,8 +24,8 @@ use crate::BufResult;
 ///     let (count, bytes) = cursor.read(vec![0; 64]).await;
 ///     assert_eq!(&bytes[..count?], b"two");
 ///     Ok(())
-/// })
-/// # ?; std::fs::remove_file(&path).unwrap(); Ok(())
+/// });
+/// # done?; std::fs::remove_file(&path).unwrap(); Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]

@@ -98,15 +98,14 @@ pub async fn remove_directory_all(path: impl AsRef<Path>) -> Result {
 /// use proact_async::fs;
 ///
 /// let runtime = proact_async::Runtime::new()?;
-/// runtime.block_on(async {
+/// let done: proact::status::Result = runtime.block_on(async {
 ///     let mut names = fs::list("src");
 ///     while let Some(entry) = names.next().await {
 ///         println!("{:?}", entry?.name);
 ///     }
 ///     Ok(())
-/// })
-/// # as proact::status::Result
-/// # ; Ok::<(), proact::status::Status>(())
+/// });
+/// # done?; Ok::<(), proact::status::Status>(())
 /// ```
 pub fn list(path: impl AsRef<Path>) -> List {
     let open = operation(Open::new(path, OpenFlags::READ | OpenFlags::DIRECTORY));

@@ -85,7 +85,7 @@ pub async fn write<B: StableBytes>(path: impl AsRef<Path>, content: B) -> BufRes
     (written.and(closed), content)
 }
 
-/// As [`write`], but whole or not at all: whoever opens the path finds the old content or the new one, also after the
+/// As [`write()`], but whole or not at all: whoever opens the path finds the old content or the new one, also after the
 /// machine has stopped. When it has succeeded, the content and the name are durable.
 ///
 /// It is written to a file beside it, of mode `0o666` less the process's mask, which then takes its place. Owner,

@@ -15,14 +15,13 @@ use crate::runtime::{Operations, operation, stream, with_handle};
 /// use proact_async::sync::Event;
 ///
 /// let runtime = proact_async::Runtime::new()?;
-/// runtime.block_on(async {
+/// let done: proact::status::Result = runtime.block_on(async {
 ///     let event = Event::new()?;
 ///     let other = event.clone();
 ///     std::thread::spawn(move || other.set());
 ///     event.wait().await
-/// })
-/// # as proact::status::Result
-/// # ; Ok::<(), proact::status::Status>(())
+/// });
+/// # done?; Ok::<(), proact::status::Status>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Event {

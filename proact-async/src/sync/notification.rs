@@ -6,8 +6,8 @@ use proact::sync::Notification;
 
 use crate::runtime::operation;
 
-/// Looks, and waits for a signal of `notification`, until what is looked for is there. No signal is lost: one that comes
-/// after a look, however soon, makes it look again.
+/// Looks, and waits for a signal of `notification`, until what is looked for is there. No signal is lost: one that
+/// comes after a look, however soon, makes it look again.
 ///
 /// ```
 /// use std::sync::Arc;

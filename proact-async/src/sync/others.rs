@@ -21,8 +21,8 @@ pub async fn send_message(to: &Handle, message: u64) -> Result {
     operation(Message::new(to, message)).await.1.result
 }
 
-/// Takes in a fence of a device's, or of another library's: waits until `fd` becomes readable, and raises `semaphore` to
-/// `value` then. Dropping the future before that fails the semaphore, as it will not be raised any more: see
+/// Takes in a fence of a device's, or of another library's: waits until `fd` becomes readable, and raises `semaphore`
+/// to `value` then. Dropping the future before that fails the semaphore, as it will not be raised any more: see
 /// [`ImportFence`](proact::operation::ImportFence).
 ///
 /// # Errors

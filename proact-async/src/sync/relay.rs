@@ -17,16 +17,15 @@ use crate::task::JoinHandle;
 /// use proact_async::sync::{self, Event};
 ///
 /// let runtime = proact_async::Runtime::new()?;
-/// runtime.block_on(async {
+/// let done: proact::status::Result = runtime.block_on(async {
 ///     let (from, to) = (Event::new()?, Event::new()?);
 ///     let relay = sync::relay(from.resource().clone(), to.resource().clone()).await?;
 ///     from.set()?;
 ///     to.wait().await?;
 ///     drop(relay);
 ///     Ok(())
-/// })
-/// # as proact::status::Result
-/// # ; Ok::<(), proact::status::Status>(())
+/// });
+/// # done?; Ok::<(), proact::status::Status>(())
 /// ```
 ///
 /// # Errors
