@@ -64,8 +64,8 @@ impl Descriptor {
         operation(PollHandle::writable(self.handle.clone())).await.1.result
     }
 
-    /// Tells whenever there is something new to be read, now and then more than once: who is told reads until that would
-    /// block. It ends with an error or a hang-up.
+    /// Tells whenever there is something new to be read, now and then more than once: who is told reads until that
+    /// would block. It ends with an error or a hang-up.
     pub fn reads(&self) -> Changes {
         Changes { changes: stream(PollHandleMany::readable(self.handle.clone()).edge_triggered()) }
     }

@@ -148,7 +148,9 @@ fn a_relay_works_while_it_is_kept_and_says_why_it_ended() {
                 to.wait().await.unwrap();
             }
             drop(relay);
-            yield_now().await;
+            while runtime.statistics().queue_depth > 0 {
+                time::sleep(Duration::from_micros(50)).await;
+            }
             from.set().unwrap();
             from.wait().await.unwrap(); // nobody else has taken it
             let notification = Notification::new();
@@ -186,5 +188,56 @@ fn a_message_reaches_another_proactor() {
         runtime.block_on(sync::send_message(other.handle(), 42)).unwrap();
         other.poll(proact::time::Timeout::Infinite).unwrap();
         assert_eq!(messages.try_recv(), Ok(42));
+    });
+}
+
+#[test]
+fn channels_and_listeners_that_know_no_runtime_work_from_task_to_task_and_from_other_threads() {
+    on_every_backend(|runtime| {
+        runtime.block_on(async {
+            let (sender, mut receiver) = futures_channel::mpsc::unbounded();
+            let (once, answer) = futures_channel::oneshot::channel();
+            let done = Arc::new(event_listener::Event::new());
+            let listener = done.listen();
+            let other = sender.clone();
+            let thread = std::thread::spawn(move || {
+                for number in 0..1000 {
+                    other.unbounded_send(number).unwrap();
+                }
+            });
+            spawn(async move {
+                yield_now().await;
+                sender.unbounded_send(1000).unwrap();
+            });
+            let sums = spawn(async move {
+                let mut sum = 0;
+                while let Some(number) = poll_fn(|cx| Pin::new(&mut receiver).poll_next(cx)).await {
+                    sum += number;
+                }
+                once.send(sum).unwrap();
+                done.notify(1);
+            });
+            listener.await;
+            assert_eq!(answer.await, Ok(500_500));
+            sums.await.unwrap();
+            thread.join().unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_set_that_a_dropped_wait_has_taken_is_there_for_the_next() {
+    on_every_backend(|runtime| {
+        runtime.block_on(async {
+            let event = Event::new().unwrap();
+            for _ in 0..200 {
+                let mut wait = Box::pin(event.wait());
+                assert!(poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await.is_pending());
+                yield_now().await;
+                event.set().unwrap();
+                drop(wait);
+                event.wait().await.unwrap();
+            }
+        });
     });
 }

@@ -13,8 +13,8 @@
 //! - **Other proactors**: [`send_message`]; [`relay`] passes on without code between.
 //!
 //! What tasks of one program need among themselves (channels, one-shot values, locks) knows nothing of any runtime and
-//! is not made here again: crates such as `futures-channel`, `async-channel` and `event-listener` work as they are,
-//! from other threads too.
+//! is not made here again: crates such as `futures-channel` and `event-listener` work as they are, from other
+//! threads too, and tests have them do so.
 
 mod event;
 mod notification;

@@ -12,7 +12,8 @@ use proact::time::Time;
 
 use crate::runtime::{Operation, operation};
 
-/// Waits until `semaphore` reaches `value`. Yields what caused it: see [`Reached::causes`](proact::operation::Reached::causes).
+/// Waits until `semaphore` reaches `value`. Yields what caused it: see
+/// [`Reached::causes`](proact::operation::Reached::causes).
 ///
 /// ```
 /// use proact::sync::Semaphore;
