@@ -45,6 +45,11 @@
 //!
 //! With the feature `tracing` tasks and operations have spans: `task` (target `proact::task`, level `DEBUG`) and
 //! `operation` (target `proact::operation`, level `TRACE`).
+//! - [`fs`]: files and directories. [`pipe`]: pipes. [`process`]: children. [`signal`]: signals.
+//! - [`sync`]: semaphores, frontiers, events, notifications, relays. [`descriptor`]: what others' descriptors are ready
+//!   for.
+//! - Buffers of a pool, of which the kernel chooses: [`BufferPool`](proact::memory::BufferPool), whose
+//!   [`lease`](proact::memory::BufferPool::lease) waits for one.
 //!
 //! # How I/O is written here
 //!
@@ -76,10 +81,19 @@ mod atomic;
 mod companion;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(unix)]
+pub mod descriptor;
+pub mod fs;
 pub mod net;
+#[cfg(unix)]
+pub mod pipe;
+#[cfg(unix)]
+pub mod process;
 pub mod runtime;
 pub mod scope;
+pub mod signal;
 mod stop;
+pub mod sync;
 pub mod task;
 pub mod threads;
 pub mod time;

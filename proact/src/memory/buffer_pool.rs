@@ -213,6 +213,12 @@ impl BufferPool {
         shared.waiters.wait(&shared.list, token, sink)
     }
 
+    /// As [`BufferPool::await_buffer`], before all others: for one that was told, and found the buffer taken.
+    pub(super) fn await_buffer_again(&self, token: Token, sink: Arc<dyn Starved>) -> Option<WaitKey> {
+        let shared = self.shared();
+        shared.waiters.wait_again(&shared.list, token, sink)
+    }
+
     /// Ends a wait. Also to be called for one that has been told and then takes no buffer: the next in line is told
     /// instead.
     pub(crate) fn forget(&self, key: WaitKey) {

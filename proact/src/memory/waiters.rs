@@ -56,6 +56,20 @@ impl Waiters {
 
     /// Queues a wait. `None`: there is a buffer now, and nothing is queued.
     pub(super) fn wait(&self, list: &FreeList, token: Token, sink: std::sync::Arc<dyn Starved>) -> Option<WaitKey> {
+        self.queue(list, token, sink, false)
+    }
+
+    /// As [`Waiters::wait`], before all others: for one that was told, and found the buffer taken.
+    pub(super) fn wait_again(
+        &self,
+        list: &FreeList,
+        token: Token,
+        sink: std::sync::Arc<dyn Starved>,
+    ) -> Option<WaitKey> {
+        self.queue(list, token, sink, true)
+    }
+
+    fn queue(&self, list: &FreeList, token: Token, sink: std::sync::Arc<dyn Starved>, first: bool) -> Option<WaitKey> {
         let mut queue = self.lock();
         // Marked under the lock: whoever sees the mark comes here after the wait has been queued.
         if !list.starve() {
@@ -63,7 +77,12 @@ impl Waiters {
         }
         let key = WaitKey(queue.next);
         queue.next += 1;
-        queue.waiters.push_back(Waiter { key, token, sink });
+        let waiter = Waiter { key, token, sink };
+        if first {
+            queue.waiters.push_front(waiter);
+        } else {
+            queue.waiters.push_back(waiter);
+        }
         Some(key)
     }
 

@@ -75,6 +75,38 @@ impl Process {
         Ok(Process { inner: Arc::new(Inner { resource, id, exit: OnceLock::new() }) })
     }
 
+    /// Ends the process at once (`SIGKILL`). It never reaches another one that was given its number. A process that has
+    /// ended, told or not, is left alone.
+    ///
+    /// # Errors
+    /// `PermissionDenied` for one that has become someone else's, `FailedPrecondition` once the handle is closed.
+    pub fn kill(&self) -> Result<()> {
+        self.send(rustix::process::Signal::KILL)
+    }
+
+    /// Asks the process to end (`SIGTERM`), as [`Process::kill`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn terminate(&self) -> Result<()> {
+        self.send(rustix::process::Signal::TERM)
+    }
+
+    fn send(&self, signal: rustix::process::Signal) -> Result<()> {
+        if self.exit().is_some() {
+            return Ok(());
+        }
+        self.inner.resource.with(Operation::ProcessWait, |descriptor| {
+            // SAFETY: the resource keeps the descriptor open while it is used.
+            let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor.fd()) };
+            // No place for a fault: to a child of one's own it cannot fail but by its end.
+            match rustix::process::pidfd_send_signal(fd, signal) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+                Err(errno) => Err(Status::from_os_error(Operation::ProcessWait, errno.raw_os_error())),
+            }
+        })
+    }
+
     /// Takes the end of a process that has ended. Never blocks.
     pub(crate) fn reap(&self) -> Result<Exit> {
         use rustix::process::{WaitId, WaitIdOptions, waitid};
@@ -112,6 +144,22 @@ impl Process {
     }
 
     pub(crate) fn reap(&self) -> Result<Exit> {
+        Err(unavailable())
+    }
+
+    /// Ends the process at once.
+    ///
+    /// # Errors
+    /// `Unavailable`: there are no handles to processes on this system yet.
+    pub fn kill(&self) -> Result<()> {
+        Err(unavailable())
+    }
+
+    /// Asks the process to end.
+    ///
+    /// # Errors
+    /// As for [`Process::kill`].
+    pub fn terminate(&self) -> Result<()> {
         Err(unavailable())
     }
 }

@@ -1,0 +1,175 @@
+//! Every future of the crate is dropped after every poll, and when it was woken and not polled; and forgotten: on every
+//! backend, with each system call failing in turn, and in simulated worlds. Then nothing is in flight any more, no
+//! descriptor, allocation or buffer is missing, and the runtime ends at once.
+//!
+//! `cases` has the table of futures; `coverage` fails when one of the crate is missing there. A program of its own,
+//! because faults and the counting allocator are the whole process's.
+//!
+//! `PROACT_DROP_FAULTS` is how many calls of one site are tried (2), `PROACT_DROP_SEEDS` how many worlds (16).
+
+mod cases;
+mod coverage;
+mod run;
+
+use std::alloc::System;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cases::{CASES, Case};
+use proact::fault::{self, Fault, What};
+use proact::proactor::{Builder, Choice};
+use run::{Drops, Report, Where, run};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// One at a time: what is counted is the process's.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How often a run may leave something behind before that counts as a leak: what a process makes once and keeps is left
+/// once, and the test's own harness allocates now and then.
+const LEAKS_MAX: usize = 4;
+
+const BACKENDS: [Choice; 3] = [Choice::IoUring, Choice::Epoll, Choice::Poll];
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// The backends that work here.
+fn backends() -> Vec<Choice> {
+    let works = |choice: &Choice| match Builder::new().backend(*choice).build() {
+        Ok(_) => true,
+        Err(status) => {
+            println!("skipped: {choice:?}: {status}");
+            false
+        }
+    };
+    BACKENDS.into_iter().filter(works).collect()
+}
+
+/// Runs a case until it leaves nothing, and says how it went the last time.
+#[track_caller]
+fn leaves_nothing(case: &Case, place: &Where, drops: Drops, faults: Option<run::Plan>) -> Report {
+    let mut left = Vec::new();
+    loop {
+        let report = run(case, place, drops, faults);
+        if report.left == (0, 0) || report.broken {
+            return report;
+        }
+        left.push(report.left);
+        let name = case.name;
+        assert!(
+            left.len() < LEAKS_MAX,
+            "{name} on {place:?}, {drops:?}, {faults:?}: descriptors and allocations left: {left:?}"
+        );
+    }
+}
+
+/// Runs a case whole, and answers how many polls it took: all that a drop can come after.
+fn polls(case: &Case, place: &Where) -> usize {
+    let report = leaves_nothing(case, place, Drops::Never, None);
+    assert_eq!(report.ended, Some(Ok(())), "{} on {place:?}", case.name);
+    report.pending
+}
+
+#[test]
+fn dropped_at_every_poll_nothing_is_left() {
+    let _alone = alone();
+    for backend in backends() {
+        let place = Where::Backend(backend);
+        for case in CASES {
+            let polls = polls(case, &place);
+            assert!(polls > 0, "{} has nothing to be dropped at", case.name);
+            for poll in 0..=polls {
+                leaves_nothing(case, &place, Drops::Polled(poll), None);
+                leaves_nothing(case, &place, Drops::Woken(poll), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn forgotten_at_every_poll_the_runtime_ends_all_the_same() {
+    let _alone = alone();
+    for backend in backends() {
+        let place = Where::Backend(backend);
+        for case in CASES {
+            for poll in 0..=polls(case, &place) {
+                run(case, &place, Drops::Forgotten(poll), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_call_fails_a_drop_leaves_nothing() {
+    let _alone = alone();
+    let most = number("PROACT_DROP_FAULTS", 2);
+    let errors = [errno::EIO, errno::EINTR, errno::ENOMEM, errno::EAGAIN];
+    for backend in backends() {
+        let place = Where::Backend(backend);
+        let mut turn = 0usize;
+        for case in CASES {
+            let polls = polls(case, &place);
+            let calls = run(case, &place, Drops::Never, None).calls;
+            let sites = calls.into_iter().filter(|(site, _)| site.what != What::Length);
+            for (site, count) in sites {
+                for index in 0..count.min(most) {
+                    let call = if count <= most { index } else { index * count / most };
+                    turn += 1;
+                    let plan = run::Plan { site, call, fault: Fault::Error(errors[turn % errors.len()]) };
+                    // Whole, and dropped at one poll after the other as the faults go on.
+                    leaves_nothing(case, &place, Drops::Never, Some(plan));
+                    leaves_nothing(case, &place, Drops::Polled(turn % (polls + 1)), Some(plan));
+                    leaves_nothing(case, &place, Drops::Woken(turn % (polls + 1)), Some(plan));
+                }
+            }
+        }
+        assert!(turn > 100, "faults come: {turn}");
+    }
+}
+
+/// Error numbers of Linux.
+mod errno {
+    pub const EINTR: i32 = 4;
+    pub const EIO: i32 = 5;
+    pub const EAGAIN: i32 = 11;
+    pub const ENOMEM: i32 = 12;
+}
+
+#[test]
+fn dropped_at_every_poll_in_many_worlds_nothing_is_left() {
+    let _alone = alone();
+    for case in CASES.iter().filter(|case| case.simulated) {
+        for seed in 0..number("PROACT_DROP_SEEDS", 16) {
+            let place = Where::World(seed);
+            let polls = polls(case, &place);
+            for poll in 0..=polls {
+                leaves_nothing(case, &place, Drops::Polled(poll), None);
+                leaves_nothing(case, &place, Drops::Woken(poll), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_future_that_leaks_is_found() {
+    let _alone = alone();
+    let place = Where::Backend(Choice::Poll);
+    let memory = Case { name: "leaks_memory", covers: &[], simulated: false, future: |_| Box::pin(cases::leaks()) };
+    for _ in 0..LEAKS_MAX {
+        assert_eq!(run(&memory, &place, Drops::Never, None).left.1, 1);
+    }
+    assert_eq!(run(&memory, &place, Drops::Polled(0), None).left, (0, 0));
+    let _ = fault::disarm();
+}
+
+#[test]
+fn every_future_is_in_the_table() {
+    coverage::check();
+}
