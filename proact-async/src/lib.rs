@@ -33,9 +33,10 @@
 //!
 //! # Rooms
 //!
-//! - [`runtime`]: what runs tasks and polls a proactor; [`operation`](runtime::operation) and
-//!   [`stream`](runtime::stream), by which every kind of `proact::operation` is awaited.
-//! - [`task`]: join handles and yielding. The only room with a task's `unsafe` code.
+//! - [`runtime`]: what runs tasks and polls a proactor; [`operation`] and
+//!   [`stream`], by which every kind of `proact::operation` is awaited.
+//! - [`task`]: join handles and yielding. `unsafe` code stands there, and where a runtime lends itself to its thread.
+//! - [`scope`](mod@scope): operations and tasks that end together, and are waited for.
 //! - [`time`]: sleeps, intervals, timeouts.
 //! - [`net`]: sockets, with owned buffers.
 //!
@@ -59,17 +60,23 @@
 //! # Threads
 //!
 //! A [`Runtime`] runs on the thread that made it; tasks stay there and need not be `Send`. A [`Spawner`] gives it tasks
-//! from other threads. Wakers may be woken from anywhere: they never block, and wake the thread once, however many are
-//! woken before it is up.
+//! from other threads, and [`Threads`] is many runtimes on threads of their own. Wakers may be woken from anywhere:
+//! they never block, and wake the thread once, however many are woken before it is up.
 
 mod atomic;
 pub mod net;
 pub mod runtime;
+pub mod scope;
+mod stop;
 pub mod task;
+pub mod threads;
 pub mod time;
 
 pub use self::runtime::{Builder, Runtime, Spawner, handle, operation, spawn, spawner, stream};
-pub use self::task::{JoinError, JoinHandle, yield_now};
+pub use self::scope::{Scope, scope};
+pub use self::stop::Stop;
+pub use self::task::{AbortHandle, JoinError, JoinHandle, yield_now};
+pub use self::threads::Threads;
 
 /// What an operation with an owned buffer yields: its result, and the buffer.
 pub type BufResult<T, B> = (proact::status::Result<T>, B);

@@ -323,3 +323,34 @@ fn what_needs_a_runtime_says_so() {
     assert!(text(nested.unwrap_err()).contains("block_on inside of a runtime"));
     assert!(!proact_async::runtime::is_running());
 }
+
+#[test]
+fn a_runtime_that_spins_before_it_sleeps_loses_no_wake() {
+    let runtime = Runtime::builder().spin(Duration::from_micros(20)).build().unwrap();
+    let (send, receive) = mpsc::channel::<Waker>();
+    let thread = std::thread::spawn(move || {
+        for (round, waker) in receive.iter().enumerate() {
+            // Some come while it spins, some when it sleeps.
+            for _ in 0..round % 100 * 100 {
+                std::hint::spin_loop();
+            }
+            waker.wake();
+        }
+    });
+    runtime.block_on(async {
+        for _ in 0..500 {
+            let mut sent = false;
+            poll_fn(|cx| {
+                if std::mem::replace(&mut sent, true) {
+                    return Poll::Ready(());
+                }
+                send.send(cx.waker().clone()).unwrap();
+                Poll::Pending
+            })
+            .await;
+            time::sleep(Duration::from_nanos(1)).await;
+        }
+    });
+    drop(send);
+    thread.join().unwrap();
+}

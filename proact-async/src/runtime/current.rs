@@ -2,10 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use proact::operation::future::{Here, OperationFuture, OperationStream, Streamed, Submission};
-use proact::operation::{Kind, OperationId};
+use proact::operation::{Kind, OperationId, Scope};
 use proact::proactor::Handle;
 use proact::time::Time;
 
@@ -97,6 +97,24 @@ pub fn handle() -> Handle {
 #[track_caller]
 pub fn with_handle<R>(work: impl FnOnce(&Handle) -> R) -> R {
     with(|core| work(&core.handle))
+}
+
+/// Has operations that this thread submits belong to `scope` from now on. Answers to which they did before.
+pub(crate) fn exchange_scope(scope: Option<Scope>) -> Option<Scope> {
+    try_with(|core| core.scope.replace(scope)).flatten()
+}
+
+/// How many other tasks the current runtime has.
+pub(crate) fn tasks() -> usize {
+    with(|core| core.home().tasks().saturating_sub(1))
+}
+
+/// Waits until the task that calls it is the only one of the current runtime.
+pub(crate) async fn tasks_ended() {
+    std::future::poll_fn(|cx| {
+        with(|core| if core.home().is_last(cx.waker()) { Poll::Ready(()) } else { Poll::Pending })
+    })
+    .await;
 }
 
 /// The time on the current runtime's clock, which deadlines are on: virtual in a simulated world.

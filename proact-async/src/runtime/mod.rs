@@ -14,6 +14,7 @@ use self::core::{Core, Options};
 pub use self::current::{
     Current, Operation, Operations, handle, is_running, now, operation, spawn, spawner, stream, with_handle,
 };
+pub(crate) use self::current::{exchange_scope, tasks, tasks_ended};
 pub use self::spawner::Spawner;
 use crate::task::{JoinHandle, spawn_here, spawn_within};
 
@@ -85,6 +86,10 @@ impl Builder {
     pub fn shutdown_deadline(mut self, deadline: Duration) -> Builder {
         self.options.shutdown = deadline;
         self
+    }
+
+    pub(crate) fn given_shutdown_deadline(&self) -> Duration {
+        self.options.shutdown
     }
 
     /// Builds it, on the thread that will run it.

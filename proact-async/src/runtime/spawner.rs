@@ -4,7 +4,7 @@ use std::fmt;
 
 use proact::proactor::Handle;
 
-use crate::task::{HomeRef, JoinHandle, spawn_send};
+use crate::task::{HomeRef, JoinHandle, spawn_made, spawn_send};
 
 /// Gives a runtime tasks, from any thread. A clone is another handle to the same runtime, which it does not keep.
 ///
@@ -38,6 +38,17 @@ impl Spawner {
     {
         // SAFETY: this holds the home.
         unsafe { spawn_send(self.home.as_ptr(), future) }
+    }
+
+    /// Has the runtime make a future, on its own thread, and run it as a task: it need not be `Send`.
+    pub fn spawn_with<M, F>(&self, make: M) -> JoinHandle<F::Output>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send,
+    {
+        // SAFETY: this holds the home.
+        unsafe { spawn_made(self.home.as_ptr(), make) }
     }
 
     /// The handle of the runtime's proactor.

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ptr;
+use std::task::Waker;
 
 use super::raw::{Header, TaskPtr};
 use crate::atomic::{AtomicIsize, AtomicPtr, Ordering};
@@ -22,6 +23,10 @@ pub(crate) struct Home {
     last: Cell<*const Header>,
     /// All tasks that are not complete, by `next` and `previous`.
     pub(super) all: Cell<*const Header>,
+    /// How many these are.
+    pub(super) tasks: Cell<usize>,
+    /// Woken when one of them is left.
+    pub(super) last_one: Cell<Option<Waker>>,
     pub(super) live: Cell<isize>,
     /// New tasks are refused.
     pub(super) closing: Cell<bool>,
@@ -37,8 +42,15 @@ const CLOSED: *mut Header = ptr::without_provenance_mut(1);
 /// What stands for the owner in the count: more than there can ever be tasks.
 const OWNER: isize = isize::MAX / 2;
 
+#[cfg(not(loom))]
 thread_local! {
     static HERE: Cell<*const Home> = const { Cell::new(ptr::null()) };
+}
+
+// A model's threads are coroutines of one thread.
+#[cfg(loom)]
+loom::thread_local! {
+    static HERE: Cell<*const Home> = Cell::new(ptr::null());
 }
 
 /// Makes `home` the one of this thread's tasks, and answers which was before.
@@ -59,6 +71,8 @@ impl Home {
             first: Cell::new(ptr::null()),
             last: Cell::new(ptr::null()),
             all: Cell::new(ptr::null()),
+            tasks: Cell::new(0),
+            last_one: Cell::new(None),
             live: Cell::new(0),
             closing: Cell::new(false),
             stack: AtomicPtr::new(ptr::null_mut()),
@@ -107,6 +121,20 @@ impl Home {
             // SAFETY: nobody else holds it.
             drop(unsafe { Box::from_raw(home.cast_mut()) });
         }
+    }
+
+    /// How many tasks have not ended. On the owner's thread.
+    pub(crate) fn tasks(&self) -> usize {
+        self.tasks.get()
+    }
+
+    /// Whether there is one task at most; otherwise `waker` is told once that is so. For one who waits.
+    pub(crate) fn is_last(&self, waker: &Waker) -> bool {
+        if self.tasks.get() <= 1 {
+            return true;
+        }
+        self.last_one.set(Some(waker.clone()));
+        false
     }
 
     /// Whether a task is to be run.

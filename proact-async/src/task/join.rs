@@ -31,6 +31,48 @@ unsafe impl<T: Send> Send for JoinHandle<T> {}
 // SAFETY: by a shared reference it can only be aborted and asked whether it has ended.
 unsafe impl<T: Send> Sync for JoinHandle<T> {}
 
+/// Ends a task, from any thread, without waiting for it: of [`JoinHandle::abort_handle`].
+pub struct AbortHandle {
+    task: TaskPtr,
+}
+
+// SAFETY: a task is reached from any thread by its word; what it is of cannot be reached by this.
+unsafe impl Send for AbortHandle {}
+// SAFETY: as above.
+unsafe impl Sync for AbortHandle {}
+
+impl AbortHandle {
+    /// As [`JoinHandle::abort`].
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+
+    /// Whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        self.task.is_complete()
+    }
+}
+
+impl Clone for AbortHandle {
+    fn clone(&self) -> AbortHandle {
+        self.task.hold();
+        AbortHandle { task: self.task }
+    }
+}
+
+impl Drop for AbortHandle {
+    fn drop(&mut self) {
+        // SAFETY: this one's reference, which goes.
+        unsafe { self.task.release() };
+    }
+}
+
+impl fmt::Debug for AbortHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AbortHandle").field("finished", &self.is_finished()).finish()
+    }
+}
+
 /// Why a task has no output.
 pub struct JoinError {
     failure: Failure,
@@ -92,6 +134,13 @@ impl<T> JoinHandle<T> {
         if let Some(task) = self.task {
             task.abort();
         }
+    }
+
+    /// What aborts the task for somebody else than who waits for it. `None` once the output was taken.
+    pub fn abort_handle(&self) -> Option<AbortHandle> {
+        let task = self.task?;
+        task.hold();
+        Some(AbortHandle { task })
     }
 
     /// Whether the task has ended.
@@ -194,4 +243,43 @@ where
 {
     // SAFETY: the caller's promise; the future may go to the home's thread.
     handle::<F>(unsafe { raw::spawn(home, future) })
+}
+
+/// A future that is made by its first poll.
+enum Made<M, F> {
+    Not(Option<M>),
+    Future(F),
+}
+
+// SAFETY: until its first poll it is what makes the future, which is `Send`. Only the thread that polls it ever has the
+// future; a task is polled, and its future dropped, on its home's thread alone.
+unsafe impl<M: Send, F> Send for Made<M, F> {}
+
+impl<M: FnOnce() -> F, F: Future> Future for Made<M, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        // SAFETY: the future is never moved once it is in its place; what makes it is not pinned.
+        let this = unsafe { self.get_unchecked_mut() };
+        if let Made::Not(make) = this {
+            let make = make.take().expect("a panic of it was the task's end");
+            *this = Made::Future(make());
+        }
+        let Made::Future(future) = this else { unreachable!("just made") };
+        // SAFETY: as above.
+        unsafe { Pin::new_unchecked(future) }.poll(cx)
+    }
+}
+
+/// # Safety
+///
+/// The home is there.
+pub(crate) unsafe fn spawn_made<M, F>(home: *const Home, make: M) -> JoinHandle<F::Output>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future + 'static,
+    F::Output: Send,
+{
+    // SAFETY: the caller's promise; what goes to the home's thread is `make`.
+    handle::<Made<M, F>>(unsafe { raw::spawn(home, Made::Not(Some(make))) })
 }

@@ -1,16 +1,18 @@
 //! Tasks: futures that an executor runs, each in one allocation.
 //!
-//! The only room of this crate with `unsafe` code. `raw.rs` is a task's storage and life, `home.rs` the queue of one
+//! The room of this crate with `unsafe` code. `raw.rs` is a task's storage and life, `home.rs` the queue of one
 //! thread and the stack by which others reach it, `waker.rs` what wakes a task, `join.rs` who waits for it.
 
 mod home;
 mod join;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod raw;
 mod waker;
 
 pub(crate) use self::home::{Alarm, Home, HomeRef, set_here};
-pub use self::join::{JoinError, JoinHandle};
-pub(crate) use self::join::{spawn_here, spawn_send, spawn_within};
+pub use self::join::{AbortHandle, JoinError, JoinHandle};
+pub(crate) use self::join::{spawn_here, spawn_made, spawn_send, spawn_within};
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

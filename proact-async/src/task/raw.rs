@@ -1,4 +1,5 @@
-//! A task's storage: header, future and output in one allocation; and the word that says who may touch what.
+//! A task's storage: header, future and output in one block, which the next task of about that size uses again; and
+//! the word that says who may touch what.
 //!
 //! A task belongs to the thread of its [`Home`]. Only that thread polls it, drops its future and completes it, and what
 //! it alone needs (`flags`, `refs`, the links of its lists) it keeps without atomic operations. Others reach it through
@@ -21,6 +22,8 @@ use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::task::{Poll, Waker};
+
+use proact::operation::future::storage;
 
 use super::home::{Home, is_here};
 use super::waker;
@@ -132,9 +135,11 @@ pub(crate) unsafe fn spawn<F: Future>(home: *const Home, future: F) -> TaskPtr {
         next_remote: Cell::new(ptr::null_mut()),
         remote_joiner: UnsafeCell::new(None),
     };
-    let task = Box::new(Task { header, stage: UnsafeCell::new(Stage::Running(future)) });
-    // SAFETY: `Box::into_raw` never answers null. The header stands first in a `repr(C)` struct.
-    let task = TaskPtr(unsafe { NonNull::new_unchecked(Box::into_raw(task).cast()) });
+    let place = storage::take::<Task<F>>();
+    // SAFETY: memory of this very type, just taken.
+    unsafe { place.write(Task { header, stage: UnsafeCell::new(Stage::Running(future)) }) };
+    // The header stands first in a `repr(C)` struct.
+    let task = TaskPtr(place.cast());
     if here {
         // SAFETY: a new task, on its own thread.
         unsafe {
@@ -239,6 +244,7 @@ impl TaskPtr {
     fn enlist(self) {
         let (header, home) = (self.header(), self.home());
         self.set(LISTED);
+        home.tasks.set(home.tasks.get() + 1);
         let next = home.all.replace(self.as_ptr());
         header.next.set(next);
         if !next.is_null() {
@@ -249,6 +255,7 @@ impl TaskPtr {
 
     fn delist(self) {
         let (header, home) = (self.header(), self.home());
+        home.tasks.set(home.tasks.get() - 1);
         let (previous, next) = (header.previous.get(), header.next.get());
         if previous.is_null() {
             home.all.set(next);
@@ -386,6 +393,8 @@ impl TaskPtr {
         let header = self.header();
         self.delist();
         let joiner = header.joiner.take();
+        let home = self.home();
+        let last_one = if home.tasks.get() == 1 { home.last_one.take() } else { None };
         let mut left = self.is(LEFT);
         if left {
             // SAFETY: nobody else will look at the output.
@@ -426,6 +435,9 @@ impl TaskPtr {
             break;
         }
         if let Some(waker) = joiner {
+            waker.wake();
+        }
+        if let Some(waker) = last_one {
             waker.wake();
         }
     }
@@ -614,8 +626,12 @@ unsafe fn drop_output<F: Future>(task: TaskPtr) {
 /// As for [`Vtable::free`].
 unsafe fn free<F: Future>(task: TaskPtr) {
     let home = task.header().home;
-    // SAFETY: the last reference has gone; the box is what `spawn` made.
-    drop(unsafe { Box::from_raw(task.0.cast::<Task<F>>().as_ptr()) });
+    let place = task.0.cast::<Task<F>>();
+    // SAFETY: the last reference has gone; the memory is what `spawn` took, for this very type.
+    unsafe {
+        ptr::drop_in_place(place.as_ptr());
+        storage::give(place);
+    }
     // SAFETY: the task has held its home until now.
     unsafe { Home::release(home) };
 }

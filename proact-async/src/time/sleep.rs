@@ -9,8 +9,10 @@ use proact::operation::Timer;
 use proact::time::Time;
 
 use crate::runtime::{Operation, now, operation};
+use crate::scope::outside;
 
-/// Waits for so long. Never ends early.
+/// Waits for so long. Never ends early, nor with a [scope](mod@crate::scope), whose end drops it: for a timer that
+/// does, await `operation(Timer::new(..))`.
 ///
 /// ```
 /// use proact_async::time;
@@ -74,7 +76,10 @@ impl Future for Sleep {
         if self.over {
             return Poll::Ready(());
         }
-        let (_, outcome) = ready!(Pin::new(&mut self.timer).poll(cx));
+        // Outside of scopes, whose end it could not tell.
+        let first = self.timer.id().is_none();
+        let timer = Pin::new(&mut self.timer);
+        let (_, outcome) = ready!(if first { outside(|| timer.poll(cx)) } else { timer.poll(cx) });
         self.over = true;
         if let Err(status) = outcome.result {
             panic!("a timer failed: {status}");

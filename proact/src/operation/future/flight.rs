@@ -321,25 +321,36 @@ unsafe fn deliver_here<K: Kind>(raw: NonNull<Header>, ended: Ended, cx: &mut Con
 /// As for every function of [`Vtable`].
 unsafe fn deliver_shared<K: Kind>(raw: NonNull<Header>, ended: Ended, cx: &mut Context<'_>) {
     let at = FlightPtr::<K>(raw.cast());
-    // SAFETY: the table's functions are called with the storage there. What is touched of it, the word has given leave
-    // to: see the head of this file.
-    unsafe {
-        let outcome = outcome(at, ended, cx);
-        let flight = at.flight();
-        (*flight.outcome.get()).write(outcome);
-        let before = flight.word.fetch_or(ENDED, Ordering::AcqRel);
-        if before & ABANDONED != 0 {
-            return abandoned(at);
-        }
-        if before & LOCKED != 0 {
-            return;
-        }
-        let waker = (*flight.waker.get()).take();
-        if flight.word.fetch_or(READY, Ordering::AcqRel) & ABANDONED != 0 {
-            abandoned(at);
-        }
-        if let Some(waker) = waker {
-            waker.wake();
+    // SAFETY: the table's functions are called with the storage there.
+    unsafe { at.end_shared(outcome(at, ended, cx)) };
+}
+
+impl<K: Kind> FlightPtr<K> {
+    /// The engine's last act: the future is told, or everything is freed if it has gone.
+    ///
+    /// # Safety
+    ///
+    /// In flight, once. The engine does not use it again.
+    pub(super) unsafe fn end_shared(self, outcome: Outcome<K>) {
+        // SAFETY: the caller's promise. What is touched of the storage, the word has given leave to: see the head of
+        // this file.
+        unsafe {
+            let flight = self.flight();
+            (*flight.outcome.get()).write(outcome);
+            let before = flight.word.fetch_or(ENDED, Ordering::AcqRel);
+            if before & ABANDONED != 0 {
+                return abandoned(self);
+            }
+            if before & LOCKED != 0 {
+                return;
+            }
+            let waker = (*flight.waker.get()).take();
+            if flight.word.fetch_or(READY, Ordering::AcqRel) & ABANDONED != 0 {
+                abandoned(self);
+            }
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         }
     }
 }

@@ -15,7 +15,10 @@
 //! Storage is recycled by the thread that frees it, so that in steady state nothing is allocated.
 
 mod flight;
-mod storage;
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[doc(hidden)] // for proact-async, whose tasks come and go as operations do
+pub mod storage;
 mod stream;
 
 use std::cell::Cell;
@@ -97,6 +100,13 @@ pub struct Submission<'a> {
 struct AnyOpPtr(NonNull<Header>);
 
 impl Submission<'_> {
+    /// Puts the operation into `scope`, unless it is in one already.
+    pub fn join(&mut self, scope: &Scope) {
+        // SAFETY: not in flight, and lent to this submission alone.
+        let extras = unsafe { &mut self.op.0.as_mut().extras }.get_or_insert_with(storage::take_extras);
+        extras.scope.get_or_insert_with(|| scope.clone());
+    }
+
     /// It was not submitted, and its future ends with this.
     pub fn refuse(self, status: Status) {
         self.answer.set(Answer::Refused(status));

@@ -83,7 +83,8 @@ fn fresh(layout: Layout) -> NonNull<u8> {
 
 /// Memory for a `T`, whose size is not zero.
 #[inline]
-pub(crate) fn take<T>() -> NonNull<T> {
+pub fn take<T>() -> NonNull<T> {
+    const { assert!(size_of::<T>() != 0, "there is nothing to store") };
     let layout = const { Layout::new::<T>() };
     let Some(index) = (const { list_of(Layout::new::<T>()) }) else { return fresh(layout).cast() };
     let kept = LISTS.try_with(|lists| {
@@ -107,7 +108,7 @@ pub(crate) fn take<T>() -> NonNull<T> {
 ///
 /// `memory` came from [`take`] of the same type, on any thread; it holds no value and is not used again.
 #[inline]
-pub(crate) unsafe fn give<T>(memory: NonNull<T>) {
+pub unsafe fn give<T>(memory: NonNull<T>) {
     let Some(index) = (const { list_of(Layout::new::<T>()) }) else {
         // SAFETY: `take` got it from the allocator by this layout.
         return unsafe { dealloc(memory.as_ptr().cast(), Layout::new::<T>()) };

@@ -1,0 +1,195 @@
+//! Scopes: what is in them ends with them, and is waited for.
+
+mod support;
+
+use std::cell::Cell;
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use proact::operation::{EventWait, Nop, Receive, SemaphoreWait, Terminal};
+use proact::resource::SocketType;
+use proact::simulated::World;
+use proact::sync::Semaphore;
+use proact_async::scope::{Ended, scope, scope_for};
+use proact_async::{Runtime, handle, operation, spawn, time, yield_now};
+use support::on_every_backend;
+
+#[test]
+fn a_scope_yields_its_bodys_output_and_waits_for_its_tasks() {
+    on_every_backend(|runtime| {
+        let done = Rc::new(Cell::new(0));
+        let seen = done.clone();
+        let output = runtime.block_on(scope(async |scope| {
+            for _ in 0..10 {
+                let done = done.clone();
+                scope.spawn(async move {
+                    time::sleep(Duration::from_micros(200)).await;
+                    done.set(done.get() + 1);
+                });
+            }
+            "output"
+        }));
+        assert_eq!((output, seen.get()), (Ok("output"), 10));
+    });
+}
+
+#[test]
+fn a_deadline_reaches_operations_waits_and_tasks_and_they_may_answer() {
+    on_every_backend(|runtime| {
+        let terminals = runtime.block_on(scope_for(Duration::from_millis(1), async |scope| {
+            let (_here, there) = handle().socket_pair(SocketType::Stream).unwrap();
+            let receive = scope.spawn(operation(Receive::exact(there, vec![0; 64])));
+            let wait = operation(SemaphoreWait::new(Semaphore::new(0), 1)).await.1;
+            let (receive, outcome) = receive.await.unwrap();
+            assert_eq!(receive.buffer.len(), 64);
+            assert!(operation(Nop).await.1.result.unwrap_err().is_cancelled(), "a new one ends at once");
+            (wait.terminal(), outcome.terminal())
+        }));
+        assert_eq!(terminals, Ok((Terminal::Cancelled, Terminal::Cancelled)));
+    });
+}
+
+#[test]
+fn what_waits_for_something_else_is_dropped() {
+    on_every_backend(|runtime| {
+        runtime.block_on(async {
+            let own = scope_for(Duration::from_millis(1), async |_| pending::<()>().await).await;
+            assert_eq!(own, Err(Ended::DeadlineExceeded));
+            let asleep = scope(async |scope| {
+                scope.spawn(time::sleep(Duration::from_secs(3600)));
+                scope.cancel();
+                pending::<()>().await;
+            });
+            assert_eq!(asleep.await, Err(Ended::Cancelled));
+            let done = scope(async |scope| {
+                scope.spawn(pending::<()>());
+                scope.cancel();
+                7
+            });
+            assert_eq!(done.await, Ok(7));
+        });
+    });
+}
+
+#[test]
+fn what_submits_for_ever_is_dropped() {
+    on_every_backend(|runtime| {
+        let outcome = runtime.block_on(scope_for(Duration::from_millis(1), async |scope| {
+            scope.spawn(async { while operation(Nop).await.1.result.is_err() || !is_cancelled().await {} });
+            loop {
+                operation(Nop).await;
+            }
+        }));
+        assert_eq!(outcome, Err::<(), _>(Ended::DeadlineExceeded));
+    });
+}
+
+/// Never, but only after a while.
+async fn is_cancelled() -> bool {
+    yield_now().await;
+    false
+}
+
+#[test]
+fn operations_dropped_in_flight_have_ended_when_the_scope_returns() {
+    on_every_backend(|runtime| {
+        runtime.block_on(async {
+            let semaphore = Semaphore::new(0);
+            let before = handle();
+            let outcome = scope(async |_| {
+                for _ in 0..20 {
+                    let mut wait = operation(EventWait::new(before.event().unwrap()));
+                    start(&mut wait).await;
+                }
+                drop(semaphore);
+            });
+            outcome.await.unwrap();
+        });
+        assert_eq!(runtime.statistics().queue_depth, 0);
+    });
+}
+
+#[test]
+fn a_scope_within_a_scope_ends_with_it_and_tells_its_outcome() {
+    on_every_backend(|runtime| {
+        let outcome = runtime.block_on(scope_for(Duration::from_millis(1), async |_| {
+            let inner = scope(async |inner| {
+                let event = handle().event().unwrap();
+                let task = inner.spawn(operation(EventWait::new(event)));
+                assert!(task.await.unwrap().1.result.unwrap_err().is_cancelled());
+                "told"
+            });
+            inner.await
+        }));
+        assert_eq!(outcome, Ok(Ok("told")));
+    });
+}
+
+#[test]
+fn a_scope_that_is_dropped_ends_what_is_in_it_and_the_one_around_it_waits() {
+    on_every_backend(|runtime| {
+        let dropped = Rc::new(Cell::new(false));
+        struct Tell(Rc<Cell<bool>>);
+        impl Drop for Tell {
+            fn drop(&mut self) {
+                self.0.set(true);
+            }
+        }
+        let tell = Tell(dropped.clone());
+        let outcome = runtime.block_on(scope(async |_| {
+            let inner = scope(async |inner| {
+                let event = handle().event().unwrap();
+                inner.spawn(async move {
+                    let _tell = tell;
+                    operation(EventWait::new(event)).await
+                });
+                pending::<()>().await;
+            });
+            time::timeout(Duration::from_millis(1), inner).await.unwrap_err();
+        }));
+        assert_eq!((outcome, dropped.get()), (Ok(()), true));
+        assert_eq!(runtime.statistics().queue_depth, 0);
+    });
+}
+
+#[test]
+fn what_is_not_in_a_scope_goes_on() {
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        let event = handle().event().unwrap();
+        let other = spawn(operation(EventWait::new(event.clone())));
+        yield_now().await;
+        let own = scope(async |scope| {
+            scope.cancel();
+            pending::<()>().await;
+        });
+        assert_eq!(own.await, Err(Ended::Cancelled));
+        assert!(!other.is_finished());
+        event.set().unwrap();
+        other.await.unwrap().1.result.unwrap();
+    });
+}
+
+#[test]
+fn a_deadline_in_virtual_time_is_exact() {
+    let world = World::new(5);
+    let runtime = Runtime::builder().proactor(world.host("here").builder()).build().unwrap();
+    runtime.block_on(async {
+        let start = time::now();
+        let outcome = scope_for(Duration::from_secs(60), async |_| {
+            operation(SemaphoreWait::new(Semaphore::new(0), 1)).await.1.result.unwrap_err()
+        });
+        assert!(outcome.await.unwrap().is_cancelled());
+        let passed = time::now() - start;
+        assert!(passed >= Duration::from_secs(60) && passed < Duration::from_millis(60_001), "{passed:?}");
+    });
+}
+
+/// Polls an operation once, which submits it.
+async fn start(wait: &mut proact_async::runtime::Operation<EventWait>) {
+    let pending = poll_fn(|cx| Poll::Ready(Pin::new(&mut *wait).poll(cx).is_pending())).await;
+    assert!(pending);
+}
