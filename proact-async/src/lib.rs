@@ -39,6 +39,8 @@
 //! - [`scope`](mod@scope): operations and tasks that end together, and are waited for.
 //! - [`time`]: sleeps, intervals, timeouts.
 //! - [`net`]: sockets, with owned buffers.
+//! - [`adapt`]: streams under the traits of `futures-io`, tokio and hyper, and what else those ask for, by features.
+//! - `tls`: TLS by rustls (feature `rustls`).
 //!
 //! # How I/O is written here
 //!
@@ -59,11 +61,15 @@
 //!
 //! # Threads
 //!
+//! A program that has another runtime already, such as tokio's, has a [`Companion`] instead of a [`Runtime`].
+//!
 //! A [`Runtime`] runs on the thread that made it; tasks stay there and need not be `Send`. A [`Spawner`] gives it tasks
 //! from other threads, and [`Threads`] is many runtimes on threads of their own. Wakers may be woken from anywhere:
 //! they never block, and wake the thread once, however many are woken before it is up.
 
+pub mod adapt;
 mod atomic;
+mod companion;
 pub mod net;
 pub mod runtime;
 pub mod scope;
@@ -71,7 +77,10 @@ mod stop;
 pub mod task;
 pub mod threads;
 pub mod time;
+#[cfg(feature = "rustls")]
+pub mod tls;
 
+pub use self::companion::{Companion, Remote};
 pub use self::runtime::{Builder, Runtime, Spawner, handle, operation, spawn, spawner, stream};
 pub use self::scope::{Scope, scope};
 pub use self::stop::Stop;

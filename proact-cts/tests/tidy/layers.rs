@@ -28,7 +28,8 @@ const SHARED_BY_BACKENDS: [&str; 4] = ["contract", "pooled", "registered", "work
 /// What each crate may use of the workspace. `None`: all of it.
 const CRATES: [(&str, Option<&[&str]>); 6] = [
     ("proact", Some(&[])),
-    ("proact-async", Some(&["proact"])),
+    // Itself: its tests are built with all of its features.
+    ("proact-async", Some(&["proact", "proact-async"])),
     ("proact-schedule", Some(&["proact"])),
     ("proact-vm", Some(&["proact", "proact-schedule"])),
     ("proact-cts", None),
