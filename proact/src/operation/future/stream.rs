@@ -16,7 +16,7 @@ use crate::operation::identity::OperationId;
 use crate::operation::kind::Kind;
 use crate::operation::op::{Complete, Marks, Op, Outcome};
 use crate::operation::{
-    AcceptMany, EventWaitMany, Interval, PollHandleMany, ReceiveFromPooledMany, ReceivePooledMany, Scope,
+    AcceptMany, EventWaitMany, Interval, PollHandleMany, ReceiveFromPooledMany, ReceivePooledMany, Scope, SignalWait,
 };
 
 /// A multishot kind whose outcomes own all that they tell of, so that they may wait to be taken.
@@ -30,6 +30,7 @@ impl Streamed for ReceiveFromPooledMany {}
 impl Streamed for EventWaitMany {}
 impl Streamed for PollHandleMany {}
 impl Streamed for Interval {}
+impl Streamed for SignalWait {}
 
 /// A multishot operation as a stream of its outcomes: see [the module](super).
 ///
