@@ -41,6 +41,10 @@
 //! - [`net`]: sockets, with owned buffers.
 //! - [`adapt`]: streams under the traits of `futures-io`, tokio and hyper, and what else those ask for, by features.
 //! - `tls`: TLS by rustls (feature `rustls`).
+//! - `metrics`: what was counted, for a recorder (feature `metrics`).
+//!
+//! With the feature `tracing` tasks and operations have spans: `task` (target `proact::task`, level `DEBUG`) and
+//! `operation` (target `proact::operation`, level `TRACE`).
 //!
 //! # How I/O is written here
 //!
@@ -70,6 +74,8 @@
 pub mod adapt;
 mod atomic;
 mod companion;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod net;
 pub mod runtime;
 pub mod scope;
@@ -79,6 +85,7 @@ pub mod threads;
 pub mod time;
 #[cfg(feature = "rustls")]
 pub mod tls;
+mod trace;
 
 pub use self::companion::{Companion, Remote};
 pub use self::runtime::{Builder, Runtime, Spawner, handle, operation, spawn, spawner, stream};

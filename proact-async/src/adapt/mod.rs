@@ -5,7 +5,9 @@
 //! | [`Adapted`] | `futures-io` | `futures_io::{AsyncRead, AsyncBufRead, AsyncWrite}` |
 //! | [`Adapted`] | `tokio` | `tokio::io::{AsyncRead, AsyncBufRead, AsyncWrite}` |
 //! | [`Adapted`], `LocalExecutor`, `HyperTimer` | `hyper` | `hyper::rt::{Read, Write, Executor, Timer}` |
-//! | [`TlsStream`](crate::tls::TlsStream) | `rustls` | the same as `Adapted`, encrypted |
+//! | `Connector` | `tower` | `tower_service::Service<Uri>` |
+//! | [`Adapted`] | `hyper-util` | `hyper_util::client::legacy::connect::Connection` |
+//! | `tls::TlsStream` | `rustls` | the same as `Adapted`, encrypted |
 //!
 //! # Borrowed buffers over completions
 //!
@@ -68,8 +70,12 @@ mod write;
 mod futures_io;
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(feature = "hyper-util")]
+mod hyper_util;
 #[cfg(feature = "tokio")]
 mod tokio;
+#[cfg(feature = "tower")]
+mod tower;
 
 use std::io;
 
@@ -80,6 +86,8 @@ pub use self::hyper::{HyperSleep, HyperTimer, LocalExecutor};
 pub(crate) use self::route::receive_pool;
 pub use self::route::{Local, Route};
 pub use self::stream::{Adapted, Buffered, Options};
+#[cfg(feature = "tower")]
+pub use self::tower::{Connecting, Connector, Destination};
 
 /// The failure under the traits that know `io::Error` alone: of the kind that the system's error number means, with
 /// the [`Status`] inside.

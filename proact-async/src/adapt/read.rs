@@ -95,10 +95,16 @@ impl<R: Route> ReadSide<R> {
         }
     }
 
-    /// What a receive that nobody asked for again has brought, if there is one and it has ended.
     fn poll_receive(&mut self, route: &R, socket: &Socket, cx: &mut Context<'_>) -> Poll<Result> {
         if let Some(status) = self.failure.take() {
             return Poll::Ready(Err(status));
+        }
+        if !matches!(self.receiving, Receiving::Idle(_)) {
+            match ready!(self.poll_in_flight(cx)) {
+                // Whoever asked before was cancelled with its scope, and not this stream. This one asks anew.
+                Err(status) if status.is_cancelled() => {}
+                result => return Poll::Ready(result),
+            }
         }
         if let Receiving::Idle(kind) = &mut self.receiving {
             self.receiving = match &self.source {

@@ -1,17 +1,19 @@
 //! The runtime that this thread is running.
 
 use std::cell::{Cell, RefCell};
+use std::panic::Location;
 use std::ptr;
 use std::task::{Context, Poll};
 
 use proact::operation::future::{Here, OperationFuture, OperationStream, Streamed, Submission};
 use proact::operation::{Kind, OperationId, Scope};
-use proact::proactor::Handle;
+use proact::proactor::{Handle, Statistics};
 use proact::time::Time;
 
 use super::core::Core;
 use super::spawner::Spawner;
 use crate::task::{JoinHandle, spawn_here};
+use crate::trace;
 
 thread_local! {
     static CURRENT: Cell<*const Core> = const { Cell::new(ptr::null()) };
@@ -68,6 +70,7 @@ pub fn is_running() -> bool {
 #[inline]
 #[track_caller]
 pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
+    let future = trace::task(future, Location::caller());
     // SAFETY: the core is current, so its home is there and this thread's.
     with(|core| unsafe { spawn_here(core.home, future) })
 }
@@ -102,6 +105,15 @@ pub fn with_handle<R>(work: impl FnOnce(&Handle) -> R) -> R {
 /// Has operations that this thread submits belong to `scope` from now on. Answers to which they did before.
 pub(crate) fn exchange_scope(scope: Option<Scope>) -> Option<Scope> {
     try_with(|core| core.scope.replace(scope)).flatten()
+}
+
+/// What the current runtime's proactor has counted.
+///
+/// # Panics
+/// Outside of a runtime; in a waker that the proactor calls.
+#[track_caller]
+pub fn statistics() -> Statistics {
+    with(|core| core.statistics().expect("a runtime that runs has its proactor"))
 }
 
 /// How many other tasks the current runtime has.
@@ -158,8 +170,9 @@ pub fn stream<K: Streamed>(kind: K) -> Operations<K> {
 }
 
 /// The way to the proactor of whichever runtime this thread is running.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Current {
+    span: trace::Slot,
     /// Of this thread alone.
     _here: std::marker::PhantomData<*const ()>,
 }
@@ -167,17 +180,19 @@ pub struct Current {
 impl Current {
     #[inline]
     fn new() -> Current {
-        Current { _here: std::marker::PhantomData }
+        Current { span: trace::Slot::new(), _here: std::marker::PhantomData }
     }
 }
 
 impl Here for Current {
     #[inline]
     fn submit(&self, submission: Submission<'_>, cx: &mut Context<'_>) {
+        self.span.submitted(&submission);
         with(|core| core.submit(submission, cx));
     }
 
     fn cancel(&self, id: OperationId) {
+        self.span.cancelled();
         let mut done = false;
         try_with(|core| {
             done = core.handle.submitted(id);

@@ -5,6 +5,7 @@ mod current;
 mod spawner;
 
 use std::fmt;
+use std::panic::Location;
 use std::time::Duration;
 
 use proact::proactor::{Handle, Statistics};
@@ -12,11 +13,12 @@ use proact::status::Result;
 
 use self::core::{Core, Options};
 pub use self::current::{
-    Current, Operation, Operations, handle, is_running, now, operation, spawn, spawner, stream, with_handle,
+    Current, Operation, Operations, handle, is_running, now, operation, spawn, spawner, statistics, stream, with_handle,
 };
 pub(crate) use self::current::{exchange_scope, tasks, tasks_ended};
 pub use self::spawner::Spawner;
 use crate::task::{JoinHandle, spawn_here, spawn_within};
+use crate::trace;
 
 /// Runs tasks on this thread, with a proactor of its own.
 ///
@@ -159,10 +161,11 @@ impl Runtime {
     }
 
     /// Runs a future as a task, whenever the runtime runs.
+    #[track_caller]
     pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         let _entered = self.core.enter();
         // SAFETY: entered, so the home is there and this thread's.
-        unsafe { spawn_here(self.core.home, future) }
+        unsafe { spawn_here(self.core.home, trace::task(future, Location::caller())) }
     }
 
     /// What gives it tasks from other threads.

@@ -1,10 +1,12 @@
 //! Giving a runtime tasks from other threads.
 
 use std::fmt;
+use std::panic::Location;
 
 use proact::proactor::Handle;
 
 use crate::task::{HomeRef, JoinHandle, spawn_made, spawn_send};
+use crate::trace;
 
 /// Gives a runtime tasks, from any thread. A clone is another handle to the same runtime, which it does not keep.
 ///
@@ -31,24 +33,27 @@ impl Spawner {
 
     /// Runs a future as a task of the runtime. It never blocks. After the runtime's end the future is dropped at once,
     /// and the handle yields that it was cancelled.
+    #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send,
     {
         // SAFETY: this holds the home.
-        unsafe { spawn_send(self.home.as_ptr(), future) }
+        unsafe { spawn_send(self.home.as_ptr(), trace::task(future, Location::caller())) }
     }
 
     /// Has the runtime make a future, on its own thread, and run it as a task: it need not be `Send`.
+    #[track_caller]
     pub fn spawn_with<M, F>(&self, make: M) -> JoinHandle<F::Output>
     where
         M: FnOnce() -> F + Send + 'static,
         F: Future + 'static,
         F::Output: Send,
     {
+        let spawned_at = Location::caller();
         // SAFETY: this holds the home.
-        unsafe { spawn_made(self.home.as_ptr(), make) }
+        unsafe { spawn_made(self.home.as_ptr(), move || trace::task(make(), spawned_at)) }
     }
 
     /// The handle of the runtime's proactor.

@@ -30,6 +30,7 @@ const CRATES: [(&str, Option<&[&str]>); 7] = [
     ("proact", Some(&[])),
     // Itself: its tests are built with all of its features.
     ("proact-async", Some(&["proact", "proact-async"])),
+    ("proact-examples", Some(&["proact", "proact-async"])),
     ("proact-schedule", Some(&["proact"])),
     ("proact-vm", Some(&["proact", "proact-schedule"])),
     ("proact-cts", None),

@@ -37,7 +37,7 @@ use super::identity::OperationId;
 use super::kind::Kind;
 use super::op::{AnyOp, Header, Marks, Outcome};
 use super::scope::Scope;
-use crate::status::Status;
+use crate::status::{Operation, Status};
 use crate::time::Time;
 
 pub use self::stream::{OperationStream, Streamed};
@@ -107,6 +107,12 @@ impl Submission<'_> {
         extras.scope.get_or_insert_with(|| scope.clone());
     }
 
+    /// What it does.
+    pub fn operation(&self) -> Operation {
+        // SAFETY: the operation is its future's until it is submitted, and that has lent it for this value's life.
+        unsafe { self.op.0.as_ref() }.table.operation
+    }
+
     /// It was not submitted, and its future ends with this.
     pub fn refuse(self, status: Status) {
         self.answer.set(Answer::Refused(status));
@@ -115,8 +121,7 @@ impl Submission<'_> {
 
 impl fmt::Debug for Submission<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: the operation is its future's until it is submitted, and that has lent it for this value's life.
-        write!(f, "Submission({})", unsafe { self.op.0.as_ref() }.table.operation)
+        write!(f, "Submission({})", self.operation())
     }
 }
 
