@@ -3,14 +3,18 @@
 //! Each program is one folder or file below `src/bin`, and is tested twice: by `cargo test` against a peer in Rust, and
 //! by `ci/examples.sh` against a program from elsewhere. The pages of `docs/guide` are compiled here as well.
 
+mod http;
 mod serve;
+mod site;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+pub use self::http::{Content, HttpFailure, http, line, whole};
 pub use self::serve::{Limits, serve, until_stopped};
+pub use self::site::site;
 
 /// Why a program ended that should not have.
 pub type Failure = Box<dyn Error>;

@@ -120,3 +120,26 @@ pub fn noise(length: usize) -> Vec<u8> {
     };
     std::iter::repeat_with(next).take(length).collect()
 }
+
+/// A folder of the test's own, removed in the end.
+pub struct Folder {
+    pub path: std::path::PathBuf,
+}
+
+impl Folder {
+    /// An empty one.
+    pub fn new() -> Folder {
+        static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("proact-examples-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Folder { path }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left in the system's own folder for such things does no harm.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
