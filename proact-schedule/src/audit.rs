@@ -271,7 +271,8 @@ impl Run {
         self.semaphores[&semaphore].reached.iter().any(|&(at, reached)| at < before && reached >= value)
     }
 
-    /// What host or kernel held back until a value was reached came after all that stand for the value. Only of what began:
+    /// What host or kernel held back until a value was reached came after all that stand for the value. Only of what
+    /// began:
     /// what failed may have been let go before.
     fn connect_host_waits(&mut self) {
         for index in 0..self.submissions.len() {

@@ -33,6 +33,9 @@ mod relay_latency;
 mod row;
 mod schedule;
 mod semaphore;
+mod timer;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod timer_late;
 
 use std::io::{IsTerminal, Write};
 
@@ -54,6 +57,7 @@ const ROWS: &[&[Measure]] = &[
     causal::ROWS,
     semaphore::ROWS,
     schedule::ROWS,
+    timer::ROWS,
     #[cfg(target_os = "linux")]
     fence::ROWS,
     message::ROWS,
@@ -157,6 +161,10 @@ mod tests {
         let promised = [
             "nop/1",
             "nop/128",
+            "timer/replace/100000",
+            "timer/reset/100000",
+            "timer/late/100us",
+            "timer/late-spin/100us",
             "buffer",
             "fixed/4k",
             "pooled/4k",

@@ -84,6 +84,7 @@ pub mod signal;
 pub mod socket;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod source;
+pub mod spin;
 pub mod splice_lock;
 pub mod stream;
 pub mod timeline;
@@ -97,6 +98,7 @@ pub mod zero_copy;
 pub const GROUPS: &[(&str, &[Case])] = &[
     ("nop", nop::CASES),
     ("timer", timer::CASES),
+    ("spin", spin::CASES),
     #[cfg(any(target_os = "linux", target_os = "android"))]
     ("event", event::CASES),
     ("file", file::CASES),

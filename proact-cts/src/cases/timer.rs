@@ -19,6 +19,9 @@ cases![
     a_timer_of_the_far_future_waits_for_its_cancel,
     ten_thousand_timers_with_random_cancels_all_end_once,
     the_poll_timeout_is_kept_whatever_timers_wait,
+    a_timer_that_is_reset_fires_at_its_new_time,
+    what_is_no_timer_that_waits_is_not_reset,
+    random_resets_and_cancels_agree_with_a_sorted_map,
     a_timer_submitted_from_another_thread_shortens_the_sleep.real("other threads"),
 ];
 
@@ -154,4 +157,92 @@ fn a_timer_submitted_from_another_thread_shortens_the_sleep(cts: &mut Cts) {
     cts.until("a timer from another thread", || timer.is_done());
     thread.join().unwrap();
     timer.only().result.unwrap();
+}
+
+fn a_timer_that_is_reset_fires_at_its_new_time(cts: &mut Cts) {
+    let now = cts.now();
+    let at = |ms| now + Duration::from_millis(ms);
+    let (ops, watches): (Vec<_>, Vec<_>) =
+        [2, 3, 900_000, 1].map(|ms| cts.watch(Timer::new(at(ms)))).into_iter().unzip();
+    let ids = cts.submit(ops).unwrap();
+    cts.reset_timer(ids[0], at(6)).unwrap(); // later
+    cts.reset_timer(ids[2], at(4)).unwrap(); // earlier
+    cts.reset_timer(ids[3], at(900_000)).unwrap(); // there
+    cts.reset_timer(ids[3], at(5)).unwrap(); // and most of the way back
+    cts.until("the timer that was set to the latest time", || watches[0].is_done());
+    assert!(cts.now() >= at(6));
+    let order: Vec<usize> = watches.iter().map(Watch::order).collect();
+    assert_eq!(order, [3, 0, 1, 2]);
+    let statistics = cts.statistics();
+    assert!(statistics.polls <= 12, "{} polls for four timers", statistics.polls);
+}
+
+fn what_is_no_timer_that_waits_is_not_reset(cts: &mut Cts) {
+    let now = cts.now();
+    let (op, timer) = cts.watch(Timer::new(now));
+    let id = cts.submit(op).unwrap();
+    cts.until("the timer", || timer.is_done());
+    let refused = cts.reset_timer(id, now + Duration::from_secs(1)).unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    let (op, interval) =
+        cts.watch(proact::operation::Interval::new(now + Duration::from_secs(60), Duration::from_secs(1)));
+    let id = cts.submit(op).unwrap();
+    assert_eq!(cts.reset_timer(id, now).unwrap_err().code(), Code::NotFound, "an interval has times of its own");
+    cts.cancel(id).unwrap();
+    assert_eq!(cts.reset_timer(id, now).unwrap_err().code(), Code::NotFound, "cancelled");
+    cts.until("the interval", || interval.is_done());
+}
+
+/// A model beside them: which timers are left, and when each is due.
+fn random_resets_and_cancels_agree_with_a_sorted_map(cts: &mut Cts) {
+    let start = cts.now();
+    let mut seed = 0x2545_f491_4f6c_dd1du64;
+    let mut random = move |limit: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % limit
+    };
+    // Far enough away that none fires while they are set, whatever the machine does meanwhile.
+    let far = start + Duration::from_secs(3600);
+    let mut timers: Vec<(OperationId, Watch<Timer>, Option<Time>)> = Vec::new();
+    for _ in 0..500 {
+        let due = far + Duration::from_nanos(random(1 << 40));
+        let (op, watch) = cts.watch(Timer::new(due));
+        timers.push((cts.submit(op).unwrap(), watch, Some(due)));
+    }
+    for _ in 0..5_000 {
+        let victim = random(500) as usize;
+        let due = far + Duration::from_nanos(random(1 << 40));
+        let (id, _, left) = &mut timers[victim];
+        match left {
+            Some(left) if random(20) > 0 => {
+                cts.reset_timer(*id, due).unwrap();
+                *left = due;
+            }
+            Some(_) => {
+                cts.cancel(*id).unwrap();
+                *left = None;
+            }
+            None => assert_eq!(cts.reset_timer(*id, due).unwrap_err().code(), Code::NotFound),
+        }
+        let first = timers.iter().filter_map(|(.., left)| *left).min();
+        // No later than the truth: one that was postponed may still stand before the others.
+        assert!(cts.next_timer() <= first, "{:?} and not {first:?}", cts.next_timer());
+    }
+    // Into the present, in the order of their times.
+    let base = cts.now();
+    let mut left: Vec<_> = timers.iter().filter_map(|(id, watch, left)| Some((left.as_ref()?, *id, watch))).collect();
+    left.sort_by_key(|(due, ..)| **due);
+    for (rank, (_, id, _)) in left.iter().enumerate() {
+        cts.reset_timer(*id, base + Duration::from_nanos(rank as u64)).unwrap();
+    }
+    assert_eq!(cts.next_timer(), Some(base));
+    cts.drain();
+    let order: Vec<usize> = left.iter().map(|(_, _, watch)| watch.order()).collect();
+    assert!(order.is_sorted(), "{order:?}");
+    assert!(left.iter().all(|(_, _, watch)| watch.code() == Some(Code::Ok) && watch.calls() == 1));
+    let cancelled = timers.iter().filter(|(.., left)| left.is_none());
+    assert!(cancelled.clone().count() > 0);
+    assert!(cancelled.into_iter().all(|(_, watch, _)| watch.code() == Some(Code::Cancelled)));
 }

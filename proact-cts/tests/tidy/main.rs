@@ -27,6 +27,9 @@ pub struct File {
     pub text: String,
 }
 
+/// A workspace of its own, which uses the library as anyone does.
+const OUTSIDE: &str = "bench/peers/";
+
 /// The workspace's root.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_path_buf()

@@ -3,7 +3,8 @@
 //! Of each machine by itself: every value of another machine's semaphore that it took for reached was told by the
 //! owner, or is what a stage had promised of which a message before said that it has ended well. Of all together: a
 //! message came as it was sent, none twice and none before another, and whoever sent a frontier had every entry of it
-//! from its own work, or from a message before. Nothing is known that nobody did: by these rules each entry goes back to
+//! from its own work, or from a message before. Nothing is known that nobody did: by these rules each entry goes back
+//! to
 //! the machine whose work it is about.
 
 use std::collections::{BTreeMap, HashMap};

@@ -107,7 +107,8 @@ impl<P, R: Recorder> Scheduler<P, R> {
         self.keep(line, knowledge, room, more)
     }
 
-    /// Puts back what `line` knows, after `more` was merged into it, or found no `room`. Says whether it has found some.
+    /// Puts back what `line` knows, after `more` was merged into it, or found no `room`. Says whether it has found
+    /// some.
     #[inline]
     pub(super) fn keep(&mut self, line: u32, mut knowledge: Frontier, mut room: bool, more: &Frontier) -> bool {
         let learned = &mut self.lines[line as usize].learned;

@@ -273,7 +273,8 @@ impl<P, R: Recorder> Scheduler<P, R> {
             let timeline = &self.semaphores[source.semaphore.index()];
             let Some(at) = timeline.find(source.value) else { continue };
             let record = &timeline.records[at];
-            // The causes of a value that stands for several producers, or of one from outside, are those of all that have
+            // The causes of a value that stands for several producers, or of one from outside, are those of all that
+            // have
             // to end: of none of these does it follow that it comes after another. What finds no room implies nothing.
             if record.others.is_empty() && record.producer.is_some() {
                 _ = causes.merge(&record.known);

@@ -7,6 +7,7 @@
 //! [`Choice`](crate::proactor::Choice). The contract is public with the feature `unstable-backend`, so that one may
 //! also live elsewhere; it may change with any release.
 
+mod by_slot;
 mod contract;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod io_uring;
@@ -21,6 +22,7 @@ pub(crate) mod simulated;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod workers;
 
+pub(crate) use by_slot::BySlot;
 #[cfg(not(feature = "unstable-backend"))]
 pub(crate) use contract::*;
 #[cfg(feature = "unstable-backend")]

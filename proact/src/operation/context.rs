@@ -26,6 +26,16 @@ impl Context<'_> {
         self.engine.cancel(id)
     }
 
+    /// Sets a timer that waits to another deadline, as
+    /// [`Proactor::reset_timer`](crate::proactor::Proactor::reset_timer) does.
+    ///
+    /// # Errors
+    /// As there.
+    #[track_caller]
+    pub fn reset_timer(&mut self, id: OperationId, deadline: Time) -> Result<()> {
+        self.engine.reset_timer(id, deadline)
+    }
+
     /// Registers a function that is called in every pass from the next one on, as
     /// [`Proactor::add_progress`](crate::proactor::Proactor::add_progress) does.
     pub fn add_progress(&mut self, call: impl FnMut(ProgressId, &mut Context<'_>) -> usize + 'static) -> ProgressId {

@@ -15,7 +15,9 @@ use crate::time::Time;
 /// |---|---|
 /// | all | the proactor's own timers; the backend's wait ends when the first is due |
 ///
-/// To the nanosecond with `NANOSECOND_WAITS` (Linux 5.11), otherwise to the millisecond above.
+/// To the nanosecond with `NANOSECOND_WAITS` (everywhere but where a sandbox refuses it), otherwise to the millisecond
+/// above. A sleeping thread is woken some tens of microseconds late on most machines, whatever wakes it:
+/// [`Builder::spin`](crate::proactor::Builder::spin) buys these for processor time.
 ///
 /// ```
 /// use std::time::Duration;

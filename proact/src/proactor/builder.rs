@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use super::Proactor;
 use crate::backend::{Backend, BackendConfig, Capabilities, Registration};
@@ -93,6 +94,7 @@ impl Builder {
                 remote: 16_384,
                 time_callbacks: false,
                 latencies: false,
+                spin: None,
                 messages: 65_536,
                 unbounded_messages: false,
             },
@@ -220,6 +222,36 @@ impl Builder {
         self
     }
 
+    /// Has the poll thread look for work for this long before it sleeps, and wait awake for the last stretch of this
+    /// length before a timer or deadline. Off by default, which zero is too.
+    ///
+    /// A kernel takes tens of microseconds to wake a thread that sleeps. What comes while the poll thread spins is
+    /// taken at once, and other threads need no system call to wake it. A timer is late by one or two microseconds, if
+    /// it spins for at least as long as the machine takes to wake it: 50 µs is a good value.
+    ///
+    /// The price is the processor: all of it while the thread spins, up to twice this long for each sleep, and on
+    /// io_uring it is spent without entering the kernel, so the system sees a thread that computes.
+    /// [`Statistics::spinning`](super::Statistics::spinning) adds it up. With fewer processors than threads that have
+    /// something to do, it makes everything slower. In a simulated world nobody waits, and nothing spins.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use proact::operation::{Op, Timer};
+    ///
+    /// let mut proactor = proact::proactor::Builder::new().spin(Duration::from_micros(50)).build()?;
+    /// let soon = proactor.now() + Duration::from_micros(20);
+    /// proactor.submit(Op::new(Timer::new(soon), ())).unwrap();
+    /// proactor.run()?;
+    /// assert!(proactor.now() >= soon);
+    /// # Ok::<(), proact::status::Status>(())
+    /// ```
+    #[must_use]
+    pub fn spin(mut self, spin: Duration) -> Builder {
+        self.limits.spin = Some(spin).filter(|spin| !spin.is_zero());
+        self
+    }
+
     /// Whether to keep how long operations take, from submit to delivery: [`Proactor::latencies`]. Off by default: it
     /// reads the clock once a submit and once a pass, which one lone operation pays alone (some 20 ns each).
     ///
@@ -270,7 +302,12 @@ impl Builder {
         let mut shared = Shared::new(home, slots, remote, latencies, &*backend, self.config.clock.clone(), mailbox);
         shared.name = self.config.name.into();
         shared.system = backend.system().map(|system| Registration::new(proactor, system));
-        Proactor::new(Engine::new(Arc::new(shared), backend, self.limits))
+        let mut limits = self.limits;
+        if self.config.clock.is_simulated() {
+            // Its time goes on only when everyone waits.
+            limits.spin = None;
+        }
+        Proactor::new(Engine::new(Arc::new(shared), backend, limits))
     }
 
     /// Makes the proactor over a backend of your own, on the thread that will poll it. `PROACT_BACKEND` is not asked.

@@ -56,6 +56,34 @@ impl Proactor {
         self.engine.cancel(id)
     }
 
+    /// Sets a [`Timer`](crate::operation::Timer) that waits to another deadline, as if it had been submitted with that
+    /// (which its parameters go on to say the old one of, when they come back).
+    ///
+    /// A later deadline costs a look at the timer and nothing among the others: this is for time-outs that are set anew
+    /// whenever something arrives. An earlier one costs what a cancel and a submit cost, without a callback. Among
+    /// timers of exactly one deadline, those that were reset come in no particular order.
+    ///
+    /// ```
+    /// # use proact::operation::{Op, Timer};
+    /// # use std::time::Duration;
+    /// let mut proactor = proact::proactor::Builder::new().build().unwrap();
+    /// let soon = proactor.now() + Duration::from_millis(1);
+    /// let id = proactor.submit(Op::new(Timer::new(soon), ())).unwrap();
+    /// let later = soon + Duration::from_millis(1);
+    /// proactor.reset_timer(id, later).unwrap();
+    /// proactor.run().unwrap();
+    /// assert!(proactor.now() >= later);
+    /// assert!(proactor.reset_timer(id, later).is_err(), "it has fired");
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound` when it is no timer, or does not wait here: it has fired or was cancelled, its turn in a chain has
+    /// not come, or it was submitted by another thread and is still on the way.
+    #[track_caller]
+    pub fn reset_timer(&mut self, id: OperationId, deadline: Time) -> Result<()> {
+        self.engine.reset_timer(id, deadline)
+    }
+
     /// Registers a function that is called in every pass, before it would sleep: for what no descriptor tells of, a
     /// ring in shared memory or a device without interrupts. It is told its own identity and lent the proactor, and
     /// answers how much it did, which [`Polled::progressed`] and the statistics tell.
@@ -149,7 +177,7 @@ impl Proactor {
     }
 
     /// When its first timer or deadline comes, if it has any: what a loop of one's own need not poll before, as far as
-    /// timers go.
+    /// timers go. Of timers that were [reset](Proactor::reset_timer) to a later time it may tell the earlier one.
     pub fn next_timer(&self) -> Option<Time> {
         self.engine.next_timer()
     }

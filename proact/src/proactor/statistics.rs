@@ -92,6 +92,9 @@ pub struct Statistics {
     pub longest_pass: Duration,
     /// Operations that a shutdown had to leave to the kernel.
     pub leaked: u64,
+    /// How long the poll thread has looked for work instead of sleeping: [`Builder::spin`](super::Builder::spin). Its
+    /// processor had nothing else to do in that time, whether something came or not.
+    pub spinning: Duration,
 }
 
 impl Statistics {
@@ -134,6 +137,7 @@ impl Statistics {
             longest_callback: Duration::from_nanos(counts.longest_callback_ns),
             longest_pass: Duration::from_nanos(counts.longest_pass_ns),
             leaked: counts.leaked,
+            spinning: Duration::from_nanos(counts.spinning_ns),
         }
     }
 }
@@ -176,6 +180,7 @@ impl fmt::Display for Statistics {
             leaked,
             progress_calls,
             progress_made,
+            spinning,
         } = self;
         let counters = [
             ("batches", batches),
@@ -214,7 +219,9 @@ impl fmt::Display for Statistics {
         for (name, value) in counters {
             write!(f, "\n  {name:<20} {value:>16}")?;
         }
-        for (name, value) in [("longest callback", longest_callback), ("longest pass", longest_pass)] {
+        for (name, value) in
+            [("spinning", spinning), ("longest callback", longest_callback), ("longest pass", longest_pass)]
+        {
             write!(f, "\n  {name:<20} {:>16}", format!("{value:.1?}"))?;
         }
         Ok(())

@@ -15,8 +15,8 @@ use super::pools::Pools;
 use super::stat::StatPool;
 use crate::backend::workers::files::metadata_of_statx;
 use crate::backend::{
-    Capabilities, Completion, FileRequest, RawAddress, RawBuffer, RawMessage, Request, Token, WaitRequest, flags,
-    pooled, role,
+    BySlot, Capabilities, Completion, FileRequest, RawAddress, RawBuffer, RawMessage, Request, Token, WaitRequest,
+    flags, pooled, role,
 };
 use crate::uring::{
     IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUF_MORE, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF,
@@ -164,7 +164,7 @@ pub(super) struct Retry {
 
 /// The records, and what is to be done about some of them.
 pub(super) struct Table {
-    records: Vec<Record>,
+    records: BySlot<Record>,
     retries: VecDeque<Token>,
     /// Completions that need no kernel, told by the next poll.
     known: Vec<Completion>,
@@ -183,7 +183,7 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new() -> Table {
         Table {
-            records: Vec::new(),
+            records: BySlot::new(),
             retries: VecDeque::new(),
             known: Vec::new(),
             stats: StatPool::default(),
@@ -195,22 +195,16 @@ impl Table {
         }
     }
 
-    pub(super) fn grow(&mut self, slots: u32) {
-        if slots as usize > self.records.len() {
-            self.records.resize_with(slots as usize, || Record::EMPTY);
-        }
-    }
-
     /// Whether the request of this token was linked to one behind it.
     pub(super) fn was_linked(&self, token: Token) -> bool {
-        self.records.get(token.slot() as usize).is_some_and(|record| record.link == Link::Leads)
+        self.records.get(token.slot()).is_some_and(|record| record.link == Link::Leads)
     }
 
     /// Takes note of a request that goes into the ring: what its entry must carry, and where its answer goes.
     #[inline]
     pub(super) fn admit(&mut self, token: Token, request: &Request, link: Link) -> (u64, Option<NonNull<Statx>>) {
         self.in_flight += 1;
-        let record = &mut self.records[token.slot() as usize];
+        let record = self.records.make(token.slot(), || Record::EMPTY);
         record.token = token;
         record.keep(request);
         record.place = Place::Kernel;
@@ -227,7 +221,7 @@ impl Table {
     #[inline]
     pub(super) fn admit_nop(&mut self, token: Token, link: Link) {
         self.in_flight += 1;
-        let record = &mut self.records[token.slot() as usize];
+        let record = self.records.make(token.slot(), || Record::EMPTY);
         record.token = token;
         record.request = Request::Nop;
         record.place = Place::Kernel;
@@ -253,7 +247,7 @@ impl Table {
         let group = ring.and_then(|ring| self.pools.join(ring, unsafe { &*source }, incremental).ok());
         self.in_flight += 1;
         let place = if group.is_some() { Place::Kernel } else { Place::Readiness };
-        let record = &mut self.records[token.slot() as usize];
+        let record = self.records.make(token.slot(), || Record::EMPTY);
         *record = Record { token, request: *request, place, group, bundle, ..Record::EMPTY };
         group
     }
@@ -281,13 +275,13 @@ impl Table {
 
     /// Takes note of a request that goes to the workers.
     pub(super) fn delegate(&mut self, token: Token, request: &Request) {
-        let record = &mut self.records[token.slot() as usize];
+        let record = self.records.make(token.slot(), || Record::EMPTY);
         *record = Record { token, request: *request, place: Place::Worker, ..Record::EMPTY };
     }
 
     /// Takes note of a result that needed no kernel.
     pub(super) fn know(&mut self, token: Token, result: i32) {
-        self.records[token.slot() as usize].place = Place::Gone;
+        self.records.make(token.slot(), || Record::EMPTY).place = Place::Gone;
         self.known.push(Completion { token, result, flags: 0 });
     }
 
@@ -502,7 +496,7 @@ impl Table {
 
     /// Where `token`'s request is.
     pub(super) fn standing(&self, token: Token) -> Standing {
-        let Some(record) = self.records.get(token.slot() as usize) else { return Standing::Gone };
+        let Some(record) = self.records.get(token.slot()) else { return Standing::Gone };
         if record.token != token {
             return Standing::Gone;
         }

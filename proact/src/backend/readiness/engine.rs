@@ -1,7 +1,6 @@
 //! The readiness engine: every request is tried at once, parked if it would block, and tried again on readiness.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -140,13 +139,12 @@ impl<S: WatchSet> Readiness<S> {
         }
     }
 
-    /// How long the kernel may wait; `None` without limit.
-    fn timeout(&self, wait: Wait) -> Option<Duration> {
+    /// How long the kernel may wait.
+    fn limit(&self, wait: Wait) -> Wait {
         match wait {
-            _ if !self.known.is_empty() => Some(Duration::ZERO),
-            Wait::No => Some(Duration::ZERO),
-            Wait::Until(Time::FAR_FUTURE) => None,
-            Wait::Until(deadline) => Some(deadline.since(self.clock.now())),
+            _ if !self.known.is_empty() => Wait::No,
+            Wait::Until(deadline) if deadline != Time::FAR_FUTURE && deadline <= self.clock.now() => Wait::No,
+            wait => wait,
         }
     }
 
@@ -271,15 +269,15 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
 
     fn poll(&mut self, wait: Wait, completions: &mut Vec<Completion>) -> Result<(), Status> {
         self.arm_changed();
-        let timeout = self.timeout(wait);
-        if timeout == Some(Duration::ZERO) && self.table.len() == 0 {
+        let wait = self.limit(wait);
+        if wait == Wait::No && self.table.len() == 0 {
             // No descriptor can report anything, so the kernel has nothing to say that the flag does not.
             if self.wake.is_pending() {
                 self.wake.take();
             }
         } else {
             self.enters += 1;
-            match self.set.wait(timeout, &mut self.reported) {
+            match self.set.wait(wait, &mut self.reported) {
                 Ok(true) => self.wake.take(),
                 Ok(false) | Err(Errno::INTR) => {}
                 Err(errno) => {

@@ -10,27 +10,23 @@
 //! the registration back before the descriptor may be closed.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use rustix::event::epoll;
 use rustix::io::Errno;
 
+use super::deadline::DeadlineTimer;
 use super::wake::EventWake;
-use super::{Interest, Ready, WatchSet, milliseconds_up};
+use super::{Interest, Ready, WatchSet, milliseconds_until};
 use crate::backend::workers::outcome_of;
-use crate::backend::{BackendConfig, Capabilities, CapabilityReport, Wake};
+use crate::backend::{BackendConfig, Capabilities, CapabilityReport, Wait, Wake};
 use crate::fault::{entering, tried};
 use crate::status::{Code, Operation, Status};
+use crate::time::{Clock, Time};
 
 /// The wake descriptor's event data: no descriptor number.
 const WAKE: u64 = u64::MAX;
-
-/// `struct __kernel_timespec`: 64 bits each on every architecture, which is what `epoll_pwait2` takes.
-#[repr(C)]
-struct KernelTimespec {
-    seconds: i64,
-    nanoseconds: i64,
-}
+/// The deadline timer's.
+const DEADLINE: u64 = u64::MAX - 1;
 
 /// A set of descriptors in an `epoll` instance.
 pub(crate) struct EpollSet {
@@ -39,7 +35,9 @@ pub(crate) struct EpollSet {
     /// right.
     registered: Vec<bool>,
     events: Vec<libc::epoll_event>,
-    nanoseconds: bool,
+    /// What ends a wait to the nanosecond; without it waits end at the next millisecond.
+    deadline: Option<DeadlineTimer>,
+    clock: Clock,
 }
 
 impl WatchSet for EpollSet {
@@ -51,15 +49,22 @@ impl WatchSet for EpollSet {
         let epoll = tried(|| epoll::create(epoll::CreateFlags::CLOEXEC)).map_err(broken)?;
         let (data, flags) = (epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN);
         tried(|| epoll::add(&epoll, wake, data, flags)).map_err(broken)?;
-        let allowed = config.allowed.contains(Capabilities::NANOSECOND_WAITS);
-        let nanoseconds = allowed && has_nanosecond_waits(&epoll);
+        let mut deadline = None;
+        if config.allowed.contains(Capabilities::NANOSECOND_WAITS) {
+            deadline = DeadlineTimer::new().map_err(broken)?;
+        }
+        if let Some(timer) = &deadline {
+            // By edges: each time that it is set to is told once, and nothing has to be read.
+            let (data, flags) = (epoll::EventData::new_u64(DEADLINE), epoll::EventFlags::IN | epoll::EventFlags::ET);
+            tried(|| epoll::add(&epoll, timer, data, flags)).map_err(broken)?;
+        }
         let capacity = config.entries.clamp(1, 1 << 16) as usize;
         let events = vec![libc::epoll_event { events: 0, u64: 0 }; capacity];
-        Ok(EpollSet { epoll, registered: Vec::new(), events, nanoseconds })
+        Ok(EpollSet { epoll, registered: Vec::new(), events, deadline, clock: config.clock.clone() })
     }
 
     fn capabilities(&self) -> Capabilities {
-        if self.nanoseconds { Capabilities::NANOSECOND_WAITS } else { Capabilities::empty() }
+        if self.deadline.is_some() { Capabilities::NANOSECOND_WAITS } else { Capabilities::empty() }
     }
 
     fn arm(&mut self, fd: i32, interest: Interest) -> Result<(), Errno> {
@@ -113,32 +118,42 @@ impl WatchSet for EpollSet {
         }
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> Result<bool, Errno> {
-        entering().map_err(Errno::from_raw_os_error)?;
-        let count = match timeout {
-            Some(timeout) if self.nanoseconds && !timeout.is_zero() => {
-                wait_nanoseconds(&self.epoll, &mut self.events, timeout)?
+    fn wait(&mut self, wait: Wait, ready: &mut Vec<Ready>) -> Result<bool, Errno> {
+        loop {
+            entering().map_err(Errno::from_raw_os_error)?;
+            let timeout = match (wait, &mut self.deadline) {
+                (Wait::No, _) => 0,
+                (Wait::Until(Time::FAR_FUTURE), _) => -1,
+                (Wait::Until(deadline), Some(timer)) => {
+                    timer.arm(deadline)?;
+                    -1
+                }
+                (Wait::Until(deadline), None) => milliseconds_until(deadline, &self.clock),
+            };
+            let count = wait_milliseconds(&self.epoll, &mut self.events, timeout)?;
+            let (mut woken, mut timed) = (false, false);
+            for &libc::epoll_event { events, u64: data } in &self.events[..count as usize] {
+                match data {
+                    WAKE => woken = true,
+                    DEADLINE => timed = true,
+                    fd => ready.push(Ready { fd: fd as i32, interest: interest_of(events) }),
+                }
             }
-            _ => {
-                let milliseconds = timeout.map_or(-1, milliseconds_up);
-                wait_milliseconds(&self.epoll, &mut self.events, milliseconds)?
+            if let Some(timer) = self.deadline.as_mut().filter(|_| timed) {
+                timer.told();
+                // It was set to an earlier deadline, which is none any more.
+                let early = matches!(wait, Wait::Until(deadline) if deadline > self.clock.now());
+                if early && count == 1 {
+                    continue;
+                }
             }
-        };
-        let mut woken = false;
-        for &libc::epoll_event { events, u64: data } in &self.events[..count as usize] {
-            if data == WAKE {
-                woken = true;
-                continue;
-            }
-            ready.push(Ready { fd: data as i32, interest: interest_of(events) });
+            return Ok(woken);
         }
-        Ok(woken)
     }
 
     fn report() -> (Result<(), Status>, Vec<CapabilityReport>) {
         let outcome = round_trip();
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC);
-        let nanoseconds = epoll.is_ok_and(|epoll| has_nanosecond_waits(&epoll));
+        let nanoseconds = matches!(DeadlineTimer::new(), Ok(Some(_)));
         let capabilities = vec![
             CapabilityReport {
                 capability: Capabilities::empty(),
@@ -153,12 +168,9 @@ impl WatchSet for EpollSet {
             CapabilityReport {
                 capability: Capabilities::NANOSECOND_WAITS,
                 name: "nanosecond waits",
-                since: "5.11",
+                since: "2.6.25",
                 detected: nanoseconds,
-                note: String::from(match nanoseconds {
-                    true => "epoll_pwait2: deadlines are kept to the nanosecond",
-                    false => "epoll_pwait2 is missing (older kernel, or seccomp): deadlines are kept up to 1 ms late",
-                }),
+                note: String::from(super::deadline::note(nanoseconds)),
             },
         ];
         (outcome, capabilities)
@@ -176,32 +188,6 @@ fn interest_of(events: u32) -> Interest {
     interest
 }
 
-fn has_nanosecond_waits(epoll: &OwnedFd) -> bool {
-    let mut none = [libc::epoll_event { events: 0, u64: 0 }];
-    wait_nanoseconds(epoll, &mut none, Duration::ZERO).is_ok()
-}
-
-fn wait_nanoseconds(epoll: &OwnedFd, events: &mut [libc::epoll_event], timeout: Duration) -> Result<i32, Errno> {
-    let timeout = KernelTimespec {
-        seconds: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-        nanoseconds: timeout.subsec_nanos().into(),
-    };
-    let no_mask = std::ptr::null::<libc::sigset_t>();
-    // SAFETY: the kernel writes at most `events.len()` events and reads one timespec; both outlive the call. A null
-    // mask has no size. Raw, since C libraries have wrapped it only for a few years.
-    outcome_of(unsafe {
-        libc::syscall(
-            libc::SYS_epoll_pwait2,
-            epoll.as_raw_fd(),
-            events.as_mut_ptr(),
-            events.len() as libc::c_int,
-            &raw const timeout,
-            no_mask,
-            0usize,
-        )
-    } as isize)
-}
-
 fn wait_milliseconds(epoll: &OwnedFd, events: &mut [libc::epoll_event], timeout: i32) -> Result<i32, Errno> {
     let length = events.len() as libc::c_int;
     // SAFETY: the kernel writes at most `length` events, and `events` has that many.
@@ -213,7 +199,7 @@ fn round_trip() -> Result<(), Status> {
     let wake = EventWake::new()?;
     let mut set = EpollSet::new(&BackendConfig::default(), wake.as_fd())?;
     wake.wake();
-    let woken = set.wait(Some(Duration::ZERO), &mut Vec::new());
+    let woken = set.wait(Wait::No, &mut Vec::new());
     match woken {
         Ok(true) => Ok(()),
         Ok(false) => {

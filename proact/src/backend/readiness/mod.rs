@@ -6,12 +6,14 @@
 //! | `table` | parked requests, first-in first-out on each side of each descriptor |
 //! | `attempt` | one try of one request |
 //! | `streams` | one try of what waits for pipes and other descriptors |
+//! | `deadline` | the timer that ends a wait in time |
 //! | `wake` | the event descriptor that ends a wait from another thread |
 //! | `epoll`, `poll` | the two sets of descriptors that the kernel watches |
 //!
 //! Files have no readiness: they go to [`Workers`](super::workers::Workers).
 
 mod attempt;
+mod deadline;
 mod engine;
 mod epoll;
 mod poll;
@@ -24,8 +26,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::contract::{BackendConfig, Capabilities, CapabilityReport};
+use super::contract::{BackendConfig, Capabilities, CapabilityReport, Wait};
 use crate::status::Status;
+use crate::time::{Clock, Time};
 
 pub(crate) use engine::Readiness;
 
@@ -93,9 +96,9 @@ pub(crate) trait WatchSet: Sized {
         let _ = fd;
     }
 
-    /// Waits at most `timeout` (`None`: without limit), never ends before it without a cause, and appends what became
-    /// ready. `true`: `wake` is readable.
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> Result<bool, Errno>;
+    /// Waits as told, never ends before that without a cause, and appends what became ready. `true`: `wake` is
+    /// readable.
+    fn wait(&mut self, wait: Wait, ready: &mut Vec<Ready>) -> Result<bool, Errno>;
 
     /// Whether this machine can have such a set, and what each capability is worth here.
     fn report() -> (Result<(), Status>, Vec<CapabilityReport>);
@@ -105,6 +108,11 @@ pub(crate) trait WatchSet: Sized {
 /// loop above would spin through the rest of the millisecond. Very long ones end early instead, which is allowed.
 fn milliseconds_up(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+}
+
+/// The milliseconds to wait for `deadline`, without a timer that is more exact.
+fn milliseconds_until(deadline: Time, clock: &Clock) -> i32 {
+    milliseconds_up(deadline.since(clock.now()))
 }
 
 #[cfg(test)]

@@ -4,30 +4,40 @@
 //! where each stands, so arming and disarming take constant time; waiting takes time for every armed descriptor.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::deadline::DeadlineTimer;
 use super::wake::EventWake;
-use super::{Interest, Ready, WatchSet, milliseconds_up};
+use super::{Interest, Ready, WatchSet, milliseconds_until};
 use crate::backend::workers::outcome_of;
-use crate::backend::{BackendConfig, Capabilities, CapabilityReport, Wake};
+use crate::backend::{BackendConfig, Capabilities, CapabilityReport, Wait, Wake};
 use crate::fault::entering;
 use crate::status::{Code, Operation, Status};
+use crate::time::{Clock, Time};
+
+/// The places in the array of what is always watched: the wake descriptor, the deadline timer (-1, which the kernel
+/// passes over, where there is none).
+const WAKE: usize = 0;
+const DEADLINE: usize = 1;
+/// How many these are.
+const ALWAYS: usize = 2;
 
 /// Not in the array.
 const ABSENT: u32 = u32::MAX;
 
-/// A set of descriptors in an array for `ppoll`.
+/// A set of descriptors in an array for `poll`.
 ///
 /// Numbers, not `BorrowedFd`: nothing is parked on a descriptor that its owner may close, and what no longer has
 /// anything parked leaves the array before the next wait.
 pub(crate) struct PollSet {
-    /// The wake descriptor first, then what is armed, in no order.
+    /// What is always watched first, then what is armed, in no order.
     watched: Vec<libc::pollfd>,
     /// By descriptor number: where in `watched`.
     places: Vec<u32>,
-    nanoseconds: bool,
+    /// What ends a wait to the nanosecond; without it waits end at the next millisecond.
+    deadline: Option<DeadlineTimer>,
+    clock: Clock,
 }
 
 impl PollSet {
@@ -44,14 +54,21 @@ impl WatchSet for PollSet {
     const NAME: &'static str = "poll";
 
     fn new(config: &BackendConfig, wake: BorrowedFd<'_>) -> Result<PollSet, Status> {
-        let mut watched = Vec::with_capacity(config.entries as usize + 1);
-        watched.push(libc::pollfd { fd: wake.as_raw_fd(), events: libc::POLLIN, revents: 0 });
-        let nanoseconds = config.allowed.contains(Capabilities::NANOSECOND_WAITS);
-        Ok(PollSet { watched, places: Vec::new(), nanoseconds })
+        let mut watched = Vec::with_capacity(config.entries as usize + ALWAYS);
+        let mut deadline = None;
+        if config.allowed.contains(Capabilities::NANOSECOND_WAITS) {
+            deadline = DeadlineTimer::new()
+                .map_err(|errno| Status::from_os_error(Operation::Build, errno.raw_os_error()).with_context("poll"))?;
+        }
+        let timer = deadline.as_ref().map_or(-1, DeadlineTimer::fd);
+        for fd in [wake.as_raw_fd(), timer] {
+            watched.push(libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+        }
+        Ok(PollSet { watched, places: Vec::new(), deadline, clock: config.clock.clone() })
     }
 
     fn capabilities(&self) -> Capabilities {
-        if self.nanoseconds { Capabilities::NANOSECOND_WAITS } else { Capabilities::empty() }
+        if self.deadline.is_some() { Capabilities::NANOSECOND_WAITS } else { Capabilities::empty() }
     }
 
     fn arm(&mut self, fd: i32, interest: Interest) -> Result<(), Errno> {
@@ -79,26 +96,44 @@ impl WatchSet for PollSet {
         Ok(())
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> Result<bool, Errno> {
-        let timeout = timeout.map(|timeout| match self.nanoseconds {
-            true => timeout,
-            false => Duration::from_millis(milliseconds_up(timeout) as u64),
-        });
-        entering().map_err(Errno::from_raw_os_error)?;
-        let mut left = wait(&mut self.watched, timeout)?;
-        // From the back, for a removal moves the last one to the place of the one removed.
-        for place in (1..self.watched.len()).rev() {
-            if left == 0 {
-                break;
+    fn wait(&mut self, wait: Wait, ready: &mut Vec<Ready>) -> Result<bool, Errno> {
+        loop {
+            entering().map_err(Errno::from_raw_os_error)?;
+            let timeout = match (wait, &mut self.deadline) {
+                (Wait::No, _) => 0,
+                (Wait::Until(Time::FAR_FUTURE), _) => -1,
+                (Wait::Until(deadline), Some(timer)) => {
+                    timer.arm(deadline)?;
+                    -1
+                }
+                (Wait::Until(deadline), None) => milliseconds_until(deadline, &self.clock),
+            };
+            let count = wait_milliseconds(&mut self.watched, timeout)?;
+            let mut left = count;
+            let woken = self.watched[WAKE].revents != 0;
+            let timed = self.watched[DEADLINE].revents != 0;
+            // From the back, for a removal moves the last one to the place of the one removed.
+            for place in (ALWAYS..self.watched.len()).rev() {
+                if left == 0 {
+                    break;
+                }
+                let libc::pollfd { fd, revents, .. } = self.watched[place];
+                if revents != 0 {
+                    left -= 1;
+                    ready.push(Ready { fd, interest: interest_of(revents) });
+                    self.remove(place);
+                }
             }
-            let libc::pollfd { fd, revents, .. } = self.watched[place];
-            if revents != 0 {
-                left -= 1;
-                ready.push(Ready { fd, interest: interest_of(revents) });
-                self.remove(place);
+            if let Some(timer) = self.deadline.as_mut().filter(|_| timed) {
+                timer.read();
+                // It was set to an earlier deadline, which is none any more.
+                let early = matches!(wait, Wait::Until(deadline) if deadline > self.clock.now());
+                if early && count == 1 {
+                    continue;
+                }
             }
+            return Ok(woken);
         }
-        Ok(self.watched[0].revents != 0)
     }
 
     fn report() -> (Result<(), Status>, Vec<CapabilityReport>) {
@@ -108,20 +143,21 @@ impl WatchSet for PollSet {
             Ok(()) => String::from(text),
             Err(status) => status.to_string(),
         };
+        let nanoseconds = matches!(DeadlineTimer::new(), Ok(Some(_)));
         let capabilities = vec![
             CapabilityReport {
                 capability: Capabilities::empty(),
-                name: "ppoll",
-                since: "2.6.16",
+                name: "poll",
+                since: "2.1.23",
                 detected,
-                note: note("an event went through ppoll"),
+                note: note("an event went through poll"),
             },
             CapabilityReport {
                 capability: Capabilities::NANOSECOND_WAITS,
                 name: "nanosecond waits",
-                since: "2.6.16",
-                detected,
-                note: note("ppoll: deadlines are kept to the nanosecond"),
+                since: "2.6.25",
+                detected: nanoseconds,
+                note: String::from(super::deadline::note(nanoseconds)),
             },
         ];
         (outcome, capabilities)
@@ -138,17 +174,9 @@ fn interest_of(revents: i16) -> Interest {
     interest
 }
 
-fn wait(watched: &mut [libc::pollfd], timeout: Option<Duration>) -> Result<i32, Errno> {
-    let timeout = timeout.map(|timeout| libc::timespec {
-        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: timeout.subsec_nanos() as libc::c_long,
-    });
-    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: the kernel writes `revents` of the array's elements, as many as said; the timespec outlives the call, and
-    // a null one and a null mask mean none.
-    outcome_of(
-        unsafe { libc::ppoll(watched.as_mut_ptr(), watched.len() as libc::nfds_t, timeout, std::ptr::null()) } as isize
-    )
+fn wait_milliseconds(watched: &mut [libc::pollfd], timeout: i32) -> Result<i32, Errno> {
+    // SAFETY: the kernel writes `revents` of the array's elements, as many as said.
+    outcome_of(unsafe { libc::poll(watched.as_mut_ptr(), watched.len() as libc::nfds_t, timeout) } as isize)
 }
 
 /// Sends one event through a throw-away set: that a system call exists does not say that policy lets it work.
@@ -156,7 +184,7 @@ fn round_trip() -> Result<(), Status> {
     let wake = EventWake::new()?;
     let mut set = PollSet::new(&BackendConfig::default(), wake.as_fd())?;
     wake.wake();
-    match set.wait(Some(Duration::ZERO), &mut Vec::new()) {
+    match set.wait(Wait::No, &mut Vec::new()) {
         Ok(true) => Ok(()),
         Ok(false) => {
             Err(Status::new(Code::Unavailable, Operation::Build)

@@ -17,7 +17,7 @@ impl Engine {
     #[track_caller]
     pub(crate) fn cancel(&mut self, id: OperationId) -> Result<()> {
         let slot = id.token.slot();
-        let entry = self.entries.get(slot as usize);
+        let entry = self.entries.get(slot);
         let pending = entry.is_some_and(|entry| entry.op.is_some() && entry.token == id.token);
         if id.proactor != self.shared.home.proactor {
             return Err(not_pending());
@@ -69,9 +69,7 @@ impl Engine {
                 self.cancel_in_backend(token);
             }
             Phase::Timer => {
-                if let Some(key) = self.rare[slot as usize].timer.take() {
-                    self.timers.remove(key);
-                }
+                self.stop_timer(slot);
                 self.end_cancelled(slot);
             }
             Phase::Semaphore => self.cancel_wait(slot),

@@ -9,6 +9,7 @@ use crate::memory::WaitKey;
 use crate::operation::op::{Header, Marks};
 use crate::resource::Lane;
 use crate::status::Status;
+use crate::time::Time;
 
 /// Where an operation stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,7 +117,14 @@ pub(super) struct Entry {
 }
 
 /// What few operations have: kept apart, so that an entry of the many stays small.
+///
+/// In this order: a reset of a timer looks at the first two, which lie side by side then.
+#[repr(C)]
 pub(super) struct Rare {
+    /// When it is due, of a timer: not before its place says.
+    pub(super) due: Time,
+    /// The timer that waits here and may be set to another time; [`Rare::NOBODY`]: none.
+    pub(super) waiting: Token,
     /// Its place among the timers, of a timer.
     pub(super) timer: Option<HeapKey>,
     /// The place of its deadline among the timers.
@@ -128,9 +136,22 @@ pub(super) struct Rare {
     pub(super) scope_previous: u32,
 }
 
+impl Rare {
+    /// No operation has it: generations end before.
+    pub(super) const NOBODY: Token = Token::from_bits(u64::MAX);
+}
+
 impl Default for Rare {
     fn default() -> Rare {
-        Rare { timer: None, deadline: None, starved: None, scope_next: NIL, scope_previous: NIL }
+        Rare {
+            timer: None,
+            due: Time::ORIGIN,
+            waiting: Rare::NOBODY,
+            deadline: None,
+            starved: None,
+            scope_next: NIL,
+            scope_previous: NIL,
+        }
     }
 }
 

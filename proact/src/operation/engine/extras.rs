@@ -33,6 +33,7 @@ impl Engine {
             return;
         }
         self.entries[slot as usize].flags.insert(Flags::EXTRAS);
+        self.rare(slot);
         if let Some(deadline) = deadline {
             self.rare[slot as usize].deadline = Some(self.timers.insert(deadline, slot | DEADLINE));
         }
@@ -56,7 +57,7 @@ impl Engine {
         if self.entries[slot as usize].flags.contains(Flags::OBSERVES) {
             self.end_observation(slot);
         }
-        if let Some(key) = self.rare[slot as usize].deadline.take() {
+        if let Some(key) = self.rare.get_mut(slot).and_then(|rare| rare.deadline.take()) {
             self.timers.remove(key);
         }
         self.leave_scope(slot);

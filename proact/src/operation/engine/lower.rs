@@ -253,7 +253,7 @@ impl Engine {
         for index in from..self.queue.len() {
             let completion = self.queue[index];
             let slot = completion.token.slot();
-            let Some(entry) = self.entries.get(slot as usize) else { continue };
+            let Some(entry) = self.entries.get(slot) else { continue };
             let live = entry.op.is_some() && entry.token == completion.token;
             if !live || !entry.flags.contains(Flags::LOWERED) || self.table(slot).class != Class::Immediate {
                 continue;

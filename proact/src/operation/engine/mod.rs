@@ -27,7 +27,9 @@ mod sequences;
 mod settle;
 mod signals;
 mod slots;
+mod spin;
 mod starved;
+mod timers;
 mod wait;
 
 use std::any::Any;
@@ -36,6 +38,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::entry::{Entry, Flags, Phase, Rare};
 use self::gate::Gates;
@@ -45,7 +48,7 @@ use super::batch::{Batch, Ids, OpList, Refused};
 use super::identity::OperationId;
 use super::kind::{Class, Portable};
 use super::op::{Header, Vtable, failure};
-use crate::backend::{Backend, Completion, Request, Start, Token};
+use crate::backend::{Backend, BySlot, Completion, Request, Start, Token};
 use crate::heap::IndexedHeap;
 use crate::resource::{Home, Lane, Resource};
 use crate::status::{Code, Operation, Result, Status};
@@ -68,6 +71,8 @@ pub(crate) struct Limits {
     pub(crate) time_callbacks: bool,
     /// Whether the time from submit to delivery is kept of every operation.
     pub(crate) latencies: bool,
+    /// How long the poll thread looks for work before it sleeps, and before a time that ends its sleep.
+    pub(crate) spin: Option<Duration>,
     /// Messages that may wait.
     pub(crate) messages: u32,
     /// Whether more than that are kept all the same.
@@ -96,15 +101,16 @@ pub(crate) struct Counts {
     pub(crate) longest_callback_ns: u64,
     pub(crate) longest_pass_ns: u64,
     pub(crate) leaked: u64,
+    pub(crate) spinning_ns: u64,
 }
 
 pub(crate) struct Engine {
     pub(crate) shared: Arc<Shared>,
     backend: Option<Box<dyn Backend>>,
     limits: Limits,
-    entries: Vec<Entry>,
-    /// As many: what few of them have.
-    rare: Vec<Rare>,
+    entries: BySlot<Entry>,
+    /// What few of them have, as far as any had it.
+    rare: BySlot<Rare>,
     /// Free slots of the poll thread, first in, first out; then those never used.
     free: VecDeque<u32>,
     fresh: u32,
@@ -152,8 +158,8 @@ impl Engine {
         Engine {
             backend: Some(backend),
             limits,
-            entries: Vec::new(),
-            rare: Vec::new(),
+            entries: BySlot::new(),
+            rare: BySlot::new(),
             free: VecDeque::new(),
             fresh: 0,
             local_live: 0,
@@ -189,11 +195,6 @@ impl Engine {
 
     pub(crate) fn pending(&self) -> usize {
         self.live
-    }
-
-    /// When the first timer or deadline comes.
-    pub(crate) fn next_timer(&self) -> Option<Time> {
-        self.timers.peek().map(|(&deadline, _)| deadline)
     }
 
     pub(crate) fn backend(&self) -> &dyn Backend {
@@ -291,12 +292,8 @@ impl Engine {
 
     #[inline(always)]
     fn occupy(&mut self, slot: u32, raw: NonNull<Header>, token: Token) {
-        if slot as usize >= self.entries.len() {
-            // By whole chunks, so that growth is rare; the backend's table keeps step.
-            let slots = (slot + 1).next_multiple_of(1024);
-            self.entries.resize_with(slots as usize, Entry::default);
-            self.rare.resize_with(slots as usize, Rare::default);
-            self.backend_mut().grow(slots);
+        if self.entries.reach(slot, Entry::default) {
+            self.backend_mut().grow((slot + 1).next_multiple_of(1024));
         }
         let entry = &mut self.entries[slot as usize];
         debug_assert!(entry.op.is_none(), "slot {slot} is taken");
@@ -320,7 +317,7 @@ impl Engine {
         match table.class {
             Class::Kernel(_) => unreachable!("started above"),
             Class::Timer => match self.portable(slot) {
-                Portable::Timer(deadline) => self.set_timer(slot, deadline),
+                Portable::Timer(deadline) => self.start_timer(slot, deadline),
                 // SAFETY: the operation is in flight and nothing else refers to its state.
                 Portable::Interval(state) => self.set_timer(slot, unsafe { state.as_ref() }.next),
                 _ => {}
@@ -354,12 +351,6 @@ impl Engine {
             self.panic.set(Some(first));
             Err(failure(raw, Code::Internal, 0).with_message("a waker or device that it told panicked"))
         })
-    }
-
-    pub(super) fn set_timer(&mut self, slot: u32, deadline: Time) {
-        let key = self.timers.insert(deadline, slot);
-        self.rare[slot as usize].timer = Some(key);
-        self.entries[slot as usize].phase = Phase::Timer;
     }
 
     pub(super) fn start_kernel(&mut self, slot: u32, lane: Lane) {

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use super::Engine;
 use super::entry::{Flags, Phase};
-use super::extras;
 use super::remote::Node;
-use crate::backend::{Completion, Token, Wait, flags};
-use crate::operation::kind::Portable;
+use crate::backend::{Token, Wait};
 use crate::operation::op::failure;
 use crate::status::{Code, Result, Status};
 use crate::time::{Time, Timeout};
@@ -62,15 +60,19 @@ impl Engine {
         let progressed = if watchful { self.make_progress() } else { 0 };
         let idle = self.queue.is_empty() && !self.has_message() && !watchful;
         let until = if idle { self.wait_until(timeout) } else { Wait::No };
-        let wait = match until {
-            Wait::Until(_) if !self.shared.prepare_sleep(|| self.has_message()) => Wait::No,
-            wait => wait,
+        let polled = match (until, self.limits.spin) {
+            (Wait::Until(limit), Some(spin)) => {
+                self.now = None;
+                self.wait_spinning(limit, spin)
+            }
+            (Wait::Until(limit), None) if self.shared.prepare_sleep(|| self.has_message()) => {
+                let polled = self.backend_mut_and_queue(Wait::Until(limit));
+                self.shared.awake();
+                self.now = None;
+                polled
+            }
+            _ => self.backend_mut_and_queue(Wait::No),
         };
-        let polled = self.backend_mut_and_queue(wait);
-        if wait != Wait::No {
-            self.shared.awake();
-            self.now = None;
-        }
         self.take_remote();
         self.take_signals();
         if !self.timers.is_empty() {
@@ -96,7 +98,7 @@ impl Engine {
         Err(status)
     }
 
-    fn backend_mut_and_queue(&mut self, wait: Wait) -> Result<()> {
+    pub(super) fn backend_mut_and_queue(&mut self, wait: Wait) -> Result<()> {
         let before = self.queue.len();
         let backend = self.backend.as_mut().expect("only a finished shutdown takes the backend away");
         let polled = backend.poll(wait, &mut self.queue);
@@ -113,10 +115,7 @@ impl Engine {
             Timeout::At(time) => time,
             Timeout::After(duration) => self.pass_time() + duration,
         };
-        match self.timers.peek() {
-            Some((&deadline, _)) => Wait::Until(limit.min(deadline)),
-            None => Wait::Until(limit),
-        }
+        Wait::Until(self.first_timer().map_or(limit, |deadline| limit.min(deadline)))
     }
 
     /// The time of this pass; the clock is read when it is first asked for.
@@ -154,7 +153,7 @@ impl Engine {
             }
             Node::Subscription { subscription, gone } => self.look_at_notification(subscription, gone),
             Node::Slot(slot) => {
-                let Some(entry) = self.entries.get(slot as usize) else { return };
+                let Some(entry) = self.entries.get(slot) else { return };
                 if entry.op.is_none() {
                     return; // it has ended since
                 }
@@ -226,38 +225,6 @@ impl Engine {
         Ok(())
     }
 
-    fn fire_timers(&mut self) {
-        let now = self.pass_time();
-        while let Some((&deadline, &slot)) = self.timers.peek() {
-            if deadline > now {
-                break;
-            }
-            self.timers.pop();
-            if slot & extras::DEADLINE != 0 {
-                self.expire(slot & !extras::DEADLINE);
-            } else {
-                self.fire(slot, now);
-            }
-        }
-    }
-
-    /// The time of the timer in `slot` has come.
-    fn fire(&mut self, slot: u32, now: Time) {
-        self.rare[slot as usize].timer = None;
-        let Portable::Interval(mut state) = self.portable(slot) else { return self.end(slot, Ok(0)) };
-        // SAFETY: the operation is in flight and nothing else refers to its state.
-        let state = unsafe { state.as_mut() };
-        let (expired, last) = state.expire(now);
-        let (expired, next) = (expired as i32, state.next);
-        if last {
-            return self.end(slot, Ok(expired));
-        }
-        let token = self.entries[slot as usize].token;
-        self.queue.push(Completion { token, result: expired, flags: flags::BY_ENGINE | flags::MORE });
-        // Never again at this time: one that is behind by more than an outcome can say would fill the queue.
-        self.set_timer(slot, next.max(now + Duration::from_nanos(1)));
-    }
-
     /// Settles and delivers what is on the queue.
     #[inline(always)]
     fn deliver(&mut self) -> usize {
@@ -311,7 +278,7 @@ impl Engine {
         for node in shared.stack.close(&shared.slots) {
             self.accept_node(node);
         }
-        for slot in 0..self.entries.len() as u32 {
+        for slot in self.entries.slots() {
             if self.entries[slot as usize].op.is_some() {
                 self.cancel_slot(slot);
             }
@@ -353,7 +320,7 @@ impl Engine {
         if self.live == 0 {
             return;
         }
-        for slot in 0..self.entries.len() as u32 {
+        for slot in self.entries.slots() {
             let entry = &self.entries[slot as usize];
             let Some(raw) = entry.op else { continue };
             if entry.flags.contains(Flags::LOWERED) {

@@ -318,6 +318,11 @@ impl Shared {
         true
     }
 
+    /// Whether other threads have pushed something, or asked for a wake.
+    pub(super) fn has_come(&self) -> bool {
+        !self.stack.is_empty() || self.wake_requested.load(Ordering::Relaxed)
+    }
+
     /// The poll thread is up.
     pub(super) fn awake(&self) {
         self.sleeping.store_amid_exchanges(false, Ordering::Relaxed);

@@ -41,7 +41,7 @@ impl Engine {
         let slot = completion.token.slot();
         let token = completion.token.with_role(role::OPERATION);
         // A late or extra completion finds no one.
-        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        let Some(entry) = self.entries.get_mut(slot) else { return };
         if entry.op.is_none() || entry.token != token {
             return;
         }

@@ -118,22 +118,32 @@ pub(crate) struct SlotTable {
 impl SlotTable {
     /// A table that can grow to `slots`.
     pub(super) fn new(slots: u32) -> SlotTable {
-        let chunks = (slots as usize).div_ceil(CHUNK);
+        // A pair of chunks for every two chunks' worth of indices.
+        let chunks = (slots as usize).div_ceil(2 * CHUNK) * 2;
         SlotTable { chunks: (0..chunks).map(|_| OnceLock::new()).collect() }
     }
 
     /// The slot, made with its chunk when first asked for.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> &Slot {
-        let index = index as usize;
-        let chunk = self.chunks[index / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect());
-        &chunk[index % CHUNK]
+        let (chunk, place) = place(index);
+        let chunk = self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect());
+        &chunk[place]
     }
 
     /// The slot, if there is such an index at all: identities come from users.
     pub(super) fn find(&self, index: u32) -> Option<&Slot> {
-        self.chunks.get(index as usize / CHUNK)?.get().map(|chunk| &chunk[index as usize % CHUNK])
+        let (chunk, place) = place(index);
+        self.chunks.get(chunk)?.get().map(|chunk| &chunk[place])
     }
+}
+
+/// The chunk that an index lies in, and where. Even and odd ones lie in chunks of their own, in turn: a side that is
+/// not used takes no memory.
+#[inline(always)]
+fn place(index: u32) -> (usize, usize) {
+    let (half, place) = (index as usize & 1, index as usize >> 1);
+    (place / CHUNK * 2 + half, place % CHUNK)
 }
 
 /// The free slots of threads other than the poll thread: a lock-free stack beside a count of permits.

@@ -31,7 +31,7 @@ impl Engine {
         let sink: Arc<dyn Starved> = self.shared.clone();
         match pool.await_buffer(self.entries[slot as usize].token, sink) {
             Some(key) => {
-                self.rare[slot as usize].starved = Some(key);
+                self.rare(slot).starved = Some(key);
                 self.entries[slot as usize].phase = Phase::Starved;
             }
             // One came back in the meantime.
@@ -48,7 +48,7 @@ impl Engine {
 
     /// Ends the wait for a buffer. Whoever is next in line is told, if this one had been.
     pub(super) fn leave_pool(&mut self, slot: u32) {
-        if let (Some(key), Some(pool)) = (self.rare[slot as usize].starved.take(), self.pool(slot)) {
+        if let (Some(key), Some(pool)) = (self.rare(slot).starved.take(), self.pool(slot)) {
             pool.forget(key);
         }
     }

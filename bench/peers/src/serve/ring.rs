@@ -1,0 +1,95 @@
+//! The floor: a bare ring, one receive or send under way a connection, one enter for all that is to be said.
+
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use io_uring::{IoUring, opcode, squeue, types};
+
+use super::{Answer, BUFFER};
+use crate::Failure;
+
+const ACCEPT: u64 = u64::MAX;
+
+struct Connection {
+    stream: OwnedFd,
+    buffer: Box<[u8; BUFFER]>,
+    sends: bool,
+}
+
+/// How the ring is made and asked.
+#[derive(Clone, Copy)]
+pub struct How {
+    /// Completions are made when this thread enters the kernel for them, and not whenever it is in the kernel.
+    pub defer: bool,
+    /// A receive waits for bytes before it looks for them, as none can be there when the answer has just gone out.
+    pub poll_first: bool,
+}
+
+pub fn serve(listener: TcpListener, answer: Answer, how: How) -> Result<(), Failure> {
+    let mut builder = IoUring::builder();
+    match how.defer {
+        true => builder.setup_single_issuer().setup_defer_taskrun(),
+        false => builder.setup_coop_taskrun(),
+    };
+    let mut ring: IoUring = builder.build(1024)?;
+    let _ = ring.submitter().register_ring_fd();
+    let accept = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).build().user_data(ACCEPT);
+    push(&mut ring, &accept)?;
+    let mut connections: Vec<Option<Connection>> = Vec::new();
+    let mut ended: Vec<(u64, i32)> = Vec::new();
+    loop {
+        ring.submit_and_wait(1)?;
+        ended.extend(ring.completion().map(|completion| (completion.user_data(), completion.result())));
+        for (index, result) in ended.drain(..) {
+            if index == ACCEPT {
+                if result < 0 {
+                    return Err(std::io::Error::from_raw_os_error(-result).into());
+                }
+                // SAFETY: just accepted, and nobody else's.
+                let stream = std::net::TcpStream::from(unsafe { OwnedFd::from_raw_fd(result) });
+                stream.set_nodelay(true)?;
+                let index = connections.len();
+                let mut connection = Connection { stream: stream.into(), buffer: Box::new([0; BUFFER]), sends: false };
+                let entry = receive(&mut connection, index, how);
+                connections.push(Some(connection));
+                push(&mut ring, &entry)?;
+                continue;
+            }
+            let place = &mut connections[index as usize];
+            let Some(connection) = place else { continue };
+            if result <= 0 {
+                *place = None;
+                continue;
+            }
+            let length = match connection.sends {
+                true => 0,
+                false => answer.fill(&mut connection.buffer[..], result as usize),
+            };
+            connection.sends = length > 0;
+            let entry = match length {
+                0 => receive(connection, index as usize, how),
+                length => {
+                    let fd = types::Fd(connection.stream.as_raw_fd());
+                    opcode::Send::new(fd, connection.buffer.as_ptr(), length as u32).build().user_data(index)
+                }
+            };
+            push(&mut ring, &entry)?;
+        }
+    }
+}
+
+fn receive(connection: &mut Connection, index: usize, how: How) -> squeue::Entry {
+    let fd = types::Fd(connection.stream.as_raw_fd());
+    // IORING_RECVSEND_POLL_FIRST, of <linux/io_uring.h>.
+    let flags = if how.poll_first { 1 } else { 0 };
+    let receive = opcode::Recv::new(fd, connection.buffer.as_mut_ptr(), BUFFER as u32).ioprio(flags);
+    receive.build().user_data(index as u64)
+}
+
+fn push(ring: &mut IoUring, entry: &squeue::Entry) -> std::io::Result<()> {
+    // SAFETY: buffers lie in boxes of connections, which are dropped only when nothing of theirs is under way.
+    while unsafe { ring.submission().push(entry) }.is_err() {
+        ring.submit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! How late a sleep of 100 µs is, and what it costs the processor, beside a bare ring that waits as long.
+
+use std::time::Duration;
+
+use io_uring::types::{SubmitArgs, Timespec};
+use proact::operation::{Op, Timer};
+use proact::proactor::{Builder, Choice, Proactor};
+use proact::status::Status;
+use proact::time::{Clock, Timeout};
+use proact_cli::exit::{Failure, Place};
+
+use super::allocations;
+use super::compare::median;
+use super::row::{Figures, Floor};
+
+/// How long is slept.
+const SLEEP: Duration = Duration::from_micros(100);
+/// How long the rows that spin do so.
+pub(super) const SPIN: Duration = Duration::from_micros(100);
+/// Pairs of sleeps: odd, so that a median is one of them.
+const PAIRS: usize = 501;
+/// Sleeps over which allocations are counted.
+const COUNTED: u32 = 100;
+
+fn failed(choice: Choice) -> impl Fn(Status) -> Failure {
+    move |status| Failure::from_status(Place::Backend, choice.name(), &status)
+}
+
+/// Sleeps once. Answers how late it was.
+fn sleep(proactor: &mut Proactor) -> f64 {
+    let deadline = proactor.now() + SLEEP;
+    proactor.submit(Op::new(Timer::new(deadline), ())).expect("a timer is valid");
+    while proactor.poll(Timeout::Infinite).expect("the backend works").completed == 0 {}
+    nanoseconds(proactor.now().since(deadline))
+}
+
+/// The same by nothing but a ring's wait.
+fn sleep_bare(ring: &io_uring::IoUring, clock: &Clock) -> f64 {
+    let deadline = clock.now() + SLEEP;
+    let time = Timespec::from(SLEEP);
+    let waited = ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&time));
+    assert_eq!(waited.map_err(|error| error.raw_os_error()), Err(Some(62)), "nothing but the time ends it");
+    nanoseconds(clock.now().since(deadline))
+}
+
+fn nanoseconds(duration: Duration) -> f64 {
+    duration.as_nanos() as f64
+}
+
+/// By how much a timer misses its time.
+pub(super) fn late(choice: Choice, spin: Duration) -> Result<Figures, Failure> {
+    measure(choice, spin, |work| work())
+}
+
+/// Processor time, the kernel's included, that a sleep takes.
+pub(super) fn cpu(choice: Choice, spin: Duration) -> Result<Figures, Failure> {
+    measure(choice, spin, |work| {
+        let before = processor_time();
+        work();
+        nanoseconds(processor_time() - before)
+    })
+}
+
+/// What this thread has had of a processor.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn measure(choice: Choice, spin: Duration, of: impl Fn(&mut dyn FnMut() -> f64) -> f64) -> Result<Figures, Failure> {
+    let mut proactor = Builder::new().backend(choice).spin(spin).build().map_err(failed(choice))?;
+    let ring = super::floor::ring();
+    let clock = Clock::monotonic();
+    let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        ours.push(of(&mut || sleep(&mut proactor)));
+        if let Ok(ring) = &ring {
+            bare.push(of(&mut || sleep_bare(ring, &clock)));
+            ratios.push(ours[ours.len() - 1] / bare[bare.len() - 1]);
+        }
+    }
+    let allocated = allocations::count(|| (0..COUNTED).for_each(|_| _ = sleep(&mut proactor)));
+    Ok(Figures {
+        median: median(ours),
+        floor: match ring {
+            Ok(_) => Ok(Floor { median: median(bare), ratio: median(ratios) }),
+            Err(_) => Err("no ring could be made"),
+        },
+        allocations: allocated as f64 / f64::from(COUNTED),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_lasts_until_its_time_however_it_is_waited_for() {
+        for spin in [Duration::ZERO, SPIN] {
+            let mut proactor = Builder::new().backend(Choice::Poll).spin(spin).build().unwrap();
+            let clock = Clock::monotonic();
+            let start = clock.now();
+            sleep(&mut proactor);
+            assert!(clock.now().since(start) >= SLEEP);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What is kept of every slot, in two tables: the poll thread's slots are even, those of other threads odd.
+//!
+//! Most proactors are given work by their own thread alone, or by others alone. One table by number would then lie half
+//! empty: 264 bytes for each connection that waits (measured with what the engine and the ring's backend keep of it).
+
+use std::ops::{Index, IndexMut};
+
+/// A table by slot that grows where it is used.
+#[derive(Debug)]
+pub(crate) struct BySlot<T> {
+    halves: [Vec<T>; 2],
+}
+
+/// Places that are made at once.
+const CHUNK: usize = 512;
+
+impl<T> BySlot<T> {
+    pub(crate) const fn new() -> BySlot<T> {
+        BySlot { halves: [Vec::new(), Vec::new()] }
+    }
+
+    /// Makes room for `slot` and some of its kind after it. `true`: there was none.
+    #[inline]
+    pub(crate) fn reach(&mut self, slot: u32, empty: impl FnMut() -> T) -> bool {
+        let (half, place) = place(slot);
+        if place < self.halves[half].len() {
+            return false;
+        }
+        self.grow(half, place, empty);
+        true
+    }
+
+    /// What is kept of `slot`, from now on.
+    #[inline]
+    pub(crate) fn make(&mut self, slot: u32, empty: impl FnMut() -> T) -> &mut T {
+        self.reach(slot, empty);
+        &mut self[slot as usize]
+    }
+
+    #[cold]
+    fn grow(&mut self, half: usize, place: usize, empty: impl FnMut() -> T) {
+        // By whole chunks, so that growth is rare.
+        self.halves[half].resize_with((place + 1).next_multiple_of(CHUNK), empty);
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, slot: u32) -> Option<&T> {
+        let (half, place) = place(slot);
+        self.halves[half].get(place)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        let (half, place) = place(slot);
+        self.halves[half].get_mut(place)
+    }
+
+    /// Every slot that has a place, in no particular order.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u32> + use<T> {
+        let lengths = [self.halves[0].len() as u32, self.halves[1].len() as u32];
+        (0..2u32).flat_map(move |half| (0..lengths[half as usize]).map(move |place| place * 2 + half))
+    }
+
+    /// Every place.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.halves.iter_mut().flatten()
+    }
+}
+
+#[inline(always)]
+fn place(slot: u32) -> (usize, usize) {
+    ((slot & 1) as usize, (slot >> 1) as usize)
+}
+
+impl<T> Index<usize> for BySlot<T> {
+    type Output = T;
+
+    #[inline(always)]
+    fn index(&self, slot: usize) -> &T {
+        &self.halves[slot & 1][slot >> 1]
+    }
+}
+
+impl<T> IndexMut<usize> for BySlot<T> {
+    #[inline(always)]
+    fn index_mut(&mut self, slot: usize) -> &mut T {
+        &mut self.halves[slot & 1][slot >> 1]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_half_grows_by_itself_and_every_slot_has_its_own_place() {
+        let mut table = BySlot::new();
+        assert!(table.get(0).is_none() && table.get_mut(1).is_none());
+        assert!(table.reach(6, || 0u32));
+        assert!(!table.reach(0, || 0), "of the same chunk");
+        assert!(table.get(7).is_none(), "of the other half");
+        assert!(table.reach(CHUNK as u32 * 2 + 1, || 0));
+        let slots: Vec<u32> = table.slots().collect();
+        assert_eq!(slots.len(), 3 * CHUNK);
+        for &slot in &slots {
+            table[slot as usize] = slot;
+        }
+        assert!(slots.iter().all(|&slot| table[slot as usize] == slot && table.get(slot) == Some(&slot)));
+        assert_eq!(table.iter_mut().count(), slots.len());
+    }
+}

@@ -1,0 +1,135 @@
+//! Timers and deadlines: one heap, by time.
+//!
+//! A timer that is set to a later time stays where it is in the heap: what is kept is the new time, and the timer moves
+//! when its old place has come to the front, before anyone sleeps until then. A time-out that is set anew for every
+//! byte that arrives costs the look at its slot, and the heap once in a while. A timer that is set to an earlier time
+//! moves at once.
+
+use std::time::Duration;
+
+use super::Engine;
+use super::entry::{Phase, Rare};
+use super::extras::DEADLINE;
+use crate::backend::{Completion, flags};
+use crate::operation::identity::OperationId;
+use crate::operation::kind::Portable;
+use crate::status::{Code, Operation, Result, Status};
+use crate::time::Time;
+
+impl Engine {
+    /// Puts the timer in `slot` among the others.
+    pub(super) fn set_timer(&mut self, slot: u32, deadline: Time) {
+        let key = self.timers.insert(deadline, slot);
+        let rare = self.rare(slot);
+        rare.timer = Some(key);
+        rare.due = deadline;
+        self.entries[slot as usize].phase = Phase::Timer;
+    }
+
+    /// Starts a timer that may be set to another time.
+    pub(super) fn start_timer(&mut self, slot: u32, deadline: Time) {
+        self.set_timer(slot, deadline);
+        self.rare[slot as usize].waiting = self.entries[slot as usize].token;
+    }
+
+    /// Takes the timer in `slot` out of the others, before its time.
+    pub(super) fn stop_timer(&mut self, slot: u32) {
+        let rare = &mut self.rare[slot as usize];
+        rare.waiting = Rare::NOBODY;
+        if let Some(key) = rare.timer.take() {
+            self.timers.remove(key);
+        }
+    }
+
+    /// What few slots have, of `slot`, which has it from now on.
+    pub(super) fn rare(&mut self, slot: u32) -> &mut Rare {
+        self.rare.make(slot, Rare::default)
+    }
+
+    /// Sets a timer that waits to another time. `NotFound`: there is none under this identity, and none will fire for
+    /// it any more.
+    #[track_caller]
+    pub(crate) fn reset_timer(&mut self, id: OperationId, deadline: Time) -> Result<()> {
+        let slot = id.token.slot();
+        let here = id.proactor == self.shared.home.proactor;
+        let rare = self.rare.get_mut(slot).filter(|rare| here && rare.waiting == id.token);
+        let Some(rare) = rare else {
+            return Err(Status::new(Code::NotFound, Operation::Timer).with_message("it is no timer that waits here"));
+        };
+        let earlier = deadline < rare.due;
+        rare.due = deadline;
+        if earlier {
+            if let Some(key) = rare.timer.take() {
+                self.timers.remove(key);
+            }
+            self.set_timer(slot, deadline);
+        }
+        Ok(())
+    }
+
+    /// When the first timer or deadline comes, or before: one that was postponed may still stand first.
+    pub(crate) fn next_timer(&self) -> Option<Time> {
+        self.timers.peek().map(|(&at, _)| at)
+    }
+
+    /// When the first timer or deadline comes.
+    pub(super) fn first_timer(&mut self) -> Option<Time> {
+        loop {
+            let (&at, &slot) = self.timers.peek()?;
+            if !self.is_postponed(at, slot) {
+                return Some(at);
+            }
+            self.postpone(slot);
+        }
+    }
+
+    /// Whether what stands at `at` in the heap is a timer that was set to a later time since.
+    #[inline]
+    fn is_postponed(&self, at: Time, slot: u32) -> bool {
+        slot & DEADLINE == 0 && self.rare[slot as usize].due > at
+    }
+
+    /// Moves the heap's first, which is postponed, to where it belongs.
+    fn postpone(&mut self, slot: u32) {
+        self.timers.drop_first();
+        self.set_timer(slot, self.rare[slot as usize].due);
+    }
+
+    /// Ends all whose time has come.
+    pub(super) fn fire_timers(&mut self) {
+        let now = self.pass_time();
+        while let Some((&at, &slot)) = self.timers.peek() {
+            if at > now {
+                break;
+            }
+            if self.is_postponed(at, slot) {
+                self.postpone(slot);
+                continue;
+            }
+            self.timers.drop_first();
+            if slot & DEADLINE != 0 {
+                self.expire(slot & !DEADLINE);
+            } else {
+                self.fire(slot, now);
+            }
+        }
+    }
+
+    /// The time of the timer in `slot` has come.
+    fn fire(&mut self, slot: u32, now: Time) {
+        let rare = &mut self.rare[slot as usize];
+        (rare.timer, rare.waiting) = (None, Rare::NOBODY);
+        let Portable::Interval(mut state) = self.portable(slot) else { return self.end(slot, Ok(0)) };
+        // SAFETY: the operation is in flight and nothing else refers to its state.
+        let state = unsafe { state.as_mut() };
+        let (expired, last) = state.expire(now);
+        let (expired, next) = (expired as i32, state.next);
+        if last {
+            return self.end(slot, Ok(expired));
+        }
+        let token = self.entries[slot as usize].token;
+        self.queue.push(Completion { token, result: expired, flags: flags::BY_ENGINE | flags::MORE });
+        // Never again at this time: one that is behind by more than an outcome can say would fill the queue.
+        self.set_timer(slot, next.max(now + Duration::from_nanos(1)));
+    }
+}
