@@ -151,9 +151,9 @@ http() {
         head -c 5000000 /dev/urandom >"$here/up"
         is "an echo" "$(fetched "http://$address/echo" "$version" --data-binary "@$here/up")" \
             "$(digest <"$here/up")"
-        is "twenty at once" "$(curl -s --max-time 60 "$version" --parallel --parallel-max 20 \
-            "http://$address/bytes/[1000001-1000020]" | wc -c)" 20000210
     done
+    is 'twenty at once' "$(curl -s --max-time 60 --parallel --parallel-max 20 \
+        "http://$address/bytes/[1000001-1000020]" 2>/dev/null | wc -c)" 20000210
     local out
     out=$(wrk -t 1 -c 64 -d 3s "http://$address/")
     say "$out"
@@ -179,6 +179,9 @@ https() {
     is 'a long body' "$(fetched "$url/bytes/10000000" "${ca[@]}")" "$(alphabet 10000000 | digest)"
     head -c 5000000 /dev/urandom >"$here/up"
     is 'an echo' "$(fetched "$url/echo" "${ca[@]}" --data-binary "@$here/up")" "$(digest <"$here/up")"
+    # On one connection. Not in `http`: curl 7.88 with prior knowledge breaks those that it uses again (curl#10634).
+    is 'twenty at once' "$(curl -s --max-time 60 "${ca[@]}" --parallel --parallel-max 20 \
+        "$url/bytes/[1000001-1000020]" 2>/dev/null | wc -c)" 20000210
     is 'a stranger to the authority' "$(status "$url/" --resolve "localhost:$port:127.0.0.1" || true)" '000 0'
     for version in tls1_2 tls1_3; do
         out=$(openssl s_client -connect "127.0.0.1:$port" -servername localhost -verify_hostname localhost \
@@ -225,8 +228,13 @@ websocket() {
     need curl curl
     need chromedriver chromium chromium-driver
     need jq jq
+    # A page of this machine may speak to this machine; others would ask somebody first.
+    mkdir -p "$here/pages"
+    echo '<!doctype html><title>echo</title><body>nothing yet' >"$here/pages/echo.html"
+    start files "$here/pages"
+    local pages=$pid page=http://$address/echo.html driver session script out
     start websocket
-    local server=$pid driver session script out
+    local server=$pid
     chromedriver --port=0 >"$here/chromedriver.out" 2>&1 &
     pids+=("$!")
     until grep -q 'started successfully on port' "$here/chromedriver.out"; do sleep 0.2; done
@@ -235,7 +243,7 @@ websocket() {
         ["--headless=new","--no-sandbox","--disable-gpu","--disable-dev-shm-usage"]}}}}')
     session=$(jq -r .value.sessionId <<<"$out")
     [[ $session != null ]] || die "no browser: $out"
-    # shellcheck disable=SC2016 # the browser's variables
+    browser "$driver" "session/$session/url" "{\"url\":\"$page\"}" >/dev/null
     script='const [address, done] = arguments, got = [];
         const socket = new WebSocket("ws://" + address);
         socket.onopen = () => { socket.send("hello from a browser"); socket.send("x".repeat(100000)); };
@@ -250,6 +258,7 @@ websocket() {
     is 'what the browser shows' "$(jq -c .value <<<"$out")" '["hello from a browser",[20,100000],1000]'
     curl -s --max-time 30 -X DELETE "http://127.0.0.1:$driver/session/$session" >/dev/null
     stop websocket "$server"
+    stop files "$pages"
 }
 
 as_postgres() {
