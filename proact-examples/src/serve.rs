@@ -30,7 +30,8 @@ pub struct Limits {
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves each connection by a task, until SIGINT or SIGTERM. Then `stop` is requested, no more connections are
-/// accepted, and those that are open have their time to end. Says on standard output where it listens.
+/// accepted, and those that are open have their time to end; a second signal ends the program at once. Says on standard
+/// output where it listens.
 ///
 /// How many connections have ended is a timeline semaphore. Connection number `n` is accepted when number `n` less the
 /// limit has ended, and the program when as many have ended as were accepted: both are waits for a value.
@@ -90,6 +91,8 @@ where
         }
         reached => drop(reached?),
     }
+    // Somebody else has requested the stop, if it has not ended by itself.
+    signalled.abort();
     signalled.await.unwrap_or(Ok(None)).map(drop)
 }
 

@@ -86,6 +86,22 @@ fn what_the_server_refuses_is_told() {
 }
 
 #[test]
+fn a_login_that_is_refused_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        receive(&mut stream, None);
+        stream.write_all(&message(b'E', b"SFATAL\0VFATAL\0C28000\0Mnobody may\0\0")).unwrap();
+    });
+    let output = Command::new(env!("CARGO_BIN_EXE_postgres")).args(["--to", &address, "SELECT 1"]).output().unwrap();
+    server.join().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("nobody may"), "{told}");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_told() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

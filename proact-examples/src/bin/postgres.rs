@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         }
         let logging_in = async {
             let stream = Adapted::new(TcpStream::connect(options.to.clone()).await?);
-            Ok::<_, Failure>(config.connect_raw(stream, NoTls).await?)
+            config.connect_raw(stream, NoTls).await.map_err(explain)
         };
         let (client, connection) = time::timeout(CONNECT, pin!(logging_in)).await??;
         let connection = spawn(connection);
