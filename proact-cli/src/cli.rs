@@ -64,6 +64,9 @@ pub enum Command {
     /// Measure the library against its floor, the bare kernel interface
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(Bench),
+    /// Write what a shell needs to complete this program's commands and options
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
 }
 
 impl Command {
@@ -76,6 +79,7 @@ impl Command {
             Command::Simulate(simulate) => simulate.json,
             Command::ScheduleCompare(compare) => compare.json,
             Command::Bench(bench) => bench.json,
+            Command::Completions(_) => false,
         }
     }
 }
@@ -216,6 +220,14 @@ pub struct Bench {
     /// Print each row as one JSON object on a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// `proact completions`.
+#[derive(Args, Clone, PartialEq, Debug)]
+pub struct Completions {
+    /// Which shell it is for
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 /// `--backend`.
@@ -388,6 +400,13 @@ const BENCH_EXAMPLES: &str = "\
 Examples:
   proact bench
   proact bench --filter nop --backend io_uring --json
+";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  proact completions bash > ~/.local/share/bash-completion/completions/proact
+  proact completions zsh > ~/.zfunc/_proact          with ~/.zfunc in fpath
+  proact completions fish > ~/.config/fish/completions/proact.fish
 ";
 
 #[cfg(test)]

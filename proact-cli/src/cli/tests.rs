@@ -162,6 +162,24 @@ fn simulate_and_schedule_compare_know_their_options() {
 }
 
 #[test]
+fn completions_know_five_shells() {
+    use clap_complete::Shell;
+    for (name, shell) in [
+        ("bash", Shell::Bash),
+        ("elvish", Shell::Elvish),
+        ("fish", Shell::Fish),
+        ("powershell", Shell::PowerShell),
+        ("zsh", Shell::Zsh),
+    ] {
+        let command = parse(["proact", "completions", name]).unwrap();
+        assert_eq!(command, Command::Completions(Completions { shell }));
+        assert!(!command.json());
+    }
+    let failure = parse(["proact", "completions", "cmd"]).unwrap_err();
+    assert!(failure.exit == Exit::Usage && failure.message.contains("powershell"), "{failure}");
+}
+
+#[test]
 fn bench_and_doctor_know_their_options() {
     let command = parse(["proact", "bench", "--filter", "nop", "--backend", "epoll", "--json"]).unwrap();
     let expected = Bench { filter: Some("nop".into()), backend: BackendChoice::Epoll, json: true };

@@ -1,6 +1,7 @@
 //! What the program's commands do, around the engine: proactors, threads, signals, reports.
 
 mod answer;
+mod completions;
 mod doctor;
 mod embedded;
 mod interrupt;
@@ -9,6 +10,7 @@ mod schedule_compare;
 mod simulate;
 mod transfer;
 
+pub use completions::completions;
 pub use doctor::doctor;
 pub use interrupt::Interrupt;
 pub use receive::receive;
