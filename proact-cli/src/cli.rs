@@ -118,6 +118,13 @@ pub struct Transfer {
     #[arg(long)]
     pub overwrite: bool,
 
+    /// Go on where an earlier transfer with this option was broken off
+    ///
+    /// What the receiver has of unfinished files, and the files that were delivered, are compared by digest, and only
+    /// the rest is sent. Unfinished files wait for 7 days, or until they are sent without this option.
+    #[arg(long)]
+    pub resume: bool,
+
     /// Send what symbolic links point to, instead of refusing them
     #[arg(long)]
     pub follow: bool,
@@ -378,6 +385,7 @@ Examples:
   proact transfer README.md                          embedded receiver, into ./received
   proact transfer model/ notes.txt --into /tmp/copy
   proact transfer model/ --to 127.0.0.1:7411
+  proact transfer model/ --to 127.0.0.1:7411 --resume
   proact transfer big.bin --chunk-size 4MiB --in-flight 4 --backend epoll --json
 
 Names, sizes, permission bits and modification times are kept; set-user-ID, set-group-ID and sticky bits are not sent.

@@ -23,10 +23,13 @@ use proact_cli::source::{Identity, Node, NodeKind, Tree};
 use proact_cli::transfer::compute::{ComputeQueue, Job, carry_out};
 use proact_cli::transfer::machine::kick;
 use proact_cli::transfer::random::Random;
-use proact_cli::transfer::receiver::ReceiveOptions;
 use proact_cli::transfer::receiver::server::Server;
+use proact_cli::transfer::receiver::{EARLY_SYNC, ReceiveOptions};
 use proact_cli::transfer::sender::{SendOptions, Sender};
 use proact_cli::wire::Limits;
+
+#[path = "simulated/resume.rs"]
+mod resume;
 
 /// A device that digests in virtual time, one chunk after another.
 struct Device {
@@ -130,15 +133,21 @@ struct Receiving {
 const PORT: u16 = 7000;
 const SILENCE: Duration = Duration::from_secs(30);
 
-fn receive(world: &World, host: &Host) -> Receiving {
-    let mut proactor = host.builder().name("receive").build().unwrap();
-    let options = ReceiveOptions {
+fn options() -> ReceiveOptions {
+    ReceiveOptions {
         into: PathBuf::from("/into"),
         overwrite: true,
         timeout: SILENCE,
         limits: Limits::default(),
         in_flight: 8,
-    };
+        keep: true,
+        sync_every: EARLY_SYNC,
+    }
+}
+
+fn receive(world: &World, host: &Host) -> Receiving {
+    let mut proactor = host.builder().name("receive").build().unwrap();
+    let options = options();
     let listener = proactor.handle().listen(&Address::from(host.address(PORT)), &SocketOptions::default()).unwrap();
     let random = Random::seeded(&[world.random(256) as u8; 32]);
     let server = Server::new(listener, Device::new(world), options, random, false);
@@ -228,6 +237,8 @@ fn transfer(world: &World) -> Came {
             chunk_size: 4096 << world.random(4),
             in_flight: 1 + world.random(8) as u16,
             overwrite: true,
+            // Whether it is asked to go on or not, nothing may be lost.
+            resume: world.random(2) == 0,
             follow: false,
             timeout: SILENCE,
             peer: String::from("far"),
@@ -281,18 +292,18 @@ fn transfer(world: &World) -> Came {
     unreachable!("the last attempt returns or fails");
 }
 
-fn seeds() -> std::ops::Range<u64> {
+fn seeds(unless_told: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     match number("PROACT_SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("PROACT_SIMULATION_SEEDS").unwrap_or(300),
+        None => 0..number("PROACT_SIMULATION_SEEDS").unwrap_or(unless_told),
     }
 }
 
 #[test]
 fn nothing_is_lost_nothing_partial_is_visible_and_nothing_hangs() {
     let (mut tries, mut crashes, mut kills, mut worlds) = (0, 0, 0, 0);
-    explore(seeds(), |world| {
+    explore(seeds(300), |world| {
         let came = transfer(world);
         (tries, crashes, kills) = (tries + came.tries, crashes + came.crashes, kills + came.kills);
         worlds += 1;

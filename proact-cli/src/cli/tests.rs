@@ -30,7 +30,7 @@ fn transfer_of_one_file_has_the_documented_defaults() {
     assert_eq!(transfer.sources, [PathBuf::from("README.md")]);
     assert_eq!((transfer.chunk_size, transfer.in_flight), (1 << 20, 8));
     assert_eq!((transfer.backend, transfer.timeout), (BackendChoice::Auto, Duration::from_secs(30)));
-    assert!(!transfer.overwrite && !transfer.follow && !transfer.json);
+    assert!(!transfer.overwrite && !transfer.resume && !transfer.follow && !transfer.json);
     assert_eq!(transfer.embedded_into(), Some(PathBuf::from("received")));
 }
 

@@ -36,6 +36,13 @@ pub enum Work {
         /// The file's digest.
         running: RunningDigest,
     },
+    /// Digest the first `length` bytes, and leave the digest in `found`.
+    Measure {
+        /// Bytes of payload.
+        length: u32,
+        /// Where the digest goes, before the signal.
+        found: Arc<Mutex<Digest>>,
+    },
     /// Nothing: the content stands already.
     Pass,
     /// Compare the digest of the first `length` bytes with `digest`. A difference fails the semaphore with `DataLoss`.
@@ -114,6 +121,9 @@ fn perform(work: Work, buffer: &mut Filler) -> Result<()> {
             let mut frame = Vec::with_capacity(128);
             Frame::FileEnd { file, end }.encode(&mut frame);
             buffer.bytes_mut()[..frame.len()].copy_from_slice(&frame);
+        }
+        Work::Measure { length, found } => {
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = wire::digest(&buffer.bytes()[..length as usize]);
         }
         Work::Pass => {}
         Work::Check { length, digest } => {

@@ -10,6 +10,7 @@
 
 pub mod compute;
 pub mod machine;
+mod measure;
 mod pool;
 pub mod random;
 pub mod receiver;

@@ -25,18 +25,35 @@
 //!
 //! | sender | receiver |
 //! |---|---|
-//! | HELLO: session, chunk size, totals, whether to overwrite | |
+//! | HELLO: session, chunk size, totals, whether to overwrite, whether to resume | |
 //! | | ACCEPT: limits. The chunk size in force is the smaller of the two |
 //! | for each entry: FILE, its CHUNKs by ascending offset, FILE_END (a directory has FILE alone) | |
 //! | | FILE_DONE for each entry, in any order, when it is durable under its name or has failed |
 //! | DONE: totals | |
 //! | | RESULT: totals, and the first failure if there was one |
 //! | | ALIVE, at any time between ACCEPT and RESULT: its disk is at work, and nothing else can be said yet |
+//! | ALIVE, between HELLO and DONE, where a frame may begin: the same of this side's disk | |
 //!
 //! All chunks have the size in force except a file's last. A sender that cannot go on with a file sends ABANDON in
 //! place of FILE_END; the receiver drops that file, answers FILE_DONE with the fault, and the session goes on. Either
 //! side may send ABORT at any time and closes. A file that the receiver refuses is still sent whole: its chunks are
 //! already on their way; they are received and dropped.
+//!
+//! # Resuming
+//!
+//! In a session whose HELLO asks for it, each file of more than one chunk is asked about before any of it is sent:
+//!
+//! | sender | receiver |
+//! |---|---|
+//! | FILE | |
+//! | | HAVE: so many chunks from the front are there and were read back, with the digest over their digests |
+//! | none were there: CHUNKs from offset 0. Else it digests as much of its own file: CONTINUE after so many chunks if the digests agree, CONTINUE after 0 if not | |
+//! | the CHUNKs behind them, FILE_END with the count and digest of all | |
+//!
+//! # Versions
+//!
+//! Version 2 added HAVE, CONTINUE, the sender's ALIVE, and the second bit of HELLO's last byte. The version stands in
+//! every header: a peer of version 1 refuses the first frame and names both versions, and so does this side.
 //!
 //! # Bounds
 //!
@@ -53,7 +70,7 @@ pub mod session;
 
 pub use digest::{Digest, FileDigest, digest};
 pub use fault::{Fault, FaultKind, MESSAGE_MAX};
-pub use frame::{Accept, Entry, EntryKind, FileEnd, Frame, Hello, SessionId, Totals};
+pub use frame::{Accept, Entry, EntryKind, FileEnd, Frame, Have, Hello, SessionId, Standing, Totals};
 pub use header::{ChunkHeader, Header, Kind, decode_header, encode_chunk_header};
 
 use std::fmt;
@@ -61,7 +78,7 @@ use std::fmt;
 /// Bytes of every frame's header.
 pub const HEADER_SIZE: usize = 64;
 /// The protocol's version. A peer of another version is refused.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Most bytes of a chunk's payload.
 pub const CHUNK_MAX: u32 = 64 << 20;
 /// Fewest bytes that a session's chunk size may be set to.

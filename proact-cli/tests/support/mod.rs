@@ -212,7 +212,9 @@ impl Proxy {
             while let Ok(count @ 1..) = from.read(&mut buffer) {
                 if done + count as u64 > stall && !std::mem::replace(&mut waited, true) {
                     let _ = stalled_sender.send(());
-                    let _ = go_receiver.recv();
+                    if go_receiver.recv().is_err() {
+                        break;
+                    }
                 }
                 change(done, &mut buffer[..count]);
                 done += count as u64;
@@ -228,6 +230,9 @@ impl Proxy {
     pub fn wait_for_stall(&self) {
         self.stalled.recv_timeout(DEADLINE).expect("so many bytes come through");
     }
+
+    /// What stalls goes no further: both sides are cut off.
+    pub fn cut(self) {}
 
     pub fn go_on(&self) {
         self.go.send(()).expect("it waits");

@@ -54,7 +54,7 @@ impl Session {
                 return;
             }
             // A peer that is waited for all the time is to speak itself. After RESULT nothing may follow.
-            let busy = std::mem::take(&mut session.heard) || session.receiving.is_none();
+            let busy = std::mem::take(&mut session.heard) || session.receiving.is_none() || session.preparing;
             if busy && !session.ending.said && !session.sending && session.outbox.is_empty() {
                 session.reply(&Frame::Alive);
             }
@@ -144,7 +144,7 @@ impl Session {
     }
 
     fn go_on_finishing(&mut self, cx: &mut Context<'_>) {
-        if !self.targets.is_empty() || !self.sync_directories(cx) {
+        if !self.targets.is_empty() || !self.sync_directories(cx) || !self.clear_kept_files(cx) {
             return;
         }
         // Lazily: a million answers are as many as their numbers, until they are sent.

@@ -34,12 +34,17 @@ use crate::wire::{
 
 mod directories;
 mod ending;
+mod journal;
+pub mod resume;
 pub mod server;
 mod target;
 
 use directories::MadeDirectory;
 use ending::Ending;
+use resume::{Claims, Keep};
 use target::Target;
+
+pub use target::EARLY_SYNC;
 
 /// What a receiver is told.
 #[derive(Clone, Debug)]
@@ -54,6 +59,10 @@ pub struct ReceiveOptions {
     pub limits: Limits,
     /// Most chunks in flight.
     pub in_flight: u16,
+    /// Keep what was verified of unfinished files, where the sender asks for it. One receiver a directory may.
+    pub keep: bool,
+    /// Bytes that are written to a file before it is synced for the first time, and again for as many.
+    pub sync_every: u64,
 }
 
 /// What became of a session, as the receiver knows it.
@@ -71,6 +80,8 @@ pub struct Received {
     pub bytes: u64,
     /// Entries that were not.
     pub failed: u64,
+    /// Bytes of chunks that were there already, of an earlier transfer.
+    pub resumed: u64,
     /// Chunks received.
     pub chunks: u64,
     /// The first fault.
@@ -120,6 +131,7 @@ pub struct Session {
     socket: Option<Socket>,
     incoming: Incoming,
     overwrite: bool,
+    keep: Keep,
     timeline: Semaphore,
     value: u64,
     returned: Arc<Returned>,
@@ -181,6 +193,7 @@ impl Session {
         random: Random,
         socket: Socket,
         peer: String,
+        claims: Claims,
     ) -> Rc<RefCell<Session>> {
         assemble(|base| Session {
             base,
@@ -190,6 +203,7 @@ impl Session {
             socket: Some(socket),
             incoming: Incoming::new(options.limits),
             overwrite: options.overwrite,
+            keep: Keep::new(claims),
             timeline: Semaphore::new(0),
             value: 0,
             returned: Arc::default(),
@@ -253,7 +267,7 @@ impl Session {
             Phase::Failing => self.give_up_linger(cx),
             Phase::Receiving | Phase::Finishing => {
                 // Only a peer that is waited for can be silent: this side's own disk has all the time it needs.
-                if self.receiving.is_none() && !self.sending {
+                if (self.receiving.is_none() || self.preparing) && !self.sending {
                     self.last_progress = cx.now();
                 }
                 if cx.now() < self.last_progress + timeout {
@@ -359,6 +373,7 @@ impl Session {
                 let limits = self.options.limits;
                 self.reply(&Frame::Accept(Accept { limits }));
                 self.beat(cx);
+                self.look_for_kept_files(hello.resume, cx);
             }
             Frame::File { file, entry } => {
                 self.incoming.file(file, &entry)?;
@@ -372,6 +387,11 @@ impl Session {
                 self.incoming.file_end(file, &end, &digest)?;
                 self.end_file(file, None, cx);
             }
+            Frame::Continue { file, chunks } => {
+                self.incoming.go_on(file, chunks)?;
+                self.go_on_behind(file, chunks, cx);
+            }
+            Frame::Alive => self.incoming.alive()?,
             Frame::Abandon { file, fault } => {
                 self.incoming.abandon(file)?;
                 self.end_file(file, Some(fault), cx);
@@ -414,6 +434,9 @@ impl Session {
         let file = target.file.clone().filter(|_| target.failed.is_none());
         if file.is_some() {
             target.writes += 1;
+            if let Some(journal) = &mut target.journal {
+                journal.claim(header.digest);
+            }
         }
         let checked = file.is_some();
         self.writing.insert(value, Writing { header, checked, sealed: None, outlet: None, ended: !checked });
@@ -488,17 +511,24 @@ impl Session {
         let Some(writing) = self.writing.get_mut(&value) else { return };
         writing.outlet = Some(outlet);
         writing.ended = true;
-        let (file, length) = (writing.header.file, writing.header.length);
+        let Header { file, length, offset, .. } = writing.header;
+        let chunk_size = u64::from(self.incoming.chunk_size());
         if let Some(target) = self.targets.get_mut(&file) {
             target.writes -= 1;
             match result {
-                Ok(_) => target.unsynced += u64::from(length),
+                Ok(_) => {
+                    target.unsynced += u64::from(length);
+                    if let Some(journal) = &mut target.journal {
+                        journal.written(offset / chunk_size);
+                    }
+                }
                 Err(status) if status.is_cancelled() => {}
                 Err(status) => {
                     target.fail(Fault::new(FaultKind::Destination, format!("{}: {status}", target.entry.name)));
                 }
             }
         }
+        self.write_journal(file, cx);
         self.sync_early(file, cx);
         self.reclaim();
         self.finish_target(file, cx);

@@ -8,6 +8,7 @@ use proact::operation::{Accept, Close, Context, OperationId, Timer};
 use proact::resource::Socket;
 use proact::status::Status;
 
+use super::resume::Claims;
 use super::{ReceiveOptions, Received, Session};
 use crate::transfer::compute::ComputeQueue;
 use crate::transfer::machine::{Base, Machine, assemble};
@@ -29,6 +30,7 @@ pub struct Server {
     left: Option<u64>,
     waiting: Option<OperationId>,
     sessions: Vec<Rc<RefCell<Session>>>,
+    claims: Claims,
     stopped: bool,
 }
 
@@ -71,6 +73,7 @@ impl Server {
             left: once.then_some(1),
             waiting: None,
             sessions: Vec::new(),
+            claims: Claims::default(),
             stopped: false,
         })
     }
@@ -96,7 +99,8 @@ impl Server {
         // A socket without it is slower at the end of a transfer, and no worse.
         let _ = socket.set_no_delay(true);
         let random = Random::seeded(&self.random.bytes());
-        let session = Session::new(self.compute.clone(), self.options.clone(), random, socket, peer);
+        let session =
+            Session::new(self.compute.clone(), self.options.clone(), random, socket, peer, self.claims.clone());
         session.borrow_mut().start(cx);
         self.sessions.push(session);
     }

@@ -35,6 +35,7 @@ use crate::wire::{CONTROL_PAYLOAD_MAX, Frame, HEADER_SIZE, Hello, SessionId};
 mod files;
 mod frames;
 mod replies;
+mod resume;
 
 use files::{Current, Sources};
 use frames::{Content, Frames};
@@ -48,6 +49,8 @@ pub struct SendOptions {
     pub in_flight: u16,
     /// Ask that existing files be replaced.
     pub overwrite: bool,
+    /// Ask that what was verified of unfinished files be kept, and go on behind it.
+    pub resume: bool,
     /// Open what symbolic links lead to.
     pub follow: bool,
     /// How long the connection may be silent.
@@ -78,6 +81,10 @@ pub struct Sent {
     pub directories: u64,
     /// Bytes of the files delivered.
     pub bytes: u64,
+    /// Bytes of chunks that the receiver had already, and that were not sent.
+    pub resumed: u64,
+    /// What a person may want to know of it besides: files that had to begin anew, and why.
+    pub notices: Vec<String>,
     /// Chunks sent.
     pub chunks: u64,
     /// Chunks whose wait was lowered.
@@ -120,6 +127,8 @@ pub struct Sender {
     done_sent: bool,
     abandoned: HashSet<u32>,
     last_progress: Time,
+    /// When the receiver was last told that this side's disk is at work.
+    last_beat: Time,
     timer: Option<OperationId>,
     /// A send failed: the peer may have said why, so its last words are waited for.
     send_failure: Option<Status>,
@@ -156,7 +165,8 @@ impl Sender {
         session: SessionId,
     ) -> Rc<RefCell<Sender>> {
         let totals = plan.totals();
-        let hello = Hello { session, chunk_size: options.chunk_size, totals, overwrite: options.overwrite };
+        let (chunk_size, overwrite, resume) = (options.chunk_size, options.overwrite, options.resume);
+        let hello = Hello { session, chunk_size, totals, overwrite, resume };
         let controls = Pool::new(CONTROLS_MAX, HEADER_SIZE + CONTROL_PAYLOAD_MAX as usize);
         assemble(|base| Sender {
             base,
@@ -178,6 +188,7 @@ impl Sender {
             done_sent: false,
             abandoned: HashSet::new(),
             last_progress: Time::ORIGIN,
+            last_beat: Time::ORIGIN,
             timer: None,
             send_failure: None,
             moved: 0,

@@ -44,6 +44,10 @@ impl Sender {
                 self.replies.file_done(file)?;
                 self.file_done(file, fault);
             }
+            Frame::Have { file, have } => {
+                self.replies.have(file, &have)?;
+                self.have(file, have);
+            }
             // That it came is all it says: the connection is not silent.
             Frame::Alive => self.replies.alive()?,
             Frame::Result { fault, .. } => {
