@@ -129,6 +129,22 @@ pub struct Transfer {
     #[arg(long)]
     pub follow: bool,
 
+    /// Speak TLS, to a receiver whose certificate an authority in this PEM file has issued
+    #[arg(long, value_name = "PEM", requires = "to")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// The name that the receiver's certificate must be for [default: the host of --to]
+    #[arg(long, value_name = "NAME", requires = "tls_ca")]
+    pub tls_name: Option<String>,
+
+    /// The certificate, with its chain, that shows the receiver who sends
+    #[arg(long, value_name = "PEM", requires_all = ["tls_ca", "client_key"])]
+    pub client_cert: Option<PathBuf>,
+
+    /// The private key of --client-cert
+    #[arg(long, value_name = "PEM", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
+
     /// Give up when the connection is silent for this long, 1ms to 24h
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
     pub timeout: Duration,
@@ -163,7 +179,19 @@ pub struct Receive {
     #[arg(long)]
     pub once: bool,
 
-    /// Allow an address beyond loopback, although nothing is encrypted and nobody is authenticated yet
+    /// Speak TLS, with this certificate and its chain
+    #[arg(long, value_name = "PEM", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The private key of --tls-cert
+    #[arg(long, value_name = "PEM", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Take transfers only from senders whose certificate an authority in this PEM file has issued
+    #[arg(long, value_name = "PEM", requires = "tls_cert")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Allow an address beyond loopback although not both sides are authenticated by TLS
     #[arg(long)]
     pub insecure: bool,
 
@@ -188,16 +216,20 @@ impl Receive {
     /// Checks what no single option can tell.
     ///
     /// # Errors
-    /// A non-loopback address without `--insecure`.
+    /// A non-loopback address with neither mutual TLS nor `--insecure`.
     pub fn check(&self) -> Result<(), Failure> {
-        if self.insecure || self.listen.ip().to_canonical().is_loopback() {
+        if self.insecure || self.tls_client_ca.is_some() || self.listen.ip().to_canonical().is_loopback() {
             return Ok(());
         }
+        let missing = match self.tls_cert {
+            Some(_) => "senders are not authenticated without --tls-client-ca",
+            None => "connections are neither encrypted nor authenticated without --tls-cert and --tls-client-ca",
+        };
         Err(Failure::new(
             Exit::Usage,
             format!(
-                "--listen {}: not a loopback address; connections are neither encrypted nor authenticated yet, so \
-                 anyone who reaches it could write into {}. Add --insecure to accept that",
+                "--listen {}: not a loopback address; {missing}, so anyone who reaches it could write into {}. Add \
+                 --insecure to accept that",
                 self.listen,
                 self.into.display()
             ),
@@ -386,6 +418,7 @@ Examples:
   proact transfer model/ notes.txt --into /tmp/copy
   proact transfer model/ --to 127.0.0.1:7411
   proact transfer model/ --to 127.0.0.1:7411 --resume
+  proact transfer model/ --to host:7411 --tls-ca ca.pem --client-cert c.pem --client-key k.pem
   proact transfer big.bin --chunk-size 4MiB --in-flight 4 --backend epoll --json
 
 Names, sizes, permission bits and modification times are kept; set-user-ID, set-group-ID and sticky bits are not sent.
@@ -395,6 +428,7 @@ const RECEIVE_EXAMPLES: &str = "\
 Examples:
   proact receive --into incoming                     on 127.0.0.1:7411, until Ctrl-C
   proact receive --listen 0 --into incoming --once   on a free port, for one transfer
+  proact receive --listen 0.0.0.0:7411 --into incoming --tls-cert c.pem --tls-key k.pem --tls-client-ca ca.pem
   proact receive --listen 0.0.0.0:7411 --into incoming --insecure
 ";
 

@@ -30,6 +30,10 @@ use proact_cli::wire::Limits;
 
 #[path = "simulated/resume.rs"]
 mod resume;
+#[path = "simulated/tls.rs"]
+mod tls;
+
+use tls::Trust;
 
 /// A device that digests in virtual time, one chunk after another.
 struct Device {
@@ -141,13 +145,14 @@ fn options() -> ReceiveOptions {
         limits: Limits::default(),
         in_flight: 8,
         keep: true,
+        tls: None,
         sync_every: EARLY_SYNC,
     }
 }
 
-fn receive(world: &World, host: &Host) -> Receiving {
+fn receive(world: &World, host: &Host, tls: Option<&Trust>) -> Receiving {
     let mut proactor = host.builder().name("receive").build().unwrap();
-    let options = options();
+    let options = ReceiveOptions { tls: tls.map(|trust| trust.server.clone()), ..options() };
     let listener = proactor.handle().listen(&Address::from(host.address(PORT)), &SocketOptions::default()).unwrap();
     let random = Random::seeded(&[world.random(256) as u8; 32]);
     let server = Server::new(listener, Device::new(world), options, random, false);
@@ -215,14 +220,14 @@ struct Came {
     kills: usize,
 }
 
-fn transfer(world: &World) -> Came {
+fn transfer(world: &World, tls: Option<&Trust>) -> Came {
     let (near, far) = (world.host("near"), world.host("far"));
     let files = sources(world, &near);
     far.put_directory("/into").unwrap();
     let plan = Plan::build(&HostTree(&near), &[PathBuf::from("/data")], &Options::default()).expect("a plan");
     let plan = Arc::new(plan);
     trouble(world, &near, &far);
-    let mut receiving = receive(world, &far);
+    let mut receiving = receive(world, &far, tls);
     let mut came = Came::default();
     for attempt in 0..TRIES + 3 {
         if attempt == TRIES {
@@ -243,6 +248,7 @@ fn transfer(world: &World) -> Came {
             timeout: SILENCE,
             peer: String::from("far"),
             addresses: vec![Address::from(far.address(PORT))],
+            tls: tls.map(|trust| trust.client.clone()),
         };
         let session = Random::seeded(&[world.random(256) as u8; 32]).session();
         let sender = Sender::new(sending.handle().clone(), Device::new(world), plan.clone(), options, session);
@@ -262,7 +268,7 @@ fn transfer(world: &World) -> Came {
             came.crashes += 1;
             whole_or_not_there(&far, &files);
             far.restart();
-            receiving = receive(world, &far);
+            receiving = receive(world, &far, tls);
         }
         whole_or_not_there(&far, &files);
         if !process.is_alive() {
@@ -285,7 +291,7 @@ fn transfer(world: &World) -> Came {
             came.crashes += 1;
             whole_or_not_there(&far, &files);
             far.restart();
-            receiving = receive(world, &far);
+            receiving = receive(world, &far, tls);
         }
         receiving.server.borrow_mut().reap();
     }
@@ -304,7 +310,7 @@ fn seeds(unless_told: u64) -> std::ops::Range<u64> {
 fn nothing_is_lost_nothing_partial_is_visible_and_nothing_hangs() {
     let (mut tries, mut crashes, mut kills, mut worlds) = (0, 0, 0, 0);
     explore(seeds(300), |world| {
-        let came = transfer(world);
+        let came = transfer(world, None);
         (tries, crashes, kills) = (tries + came.tries, crashes + came.crashes, kills + came.kills);
         worlds += 1;
     });
@@ -322,7 +328,7 @@ fn a_transfer_replays_from_its_seed() {
     for seed in 0..10 {
         let run = || {
             let world = World::new(seed);
-            transfer(&world);
+            transfer(&world, None);
             (world.digest(), world.events(), world.now())
         };
         assert_eq!(run(), run(), "seed {seed}");

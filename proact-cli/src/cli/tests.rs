@@ -162,6 +162,28 @@ fn simulate_and_schedule_compare_know_their_options() {
 }
 
 #[test]
+fn options_of_tls_are_asked_for_together() {
+    let fine = transfer(&["a", "--to", "h:1", "--tls-ca", "ca", "--client-cert", "c", "--client-key", "k"]).unwrap();
+    assert_eq!((fine.tls_ca, fine.client_key, fine.tls_name), (Some("ca".into()), Some("k".into()), None));
+    for alone in [
+        &["a", "--tls-ca", "ca"][..],
+        &["a", "--to", "h:1", "--client-cert", "c", "--client-key", "k"],
+        &["a", "--to", "h:1", "--tls-ca", "ca", "--client-cert", "c"],
+        &["a", "--to", "h:1", "--tls-ca", "ca", "--client-key", "k"],
+        &["a", "--to", "h:1", "--tls-name", "n"],
+    ] {
+        assert_eq!(transfer(alone).unwrap_err().exit, Exit::Usage, "{alone:?}");
+    }
+    for alone in [&["--tls-cert", "c"], &["--tls-key", "k"], &["--tls-client-ca", "ca"]] {
+        assert_eq!(receive(&[&["--into", "d"], &alone[..]].concat()).unwrap_err().exit, Exit::Usage, "{alone:?}");
+    }
+    let beyond = ["--into", "d", "--listen", "0.0.0.0:1", "--tls-cert", "c", "--tls-key", "k"];
+    let failure = receive(&beyond).unwrap_err();
+    assert!(failure.message.contains("--tls-client-ca") && failure.message.contains("--insecure"), "{failure}");
+    assert!(receive(&[&beyond[..], &["--tls-client-ca", "ca"]].concat()).is_ok());
+}
+
+#[test]
 fn completions_know_five_shells() {
     use clap_complete::Shell;
     for (name, shell) in [

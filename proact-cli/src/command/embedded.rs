@@ -33,6 +33,7 @@ impl Embedded {
             limits: Limits { chunk_max: options.chunk_size, ..Limits::default() },
             in_flight: options.in_flight,
             keep: options.resume,
+            tls: None,
             sync_every: EARLY_SYNC,
         };
         let interrupt = Arc::new(Interrupt::default());

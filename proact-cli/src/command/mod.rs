@@ -2,6 +2,7 @@
 
 mod answer;
 mod completions;
+mod credentials;
 mod doctor;
 mod embedded;
 mod interrupt;

@@ -11,6 +11,7 @@ use proact::resource::{Address, SocketOptions};
 use proact::status::{Code, Operation};
 use proact::time::Timeout;
 
+use super::credentials;
 use super::{Interrupt, broken, build, print, print_unbegun, tell};
 use crate::cli::{BackendChoice, Receive};
 use crate::exit::{Exit, Failure, Place};
@@ -20,7 +21,7 @@ use crate::size::MIB;
 use crate::transfer::compute::StandInDevice;
 use crate::transfer::machine::kick;
 use crate::transfer::random::Random;
-use crate::transfer::receiver::resume::sweep;
+use crate::transfer::receiver::kept::sweep;
 use crate::transfer::receiver::server::Server;
 use crate::transfer::receiver::{EARLY_SYNC, ReceiveOptions, Received};
 use crate::usage::{cpu_seconds, peak_memory_bytes};
@@ -62,12 +63,14 @@ fn listen(options: &Receive, reported: &mut bool) -> Result<(), Failure> {
         limits: Limits { chunk_max: CHUNK_MAX as u32, ..Limits::default() },
         in_flight: IN_FLIGHT,
         keep: true,
+        tls: credentials::server(options)?,
         sync_every: EARLY_SYNC,
     };
     let at = Address::from(options.listen);
     let mut listening = Listening::start(options.backend, &at, receiving, random, options.once)?;
-    if !at.is_loopback() {
-        tell("warning: connections are neither encrypted nor authenticated");
+    if !at.is_loopback() && options.tls_client_ca.is_none() {
+        let what = if options.tls_cert.is_some() { "senders are not" } else { "connections are neither encrypted nor" };
+        tell(format_args!("warning: {what} authenticated"));
     }
     tell(format_args!("listening on {}", listening.address));
     let mut costs = Costs::now(&listening.proactor);
@@ -168,7 +171,13 @@ fn make_destination(into: &Path) -> Result<(), Failure> {
 #[cfg(unix)]
 fn own(into: &Path) -> Option<fs::File> {
     use rustix::fs::{FlockOperation, flock};
-    let lock = fs::File::open(into).ok()?;
+    let lock = match fs::File::open(into) {
+        Ok(lock) => lock,
+        Err(error) => {
+            tell(format_args!("{}: {error}: nothing unfinished is kept for --resume here", into.display()));
+            return None;
+        }
+    };
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         let into = into.display();
         tell(format_args!("another receiver writes into {into}: nothing unfinished is kept for --resume here"));

@@ -10,6 +10,7 @@ use proact::resource::Address;
 use proact::status::Operation;
 use proact::time::Timeout;
 
+use super::credentials;
 use super::embedded::Embedded;
 use super::{Interrupt, broken, build, print, print_unbegun, tell};
 use crate::cli::{Peer, Transfer};
@@ -70,6 +71,7 @@ fn deliver(options: &Transfer, reported: &mut bool) -> Result<(), Failure> {
         timeout: options.timeout,
         peer: peer.clone(),
         addresses,
+        tls: credentials::client(options)?,
     };
     let device = StandInDevice::start("send-device").map_err(|status| broken(&status))?;
     let handle = proactor.handle().clone();

@@ -11,6 +11,7 @@ use proact::status::{Code, Operation, Result, Status};
 use proact::sync::Semaphore;
 
 use super::slab::{Filler, Sealed};
+use super::tls::{Channel, Layout, Task};
 use crate::wire::{self, ChunkHeader, Digest, FileDigest, FileEnd, Frame, HEADER_SIZE};
 
 /// The digests of a file's chunks so far; jobs of one file share it.
@@ -43,6 +44,8 @@ pub enum Work {
         /// Where the digest goes, before the signal.
         found: Arc<Mutex<Digest>>,
     },
+    /// A task of a TLS connection, which has no buffer of the job's.
+    Secure(Arc<Channel>, Task),
     /// Nothing: the content stands already.
     Pass,
     /// Compare the digest of the first `length` bytes with `digest`. A difference fails the semaphore with `DataLoss`.
@@ -59,7 +62,11 @@ pub struct Job {
     /// What to do.
     pub work: Work,
     /// With which bytes.
-    pub buffer: Filler,
+    pub buffer: Option<Filler>,
+    /// How the frame lies in them, and by which connection it is to be sealed.
+    pub layout: Layout,
+    /// The connection, where there is TLS.
+    pub channel: Option<Arc<Channel>>,
     /// Signalled when it is done.
     pub semaphore: Semaphore,
     /// With this value.
@@ -84,6 +91,20 @@ impl Returned {
     }
 }
 
+impl Job {
+    /// A job whose buffer is plain from its front, and stays so.
+    pub fn plain(
+        work: Work,
+        buffer: Option<Filler>,
+        semaphore: &Semaphore,
+        value: u64,
+        returned: &Arc<Returned>,
+    ) -> Job {
+        let (semaphore, returned) = (semaphore.clone(), returned.clone());
+        Job { work, buffer, layout: Layout::default(), channel: None, semaphore, value, returned }
+    }
+}
+
 /// A queue of compute jobs.
 ///
 /// Jobs are carried out, and their semaphores signalled, in the order of their submission: values of one semaphore must
@@ -95,10 +116,17 @@ pub trait ComputeQueue {
 
 /// Carries one job out. A queue that runs in virtual time calls this too.
 pub fn carry_out(job: Job) {
-    let Job { work, mut buffer, semaphore, value, returned } = job;
-    let fine = perform(work, &mut buffer);
-    // First the buffer, then the signal: who is released by it finds the buffer there.
-    returned.put(value, buffer.seal());
+    let Job { work, buffer, layout, channel, semaphore, value, returned } = job;
+    let fine = match buffer {
+        Some(mut buffer) => {
+            let sealed = perform(work, &mut buffer.bytes_mut()[layout.lead..]);
+            let fine = sealed.and_then(|()| channel.map_or(Ok(()), |channel| channel.seal(buffer.bytes_mut(), layout)));
+            // First the buffer, then the signal: who is released by it finds the buffer there.
+            returned.put(value, buffer.seal());
+            fine
+        }
+        None => perform(work, &mut []),
+    };
     match fine {
         // A semaphore that has failed since refuses: its connection is being closed, and nobody waits.
         Ok(()) => drop(semaphore.signal(value, None)),
@@ -106,10 +134,10 @@ pub fn carry_out(job: Job) {
     }
 }
 
-fn perform(work: Work, buffer: &mut Filler) -> Result<()> {
+fn perform(work: Work, buffer: &mut [u8]) -> Result<()> {
     match work {
         Work::SealChunk { file, offset, length, running } => {
-            let bytes = &mut buffer.bytes_mut()[..HEADER_SIZE + length as usize];
+            let bytes = &mut buffer[..HEADER_SIZE + length as usize];
             let (head, payload) = bytes.split_first_chunk_mut().expect("a chunk has room for its header");
             let digest = wire::digest(payload);
             running.lock().unwrap_or_else(PoisonError::into_inner).push(&digest);
@@ -120,14 +148,15 @@ fn perform(work: Work, buffer: &mut Filler) -> Result<()> {
             let end = FileEnd { chunks: running.chunks(), digest: running.finish() };
             let mut frame = Vec::with_capacity(128);
             Frame::FileEnd { file, end }.encode(&mut frame);
-            buffer.bytes_mut()[..frame.len()].copy_from_slice(&frame);
+            buffer[..frame.len()].copy_from_slice(&frame);
         }
         Work::Measure { length, found } => {
-            *found.lock().unwrap_or_else(PoisonError::into_inner) = wire::digest(&buffer.bytes()[..length as usize]);
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = wire::digest(&buffer[..length as usize]);
         }
+        Work::Secure(channel, task) => channel.run(task),
         Work::Pass => {}
         Work::Check { length, digest } => {
-            if wire::digest(&buffer.bytes()[..length as usize]) != digest {
+            if wire::digest(&buffer[..length as usize]) != digest {
                 return Err(Status::new(Code::DataLoss, Operation::None).with_message("digest mismatch"));
             }
         }
@@ -191,7 +220,7 @@ mod tests {
     use super::*;
 
     fn job(work: Work, buffer: Filler, semaphore: &Semaphore, value: u64, returned: &Arc<Returned>) -> Job {
-        Job { work, buffer, semaphore: semaphore.clone(), value, returned: returned.clone() }
+        Job::plain(work, Some(buffer), semaphore, value, returned)
     }
 
     #[test]

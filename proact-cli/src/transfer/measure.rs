@@ -91,7 +91,7 @@ impl<M: Machine> Measure<M> {
         self.value += 1;
         let (semaphore, value) = (self.semaphore.clone(), self.value);
         let work = Work::Measure { length, found: self.found.clone() };
-        self.compute.submit(Job { work, buffer, semaphore: semaphore.clone(), value, returned: self.returned.clone() });
+        self.compute.submit(Job::plain(work, Some(buffer), &semaphore, value, &self.returned));
         machine.call(SemaphoreWait::new(semaphore, value), cx, move |machine, _, outcome, cx| {
             self.returned.take(&mut self.spent);
             let back = self.spent.pop().and_then(|(_, sealed)| Chunk::join(sealed, outlet));

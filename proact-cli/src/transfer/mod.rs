@@ -14,6 +14,8 @@ mod measure;
 mod pool;
 pub mod random;
 pub mod receiver;
+mod secure;
 pub mod sender;
 #[allow(unsafe_code)] // the one room of this program that has any
 pub mod slab;
+pub mod tls;

@@ -140,6 +140,9 @@ pub fn encode_chunk_header(out: &mut [u8; HEADER_SIZE], chunk: &ChunkHeader) {
 /// # Errors
 /// The first rule that the bytes break.
 pub fn decode_header(bytes: &[u8; HEADER_SIZE]) -> Result<Header, WireError> {
+    if is_tls(bytes) {
+        return Err(WireError::Tls);
+    }
     if bytes[0..4] != MAGIC {
         return Err(WireError::Magic);
     }
@@ -176,6 +179,11 @@ pub fn decode_header(bytes: &[u8; HEADER_SIZE]) -> Result<Header, WireError> {
         return Err(WireError::Field { kind, field: "offset" });
     }
     Ok(header)
+}
+
+/// Whether a stream that begins so is TLS: a record's kind (20 to 23), and the version's first byte.
+pub fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [20..=23, 3, ..])
 }
 
 /// Sets the header's check.

@@ -47,7 +47,8 @@
 //! |---|---|
 //! | FILE | |
 //! | | HAVE: so many chunks from the front are there and were read back, with the digest over their digests |
-//! | none were there: CHUNKs from offset 0. Else it digests as much of its own file: CONTINUE after so many chunks if the digests agree, CONTINUE after 0 if not | |
+//! | none were there: CHUNKs from offset 0. Else, after digesting as much of its own file: | |
+//! | CONTINUE behind so many chunks if the digests agree, behind 0 if not | |
 //! | the CHUNKs behind them, FILE_END with the count and digest of all | |
 //!
 //! # Versions
@@ -71,7 +72,7 @@ pub mod session;
 pub use digest::{Digest, FileDigest, digest};
 pub use fault::{Fault, FaultKind, MESSAGE_MAX};
 pub use frame::{Accept, Entry, EntryKind, FileEnd, Frame, Have, Hello, SessionId, Standing, Totals};
-pub use header::{ChunkHeader, Header, Kind, decode_header, encode_chunk_header};
+pub use header::{ChunkHeader, Header, Kind, decode_header, encode_chunk_header, is_tls};
 
 use std::fmt;
 
@@ -113,6 +114,8 @@ impl Default for Limits {
 pub enum WireError {
     /// The first bytes are not this protocol's.
     Magic,
+    /// The first bytes are those of a TLS record.
+    Tls,
     /// The peer speaks another version.
     Version(u8),
     /// No frame has this kind.
@@ -181,6 +184,9 @@ impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WireError::Magic => f.write_str("the peer does not speak the transfer protocol"),
+            WireError::Tls => f.write_str(
+                "the peer speaks TLS, and this side was not told to: see --tls-ca of transfer, --tls-cert of receive",
+            ),
             WireError::Version(version) => write!(f, "the peer speaks protocol version {version}, not {VERSION}"),
             WireError::Kind(kind) => write!(f, "unknown frame kind {kind}"),
             WireError::Flags(flags) => write!(f, "unknown frame flags {flags:#x}"),

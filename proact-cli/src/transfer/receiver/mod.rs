@@ -20,11 +20,13 @@ use proact::resource::Socket;
 use proact::status::{Code, Operation, Result, Status};
 use proact::sync::Semaphore;
 use proact::time::Time;
+use rustls::ServerConfig;
 
 use super::compute::{ComputeQueue, Job, Returned, Work};
-use super::machine::{Base, Machine, assemble};
+use super::machine::{Base, Machine, Then, assemble};
 use super::pool::Pool;
 use super::random::Random;
+use super::secure::Secure;
 use super::slab::{Chunk, Filler, Outlet, Sealed};
 use crate::wire::session::Incoming;
 use crate::wire::{
@@ -35,13 +37,16 @@ use crate::wire::{
 mod directories;
 mod ending;
 mod journal;
-pub mod resume;
+pub mod kept;
+mod resume;
+mod secured;
 pub mod server;
 mod target;
 
 use directories::MadeDirectory;
 use ending::Ending;
-use resume::{Claims, Keep};
+use kept::{Claims, Keep};
+use secured::Awaiting;
 use target::Target;
 
 pub use target::EARLY_SYNC;
@@ -61,6 +66,8 @@ pub struct ReceiveOptions {
     pub in_flight: u16,
     /// Keep what was verified of unfinished files, where the sender asks for it. One receiver a directory may.
     pub keep: bool,
+    /// Speak TLS, as this says.
+    pub tls: Option<Arc<ServerConfig>>,
     /// Bytes that are written to a file before it is synced for the first time, and again for as many.
     pub sync_every: u64,
 }
@@ -121,6 +128,16 @@ struct Writing {
     ended: bool,
 }
 
+type ReceivePart = Box<Op<Receive<Part<Filler>>, Then<Receive<Part<Filler>>>>>;
+
+/// A chunk whose payload is being received.
+#[derive(Clone, Copy)]
+struct Arrived {
+    value: u64,
+    header: Header,
+    check: bool,
+}
+
 /// The receiving state machine of one connection.
 pub struct Session {
     base: Base<Session>,
@@ -140,6 +157,9 @@ pub struct Session {
     writing: BTreeMap<u64, Writing>,
     /// A header that has arrived, and cannot be acted on yet.
     header: Option<Header>,
+    secure: Option<Secure>,
+    /// What the next plaintext of a TLS connection is.
+    awaiting: Option<Awaiting>,
     receiving: Option<OperationId>,
     targets: HashMap<u32, Target>,
     /// The entry that was announced last is being made ready for.
@@ -211,6 +231,8 @@ impl Session {
             pool: Pool::new(0, 0),
             writing: BTreeMap::new(),
             header: None,
+            secure: None,
+            awaiting: None,
             receiving: None,
             targets: HashMap::new(),
             preparing: false,
@@ -239,6 +261,9 @@ impl Session {
         self.started = cx.now();
         self.last_progress = self.started;
         self.watch(self.options.timeout, cx);
+        if !self.begin_tls(cx) {
+            return;
+        }
         self.receive_header(cx);
     }
 
@@ -267,13 +292,15 @@ impl Session {
             Phase::Failing => self.give_up_linger(cx),
             Phase::Receiving | Phase::Finishing => {
                 // Only a peer that is waited for can be silent: this side's own disk has all the time it needs.
-                if (self.receiving.is_none() || self.preparing) && !self.sending {
+                if (!self.is_receiving() || self.preparing) && !self.sending {
                     self.last_progress = cx.now();
                 }
                 if cx.now() < self.last_progress + timeout {
                     return self.watch(timeout, cx);
                 }
-                let message = format!("the sender was silent for {timeout:?}");
+                let shaking_hands = self.secure.as_ref().is_some_and(|secure| !secure.established);
+                let what = if shaking_hands { "did not finish the TLS handshake" } else { "was silent" };
+                let message = format!("the sender {what} for {timeout:?}");
                 self.fail(Fault::new(FaultKind::TimedOut, message), cx);
             }
             Phase::Closing | Phase::Ended => {}
@@ -284,6 +311,10 @@ impl Session {
 
     fn receive_header(&mut self, cx: &mut Context<'_>) {
         let Some(socket) = self.socket.clone() else { return };
+        if self.secure.is_some() {
+            let room = Chunk::new(HEADER_SIZE).split().0;
+            return self.take(room, HEADER_SIZE, Awaiting::Header, cx);
+        }
         self.last_progress = cx.now();
         let receive = Receive::exact(socket, vec![0; HEADER_SIZE]);
         self.receiving = self.call(receive, cx, |session, kind: Receive<Vec<u8>>, outcome, cx| {
@@ -329,7 +360,7 @@ impl Session {
     fn act(&mut self, cx: &mut Context<'_>) {
         let Some(header) = self.header else { return };
         // What follows an entry may lie in it, or be its chunks: the ground is made ready first.
-        if self.receiving.is_some() || self.preparing || self.outbox.len() > OUTBOX_MAX {
+        if self.is_receiving() || self.preparing || self.outbox.len() > OUTBOX_MAX {
             return;
         }
         if header.kind == Kind::Chunk {
@@ -347,19 +378,26 @@ impl Session {
             return self.fail(Fault::from(&error), cx);
         }
         let Some(socket) = self.socket.clone() else { return };
+        let length = header.length as usize;
+        if self.secure.is_some() {
+            return self.take(Chunk::new(length).split().0, length, Awaiting::Control(header), cx);
+        }
         self.last_progress = cx.now();
-        let receive = Receive::exact(socket, vec![0; header.length as usize]);
+        let receive = Receive::exact(socket, vec![0; length]);
         self.receiving = self.call(receive, cx, move |session, kind: Receive<Vec<u8>>, outcome, cx| {
-            if !session.arrived(outcome.result, cx) {
-                return;
-            }
-            let frame = Frame::decode(&header, &kind.buffer);
-            match frame.and_then(|frame| session.frame(frame, cx)) {
-                Ok(()) if session.phase == Phase::Receiving => session.receive_header(cx),
-                Ok(()) => {}
-                Err(error) => session.fail(Fault::from(&error), cx),
+            if session.arrived(outcome.result, cx) {
+                session.take_control(&header, &kind.buffer, cx);
             }
         });
+    }
+
+    fn take_control(&mut self, header: &Header, payload: &[u8], cx: &mut Context<'_>) {
+        let frame = Frame::decode(header, payload);
+        match frame.and_then(|frame| self.frame(frame, cx)) {
+            Ok(()) if self.phase == Phase::Receiving => self.receive_header(cx),
+            Ok(()) => {}
+            Err(error) => self.fail(Fault::from(&error), cx),
+        }
     }
 
     fn frame(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), WireError> {
@@ -430,7 +468,6 @@ impl Session {
         let (filler, outlet) = chunk.split();
         self.value += 1;
         let value = self.value;
-        let receive = Receive::exact(socket, Part::new(filler, 0..length + HEADER_SIZE));
         let file = target.file.clone().filter(|_| target.failed.is_none());
         if file.is_some() {
             target.writes += 1;
@@ -440,15 +477,14 @@ impl Session {
         }
         let checked = file.is_some();
         self.writing.insert(value, Writing { header, checked, sealed: None, outlet: None, ended: !checked });
-        let check = checked;
-        let arrived =
-            self.then(move |session, kind: Receive<Part<Filler>>, outcome: Outcome<Receive<Part<Filler>>>, cx| {
-                session.chunk_arrived(value, header, check, kind.buffer.into_inner(), outcome.result, cx);
-            });
-        let receive = Op::new(receive, arrived);
+        let arrived = Arrived { value, header, check: checked };
         let Some(file) = file else {
             // The file was refused: its chunks are on their way all the same, and are dropped.
             self.writing.get_mut(&value).expect("just inserted").outlet = Some(outlet);
+            if self.secure.is_some() {
+                return self.take(filler, length + HEADER_SIZE, Awaiting::Chunk(arrived), cx);
+            }
+            let receive = self.receive_part(socket, filler, arrived);
             self.receiving = self.submit(receive, 1, cx);
             return;
         };
@@ -461,18 +497,25 @@ impl Session {
                 session.written(value, kind.buffer.into_inner(), outcome.result, cx);
             });
         let pair = Chain::new((Op::new(wait, waited), Op::new(write, written)));
+        if self.secure.is_some() {
+            self.submit(pair, 2, cx);
+            return self.take(filler, length + HEADER_SIZE, Awaiting::Chunk(arrived), cx);
+        }
+        let receive = self.receive_part(socket, filler, arrived);
         self.receiving = self.submit((receive, pair), 3, cx).map(|(receive, _)| receive);
     }
 
-    fn chunk_arrived(
-        &mut self,
-        value: u64,
-        header: Header,
-        check: bool,
-        filler: Filler,
-        result: Result<usize>,
-        cx: &mut Context<'_>,
-    ) {
+    fn receive_part(&mut self, socket: Socket, filler: Filler, arrived: Arrived) -> ReceivePart {
+        let length = arrived.header.length as usize + HEADER_SIZE;
+        let then =
+            self.then(move |session, kind: Receive<Part<Filler>>, outcome: Outcome<Receive<Part<Filler>>>, cx| {
+                session.chunk_arrived(arrived, kind.buffer.into_inner(), outcome.result, cx);
+            });
+        Op::new(Receive::exact(socket, Part::new(filler, 0..length)), then)
+    }
+
+    fn chunk_arrived(&mut self, arrived: Arrived, filler: Filler, result: Result<usize>, cx: &mut Context<'_>) {
+        let Arrived { value, header, check } = arrived;
         if !self.arrived(result, cx) {
             self.sealed(value, filler.seal());
             return;
@@ -481,13 +524,8 @@ impl Session {
         let next: [u8; HEADER_SIZE] =
             filler.bytes()[header.length as usize..][..HEADER_SIZE].try_into().expect("a header's length");
         if check {
-            self.compute.submit(Job {
-                work: Work::Check { length: header.length, digest: header.digest },
-                buffer: filler,
-                semaphore: self.timeline.clone(),
-                value,
-                returned: self.returned.clone(),
-            });
+            let work = Work::Check { length: header.length, digest: header.digest };
+            self.compute.submit(Job::plain(work, Some(filler), &self.timeline, value, &self.returned));
         } else {
             self.sealed(value, filler.seal());
         }

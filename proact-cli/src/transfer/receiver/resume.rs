@@ -1,21 +1,19 @@
 //! Going on with a file that an earlier transfer did not finish.
 //!
-//! Where a sender asks to resume, a file of more than one chunk is collected in [`DIRECTORY`] below the destination,
-//! beside its [`journal`](super::journal), under the digest of its name. When the session breaks off, both are synced
-//! and stay; when the receiver is killed, they are simply there. A later session that is told to resume reads back what
-//! the journal claims, up to the first chunk that is not what it was, and offers that to the sender.
+//! Where a sender asks to resume, a file of more than one chunk is collected in a [directory](super::kept::DIRECTORY)
+//! below the destination, beside its [`journal`](super::journal), under the digest of its name. When the session breaks
+//! off, both are synced and stay; when the receiver is killed, they are simply there. A later session that is told to
+//! resume reads back what the journal claims, up to the first chunk that is not what it was, and offers that to the
+//! sender.
 //!
 //! A file that stands under its final name with the size and time of last change announced is offered whole, in the
 //! same way: what was delivered before the end is not sent again.
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::PathBuf;
 
 use proact::backend::{FileKind, Metadata, OpenFlags};
-use proact::operation::{Context, MakeDirectory, Open, Read, Remove, Sequence, StatPath, Sync, Truncate, Write};
+use proact::operation::{Context, Open, Read, Remove, Sequence, StatPath, Sync, Truncate, Write};
 use proact::resource::File;
 use proact::status::{Code, Result as IoResult, Status};
 
@@ -27,46 +25,8 @@ use crate::transfer::machine::Machine;
 use crate::transfer::measure::Measure;
 use crate::wire::{Digest, Fault, FaultKind, FileDigest, Frame, Have, Standing, digest};
 
-/// The directory below the destination in which unfinished files lie. No sender may use the name.
-pub const DIRECTORY: &str = ".proact-resume";
 /// Bytes of claims that are read at a time.
 const CLAIMS_ROOM: usize = 64 << 10;
-
-/// Names of the files that sessions of one receiver are working on: two must not write to one.
-pub type Claims = Rc<RefCell<BTreeSet<String>>>;
-
-/// What a session knows of the directory.
-pub(super) struct Keep {
-    claims: Claims,
-    /// What each open target has claimed.
-    claimed: HashMap<u32, String>,
-    /// The sender asked for it.
-    pub(super) asked: bool,
-    /// The device of the directory; `None` where there is none.
-    device: Option<u64>,
-    /// It was looked at whether the directory can go, at the session's end.
-    cleared: Option<bool>,
-}
-
-impl Keep {
-    pub(super) fn new(claims: Claims) -> Keep {
-        Keep { claims, claimed: HashMap::new(), asked: false, device: None, cleared: None }
-    }
-
-    pub(super) fn give_up_claim(&mut self, file: u32) {
-        if let Some(name) = self.claimed.remove(&file) {
-            self.claims.borrow_mut().remove(&name);
-        }
-    }
-}
-
-impl Drop for Keep {
-    fn drop(&mut self) {
-        for name in self.claimed.values() {
-            self.claims.borrow_mut().remove(name);
-        }
-    }
-}
 
 /// What there was of a file.
 #[derive(Default)]
@@ -77,11 +37,6 @@ pub(super) struct Kept {
     digest: FileDigest,
     /// The file under the final name, where that is what is offered.
     pub(super) whole: Option<File>,
-}
-
-/// Whether a sender may not use this name.
-pub(super) fn is_reserved(name: &RelativeName) -> bool {
-    name.components().next() == Some(DIRECTORY.as_bytes())
 }
 
 /// Under which name a file is collected: its own may be too long, or no name of one directory.
@@ -106,73 +61,6 @@ impl Target {
 }
 
 impl Session {
-    fn kept_directory(&self) -> PathBuf {
-        self.options.into.join(DIRECTORY)
-    }
-
-    // The directory.
-
-    /// HELLO came: is there anything of earlier transfers? Where the sender may resume, the directory is made.
-    pub(super) fn look_for_kept_files(&mut self, asked: bool, cx: &mut Context<'_>) {
-        self.keep.asked = asked;
-        self.preparing = true;
-        let path = self.kept_directory();
-        if !asked || !self.options.keep {
-            return self.find_kept_directory(cx);
-        }
-        self.call(MakeDirectory::new(path).mode(0o700), cx, |session, _, outcome, cx| match outcome.result {
-            Ok(()) => session.sync_folder(session.options.into.clone(), cx, Session::find_kept_directory),
-            Err(status) if status.code() == Code::AlreadyExists => session.find_kept_directory(cx),
-            Err(status) => session.fail(destination(&status), cx),
-        });
-    }
-
-    fn find_kept_directory(&mut self, cx: &mut Context<'_>) {
-        self.call(StatPath::new(self.kept_directory()).no_follow(), cx, |session, _, outcome, cx| {
-            session.preparing = false;
-            match outcome.result {
-                Ok(metadata) if metadata.kind == FileKind::Directory => session.keep.device = Some(metadata.device),
-                Ok(_) if session.keep.asked => {
-                    let why = format!("{} is no directory", session.kept_directory().display());
-                    session.fail(Fault::new(FaultKind::Destination, why), cx);
-                }
-                Err(status) if status.code() != Code::NotFound && session.keep.asked => {
-                    session.fail(destination(&status), cx);
-                }
-                _ => {}
-            }
-        });
-    }
-
-    /// Makes the names in a directory durable, as far as its file system can.
-    fn sync_folder(&mut self, path: PathBuf, cx: &mut Context<'_>, then: fn(&mut Session, &mut Context<'_>)) {
-        let open = Open::new(path, OpenFlags::READ | OpenFlags::DIRECTORY);
-        self.call(open, cx, move |session, _, outcome, cx| match outcome.result {
-            Ok(directory) => {
-                // A name that is lost in a crash is a file that begins anew.
-                session.call(Sync::all(directory), cx, move |session, _, _, cx| then(session, cx));
-            }
-            Err(_) => then(session, cx),
-        });
-    }
-
-    /// At the end of a session that could have left something: the directory goes if nothing is in it. `true`: done.
-    pub(super) fn clear_kept_files(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.keep.asked || self.keep.device.is_none() || !self.keep.claims.borrow().is_empty() {
-            return true;
-        }
-        if self.keep.cleared.is_none() {
-            self.keep.cleared = Some(false);
-            // It is not empty when other files wait for their transfer.
-            self.call(Remove::directory(self.kept_directory()), cx, |session, _, _, _| {
-                session.keep.cleared = Some(true);
-            });
-        }
-        self.keep.cleared == Some(true)
-    }
-
-    // One file.
-
     /// Whether what stands under the name of `file` may be what is to be sent.
     pub(super) fn may_stand(&self, file: u32, metadata: &Metadata) -> bool {
         let Some(target) = self.targets.get(&file) else { return false };
@@ -302,8 +190,10 @@ impl Session {
         self.call(read, cx, move |session, kind: Read<Vec<u8>>, outcome, cx| {
             let Some(target) = session.targets.get(&file) else { return };
             let wanted = About::new(&target.entry, session.incoming.chunk_size());
-            let known = outcome.result.ok().and_then(|count| About::decode(&kind.buffer[..count]));
-            match known {
+            let count = outcome.result.unwrap_or(0);
+            match About::decode(&kind.buffer[..count]) {
+                // It was begun, and its begin did not reach the disk.
+                None if count < HEADER => session.begin_journal(file, Standing::Nothing, cx),
                 None => session.begin_journal(file, Standing::Damaged, cx),
                 Some(known) if (known.size, known.modified) != (wanted.size, wanted.modified) => {
                     session.begin_journal(file, Standing::Changed, cx);
@@ -319,7 +209,7 @@ impl Session {
         let open = Open::new(path, OpenFlags::READ | OpenFlags::WRITE | OpenFlags::NO_FOLLOW);
         self.call(open, cx, move |session, _, outcome, cx| match outcome.result {
             Ok(partial) => session.read_claims(file, journal, partial, FileDigest::new(), cx),
-            Err(status) if status.code() == Code::NotFound => session.begin_journal(file, Standing::Damaged, cx),
+            Err(status) if status.code() == Code::NotFound => session.begin_journal(file, Standing::Nothing, cx),
             Err(status) => session.prepared(file, Err(destination(&status)), cx),
         });
     }
@@ -339,6 +229,9 @@ impl Session {
             let all = size.div_ceil(chunk_size.into());
             let from = running.chunks();
             let until = (from + claims.len() as u64).min(all);
+            if until == 0 {
+                return session.begin_journal(file, Standing::Nothing, cx);
+            }
             if from == until {
                 return session.claims_read(file, journal, partial, running, cx);
             }
@@ -525,25 +418,4 @@ const NEW: OpenFlags = OpenFlags::READ
 fn named(name: &RelativeName, status: &Status) -> Fault {
     let fault = destination(status);
     Fault::new(fault.kind, format!("{name}: {}", fault.message))
-}
-
-/// Removes what no transfer has gone on with for `age`, and answers how many files that were.
-///
-/// # Errors
-/// The system's, when the directory cannot be read.
-pub fn sweep(into: &Path, age: std::time::Duration) -> std::io::Result<usize> {
-    let directory = match std::fs::read_dir(into.join(DIRECTORY)) {
-        Ok(directory) => directory,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error),
-    };
-    let mut removed = 0;
-    for entry in directory {
-        let entry = entry?;
-        let old = entry.metadata()?.modified()?.elapsed().is_ok_and(|since| since > age);
-        if old && std::fs::remove_file(entry.path()).is_ok() {
-            removed += 1;
-        }
-    }
-    Ok(removed)
 }

@@ -8,7 +8,7 @@ use proact::operation::{Accept, Close, Context, OperationId, Timer};
 use proact::resource::Socket;
 use proact::status::Status;
 
-use super::resume::Claims;
+use super::kept::Claims;
 use super::{ReceiveOptions, Received, Session};
 use crate::transfer::compute::ComputeQueue;
 use crate::transfer::machine::{Base, Machine, assemble};

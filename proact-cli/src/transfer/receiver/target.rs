@@ -9,7 +9,8 @@ use proact::resource::File;
 use proact::status::{Code, Status};
 
 use super::journal::Journal;
-use super::resume::{Kept, is_reserved};
+use super::kept::is_reserved;
+use super::resume::Kept;
 use super::{Phase, Session};
 use crate::transfer::machine::Machine;
 use crate::wire::{Entry, EntryKind, Fault, FaultKind, FileDigest};

@@ -165,13 +165,15 @@ impl Sender {
         let left = current.size - current.next;
         // The minimum with a chunk size fits the type of a chunk size.
         let length = left.min(self.chunk_size.into()) as u32;
-        let (value, filler, outlet) = self.frames.place(chunk, Some(length));
+        let whole = HEADER_SIZE + length as usize;
+        let (value, layout, filler, outlet) = self.frames.place(chunk, whole, Some(length));
         current.first.get_or_insert(value);
         let (index, offset, running) = (current.index, current.next, current.running.clone());
         current.next += u64::from(length);
         current.reads += 1;
-        let Some(pair) = self.pair(value, outlet, HEADER_SIZE + length as usize) else { return false };
-        let read = Read::exact(file, offset, Part::new(filler, HEADER_SIZE..HEADER_SIZE + length as usize));
+        let Some(pair) = self.pair(value, outlet, layout.wire()) else { return false };
+        let payload = layout.lead + HEADER_SIZE..layout.wire();
+        let read = Read::exact(file, offset, Part::new(filler, payload));
         let filled = self.then(move |sender, kind: Read<Part<Filler>>, outcome: Outcome<Read<Part<Filler>>>, cx| {
             let work = Work::SealChunk { file: index, offset, length, running };
             sender.filled(value, kind.buffer.into_inner(), work, outcome.result, cx);

@@ -26,16 +26,19 @@ use proact::time::Time;
 use super::compute::{ComputeQueue, Work};
 use super::machine::{Base, Machine, Then, assemble};
 use super::pool::Pool;
+use super::secure::Secure;
 use super::slab::{Filler, Outlet};
+use super::tls::{Client, Layout};
 use crate::exit::{Exit, Failure, Place};
 use crate::plan::Plan;
 use crate::wire::session::Replies;
-use crate::wire::{CONTROL_PAYLOAD_MAX, Frame, HEADER_SIZE, Hello, SessionId};
+use crate::wire::{CONTROL_PAYLOAD_MAX, Frame, HEADER_SIZE, Hello, SessionId, WireError, is_tls};
 
 mod files;
 mod frames;
 mod replies;
 mod resume;
+mod secured;
 
 use files::{Current, Sources};
 use frames::{Content, Frames};
@@ -59,6 +62,8 @@ pub struct SendOptions {
     pub peer: String,
     /// The receiver's addresses, tried in turn.
     pub addresses: Vec<Address>,
+    /// Speak TLS, to a receiver that is who this says.
+    pub tls: Option<Client>,
 }
 
 /// Failures that are told one by one; the others are counted.
@@ -96,6 +101,8 @@ pub struct Sent {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     Connecting,
+    /// The TLS handshake.
+    Securing,
     /// HELLO is on its way, or ACCEPT.
     Greeting,
     Sending,
@@ -116,6 +123,9 @@ pub struct Sender {
     addresses: VecDeque<Address>,
     phase: Phase,
     socket: Option<Socket>,
+    secure: Option<Secure>,
+    /// What is told once the peer has been told, in TLS.
+    doom: Option<Failure>,
     hello: Hello,
     chunk_size: u32,
     replies: Replies,
@@ -167,7 +177,7 @@ impl Sender {
         let totals = plan.totals();
         let (chunk_size, overwrite, resume) = (options.chunk_size, options.overwrite, options.resume);
         let hello = Hello { session, chunk_size, totals, overwrite, resume };
-        let controls = Pool::new(CONTROLS_MAX, HEADER_SIZE + CONTROL_PAYLOAD_MAX as usize);
+        let controls = Pool::new(CONTROLS_MAX, Layout::room(HEADER_SIZE + CONTROL_PAYLOAD_MAX as usize));
         assemble(|base| Sender {
             base,
             addresses: options.addresses.clone().into(),
@@ -178,6 +188,8 @@ impl Sender {
             options,
             phase: Phase::Connecting,
             socket: None,
+            secure: None,
+            doom: None,
             hello,
             chunk_size: 0,
             replies: Replies::new(totals.entries),
@@ -253,6 +265,7 @@ impl Sender {
                 self.socket = Some(socket.clone());
                 self.call(Connect::new(socket, address), cx, |sender, _, outcome, cx| match outcome.result {
                     _ if sender.phase != Phase::Connecting => {}
+                    Ok(()) if sender.options.tls.is_some() => sender.begin_handshake(cx),
                     Ok(()) => sender.greet(cx),
                     Err(status) => sender.connect(Some(status), cx),
                 });
@@ -266,7 +279,9 @@ impl Sender {
         self.last_progress = cx.now();
         let hello = Frame::Hello(self.hello);
         self.control(&hello, cx);
-        self.receive(vec![0; REPLY_ROOM], cx);
+        if self.secure.is_none() {
+            self.receive(vec![0; REPLY_ROOM], cx);
+        }
     }
 
     /// One timer a connection, set again when progress was made since: none a chunk.
@@ -280,7 +295,11 @@ impl Sender {
             if cx.now() < sender.last_progress + sender.options.timeout {
                 return sender.watch(cx);
             }
-            let what = if sender.phase == Phase::Connecting { "did not answer" } else { "was silent" };
+            let what = match sender.phase {
+                Phase::Connecting => "did not answer",
+                Phase::Securing => "did not finish the TLS handshake",
+                _ => "was silent",
+            };
             let status = Status::new(Code::DeadlineExceeded, Operation::None)
                 .with_message(format!("the receiver {what} for {:?}", sender.options.timeout));
             sender.fail(Failure::from_status(Place::Network, sender.options.peer.clone(), &status), cx);
@@ -311,9 +330,9 @@ impl Sender {
 
     fn place_control(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Option<(u64, Filler)> {
         let chunk = self.frames.controls.take()?;
-        let (value, mut filler, outlet) = self.frames.place(chunk, None);
-        filler.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-        let pair = self.pair(value, outlet, bytes.len())?;
+        let (value, layout, mut filler, outlet) = self.frames.place(chunk, bytes.len(), None);
+        filler.bytes_mut()[layout.lead..layout.wire()].copy_from_slice(bytes);
+        let pair = self.pair(value, outlet, layout.wire())?;
         let (wait, _) = self.submit(pair, 2, cx)?;
         self.frames.set_wait(value, wait);
         Some((value, filler))
@@ -358,11 +377,7 @@ impl Sender {
                 return;
             }
             match outcome.result {
-                Ok(0) => {
-                    let status = Status::new(Code::Unavailable, Operation::SocketReceive)
-                        .with_message("the receiver closed the connection before the transfer had ended");
-                    sender.lost(status, cx);
-                }
+                Ok(0) => sender.ended_early(cx),
                 Ok(count) => {
                     sender.last_progress = cx.now();
                     sender.inbox.extend_from_slice(&kind.buffer[..count]);
@@ -374,6 +389,17 @@ impl Sender {
                 Err(status) => sender.lost(status, cx),
             }
         });
+    }
+
+    /// The receiver has closed the connection.
+    fn ended_early(&mut self, cx: &mut Context<'_>) {
+        if is_tls(&self.inbox) {
+            // An alert, which is shorter than a header.
+            return self.protocol_failure(WireError::Tls, cx);
+        }
+        let status = Status::new(Code::Unavailable, Operation::SocketReceive)
+            .with_message("the receiver closed the connection before the transfer had ended");
+        self.lost(status, cx);
     }
 
     fn protocol_failure(&mut self, why: impl std::fmt::Display, cx: &mut Context<'_>) {

@@ -16,7 +16,8 @@ use crate::exit::{Failure, Place};
 use crate::transfer::measure::Measure;
 use crate::wire::{Digest, FileDigest, Frame, Have};
 
-/// How often the receiver is told that this side's disk is at work: well within any time-out that a person would choose.
+/// How often the receiver is told that this side's disk is at work: well within any time-out that a person would
+/// choose.
 const BEAT: Duration = Duration::from_millis(100);
 
 /// How far it is known where the sending of a file begins.
