@@ -442,3 +442,6 @@ impl Side {
         Axis::queue(0, self.role as u8, (self.first as usize / STEPS) as u8, step.queue() as u8).to_bits()
     }
 }
+
+#[cfg(test)]
+mod tests;
