@@ -418,33 +418,36 @@ fn long_help(examples: &str) -> String {
 
 const GENERAL_EXAMPLES: &str = "\
 Examples:
-  proact transfer README.md                          the whole job on this machine, into ./received
-  proact receive --listen 127.0.0.1:7411 --into in   wait for transfers
-  proact transfer model/ --to 127.0.0.1:7411         send a directory there
-  proact doctor                                      what this machine can do
-  proact simulate fork-join                          a pipeline in virtual time
+  proact transfer README.md                    here, into ./received
+  proact receive --into in                     wait for transfers
+  proact transfer model/ --to 127.0.0.1:7411   send a directory there
+  proact doctor                                what this machine can do
+  proact simulate fork-join                    a pipeline in virtual time
 ";
 
 const TRANSFER_EXAMPLES: &str = "\
 Examples:
-  proact transfer README.md                          embedded receiver, into ./received
+  proact transfer README.md                     embedded receiver, into ./received
   proact transfer model/ notes.txt --into /tmp/copy
   proact transfer model/ --to 127.0.0.1:7411
   proact transfer model/ --to 127.0.0.1:7411 --resume
-  proact transfer model/ --to host:7411 --tls-ca ca.pem --client-cert c.pem --client-key k.pem
-  proact transfer big.bin --chunk-size 4MiB --in-flight 4 --backend epoll --json
-  proact transfer big.bin --trace run.json           every step of every chunk, for ui.perfetto.dev
+  proact transfer model/ --to host:7411 \\
+      --tls-ca ca.pem --client-cert c.pem --client-key k.pem
+  proact transfer big.bin --chunk-size 4MiB --in-flight 4 --backend epoll
+  proact transfer big.bin --trace run.json      for ui.perfetto.dev
 
-Names, sizes, permission bits and modification times are kept; set-user-ID, set-group-ID and sticky bits are not sent.
+Names, sizes, permission bits and modification times are kept; set-user-ID,
+set-group-ID and sticky bits are not sent.
 ";
 
 const RECEIVE_EXAMPLES: &str = "\
 Examples:
-  proact receive --into incoming                     on 127.0.0.1:7411, until Ctrl-C
-  proact receive --listen 0 --into incoming --once   on a free port, for one transfer
-  proact receive --into incoming --once --trace run.json --trace-form recording
-  proact receive --listen 0.0.0.0:7411 --into incoming --tls-cert c.pem --tls-key k.pem --tls-client-ca ca.pem
-  proact receive --listen 0.0.0.0:7411 --into incoming --insecure
+  proact receive --into in                      on 127.0.0.1:7411, until Ctrl-C
+  proact receive --listen 0 --into in --once    on a free port, for one transfer
+  proact receive --into in --once --trace run.json --trace-form recording
+  proact receive --listen 0.0.0.0:7411 --into in \\
+      --tls-cert c.pem --tls-key k.pem --tls-client-ca ca.pem
+  proact receive --listen 0.0.0.0:7411 --into in --insecure
 ";
 
 const DOCTOR_EXAMPLES: &str = "\

@@ -30,7 +30,8 @@ use proact::causal::Axis;
 use proact::time::Clock;
 use proact_schedule::record::{Event, How, Recording, Timed, Wait};
 
-/// Values of a connection that are recorded; those above are not, so that memory is bounded: some 2 KiB each.
+/// Values of a connection that are recorded, and as many asides; those above are not, so that memory is bounded: some
+/// 2 KiB each.
 pub const VALUES_MAX: u64 = 32 << 10;
 
 /// The queues of a side.
@@ -204,7 +205,7 @@ impl Trace {
         Recording { events, now_ns: 0 }
     }
 
-    /// How many values found no room.
+    /// How many values and asides found no room.
     pub fn left_out(&self) -> u64 {
         self.book().sides.iter().map(|side| side.left_out).sum()
     }
