@@ -66,6 +66,9 @@ pub enum Command {
     /// Measure the library against its floor, the bare kernel interface
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(Bench),
+    /// Write what a shell needs to complete this program's commands and options
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
 }
 
 impl Command {
@@ -78,6 +81,7 @@ impl Command {
             Command::Simulate(simulate) => simulate.json,
             Command::ScheduleCompare(compare) => compare.json,
             Command::Bench(bench) => bench.json,
+            Command::Completions(_) => false,
         }
     }
 }
@@ -116,9 +120,32 @@ pub struct Transfer {
     #[arg(long)]
     pub overwrite: bool,
 
+    /// Go on where an earlier transfer with this option was broken off
+    ///
+    /// What the receiver has of unfinished files, and the files that were delivered, are compared by digest, and only
+    /// the rest is sent. Unfinished files wait for 7 days, or until they are sent without this option.
+    #[arg(long)]
+    pub resume: bool,
+
     /// Send what symbolic links point to, instead of refusing them
     #[arg(long)]
     pub follow: bool,
+
+    /// Speak TLS, to a receiver whose certificate an authority in this PEM file has issued
+    #[arg(long, value_name = "PEM", requires = "to")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// The name that the receiver's certificate must be for [default: the host of --to]
+    #[arg(long, value_name = "NAME", requires = "tls_ca")]
+    pub tls_name: Option<String>,
+
+    /// The certificate, with its chain, that shows the receiver who sends
+    #[arg(long, value_name = "PEM", requires_all = ["tls_ca", "client_key"])]
+    pub client_cert: Option<PathBuf>,
+
+    /// The private key of --client-cert
+    #[arg(long, value_name = "PEM", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
 
     /// Give up when the connection is silent for this long, 1ms to 24h
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
@@ -158,7 +185,19 @@ pub struct Receive {
     #[arg(long)]
     pub once: bool,
 
-    /// Allow an address beyond loopback, although nothing is encrypted and nobody is authenticated yet
+    /// Speak TLS, with this certificate and its chain
+    #[arg(long, value_name = "PEM", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The private key of --tls-cert
+    #[arg(long, value_name = "PEM", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Take transfers only from senders whose certificate an authority in this PEM file has issued
+    #[arg(long, value_name = "PEM", requires = "tls_cert")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Allow an address beyond loopback although not both sides are authenticated by TLS
     #[arg(long)]
     pub insecure: bool,
 
@@ -187,19 +226,23 @@ impl Receive {
     /// Checks what no single option can tell.
     ///
     /// # Errors
-    /// A non-loopback address without `--insecure`; `--trace` without `--once`.
+    /// A non-loopback address with neither mutual TLS nor `--insecure`; `--trace` without `--once`.
     pub fn check(&self) -> Result<(), Failure> {
         if self.trace.trace.is_some() && !self.once {
             return Err(Failure::new(Exit::Usage, "--trace: a trace is of one transfer; add --once"));
         }
-        if self.insecure || self.listen.ip().to_canonical().is_loopback() {
+        if self.insecure || self.tls_client_ca.is_some() || self.listen.ip().to_canonical().is_loopback() {
             return Ok(());
         }
+        let missing = match self.tls_cert {
+            Some(_) => "senders are not authenticated without --tls-client-ca",
+            None => "connections are neither encrypted nor authenticated without --tls-cert and --tls-client-ca",
+        };
         Err(Failure::new(
             Exit::Usage,
             format!(
-                "--listen {}: not a loopback address; connections are neither encrypted nor authenticated yet, so \
-                 anyone who reaches it could write into {}. Add --insecure to accept that",
+                "--listen {}: not a loopback address; {missing}, so anyone who reaches it could write into {}. Add \
+                 --insecure to accept that",
                 self.listen,
                 self.into.display()
             ),
@@ -229,6 +272,14 @@ pub struct Bench {
     /// Print each row as one JSON object on a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// `proact completions`.
+#[derive(Args, Clone, PartialEq, Debug)]
+pub struct Completions {
+    /// Which shell it is for
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 /// `--backend`.
@@ -367,30 +418,36 @@ fn long_help(examples: &str) -> String {
 
 const GENERAL_EXAMPLES: &str = "\
 Examples:
-  proact transfer README.md                          the whole job on this machine, into ./received
-  proact receive --listen 127.0.0.1:7411 --into in   wait for transfers
-  proact transfer model/ --to 127.0.0.1:7411         send a directory there
-  proact doctor                                      what this machine can do
-  proact simulate fork-join                          a pipeline in virtual time
+  proact transfer README.md                    here, into ./received
+  proact receive --into in                     wait for transfers
+  proact transfer model/ --to 127.0.0.1:7411   send a directory there
+  proact doctor                                what this machine can do
+  proact simulate fork-join                    a pipeline in virtual time
 ";
 
 const TRANSFER_EXAMPLES: &str = "\
 Examples:
-  proact transfer README.md                          embedded receiver, into ./received
+  proact transfer README.md                     embedded receiver, into ./received
   proact transfer model/ notes.txt --into /tmp/copy
   proact transfer model/ --to 127.0.0.1:7411
-  proact transfer big.bin --chunk-size 4MiB --in-flight 4 --backend epoll --json
-  proact transfer big.bin --trace run.json           every step of every chunk, for ui.perfetto.dev
+  proact transfer model/ --to 127.0.0.1:7411 --resume
+  proact transfer model/ --to host:7411 \\
+      --tls-ca ca.pem --client-cert c.pem --client-key k.pem
+  proact transfer big.bin --chunk-size 4MiB --in-flight 4 --backend epoll
+  proact transfer big.bin --trace run.json      for ui.perfetto.dev
 
-Names, sizes, permission bits and modification times are kept; set-user-ID, set-group-ID and sticky bits are not sent.
+Names, sizes, permission bits and modification times are kept; set-user-ID,
+set-group-ID and sticky bits are not sent.
 ";
 
 const RECEIVE_EXAMPLES: &str = "\
 Examples:
-  proact receive --into incoming                     on 127.0.0.1:7411, until Ctrl-C
-  proact receive --listen 0 --into incoming --once   on a free port, for one transfer
-  proact receive --into incoming --once --trace run.json --trace-form recording
-  proact receive --listen 0.0.0.0:7411 --into incoming --insecure
+  proact receive --into in                      on 127.0.0.1:7411, until Ctrl-C
+  proact receive --listen 0 --into in --once    on a free port, for one transfer
+  proact receive --into in --once --trace run.json --trace-form recording
+  proact receive --listen 0.0.0.0:7411 --into in \\
+      --tls-cert c.pem --tls-key k.pem --tls-client-ca ca.pem
+  proact receive --listen 0.0.0.0:7411 --into in --insecure
 ";
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -403,6 +460,13 @@ const BENCH_EXAMPLES: &str = "\
 Examples:
   proact bench
   proact bench --filter nop --backend io_uring --json
+";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  proact completions bash > ~/.local/share/bash-completion/completions/proact
+  proact completions zsh > ~/.zfunc/_proact          with ~/.zfunc in fpath
+  proact completions fish > ~/.config/fish/completions/proact.fish
 ";
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ pub enum Exit {
     Source = 3,
     /// The destination cannot be written, has the name already, or is full.
     Destination = 4,
-    /// The network or the peer: refused, unreachable, reset, silent for too long, not speaking the protocol, or the
-    /// port to listen on is in use.
+    /// The network or the peer: refused, unreachable, reset, silent for too long, not speaking the protocol, not
+    /// trusted in TLS, or the port to listen on is in use.
     Network = 5,
     /// Data arrived corrupted: a digest differs.
     Corrupted = 6,
@@ -57,7 +57,7 @@ impl Exit {
             Exit::Usage => "the command line is wrong",
             Exit::Source => "source missing, unreadable, changed while read, or a symbolic link",
             Exit::Destination => "destination not writable, name already there, disk full",
-            Exit::Network => "peer refused, unreachable, gone, silent or hostile; port in use",
+            Exit::Network => "peer refused, unreachable, gone, silent, hostile or not trusted; port in use",
             Exit::Corrupted => "data arrived corrupted (digest mismatch)",
             Exit::Backend => "the backend cannot run here",
             Exit::Interrupted => "interrupted (Ctrl-C)",

@@ -31,5 +31,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(options) => command::simulate(&options),
         Command::ScheduleCompare(options) => command::schedule_compare(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Completions(options) => {
+            command::completions(&options);
+            Ok(())
+        }
     }
 }

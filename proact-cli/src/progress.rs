@@ -91,8 +91,9 @@ impl Progress {
 }
 
 fn bar(total: u64) -> ProgressBar {
+    // The longest numbers still fit a line of 80 columns.
     let template =
-        "{bar:30} {percent:>3}% {binary_bytes} of {binary_total_bytes} {binary_bytes_per_sec}, {eta} left {wide_msg}";
+        "{bar:20} {percent:>3}% {binary_bytes} of {binary_total_bytes} {binary_bytes_per_sec}, {eta} left {wide_msg}";
     let style = ProgressStyle::with_template(template).expect("the template is constant and valid");
     ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style)
 }

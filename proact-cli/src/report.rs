@@ -40,6 +40,8 @@ pub struct Figures {
     pub destination: String,
     /// Bytes of the files that were delivered.
     pub bytes: u64,
+    /// Bytes of them, or of files that were not delivered, that were there already and were not sent.
+    pub resumed: u64,
     /// Files that were delivered.
     pub files: u64,
     /// Directories that were delivered.
@@ -70,6 +72,7 @@ impl Figures {
             backend: backend.into(),
             destination: destination.into(),
             bytes: 0,
+            resumed: 0,
             files: 0,
             directories: 0,
             failed: 0,
@@ -118,6 +121,7 @@ struct Json<'a> {
     backend: &'a str,
     destination: &'a str,
     bytes: u64,
+    resumed_bytes: u64,
     files: u64,
     directories: u64,
     failed: u64,
@@ -154,6 +158,7 @@ impl Report {
             backend: &figures.backend,
             destination: &figures.destination,
             bytes: figures.bytes,
+            resumed_bytes: figures.resumed,
             files: figures.files,
             directories: figures.directories,
             failed: figures.failed,
@@ -189,6 +194,11 @@ impl fmt::Display for Report {
         }
         let size = BinaryBytes(figures.bytes);
         writeln!(f, " ({size}) {preposition} {}", figures.destination)?;
+        if figures.resumed > 0 {
+            // What was there of a file that is not delivered even now is more than what was delivered.
+            let (resumed, all) = (BinaryBytes(figures.resumed), BinaryBytes(figures.bytes.max(figures.resumed)));
+            writeln!(f, "  resumed         {resumed} of {all} were there")?;
+        }
         if figures.failed > 0 {
             writeln!(f, "  not delivered   {}", HumanCount(figures.failed))?;
         }
@@ -263,6 +273,7 @@ mod tests {
                 "backend": "io_uring",
                 "destination": "received",
                 "bytes": 3u64 << 30,
+                "resumed_bytes": 0,
                 "files": 1,
                 "directories": 2,
                 "failed": 0,
@@ -313,6 +324,14 @@ Delivered 1 file and 2 directories (3.00 GiB) into received
   between steps   0 enters lowered, 72 portable
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_was_there_already_is_said() {
+        let figures = Figures { resumed: 2 << 30, ..figures() };
+        let text = Report { figures: figures.clone(), failure: None }.to_string();
+        assert!(text.contains("into received\n  resumed         2.00 GiB of 3.00 GiB were there\n"), "{text}");
+        assert_eq!(json(&Report { figures, failure: None })["resumed_bytes"], 2u64 << 30);
     }
 
     #[test]

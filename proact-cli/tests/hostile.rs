@@ -15,7 +15,7 @@ use support::*;
 
 fn hello(entries: u32, bytes: u64) -> Frame {
     let totals = Totals { entries, bytes };
-    Frame::Hello(Hello { session: SessionId([7; 16]), chunk_size: 4096, totals, overwrite: false })
+    Frame::Hello(Hello { session: SessionId([7; 16]), chunk_size: 4096, totals, overwrite: false, resume: false })
 }
 
 fn file(name: &[u8], size: u64) -> Frame {

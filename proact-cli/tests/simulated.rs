@@ -23,13 +23,20 @@ use proact_cli::source::{Identity, Node, NodeKind, Tree};
 use proact_cli::transfer::compute::{ComputeQueue, Job, carry_out};
 use proact_cli::transfer::machine::kick;
 use proact_cli::transfer::random::Random;
-use proact_cli::transfer::receiver::ReceiveOptions;
 use proact_cli::transfer::receiver::server::Server;
+use proact_cli::transfer::receiver::{EARLY_SYNC, ReceiveOptions};
 use proact_cli::transfer::sender::{SendOptions, Sender};
 use proact_cli::transfer::trace::{Role, Trace};
 use proact_cli::wire::Limits;
 use proact_schedule::audit::audit;
 use proact_schedule::record::{Event, Recording};
+
+#[path = "simulated/resume.rs"]
+mod resume;
+#[path = "simulated/tls.rs"]
+mod tls;
+
+use tls::Trust;
 
 /// A device that digests in virtual time, one chunk after another.
 struct Device {
@@ -133,15 +140,22 @@ struct Receiving {
 const PORT: u16 = 7000;
 const SILENCE: Duration = Duration::from_secs(30);
 
-fn receive(world: &World, host: &Host, trace: &Trace) -> Receiving {
-    let mut proactor = host.builder().name("receive").build().unwrap();
-    let options = ReceiveOptions {
+fn options() -> ReceiveOptions {
+    ReceiveOptions {
         into: PathBuf::from("/into"),
         overwrite: true,
         timeout: SILENCE,
         limits: Limits::default(),
         in_flight: 8,
-    };
+        keep: true,
+        tls: None,
+        sync_every: EARLY_SYNC,
+    }
+}
+
+fn receive(world: &World, host: &Host, tls: Option<&Trust>, trace: &Trace) -> Receiving {
+    let mut proactor = host.builder().name("receive").build().unwrap();
+    let options = ReceiveOptions { tls: tls.map(|trust| trust.server.clone()), ..options() };
     let listener = proactor.handle().listen(&Address::from(host.address(PORT)), &SocketOptions::default()).unwrap();
     let random = Random::seeded(&[world.random(256) as u8; 32]);
     let server = Server::new(listener, Device::new(world), options, random, false);
@@ -211,24 +225,29 @@ struct Came {
 }
 
 /// Transfers until one succeeds, with everything recorded. What is left out of the waits must be implied also here.
-fn transfer(world: &World) -> (Came, Recording) {
+fn transfer(world: &World, tls: Option<&Trust>) -> (Came, Recording) {
     let trace = Trace::new(world.host("clock").builder().build().unwrap().clock().clone());
-    let came = transfer_recorded(world, &trace);
+    let came = transfer_recorded(world, tls, &trace);
+    (came, audited(&trace))
+}
+
+/// What was recorded, which the auditor accepts.
+fn audited(trace: &Trace) -> Recording {
     let recording = trace.recording();
     assert!(recording.events.is_sorted_by_key(|timed| timed.at_ns));
     let proved = audit(&recording.events).unwrap_or_else(|violation| panic!("{violation}"));
     assert!(proved.submissions > 0 && proved.waits > 0, "{proved:?}");
-    (came, recording)
+    recording
 }
 
-fn transfer_recorded(world: &World, trace: &Trace) -> Came {
+fn transfer_recorded(world: &World, tls: Option<&Trust>, trace: &Trace) -> Came {
     let (near, far) = (world.host("near"), world.host("far"));
     let files = sources(world, &near);
     far.put_directory("/into").unwrap();
     let plan = Plan::build(&HostTree(&near), &[PathBuf::from("/data")], &Options::default()).expect("a plan");
     let plan = Arc::new(plan);
     trouble(world, &near, &far);
-    let mut receiving = receive(world, &far, trace);
+    let mut receiving = receive(world, &far, tls, trace);
     let mut came = Came::default();
     for attempt in 0..TRIES + 3 {
         if attempt == TRIES {
@@ -243,10 +262,13 @@ fn transfer_recorded(world: &World, trace: &Trace) -> Came {
             chunk_size: 4096 << world.random(4),
             in_flight: 1 + world.random(8) as u16,
             overwrite: true,
+            // Whether it is asked to go on or not, nothing may be lost.
+            resume: world.random(2) == 0,
             follow: false,
             timeout: SILENCE,
             peer: String::from("far"),
             addresses: vec![Address::from(far.address(PORT))],
+            tls: tls.map(|trust| trust.client.clone()),
         };
         let session = Random::seeded(&[world.random(256) as u8; 32]).session();
         let sender = Sender::new(sending.handle().clone(), Device::new(world), plan.clone(), options, session);
@@ -267,7 +289,7 @@ fn transfer_recorded(world: &World, trace: &Trace) -> Came {
             came.crashes += 1;
             whole_or_not_there(&far, &files);
             far.restart();
-            receiving = receive(world, &far, trace);
+            receiving = receive(world, &far, tls, trace);
         }
         whole_or_not_there(&far, &files);
         if !process.is_alive() {
@@ -290,26 +312,26 @@ fn transfer_recorded(world: &World, trace: &Trace) -> Came {
             came.crashes += 1;
             whole_or_not_there(&far, &files);
             far.restart();
-            receiving = receive(world, &far, trace);
+            receiving = receive(world, &far, tls, trace);
         }
         receiving.server.borrow_mut().reap();
     }
     unreachable!("the last attempt returns or fails");
 }
 
-fn seeds() -> std::ops::Range<u64> {
+fn seeds(unless_told: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     match number("PROACT_SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("PROACT_SIMULATION_SEEDS").unwrap_or(300),
+        None => 0..number("PROACT_SIMULATION_SEEDS").unwrap_or(unless_told),
     }
 }
 
 #[test]
 fn nothing_is_lost_nothing_partial_is_visible_and_nothing_hangs() {
     let (mut tries, mut crashes, mut kills, mut worlds, mut failed) = (0, 0, 0, 0, 0);
-    explore(seeds(), |world| {
-        let (came, recording) = transfer(world);
+    explore(seeds(300), |world| {
+        let (came, recording) = transfer(world, None);
         failed += recording.events.iter().filter(|timed| matches!(timed.event, Event::Failed { .. })).count();
         (tries, crashes, kills) = (tries + came.tries, crashes + came.crashes, kills + came.kills);
         worlds += 1;
@@ -328,7 +350,7 @@ fn a_transfer_replays_from_its_seed() {
     for seed in 0..10 {
         let run = || {
             let world = World::new(seed);
-            let (_, recording) = transfer(&world);
+            let (_, recording) = transfer(&world, None);
             let mut bytes = Vec::new();
             recording.write_chrome(&mut bytes).unwrap();
             recording.write_json(&mut bytes).unwrap();

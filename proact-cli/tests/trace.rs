@@ -2,17 +2,21 @@
 
 #![cfg(unix)]
 
+#[cfg(target_os = "linux")]
+#[path = "support/certificates.rs"]
+mod certificates;
 mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use proact_schedule::audit::audit;
 use proact_schedule::record::{Event, How, Recording, Timed};
 use serde_json::Value;
-use support::{Program, Proxy, Scratch, assert_failed, backends, stderr};
+use support::{DEADLINE, Program, Proxy, Scratch, assert_failed, backends, claimed, json, stderr};
 
 const CHUNK: usize = 4096;
 
@@ -48,6 +52,32 @@ fn ended(events: &[Timed]) -> BTreeMap<String, (usize, usize)> {
         }
     }
     ended
+}
+
+/// Where in the recording the steps of the queue of this name were submitted, began and ended well, by their names.
+fn steps<'a>(events: &'a [Timed], queue: &str) -> Vec<(&'a str, [usize; 3])> {
+    let is_it = |event: &Event| match event {
+        Event::Name { queue: number, epoch: None, name } if name == queue => Some(*number),
+        _ => None,
+    };
+    let wanted = events.iter().find_map(|timed| is_it(&timed.event)).expect("a queue of this name");
+    let mut steps: BTreeMap<u64, (&str, [usize; 3])> = BTreeMap::new();
+    for (at, timed) in events.iter().enumerate() {
+        match &timed.event {
+            Event::Submitted { queue, epoch, .. } if *queue == wanted => {
+                steps.entry(*epoch).or_default().1[0] = at;
+            }
+            Event::Name { queue, epoch: Some(epoch), name } if *queue == wanted => {
+                steps.entry(*epoch).or_default().0 = name;
+            }
+            Event::Started { queue, epoch } if *queue == wanted => steps.get_mut(epoch).expect("submitted").1[1] = at,
+            Event::Ended { queue, epoch, failure: None } if *queue == wanted => {
+                steps.get_mut(epoch).expect("submitted").1[2] = at;
+            }
+            _ => {}
+        }
+    }
+    steps.into_values().collect()
 }
 
 fn count(events: &[Timed], is: impl Fn(&Event) -> bool) -> usize {
@@ -181,6 +211,101 @@ fn a_receiver_records_its_own_side() {
     let ended = ended(&events);
     let steps = ["receive", "check", "write", "sync"].map(|queue| ended[queue]);
     assert_eq!(steps, [(5, 0), (5, 0), (5, 0), (2, 0)]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn over_tls_what_is_sealed_and_opened_is_on_the_queue_of_the_digests() {
+    let scratch = Scratch::new("trace-tls");
+    let source = scratch.file("source", 10 * CHUNK + 1);
+    let authority = certificates::Authority::new(&scratch.0, "authority");
+    let [server, client] = ["server", "client"].map(|name| authority.issue(name, &["127.0.0.1"]));
+    let text = certificates::text;
+    let (far, near) = (scratch.path("far.json"), scratch.path("near.json"));
+    let tracing = |path| ["--trace", text(path), "--trace-form", "recording"];
+    let serving = ["--once", "--tls-cert", text(&server.certificate), "--tls-key", text(&server.key)];
+    let serving = [&serving[..], &["--tls-client-ca", text(&authority.path)], &tracing(&far)].concat();
+    let (receiver, address) = Program::receive(&scratch.path("into"), &serving);
+    let to = address.to_string();
+    let trusting = ["--to", &to, "--tls-ca", text(&authority.path)];
+    let showing = ["--client-cert", text(&client.certificate), "--client-key", text(&client.key)];
+    let sender = transfer(&scratch, &source, &[&trusting[..], &showing, &tracing(&near)].concat());
+    assert!(sender.status.success(), "{}", stderr(&sender));
+    assert!(receiver.finish().status.success());
+    let (near, far) = (recording(&near), recording(&far));
+    for events in [&near, &far] {
+        audit(events).unwrap_or_else(|violation| panic!("{violation}"));
+        assert!(ended(events).values().all(|(_, not)| *not == 0), "{:?}", ended(events));
+    }
+    // Each frame is sealed with its digest; what else is said and heard is done in between.
+    let digests = steps(&near, "digest");
+    let of_frames = digests.iter().filter(|(name, _)| name.ends_with(", and its records")).count();
+    let besides = digests.iter().filter(|(name, _)| name.starts_with("TLS: ")).count();
+    assert_eq!((of_frames, of_frames + besides), (15, digests.len()), "{digests:?}");
+    for what in ["TLS: seal the handshake", "TLS: open ", "TLS: seal the last words"] {
+        assert!(digests.iter().any(|(name, _)| name.starts_with(what)), "{what}: {digests:?}");
+    }
+    assert_eq!(ended(&near)["send"], (15, 0));
+    // A chunk has been received when it is opened, and is checked after that.
+    let checks = steps(&far, "check");
+    let received = steps(&far, "receive");
+    assert_eq!(received.len(), 11);
+    for (name, [submitted, _, has_ended]) in received {
+        let handed = checks.iter().filter(|(what, at)| {
+            what.starts_with("TLS: hand out") && at[0] > submitted && at[2] > submitted && at[2] < has_ended
+        });
+        assert_eq!(handed.count(), 1, "{name} came out of its records once");
+        let (_, check) = checks.iter().find(|(what, _)| *what == name).expect("it is checked");
+        assert!(check[0] > has_ended, "{name} is checked before it is there");
+    }
+    let replies = checks.iter().filter(|(name, _)| name.starts_with("TLS: seal ") && name.ends_with(" of replies"));
+    assert!(replies.count() > 0, "{checks:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_that_goes_on_has_steps_from_its_offset_and_what_was_read_back_before() {
+    let scratch = Scratch::new("trace-resume");
+    let source = scratch.file("source", 30 * CHUNK);
+    let into = scratch.path("into");
+    let (receiver, address) = Program::receive(&into, &["--once"]);
+    let proxy = Proxy::new(address, 20 * CHUNK as u64, |_, _| {});
+    let to = proxy.address.to_string();
+    let sending = ["transfer", source.to_str().unwrap(), "--chunk-size", "4KiB", "--resume"];
+    let sender = Program::start(sending.into_iter().chain(["--to", &to]));
+    proxy.wait_for_stall();
+    let until = Instant::now() + DEADLINE;
+    while claimed(&into) < 10 {
+        assert!(Instant::now() < until, "{} chunks are written down", claimed(&into));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    sender.signal(rustix::process::Signal::KILL);
+    sender.finish();
+    proxy.cut();
+    receiver.finish();
+    let kept = claimed(&into) as usize;
+    assert!((10..30).contains(&kept), "{kept}");
+    let path = scratch.path("run.json");
+    let tracing = ["--trace", path.to_str().unwrap(), "--trace-form", "recording", "--json"];
+    let output = Program::start(sending.into_iter().chain(["--into", into.to_str().unwrap()]).chain(tracing)).finish();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(json(&output)["resumed_bytes"], kept * CHUNK);
+    let events = recording(&path);
+    audit(&events).unwrap_or_else(|violation| panic!("{violation}"));
+    let expected: Vec<String> = (kept..30).map(|chunk| format!("file 0 at {}", chunk * CHUNK)).collect();
+    for queue in ["read file", "receive", "write"] {
+        let names: Vec<&str> = steps(&events, queue).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, expected, "{queue}");
+    }
+    // Both sides read back what is there, before the first chunk behind it.
+    let back: Vec<String> = (0..kept).map(|chunk| format!("read back {CHUNK} bytes at {}", chunk * CHUNK)).collect();
+    let first = steps(&events, "read file")[0].1[0];
+    for queue in ["digest", "check"] {
+        let of_back = steps(&events, queue).into_iter().filter(|(name, _)| name.starts_with("read back"));
+        let (names, ends): (Vec<&str>, Vec<usize>) = of_back.map(|(name, at)| (name, at[2])).unzip();
+        assert_eq!(names, back, "{queue}");
+        assert!(ends.iter().all(|end| *end > 0 && *end < first), "{queue}: {ends:?}, {first}");
+    }
 }
 
 #[test]

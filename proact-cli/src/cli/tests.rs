@@ -30,7 +30,7 @@ fn transfer_of_one_file_has_the_documented_defaults() {
     assert_eq!(transfer.sources, [PathBuf::from("README.md")]);
     assert_eq!((transfer.chunk_size, transfer.in_flight), (1 << 20, 8));
     assert_eq!((transfer.backend, transfer.timeout), (BackendChoice::Auto, Duration::from_secs(30)));
-    assert!(!transfer.overwrite && !transfer.follow && !transfer.json);
+    assert!(!transfer.overwrite && !transfer.resume && !transfer.follow && !transfer.json);
     assert_eq!(transfer.embedded_into(), Some(PathBuf::from("received")));
 }
 
@@ -159,6 +159,46 @@ fn simulate_and_schedule_compare_know_their_options() {
     let expected = ScheduleCompare { rounds: 20, markdown: None, plot: Some("p.svg".into()), json: true };
     assert!(command.json());
     assert_eq!(command, Command::ScheduleCompare(expected));
+}
+
+#[test]
+fn options_of_tls_are_asked_for_together() {
+    let fine = transfer(&["a", "--to", "h:1", "--tls-ca", "ca", "--client-cert", "c", "--client-key", "k"]).unwrap();
+    assert_eq!((fine.tls_ca, fine.client_key, fine.tls_name), (Some("ca".into()), Some("k".into()), None));
+    for alone in [
+        &["a", "--tls-ca", "ca"][..],
+        &["a", "--to", "h:1", "--client-cert", "c", "--client-key", "k"],
+        &["a", "--to", "h:1", "--tls-ca", "ca", "--client-cert", "c"],
+        &["a", "--to", "h:1", "--tls-ca", "ca", "--client-key", "k"],
+        &["a", "--to", "h:1", "--tls-name", "n"],
+    ] {
+        assert_eq!(transfer(alone).unwrap_err().exit, Exit::Usage, "{alone:?}");
+    }
+    for alone in [&["--tls-cert", "c"], &["--tls-key", "k"], &["--tls-client-ca", "ca"]] {
+        assert_eq!(receive(&[&["--into", "d"], &alone[..]].concat()).unwrap_err().exit, Exit::Usage, "{alone:?}");
+    }
+    let beyond = ["--into", "d", "--listen", "0.0.0.0:1", "--tls-cert", "c", "--tls-key", "k"];
+    let failure = receive(&beyond).unwrap_err();
+    assert!(failure.message.contains("--tls-client-ca") && failure.message.contains("--insecure"), "{failure}");
+    assert!(receive(&[&beyond[..], &["--tls-client-ca", "ca"]].concat()).is_ok());
+}
+
+#[test]
+fn completions_know_five_shells() {
+    use clap_complete::Shell;
+    for (name, shell) in [
+        ("bash", Shell::Bash),
+        ("elvish", Shell::Elvish),
+        ("fish", Shell::Fish),
+        ("powershell", Shell::PowerShell),
+        ("zsh", Shell::Zsh),
+    ] {
+        let command = parse(["proact", "completions", name]).unwrap();
+        assert_eq!(command, Command::Completions(Completions { shell }));
+        assert!(!command.json());
+    }
+    let failure = parse(["proact", "completions", "cmd"]).unwrap_err();
+    assert!(failure.exit == Exit::Usage && failure.message.contains("powershell"), "{failure}");
 }
 
 #[test]

@@ -34,8 +34,13 @@ pub(super) fn json(answer: &impl Serialize) -> Result<String, Failure> {
 
 /// A closed standard output is no reason to fail.
 pub(super) fn say(text: &str) {
+    say_bytes(text.as_bytes());
+}
+
+/// As [`say`].
+pub(super) fn say_bytes(bytes: &[u8]) {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
 /// The outcome, after those who read JSON were told of a failure: they get their object however it ends.

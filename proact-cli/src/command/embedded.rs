@@ -13,7 +13,7 @@ use super::receive::{Listening, serve};
 use crate::cli::{BackendChoice, Transfer};
 use crate::exit::{Exit, Failure};
 use crate::transfer::random::Random;
-use crate::transfer::receiver::ReceiveOptions;
+use crate::transfer::receiver::{EARLY_SYNC, ReceiveOptions};
 use crate::transfer::trace::Trace;
 use crate::wire::Limits;
 
@@ -38,6 +38,9 @@ impl Embedded {
             timeout: options.timeout,
             limits: Limits { chunk_max: options.chunk_size, ..Limits::default() },
             in_flight: options.in_flight,
+            keep: options.resume,
+            tls: None,
+            sync_every: EARLY_SYNC,
         };
         let interrupt = Arc::new(Interrupt::default());
         let (seed, backend, raised) = (random.bytes(), options.backend, interrupt.clone());

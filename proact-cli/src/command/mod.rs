@@ -1,6 +1,8 @@
 //! What the program's commands do, around the engine: proactors, threads, signals, reports.
 
 mod answer;
+mod completions;
+mod credentials;
 mod doctor;
 mod embedded;
 mod interrupt;
@@ -10,6 +12,7 @@ mod simulate;
 mod trace;
 mod transfer;
 
+pub use completions::completions;
 pub use doctor::doctor;
 pub use interrupt::Interrupt;
 pub use receive::receive;

@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use proact::proactor::{Proactor, Statistics};
 use proact::resource::{Address, SocketOptions};
 use proact::status::{Code, Operation};
 use proact::time::Timeout;
 
+use super::credentials;
 use super::trace::TraceFile;
 use super::{Interrupt, broken, build, print, print_unbegun, tell};
 use crate::cli::{BackendChoice, Receive};
@@ -20,8 +22,9 @@ use crate::size::MIB;
 use crate::transfer::compute::StandInDevice;
 use crate::transfer::machine::kick;
 use crate::transfer::random::Random;
+use crate::transfer::receiver::kept::sweep;
 use crate::transfer::receiver::server::Server;
-use crate::transfer::receiver::{ReceiveOptions, Received};
+use crate::transfer::receiver::{EARLY_SYNC, ReceiveOptions, Received};
 use crate::transfer::trace::Trace;
 use crate::usage::{cpu_seconds, peak_memory_bytes};
 use crate::wire::Limits;
@@ -30,6 +33,8 @@ use crate::wire::Limits;
 /// they bound the memory that strangers can make this side use.
 const CHUNK_MAX: u64 = 8 * MIB;
 const IN_FLIGHT: u16 = 8;
+/// How long unfinished files wait for a transfer that goes on with them.
+const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Runs it.
 ///
@@ -60,14 +65,18 @@ fn listen(options: &Receive, reported: &mut bool) -> Result<(), Failure> {
         timeout: options.timeout,
         limits: Limits { chunk_max: CHUNK_MAX as u32, ..Limits::default() },
         in_flight: IN_FLIGHT,
+        keep: true,
+        tls: credentials::server(options)?,
+        sync_every: EARLY_SYNC,
     };
     let at = Address::from(options.listen);
     let mut listening = Listening::start(options.backend, &at, receiving, random, options.once)?;
     if let Some(trace) = &trace {
         listening.record(trace.trace().clone());
     }
-    if !at.is_loopback() {
-        tell("warning: connections are neither encrypted nor authenticated");
+    if !at.is_loopback() && options.tls_client_ca.is_none() {
+        let what = if options.tls_cert.is_some() { "senders are not" } else { "connections are neither encrypted nor" };
+        tell(format_args!("warning: {what} authenticated"));
     }
     tell(format_args!("listening on {}", listening.address));
     let mut costs = Costs::now(&listening.proactor);
@@ -124,6 +133,8 @@ pub(super) struct Listening {
     pub(super) proactor: Proactor,
     pub(super) address: Address,
     server: Rc<RefCell<Server>>,
+    /// Held for as long as this receiver runs: see [`own`].
+    _owned: Option<fs::File>,
 }
 
 impl Listening {
@@ -131,11 +142,13 @@ impl Listening {
     pub(super) fn start(
         backend: BackendChoice,
         at: &Address,
-        options: ReceiveOptions,
+        mut options: ReceiveOptions,
         random: Random,
         once: bool,
     ) -> Result<Listening, Failure> {
         make_destination(&options.into)?;
+        let owned = if options.keep { own(&options.into) } else { None };
+        options.keep = owned.is_some();
         let proactor = build(backend, "proact-receive")?;
         let socket_options = SocketOptions { reuse_address: true, ..SocketOptions::default() };
         let listener = proactor.handle().listen(at, &socket_options).map_err(|status| {
@@ -145,7 +158,7 @@ impl Listening {
         let address = listener.local_address().map_err(|status| broken(&status))?;
         let device = StandInDevice::start("receive-device").map_err(|status| broken(&status))?;
         let server = Server::new(listener, Rc::new(device), options, random, once);
-        Ok(Listening { proactor, address, server })
+        Ok(Listening { proactor, address, server, _owned: owned })
     }
 
     /// Has what happens told to `trace`.
@@ -166,6 +179,37 @@ fn make_destination(into: &Path) -> Result<(), Failure> {
         let _ = fs::File::open(parent).and_then(|directory| directory.sync_all());
     }
     Ok(())
+}
+
+/// Makes this process the one that may go on with unfinished files below `into`, and removes those that are too old.
+/// `None`, and said: another one runs, whose files it would write to.
+#[cfg(unix)]
+fn own(into: &Path) -> Option<fs::File> {
+    use rustix::fs::{FlockOperation, flock};
+    let lock = match fs::File::open(into) {
+        Ok(lock) => lock,
+        Err(error) => {
+            tell(format_args!("{}: {error}: nothing unfinished is kept for --resume here", into.display()));
+            return None;
+        }
+    };
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let into = into.display();
+        tell(format_args!("another receiver writes into {into}: nothing unfinished is kept for --resume here"));
+        return None;
+    }
+    match sweep(into, KEPT_FOR) {
+        Ok(0) => {}
+        Ok(count) => tell(format_args!("removed {count} files of transfers that nobody went on with for 7 days")),
+        Err(error) => tell(format_args!("{}: unfinished files: {error}", into.display())),
+    }
+    Some(lock)
+}
+
+/// No system without such locks has a backend yet.
+#[cfg(not(unix))]
+fn own(_into: &Path) -> Option<fs::File> {
+    None
 }
 
 /// What a server tells while it runs.
@@ -228,7 +272,7 @@ fn report(received: &Received, options: &Receive, proactor: &Proactor, costs: &m
     let before = std::mem::replace(costs, Costs::now(proactor));
     let mut figures = Figures::new(Role::Receive, proactor.handle().backend(), options.into.display().to_string());
     (figures.files, figures.directories, figures.bytes) = (received.files, received.directories, received.bytes);
-    (figures.failed, figures.chunks) = (received.failed, received.chunks);
+    (figures.failed, figures.chunks, figures.resumed) = (received.failed, received.chunks, received.resumed);
     figures.seconds = received.duration.as_secs_f64();
     figures.cpu_seconds = costs.cpu_seconds.zip(before.cpu_seconds).map(|(after, before)| after - before);
     figures.kernel_enters = costs.statistics.enters - before.statistics.enters;

@@ -10,6 +10,7 @@ use proact::resource::Address;
 use proact::status::Operation;
 use proact::time::Timeout;
 
+use super::credentials;
 use super::embedded::Embedded;
 use super::trace::TraceFile;
 use super::{Interrupt, broken, build, print, print_unbegun, tell};
@@ -68,10 +69,12 @@ fn deliver(options: &Transfer, reported: &mut bool) -> Result<(), Failure> {
         chunk_size: options.chunk_size,
         in_flight: options.in_flight,
         overwrite: options.overwrite,
+        resume: options.resume,
         follow: options.follow,
         timeout: options.timeout,
         peer: peer.clone(),
         addresses,
+        tls: credentials::client(options)?,
     };
     let device = StandInDevice::start("send-device").map_err(|status| broken(&status))?;
     let handle = proactor.handle().clone();
@@ -92,7 +95,10 @@ fn deliver(options: &Transfer, reported: &mut bool) -> Result<(), Failure> {
     figures.kernel_enters = statistics.enters;
     let sent = std::mem::take(&mut sender.borrow_mut().sent);
     (figures.files, figures.directories, figures.bytes) = (sent.files, sent.directories, sent.bytes);
-    (figures.failed, figures.chunks) = (sent.failed, sent.chunks);
+    (figures.failed, figures.chunks, figures.resumed) = (sent.failed, sent.chunks, sent.resumed);
+    for notice in &sent.notices {
+        tell(notice);
+    }
     figures.lowered = Steps { pairs: sent.lowered, enters_between: 0 };
     // The poll thread takes the step itself: it has returned from the kernel, and enters again to start the send.
     figures.portable = Steps { pairs: sent.portable, enters_between: sent.portable };

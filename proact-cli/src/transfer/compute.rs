@@ -11,7 +11,8 @@ use proact::status::{Code, Operation, Result, Status};
 use proact::sync::Semaphore;
 
 use super::slab::{Filler, Sealed};
-use super::trace::Tracer;
+use super::tls::{Channel, Layout, Task};
+use super::trace::Ticket;
 use crate::wire::{self, ChunkHeader, Digest, FileDigest, FileEnd, Frame, HEADER_SIZE};
 
 /// The digests of a file's chunks so far; jobs of one file share it.
@@ -37,6 +38,15 @@ pub enum Work {
         /// The file's digest.
         running: RunningDigest,
     },
+    /// Digest the first `length` bytes, and leave the digest in `found`.
+    Measure {
+        /// Bytes of payload.
+        length: u32,
+        /// Where the digest goes, before the signal.
+        found: Arc<Mutex<Digest>>,
+    },
+    /// A task of a TLS connection, which has no buffer of the job's.
+    Secure(Arc<Channel>, Task),
     /// Nothing: the content stands already.
     Pass,
     /// Compare the digest of the first `length` bytes with `digest`. A difference fails the semaphore with `DataLoss`.
@@ -54,6 +64,8 @@ impl Work {
         match self {
             Work::SealChunk { file, offset, .. } => format!("file {file} at {offset}"),
             Work::SealEnd { file, .. } => format!("end of file {file}"),
+            Work::Measure { length, .. } => format!("read back {length} bytes"),
+            Work::Secure(_, task) => task.name(),
             Work::Pass => String::from("control"),
             Work::Check { length, .. } => format!("check {length} bytes"),
         }
@@ -65,7 +77,11 @@ pub struct Job {
     /// What to do.
     pub work: Work,
     /// With which bytes.
-    pub buffer: Filler,
+    pub buffer: Option<Filler>,
+    /// How the frame lies in them, and by which connection it is to be sealed.
+    pub layout: Layout,
+    /// The connection, where there is TLS.
+    pub channel: Option<Arc<Channel>>,
     /// Signalled when it is done.
     pub semaphore: Semaphore,
     /// With this value.
@@ -73,7 +89,7 @@ pub struct Job {
     /// Where the buffer goes back to, before the signal.
     pub returned: Arc<Returned>,
     /// Is told when it begins and ends.
-    pub tracer: Tracer,
+    pub ticket: Ticket,
 }
 
 /// Buffers that came back, by the value of their job.
@@ -92,6 +108,21 @@ impl Returned {
     }
 }
 
+impl Job {
+    /// A job whose buffer is plain from its front, and stays so.
+    pub fn plain(
+        work: Work,
+        buffer: Option<Filler>,
+        semaphore: &Semaphore,
+        value: u64,
+        returned: &Arc<Returned>,
+        ticket: Ticket,
+    ) -> Job {
+        let (semaphore, returned) = (semaphore.clone(), returned.clone());
+        Job { work, buffer, layout: Layout::default(), channel: None, semaphore, value, returned, ticket }
+    }
+}
+
 /// A queue of compute jobs.
 ///
 /// Jobs are carried out, and their semaphores signalled, in the order of their submission: values of one semaphore must
@@ -103,12 +134,21 @@ pub trait ComputeQueue {
 
 /// Carries one job out. A queue that runs in virtual time calls this too.
 pub fn carry_out(job: Job) {
-    let Job { work, mut buffer, semaphore, value, returned, tracer } = job;
-    tracer.began(value);
-    let fine = perform(work, &mut buffer);
-    tracer.computed(value, fine.as_ref().err().map(|status| status as _));
+    let Job { work, buffer, layout, channel, semaphore, value, returned, ticket } = job;
+    ticket.began();
+    let (fine, back) = match buffer {
+        Some(mut buffer) => {
+            let made = perform(work, &mut buffer.bytes_mut()[layout.lead..]);
+            let fine = made.and_then(|()| channel.map_or(Ok(()), |channel| channel.seal(buffer.bytes_mut(), layout)));
+            (fine, Some(buffer.seal()))
+        }
+        None => (perform(work, &mut []), None),
+    };
+    ticket.ended(fine.as_ref().err().map(|status| status as _));
     // First the buffer, then the signal: who is released by it finds the buffer there.
-    returned.put(value, buffer.seal());
+    if let Some(back) = back {
+        returned.put(value, back);
+    }
     match fine {
         // A semaphore that has failed since refuses: its connection is being closed, and nobody waits.
         Ok(()) => drop(semaphore.signal(value, None)),
@@ -116,10 +156,10 @@ pub fn carry_out(job: Job) {
     }
 }
 
-fn perform(work: Work, buffer: &mut Filler) -> Result<()> {
+fn perform(work: Work, buffer: &mut [u8]) -> Result<()> {
     match work {
         Work::SealChunk { file, offset, length, running } => {
-            let bytes = &mut buffer.bytes_mut()[..HEADER_SIZE + length as usize];
+            let bytes = &mut buffer[..HEADER_SIZE + length as usize];
             let (head, payload) = bytes.split_first_chunk_mut().expect("a chunk has room for its header");
             let digest = wire::digest(payload);
             running.lock().unwrap_or_else(PoisonError::into_inner).push(&digest);
@@ -130,11 +170,15 @@ fn perform(work: Work, buffer: &mut Filler) -> Result<()> {
             let end = FileEnd { chunks: running.chunks(), digest: running.finish() };
             let mut frame = Vec::with_capacity(128);
             Frame::FileEnd { file, end }.encode(&mut frame);
-            buffer.bytes_mut()[..frame.len()].copy_from_slice(&frame);
+            buffer[..frame.len()].copy_from_slice(&frame);
         }
+        Work::Measure { length, found } => {
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = wire::digest(&buffer[..length as usize]);
+        }
+        Work::Secure(channel, task) => channel.run(task),
         Work::Pass => {}
         Work::Check { length, digest } => {
-            if wire::digest(&buffer.bytes()[..length as usize]) != digest {
+            if wire::digest(&buffer[..length as usize]) != digest {
                 return Err(Status::new(Code::DataLoss, Operation::None).with_message("digest mismatch"));
             }
         }
@@ -198,7 +242,7 @@ mod tests {
     use super::*;
 
     fn job(work: Work, buffer: Filler, semaphore: &Semaphore, value: u64, returned: &Arc<Returned>) -> Job {
-        Job { work, buffer, semaphore: semaphore.clone(), value, returned: returned.clone(), tracer: Tracer::default() }
+        Job::plain(work, Some(buffer), semaphore, value, returned, Ticket::default())
     }
 
     #[test]

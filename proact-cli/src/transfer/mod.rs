@@ -10,10 +10,13 @@
 
 pub mod compute;
 pub mod machine;
+mod measure;
 mod pool;
 pub mod random;
 pub mod receiver;
+mod secure;
 pub mod sender;
 #[allow(unsafe_code)] // the one room of this program that has any
 pub mod slab;
+pub mod tls;
 pub mod trace;

@@ -10,6 +10,11 @@
 //! | `Empty` | send | write | on the sender; waits for the value |
 //! | `Sync` | - | sync | no |
 //!
+//! Over TLS a frame's records are sealed in its `Compute` step, behind its digest; what the sender is sent is opened by
+//! jobs of the same device, as is all that either side says besides frames of files. These, and the digests of what is
+//! read back before a file goes on, are [`Step::Aside`]: on the queue of `Compute`, with no value of the connection's.
+//! A chunk's `Fill` on the receiver ends when it is opened. A file that goes on has no step of what was there.
+//!
 //! A step is submitted and ends when its operation is and does. One that waits begins when its wait is over; where
 //! that was lowered to the kernel, when the value was reached, for nobody else is told; and on a stream after the one
 //! before.
@@ -25,23 +30,39 @@ use proact::causal::Axis;
 use proact::time::Clock;
 use proact_schedule::record::{Event, How, Recording, Timed, Wait};
 
-/// Values of a connection that are recorded; those above are not, so that memory is bounded: some 2 KiB each.
+/// Values of a connection that are recorded, and as many asides; those above are not, so that memory is bounded: some
+/// 2 KiB each.
 pub const VALUES_MAX: u64 = 32 << 10;
 
 /// The queues of a side.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Step {
     /// A buffer is filled, from a file or the connection.
     Fill,
-    /// A device digests it.
+    /// A device digests it, and seals it where there is TLS.
+    #[default]
     Compute,
     /// It is emptied, to the connection or a file.
     Empty,
     /// A file or directory is made durable.
     Sync,
+    /// The device does something that no value stands for.
+    Aside,
 }
 
 const STEPS: usize = 4;
+
+impl Step {
+    /// Which queue of its side it is on.
+    const fn queue(self) -> usize {
+        match self {
+            Step::Fill => 0,
+            Step::Compute | Step::Aside => 1,
+            Step::Empty => 2,
+            Step::Sync => 3,
+        }
+    }
+}
 
 /// Which end of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,22 +106,47 @@ struct Side {
     first: u32,
     epochs: [u64; STEPS],
     open: HashMap<(Step, u64), Open>,
-    /// All epochs of `Fill` up to this have ended,
-    filled: u64,
-    /// and of those above it these.
-    filled_beyond: BTreeSet<u64>,
+    filled: Ended,
+    emptied: Ended,
     /// When the last of `Empty` ended, and whether none before has failed.
     emptied_ns: u64,
     stream_is_whole: bool,
     failed: bool,
     syncs: u64,
-    /// Values that were too many.
+    asides: u64,
+    /// Values and asides that were too many.
     left_out: u64,
+}
+
+/// Which epochs of a queue have ended, in whatever order.
+#[derive(Default)]
+struct Ended {
+    /// All up to this,
+    through: u64,
+    /// and of those above it these.
+    beyond: BTreeSet<u64>,
+}
+
+impl Ended {
+    fn add(&mut self, epoch: u64) {
+        self.beyond.insert(epoch);
+        while self.beyond.remove(&(self.through + 1)) {
+            self.through += 1;
+        }
+    }
 }
 
 /// One side's pen. Without a trace it records nothing.
 #[derive(Clone, Default)]
 pub struct Tracer(Option<(Trace, usize)>);
+
+/// What the device that is given a job tells of it.
+#[derive(Clone, Default)]
+pub struct Ticket {
+    tracer: Tracer,
+    step: Step,
+    number: u64,
+}
 
 impl Trace {
     /// An empty one, on this clock.
@@ -129,12 +175,13 @@ impl Trace {
             first,
             epochs: [0; STEPS],
             open: HashMap::new(),
-            filled: 0,
-            filled_beyond: BTreeSet::new(),
+            filled: Ended::default(),
+            emptied: Ended::default(),
             emptied_ns: 0,
             stream_is_whole: true,
             failed: false,
             syncs: 0,
+            asides: 0,
             left_out: 0,
         });
         Tracer(Some((self.clone(), number)))
@@ -158,7 +205,7 @@ impl Trace {
         Recording { events, now_ns: 0 }
     }
 
-    /// How many values found no room.
+    /// How many values and asides found no room.
     pub fn left_out(&self) -> u64 {
         self.book().sides.iter().map(|side| side.left_out).sum()
     }
@@ -209,18 +256,28 @@ impl Tracer {
         });
     }
 
-    /// A device has begun with the job of `value`.
-    pub fn began(&self, value: u64) {
-        self.with(|side, events, _, now_ns| {
-            if let Some(open) = side.open.get(&(Step::Compute, value)) {
-                let event = Event::Started { queue: side.queue(Step::Compute), epoch: open.epoch };
-                events.push(Timed { at_ns: now_ns, event });
-            }
-        });
+    /// The job of `value` is about to be handed to its device.
+    pub fn compute(&self, value: u64, name: impl FnOnce() -> String) -> Ticket {
+        self.submitted(Step::Compute, value, name);
+        Ticket { tracer: self.clone(), step: Step::Compute, number: value }
     }
 
-    /// A device is done with the job of `value`, and is about to signal it; or to fail the semaphore.
-    pub fn computed(&self, value: u64, failure: Option<&dyn std::fmt::Display>) {
+    /// As [`Tracer::compute`], for a job that no value stands for.
+    pub fn aside(&self, name: impl FnOnce() -> String) -> Ticket {
+        let mut number = 0;
+        self.with(|side, events, semaphore, now_ns| {
+            side.asides += 1;
+            number = side.asides;
+            if number <= VALUES_MAX {
+                side.submit(Step::Aside, number, name(), events, semaphore, now_ns);
+            } else {
+                side.left_out += 1;
+            }
+        });
+        Ticket { tracer: self.clone(), step: Step::Aside, number }
+    }
+
+    fn computed(&self, value: u64, failure: Option<&dyn std::fmt::Display>) {
         self.with(|side, events, semaphore, now_ns| {
             let failure = failure.map(ToString::to_string);
             let Some(open) = side.open.get(&(Step::Compute, value)) else { return };
@@ -288,18 +345,38 @@ impl Tracer {
     }
 }
 
+impl Ticket {
+    /// The device has begun with the job.
+    pub fn began(&self) {
+        self.tracer.with(|side, events, _, now_ns| {
+            if let Some(open) = side.open.get(&(self.step, self.number)) {
+                let event = Event::Started { queue: side.queue(self.step), epoch: open.epoch };
+                events.push(Timed { at_ns: now_ns, event });
+            }
+        });
+    }
+
+    /// The device is done with the job, and is about to signal its value; or to fail the semaphore.
+    pub fn ended(&self, failure: Option<&dyn std::fmt::Display>) {
+        match self.step {
+            Step::Compute => self.tracer.computed(self.number, failure),
+            step => self.tracer.ended(step, self.number, failure),
+        }
+    }
+}
+
 impl Side {
     fn queue(&self, step: Step) -> u32 {
-        self.first + step as u32
+        self.first + step.queue() as u32
     }
 
     fn submit(&mut self, step: Step, value: u64, name: String, events: &mut Vec<Timed>, semaphore: u32, at_ns: u64) {
         let queue = self.queue(step);
-        self.epochs[step as usize] += 1;
-        let epoch = self.epochs[step as usize];
+        self.epochs[step.queue()] += 1;
+        let epoch = self.epochs[step.queue()];
         let wait = Wait { semaphore, value, how: How::Deferred };
         let open = Open { epoch, event: events.len(), ready_ns: None, reached_ns: None };
-        let known = if step == Step::Compute { self.fills() } else { Vec::new() };
+        let known = if let Step::Compute | Step::Aside = step { self.fills() } else { Vec::new() };
         let event = Event::Submitted {
             queue,
             epoch,
@@ -322,40 +399,50 @@ impl Side {
         let Some(open) = self.open.remove(&(step, value)) else { return };
         let (queue, epoch) = (self.queue(step), open.epoch);
         match step {
-            Step::Fill => {
-                self.filled_beyond.insert(epoch);
-                while self.filled_beyond.remove(&(self.filled + 1)) {
-                    self.filled += 1;
-                }
-            }
+            Step::Fill => self.filled.add(epoch),
             Step::Empty => {
-                let stream = self.role == Role::Sender;
-                // On a stream that has failed nothing is sent any more: those behind are refused with that failure.
-                if let Some(ready_ns) = open.ready_ns.filter(|_| !stream || self.stream_is_whole) {
-                    let at_ns = if stream { ready_ns.max(self.emptied_ns) } else { ready_ns };
+                if let Some(at_ns) = self.began_emptying(&open, failure.is_none()) {
                     events.push(Timed { at_ns, event: Event::Started { queue, epoch } });
                     self.stream_is_whole &= failure.is_none();
-                    self.emptied_ns = now_ns;
                 }
+                self.emptied.add(epoch);
+                self.emptied_ns = now_ns;
             }
-            Step::Compute | Step::Sync => {}
+            Step::Compute | Step::Sync | Step::Aside => {}
         }
         events.push(Timed { at_ns: now_ns, event: Event::Ended { queue, epoch, failure } });
     }
 
-    /// The frontier of `Fill`: all up to an epoch have ended, in whatever order.
+    /// When a step of `Empty` that is ending now began; `None`: it never did.
+    ///
+    /// On a stream one begins after the one before. When a connection fails, what is on it ends in any order: those
+    /// behind one that failed, or has not ended yet, were never begun and are refused with that failure.
+    fn began_emptying(&self, open: &Open, well: bool) -> Option<u64> {
+        let ready_ns = open.ready_ns?;
+        if self.role == Role::Receiver {
+            return Some(ready_ns);
+        }
+        let its_turn = self.stream_is_whole && self.emptied.through + 1 == open.epoch;
+        (well || its_turn).then(|| ready_ns.max(self.emptied_ns))
+    }
+
+    /// The frontier of `Fill`.
     fn fills(&self) -> Vec<(u64, u64)> {
-        if self.filled == 0 { Vec::new() } else { vec![(self.axis(Step::Fill), self.filled)] }
+        let through = self.filled.through;
+        if through == 0 { Vec::new() } else { vec![(self.axis(Step::Fill), through)] }
     }
 
     /// What has ended when the job with this epoch has, and whether that is all.
     fn causes(&self, epoch: u64) -> (Vec<(u64, u64)>, bool) {
         let mut known = self.fills();
         known.push((self.axis(Step::Compute), epoch));
-        (known, self.filled_beyond.is_empty())
+        (known, self.filled.beyond.is_empty())
     }
 
     fn axis(&self, step: Step) -> u64 {
-        Axis::queue(0, self.role as u8, (self.first as usize / STEPS) as u8, step as u8).to_bits()
+        Axis::queue(0, self.role as u8, (self.first as usize / STEPS) as u8, step.queue() as u8).to_bits()
     }
 }
+
+#[cfg(test)]
+mod tests;

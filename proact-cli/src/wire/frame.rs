@@ -36,6 +36,8 @@ pub struct Hello {
     pub totals: Totals,
     /// Whether the sender asks that files which exist already be replaced. The receiver decides.
     pub overwrite: bool,
+    /// Whether the receiver is to keep what it has verified of a file that is not finished, and to say what it kept.
+    pub resume: bool,
 }
 
 /// How many entries, and how many bytes.
@@ -96,6 +98,72 @@ pub struct FileEnd {
     pub digest: Digest,
 }
 
+/// What a receiver has of a file, or why nothing. The numbers are the wire's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum Standing {
+    /// Nothing was kept of it.
+    Nothing = 0,
+    /// Chunks from its front, read back and found as they were verified.
+    Partial = 1,
+    /// A file of its size and time of last change stands under its name.
+    Whole = 2,
+    /// Something was kept, of a file of another size or time of last change.
+    Changed = 3,
+    /// Something was kept, in chunks of another size.
+    ChunkSize = 4,
+    /// Something was kept, and its first chunk is no longer what it was.
+    Damaged = 5,
+    /// Another transfer is receiving it now.
+    Busy = 6,
+    /// Nothing can be kept there: the directory lies on another file system, or another receiver writes there.
+    Unable = 7,
+}
+
+impl Standing {
+    /// Every standing, by its number.
+    pub const ALL: [Standing; 8] = [
+        Standing::Nothing,
+        Standing::Partial,
+        Standing::Whole,
+        Standing::Changed,
+        Standing::ChunkSize,
+        Standing::Damaged,
+        Standing::Busy,
+        Standing::Unable,
+    ];
+
+    /// Why a file begins anew, in words; `None` where that needs none.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Standing::Nothing | Standing::Partial | Standing::Whole => None,
+            Standing::Changed => Some("it has another size or time of last change since"),
+            Standing::ChunkSize => Some("it was sent in chunks of another size before"),
+            Standing::Damaged => Some("what the receiver kept of it is damaged"),
+            Standing::Busy => Some("another transfer to the receiver is sending it now"),
+            Standing::Unable => Some("the receiver can keep no unfinished file there"),
+        }
+    }
+}
+
+/// What a receiver has of a file, as the answer to FILE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Have {
+    /// How it stands.
+    pub standing: Standing,
+    /// Chunks from the front that need not be sent; 0 unless `standing` is partial or whole.
+    pub chunks: u64,
+    /// The digest over their digests: [`super::FileDigest`].
+    pub digest: Digest,
+}
+
+impl Have {
+    /// The answer that nothing is there, and why.
+    pub fn nothing(standing: Standing) -> Have {
+        Have { standing, chunks: 0, digest: super::session::empty_file_digest() }
+    }
+}
+
 /// Any frame but a chunk. `file` is the index that the header carries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)] // the module above tells the meaning of each
@@ -110,6 +178,8 @@ pub enum Frame {
     Result { delivered: Totals, fault: Option<Fault> },
     Abort(Fault),
     Alive,
+    Have { file: u32, have: Have },
+    Continue { file: u32, chunks: u64 },
 }
 
 impl Frame {
@@ -126,6 +196,8 @@ impl Frame {
             Frame::Result { .. } => Kind::Result,
             Frame::Abort(_) => Kind::Abort,
             Frame::Alive => Kind::Alive,
+            Frame::Have { .. } => Kind::Have,
+            Frame::Continue { .. } => Kind::Continue,
         }
     }
 
@@ -146,7 +218,7 @@ impl Frame {
                 out.extend_from_slice(&hello.session.0);
                 out.extend_from_slice(&hello.chunk_size.to_le_bytes());
                 hello.totals.encode(out);
-                out.push(u8::from(hello.overwrite));
+                out.push(u8::from(hello.overwrite) | u8::from(hello.resume) << 1);
                 0
             }
             Frame::Accept(Accept { limits }) => {
@@ -186,6 +258,16 @@ impl Frame {
                 0
             }
             Frame::Alive => 0,
+            Frame::Have { file, have } => {
+                out.push(have.standing as u8);
+                out.extend_from_slice(&have.chunks.to_le_bytes());
+                out.extend_from_slice(&have.digest);
+                *file
+            }
+            Frame::Continue { file, chunks } => {
+                out.extend_from_slice(&chunks.to_le_bytes());
+                *file
+            }
         }
     }
 
@@ -216,6 +298,8 @@ impl Frame {
             }
             Kind::Abort => Frame::Abort(required(kind, &mut reader)?),
             Kind::Alive => Frame::Alive,
+            Kind::Have => Frame::Have { file, have: Have::decode(&mut reader)? },
+            Kind::Continue => Frame::Continue { file, chunks: reader.u64()? },
             Kind::Chunk => return Err(WireError::Unexpected { kind, state: "where a control frame is due" }),
         };
         reader.finish()?;
@@ -233,12 +317,21 @@ impl Hello {
         let session = SessionId(reader.array()?);
         let chunk_size = chunk_size(reader)?;
         let totals = Totals::decode(reader)?;
-        let overwrite = match reader.u8()? {
-            0 => false,
-            1 => true,
-            _ => return Err(reader.field("wish to overwrite")),
-        };
-        Ok(Hello { session, chunk_size, totals, overwrite })
+        let wishes = reader.u8()?;
+        if wishes > 3 {
+            return Err(reader.field("wish to overwrite or resume"));
+        }
+        Ok(Hello { session, chunk_size, totals, overwrite: wishes & 1 != 0, resume: wishes & 2 != 0 })
+    }
+}
+
+impl Have {
+    fn decode(reader: &mut Reader<'_>) -> Result<Have, WireError> {
+        let number = usize::from(reader.u8()?);
+        let standing = *Standing::ALL.get(number).ok_or_else(|| reader.field("standing"))?;
+        let have = Have { standing, chunks: reader.u64()?, digest: reader.array()? };
+        let any = matches!(standing, Standing::Partial | Standing::Whole);
+        if any == (have.chunks > 0) { Ok(have) } else { Err(reader.field("number of chunks")) }
     }
 }
 

@@ -39,7 +39,13 @@ pub(super) fn every_frame() -> Vec<Frame> {
         name: RelativeName::new(name).unwrap(),
     };
     vec![
-        Frame::Hello(Hello { session: SessionId([0xa5; 16]), chunk_size: CHUNK_MAX, totals, overwrite: true }),
+        Frame::Hello(Hello {
+            session: SessionId([0xa5; 16]),
+            chunk_size: CHUNK_MAX,
+            totals,
+            overwrite: true,
+            resume: true,
+        }),
         Frame::Accept(Accept { limits: Limits::default() }),
         Frame::File { file: 0, entry: entry(EntryKind::Directory, 0, b"dir") },
         Frame::File { file: u32::MAX, entry: entry(EntryKind::File, SIZE_MAX, "dir/é".as_bytes()) },
@@ -52,6 +58,9 @@ pub(super) fn every_frame() -> Vec<Frame> {
         Frame::Result { delivered: Totals::default(), fault: Some(fault()) },
         Frame::Abort(fault()),
         Frame::Alive,
+        Frame::Have { file: 5, have: Have { standing: Standing::Partial, chunks: u64::MAX, digest: [9; 32] } },
+        Frame::Have { file: 5, have: Have::nothing(Standing::Unable) },
+        Frame::Continue { file: 5, chunks: 7 },
     ]
 }
 
@@ -92,6 +101,8 @@ fn judge(incoming: &mut Incoming, replies: &mut Replies, frame: &Frame) -> Resul
         Frame::Result { .. } => replies.result(),
         Frame::Abort(_) => Ok(()),
         Frame::Alive => replies.alive(),
+        Frame::Have { file, have } => replies.have(*file, have),
+        Frame::Continue { file, chunks } => incoming.go_on(*file, *chunks),
     }
 }
 
@@ -113,7 +124,10 @@ fn honest_stream() -> (Vec<u8>, usize) {
         frame.encode(stream);
         frames += 1;
     };
-    put(Frame::Hello(Hello { session: SessionId([1; 16]), chunk_size, totals, overwrite: false }), &mut stream);
+    put(
+        Frame::Hello(Hello { session: SessionId([1; 16]), chunk_size, totals, overwrite: false, resume: false }),
+        &mut stream,
+    );
     put(Frame::Accept(Accept { limits: Limits::default() }), &mut stream);
     put(Frame::File { file: 0, entry: entry(EntryKind::Directory, 0, b"d") }, &mut stream);
     put(Frame::FileDone { file: 0, fault: None }, &mut stream);

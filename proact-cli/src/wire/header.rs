@@ -24,11 +24,13 @@ pub enum Kind {
     Abort = 9,
     Abandon = 10,
     Alive = 11,
+    Have = 12,
+    Continue = 13,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Hello,
         Kind::Accept,
         Kind::File,
@@ -40,6 +42,8 @@ impl Kind {
         Kind::Abort,
         Kind::Abandon,
         Kind::Alive,
+        Kind::Have,
+        Kind::Continue,
     ];
 
     /// The name in capitals, as the protocol's description spells it.
@@ -56,6 +60,8 @@ impl Kind {
             Kind::Abort => "ABORT",
             Kind::Abandon => "ABANDON",
             Kind::Alive => "ALIVE",
+            Kind::Have => "HAVE",
+            Kind::Continue => "CONTINUE",
         }
     }
 
@@ -65,7 +71,10 @@ impl Kind {
 
     /// Whether frames of this kind are about one entry, whose index their header carries.
     const fn has_file(self) -> bool {
-        matches!(self, Kind::File | Kind::Chunk | Kind::FileEnd | Kind::FileDone | Kind::Abandon)
+        matches!(
+            self,
+            Kind::File | Kind::Chunk | Kind::FileEnd | Kind::FileDone | Kind::Abandon | Kind::Have | Kind::Continue
+        )
     }
 }
 
@@ -131,6 +140,9 @@ pub fn encode_chunk_header(out: &mut [u8; HEADER_SIZE], chunk: &ChunkHeader) {
 /// # Errors
 /// The first rule that the bytes break.
 pub fn decode_header(bytes: &[u8; HEADER_SIZE]) -> Result<Header, WireError> {
+    if is_tls(bytes) {
+        return Err(WireError::Tls);
+    }
     if bytes[0..4] != MAGIC {
         return Err(WireError::Magic);
     }
@@ -167,6 +179,11 @@ pub fn decode_header(bytes: &[u8; HEADER_SIZE]) -> Result<Header, WireError> {
         return Err(WireError::Field { kind, field: "offset" });
     }
     Ok(header)
+}
+
+/// Whether a stream that begins so is TLS: a record's kind (20 to 23), and the version's first byte.
+pub fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [20..=23, 3, ..])
 }
 
 /// Sets the header's check.
@@ -220,7 +237,7 @@ mod tests {
     #[test]
     fn the_layout_is_the_documented_one() {
         let bytes = encoded();
-        assert_eq!(&bytes[..8], b"prct\x01\x04\0\0");
+        assert_eq!(&bytes[..8], b"prct\x02\x04\0\0");
         assert_eq!(bytes[8..12], [0, 0, 16, 0]);
         assert_eq!(bytes[12..16], [7, 0, 0, 0]);
         assert_eq!(bytes[16..24], [0, 0, 0x30, 0, 0, 0, 0, 0]);
@@ -247,7 +264,7 @@ mod tests {
             decode_header(b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: curl\r\nAccept: */*\r\n"),
             Err(WireError::Magic)
         );
-        assert_eq!(altered(|bytes| bytes[4] = 2), Err(WireError::Version(2)));
+        assert_eq!(altered(|bytes| bytes[4] = 1), Err(WireError::Version(1)));
         assert_eq!(altered(|bytes| bytes[5] = 99), Err(WireError::Kind(99)));
         assert_eq!(altered(|bytes| bytes[6] = 1), Err(WireError::Flags(1)));
     }

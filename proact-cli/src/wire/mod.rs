@@ -25,18 +25,36 @@
 //!
 //! | sender | receiver |
 //! |---|---|
-//! | HELLO: session, chunk size, totals, whether to overwrite | |
+//! | HELLO: session, chunk size, totals, whether to overwrite, whether to resume | |
 //! | | ACCEPT: limits. The chunk size in force is the smaller of the two |
 //! | for each entry: FILE, its CHUNKs by ascending offset, FILE_END (a directory has FILE alone) | |
 //! | | FILE_DONE for each entry, in any order, when it is durable under its name or has failed |
 //! | DONE: totals | |
 //! | | RESULT: totals, and the first failure if there was one |
 //! | | ALIVE, at any time between ACCEPT and RESULT: its disk is at work, and nothing else can be said yet |
+//! | ALIVE, between HELLO and DONE, where a frame may begin: the same of this side's disk | |
 //!
 //! All chunks have the size in force except a file's last. A sender that cannot go on with a file sends ABANDON in
 //! place of FILE_END; the receiver drops that file, answers FILE_DONE with the fault, and the session goes on. Either
 //! side may send ABORT at any time and closes. A file that the receiver refuses is still sent whole: its chunks are
 //! already on their way; they are received and dropped.
+//!
+//! # Resuming
+//!
+//! In a session whose HELLO asks for it, each file of more than one chunk is asked about before any of it is sent:
+//!
+//! | sender | receiver |
+//! |---|---|
+//! | FILE | |
+//! | | HAVE: so many chunks from the front are there and were read back, with the digest over their digests |
+//! | none were there: CHUNKs from offset 0. Else, after digesting as much of its own file: | |
+//! | CONTINUE behind so many chunks if the digests agree, behind 0 if not | |
+//! | the CHUNKs behind them, FILE_END with the count and digest of all | |
+//!
+//! # Versions
+//!
+//! Version 2 added HAVE, CONTINUE, the sender's ALIVE, and the second bit of HELLO's last byte. The version stands in
+//! every header: a peer of version 1 refuses the first frame and names both versions, and so does this side.
 //!
 //! # Bounds
 //!
@@ -53,15 +71,15 @@ pub mod session;
 
 pub use digest::{Digest, FileDigest, digest};
 pub use fault::{Fault, FaultKind, MESSAGE_MAX};
-pub use frame::{Accept, Entry, EntryKind, FileEnd, Frame, Hello, SessionId, Totals};
-pub use header::{ChunkHeader, Header, Kind, decode_header, encode_chunk_header};
+pub use frame::{Accept, Entry, EntryKind, FileEnd, Frame, Have, Hello, SessionId, Standing, Totals};
+pub use header::{ChunkHeader, Header, Kind, decode_header, encode_chunk_header, is_tls};
 
 use std::fmt;
 
 /// Bytes of every frame's header.
 pub const HEADER_SIZE: usize = 64;
 /// The protocol's version. A peer of another version is refused.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Most bytes of a chunk's payload.
 pub const CHUNK_MAX: u32 = 64 << 20;
 /// Fewest bytes that a session's chunk size may be set to.
@@ -96,6 +114,8 @@ impl Default for Limits {
 pub enum WireError {
     /// The first bytes are not this protocol's.
     Magic,
+    /// The first bytes are those of a TLS record.
+    Tls,
     /// The peer speaks another version.
     Version(u8),
     /// No frame has this kind.
@@ -164,6 +184,9 @@ impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WireError::Magic => f.write_str("the peer does not speak the transfer protocol"),
+            WireError::Tls => f.write_str(
+                "the peer speaks TLS, and this side was not told to: see --tls-ca of transfer, --tls-cert of receive",
+            ),
             WireError::Version(version) => write!(f, "the peer speaks protocol version {version}, not {VERSION}"),
             WireError::Kind(kind) => write!(f, "unknown frame kind {kind}"),
             WireError::Flags(flags) => write!(f, "unknown frame flags {flags:#x}"),

@@ -4,7 +4,7 @@
 //! receiver's. Both hold a bounded amount of memory whatever the peer sends, and refuse the first frame that does not
 //! fit; after a refusal the connection is to be closed.
 
-use super::{Digest, Entry, EntryKind, FileDigest, FileEnd, Header, Hello, Kind, Limits, Totals, WireError};
+use super::{Digest, Entry, EntryKind, FileDigest, FileEnd, Have, Header, Hello, Kind, Limits, Totals, WireError};
 
 /// The receiver's view of what a sender has sent.
 #[derive(Debug)]
@@ -12,6 +12,7 @@ pub struct Incoming {
     limits: Limits,
     announced: Totals,
     chunk_size: u32,
+    resume: bool,
     seen: Totals,
     state: State,
 }
@@ -23,9 +24,20 @@ enum State {
     /// Between files.
     Ready,
     /// In a file, whose chunks come now.
-    Open { file: u32, size: u64, next: u64, chunks: u64 },
+    Open { file: u32, size: u64, next: u64, chunks: u64, offer: Offer },
     /// DONE has come.
     Done,
+}
+
+/// What was said of the open file, and is to be answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Offer {
+    /// HAVE is to be said: no chunk may come before.
+    Due,
+    /// So many chunks were offered: CONTINUE comes next.
+    Made(u64),
+    /// Chunks may come.
+    Settled,
 }
 
 impl State {
@@ -42,7 +54,14 @@ impl State {
 impl Incoming {
     /// A session in which nothing has come, under `limits`.
     pub fn new(limits: Limits) -> Incoming {
-        Incoming { limits, announced: Totals::default(), chunk_size: 0, seen: Totals::default(), state: State::Start }
+        Incoming {
+            limits,
+            announced: Totals::default(),
+            chunk_size: 0,
+            resume: false,
+            seen: Totals::default(),
+            state: State::Start,
+        }
     }
 
     /// The chunk size in force; 0 before HELLO.
@@ -64,6 +83,7 @@ impl Incoming {
         limit("number of files", hello.totals.entries.into(), self.limits.files_max.into())?;
         self.announced = hello.totals;
         self.chunk_size = hello.chunk_size.min(self.limits.chunk_max);
+        self.resume = hello.resume;
         self.state = State::Ready;
         Ok(())
     }
@@ -82,9 +102,55 @@ impl Incoming {
         self.seen.entries += 1;
         self.seen.bytes += entry.size;
         if entry.kind == EntryKind::File {
-            self.state = State::Open { file, size: entry.size, next: 0, chunks: 0 };
+            let asked = is_asked(self.resume, self.chunk_size, entry);
+            let offer = if asked { Offer::Due } else { Offer::Settled };
+            self.state = State::Open { file, size: entry.size, next: 0, chunks: 0, offer };
         }
         Ok(())
+    }
+
+    /// Whether HAVE is still to be said of the open file.
+    pub fn is_have_due(&self) -> bool {
+        matches!(self.state, State::Open { offer: Offer::Due, .. })
+    }
+
+    /// This side says HAVE, of the open file.
+    pub fn offer(&mut self, have: &Have) {
+        if let State::Open { offer, .. } = &mut self.state {
+            *offer = if have.chunks == 0 { Offer::Settled } else { Offer::Made(have.chunks) };
+        }
+    }
+
+    /// CONTINUE came: the sender goes on behind `chunks` chunks, all that were offered or none.
+    ///
+    /// # Errors
+    /// Nothing was offered of that file, or another number.
+    pub fn go_on(&mut self, file: u32, chunks_kept: u64) -> Result<(), WireError> {
+        let chunk_size = u64::from(self.chunk_size);
+        let State::Open { file: open, size, next, chunks, offer: offer @ Offer::Made(_) } = &mut self.state else {
+            return Err(self.unexpected(Kind::Continue));
+        };
+        same(Kind::Continue, "file index", file.into(), (*open).into())?;
+        let Offer::Made(offered) = *offer else { unreachable!("matched above") };
+        if chunks_kept != 0 {
+            same(Kind::Continue, "number of chunks", chunks_kept, offered)?;
+        }
+        *offer = Offer::Settled;
+        *chunks = chunks_kept;
+        // What was offered was read: it cannot be more than the file, whose size fits.
+        *next = chunks_kept.saturating_mul(chunk_size).min(*size);
+        Ok(())
+    }
+
+    /// ALIVE came: the sender's disk is at work.
+    ///
+    /// # Errors
+    /// It is out of turn.
+    pub fn alive(&self) -> Result<(), WireError> {
+        match self.state {
+            State::Ready | State::Open { .. } => Ok(()),
+            State::Start | State::Done => Err(self.unexpected(Kind::Alive)),
+        }
     }
 
     /// A chunk's header came: to be asked before its payload is received, for it bounds the buffer.
@@ -93,7 +159,7 @@ impl Incoming {
     /// It is out of turn, leaves a gap, reaches beyond the file, or has not the size in force.
     pub fn chunk(&mut self, header: &Header) -> Result<(), WireError> {
         let chunk_size = u64::from(self.chunk_size);
-        let State::Open { file, size, next, chunks } = &mut self.state else {
+        let State::Open { file, size, next, chunks, offer: Offer::Settled } = &mut self.state else {
             return Err(self.unexpected(Kind::Chunk));
         };
         same(Kind::Chunk, "file index", header.file.into(), (*file).into())?;
@@ -109,7 +175,7 @@ impl Incoming {
     /// # Errors
     /// It is out of turn or early, or the count differs. A digest that differs is [`WireError::PayloadDigest`].
     pub fn file_end(&mut self, file: u32, end: &FileEnd, received: &Digest) -> Result<(), WireError> {
-        let State::Open { file: open, size, next, chunks } = self.state else {
+        let State::Open { file: open, size, next, chunks, offer: Offer::Settled } = self.state else {
             return Err(self.unexpected(Kind::FileEnd));
         };
         same(Kind::FileEnd, "file index", file.into(), open.into())?;
@@ -165,6 +231,8 @@ pub struct Replies {
     finished: bool,
     /// Entries whose FILE has been sent.
     announced: u32,
+    /// The file that HAVE is waited for, and the most chunks that it may tell.
+    asked: Option<(u32, u64)>,
     /// One bit an entry: answered.
     answered: Vec<u64>,
     open: u32,
@@ -174,7 +242,7 @@ impl Replies {
     /// A session of `entries` entries in which nothing was answered. Holds one bit an entry.
     pub fn new(entries: u32) -> Replies {
         let answered = vec![0; (entries as usize).div_ceil(64)];
-        Replies { accepted: false, finished: false, announced: 0, answered, open: entries }
+        Replies { accepted: false, finished: false, announced: 0, asked: None, answered, open: entries }
     }
 
     /// ACCEPT came.
@@ -192,6 +260,25 @@ impl Replies {
     /// The sender has sent the next entry's FILE, which may be answered from now on.
     pub fn announce(&mut self) {
         self.announced += 1;
+    }
+
+    /// The sender has asked about the entry that it announced last, which has so many chunks.
+    pub fn ask(&mut self, chunks: u64) {
+        self.asked = Some((self.announced.saturating_sub(1), chunks));
+    }
+
+    /// HAVE came.
+    ///
+    /// # Errors
+    /// The file was not asked about, or more is told of it than it has.
+    pub fn have(&mut self, file: u32, have: &Have) -> Result<(), WireError> {
+        let Some((asked, chunks)) = self.asked.filter(|_| self.accepted && !self.finished) else {
+            return Err(self.unexpected(Kind::Have));
+        };
+        same(Kind::Have, "file index", file.into(), asked.into())?;
+        limit("number of chunks", have.chunks, chunks)?;
+        self.asked = None;
+        Ok(())
     }
 
     /// FILE_DONE came.
@@ -261,6 +348,11 @@ fn limit(what: &'static str, value: u64, limit: u64) -> Result<(), WireError> {
 
 fn same(kind: Kind, what: &'static str, value: u64, expected: u64) -> Result<(), WireError> {
     if value == expected { Ok(()) } else { Err(WireError::Contradiction { kind, what, value, expected }) }
+}
+
+/// Whether a session that may `resume` asks about a file before it sends it: one of a single chunk is sent sooner.
+pub fn is_asked(resume: bool, chunk_size: u32, entry: &Entry) -> bool {
+    resume && entry.kind == EntryKind::File && entry.size > u64::from(chunk_size)
 }
 
 /// Splits a file of `size` bytes into its chunks: offset and length of each, in order.

@@ -83,6 +83,17 @@ pub fn names(root: &Path) -> Vec<String> {
     names
 }
 
+/// What lies in the receiver's own directory with this ending.
+pub fn kept(into: &Path, ending: &str) -> Option<PathBuf> {
+    let names = fs::read_dir(into.join(".proact-resume")).ok()?.map(|entry| entry.expect("an entry").path());
+    names.into_iter().find(|path| path.extension().is_some_and(|extension| extension == ending))
+}
+
+/// Chunks that the journal claims.
+pub fn claimed(into: &Path) -> u64 {
+    kept(into, "journal").map_or(0, |path| (fs::metadata(path).expect("it is there").len() - 64) / 32)
+}
+
 /// A child that is killed when it outlives the deadline.
 pub struct Program {
     child: Child,
@@ -117,8 +128,11 @@ impl Program {
     }
 
     pub fn receive(into: &Path, more: &[&str]) -> (Program, SocketAddr) {
-        let mut arguments: Vec<&OsStr> = ["receive", "--listen", "0", "--into"].map(OsStr::new).to_vec();
+        let mut arguments: Vec<&OsStr> = ["receive", "--into"].map(OsStr::new).to_vec();
         arguments.push(into.as_os_str());
+        if !more.contains(&"--listen") {
+            arguments.extend(["--listen", "0"].map(OsStr::new));
+        }
         arguments.extend(more.iter().map(OsStr::new));
         let program = Program::start(arguments);
         let address = program.listening.recv_timeout(DEADLINE).expect("the receiver says where it listens");
@@ -212,7 +226,9 @@ impl Proxy {
             while let Ok(count @ 1..) = from.read(&mut buffer) {
                 if done + count as u64 > stall && !std::mem::replace(&mut waited, true) {
                     let _ = stalled_sender.send(());
-                    let _ = go_receiver.recv();
+                    if go_receiver.recv().is_err() {
+                        break;
+                    }
                 }
                 change(done, &mut buffer[..count]);
                 done += count as u64;
@@ -228,6 +244,9 @@ impl Proxy {
     pub fn wait_for_stall(&self) {
         self.stalled.recv_timeout(DEADLINE).expect("so many bytes come through");
     }
+
+    /// What stalls goes no further: both sides are cut off.
+    pub fn cut(self) {}
 
     pub fn go_on(&self) {
         self.go.send(()).expect("it waits");

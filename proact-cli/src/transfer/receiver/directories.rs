@@ -53,15 +53,19 @@ impl Session {
                 session.made.push(made);
                 session.prepared(file, Ok(()), cx);
             }
-            Err(status) if status.code() == Code::AlreadyExists => session.use_directory(file, path, cx),
+            Err(status) if status.code() == Code::AlreadyExists => session.use_directory(file, path, made, cx),
             Err(status) => session.prepared(file, Err(destination(&status)), cx),
         });
     }
 
-    fn use_directory(&mut self, file: u32, path: PathBuf, cx: &mut Context<'_>) {
+    fn use_directory(&mut self, file: u32, path: PathBuf, made: MadeDirectory, cx: &mut Context<'_>) {
         self.call(StatPath::new(&path).no_follow(), cx, move |session, _, outcome, cx| {
             let result = match outcome.result {
                 Ok(metadata) if metadata.kind == FileKind::Directory => {
+                    if session.keep.asked {
+                        // The transfer that made it may not have come to its attributes.
+                        session.made.push(made);
+                    }
                     session.remember_real(path);
                     Ok(())
                 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use proact::operation::{Close, Context, Receive, Send, Timer};
-use proact::resource::Shutdown;
+use proact::resource::{Shutdown, Socket};
 use proact::status::Result;
 
+use super::secured::Awaiting;
 use super::{OUTBOX_MAX, Phase, Session};
 use crate::transfer::machine::Machine;
+use crate::transfer::trace::Step;
 use crate::wire::{Fault, FaultKind, Frame, Totals};
 
 /// How long a peer is listened to after ABORT, so that it reads it: closing with unread data in the queue would reset
@@ -30,9 +32,11 @@ pub(super) struct Ending {
     /// The peer is gone, or ends the session itself: nobody reads ABORT.
     pub(super) connection_lost: bool,
     /// RESULT, or ABORT, has been put into the outbox.
-    said: bool,
+    pub(super) said: bool,
     /// The peer is being listened to for the last time.
     lingering: bool,
+    /// TLS has failed: the peer can be told nothing in frames.
+    pub(super) no_abort: bool,
     linger_over: bool,
 }
 
@@ -54,7 +58,7 @@ impl Session {
                 return;
             }
             // A peer that is waited for all the time is to speak itself. After RESULT nothing may follow.
-            let busy = std::mem::take(&mut session.heard) || session.receiving.is_none();
+            let busy = std::mem::take(&mut session.heard) || !session.is_receiving() || session.preparing;
             if busy && !session.ending.said && !session.sending && session.outbox.is_empty() {
                 session.reply(&Frame::Alive);
             }
@@ -71,11 +75,22 @@ impl Session {
 
     /// Sends what waits in the outbox, one send at a time.
     pub(super) fn send_replies(&mut self, cx: &mut Context<'_>) {
-        if self.sending || self.outbox.is_empty() || matches!(self.phase, Phase::Closing | Phase::Ended) {
+        if self.sending || matches!(self.phase, Phase::Closing | Phase::Ended) {
+            return;
+        }
+        if self.secure.is_some() {
+            return self.seal_replies(cx);
+        }
+        if self.outbox.is_empty() {
             return;
         }
         let Some(socket) = self.socket.clone() else { return };
         let bytes: Vec<u8> = self.outbox.drain(..).collect();
+        self.send_bytes(socket, bytes, cx);
+    }
+
+    /// Sends bytes as they are.
+    pub(super) fn send_bytes(&mut self, socket: Socket, bytes: Vec<u8>, cx: &mut Context<'_>) {
         self.sending = true;
         self.last_progress = cx.now();
         self.call(Send::exact(socket, bytes), cx, |session, _, outcome, cx| {
@@ -100,6 +115,9 @@ impl Session {
             return;
         }
         self.phase = Phase::Failing;
+        if let Some(Awaiting::Chunk(arrived)) = self.awaiting.take() {
+            self.tracer.ended(Step::Fill, arrived.value, Some(&fault.message));
+        }
         self.tracer.failed(&fault.message);
         // What ended everything is told first: a file's own fault was told when it arose.
         self.received.fault = Some(fault);
@@ -145,7 +163,7 @@ impl Session {
     }
 
     fn go_on_finishing(&mut self, cx: &mut Context<'_>) {
-        if !self.targets.is_empty() || !self.sync_directories(cx) {
+        if !self.targets.is_empty() || !self.sync_directories(cx) || !self.clear_kept_files(cx) {
             return;
         }
         // Lazily: a million answers are as many as their numbers, until they are sent.
@@ -163,7 +181,7 @@ impl Session {
             let delivered = Totals { entries, bytes: self.received.bytes };
             let fault = self.received.fault.clone();
             self.reply(&Frame::Result { delivered, fault });
-        } else if self.outbox.is_empty() && !self.sending {
+        } else if self.outbox.is_empty() && !self.sending && !self.is_flush_due() {
             self.close(cx);
         }
     }
@@ -173,12 +191,14 @@ impl Session {
         if !self.ending.said && !self.sending && self.targets.is_empty() {
             self.ending.said = true;
             self.outbox.clear();
-            if let (Some(fault), false) = (self.received.fault.clone(), self.ending.connection_lost) {
+            let deaf = self.ending.connection_lost || !self.can_say_abort();
+            if let (Some(fault), false) = (self.received.fault.clone(), deaf) {
                 self.reply(&Frame::Abort(fault));
             }
         }
         let gone = self.ending.connection_lost || self.ending.linger_over;
-        if self.ending.said && self.outbox.is_empty() && !self.sending && !self.ending.lingering && !gone {
+        let quiet = self.outbox.is_empty() && !self.sending && !self.is_flush_due();
+        if self.ending.said && quiet && !self.ending.lingering && !gone {
             self.ending.lingering = true;
             if let Some(socket) = &self.socket {
                 // A peer that is gone already needs no end of stream.

@@ -5,7 +5,8 @@
 //! queue, which compares its digest and signals the value; a digest that differs fails the connection's semaphore
 //! instead, and every write that waits fails with it: nothing corrupted is written.
 //!
-//! [`target`] is the life of one file, [`ending`] the end of a session, good or bad; this file is the stream of frames.
+//! [`frames`] is the stream, [`chunks`] the life of a chunk, [`target`] that of a file, and [`ending`] the end of a
+//! session, good or bad.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -14,33 +15,42 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proact::memory::Part;
-use proact::operation::{Chain, Context, Op, OperationId, Outcome, Receive, SemaphoreWait, Timer, Write};
+use proact::operation::{Context, OperationId, Timer};
 use proact::resource::Socket;
-use proact::status::{Code, Operation, Result, Status};
+use proact::status::{Code, Operation, Status};
 use proact::sync::Semaphore;
 use proact::time::Time;
+use rustls::ServerConfig;
 
-use super::compute::{ComputeQueue, Job, Returned, Work};
+use super::compute::{ComputeQueue, Returned};
 use super::machine::{Base, Machine, assemble};
 use super::pool::Pool;
 use super::random::Random;
-use super::slab::{Chunk, Filler, Outlet, Sealed};
-use super::trace::{Step, Tracer};
+use super::secure::Secure;
+use super::slab::Sealed;
+use super::trace::Tracer;
 use crate::wire::session::Incoming;
-use crate::wire::{
-    Accept, CONTROL_PAYLOAD_MAX, EntryKind, Fault, FaultKind, Frame, HEADER_SIZE, Header, Kind, Limits, Totals,
-    WireError, decode_header,
-};
+use crate::wire::{Fault, FaultKind, Header, Limits, Totals};
 
+mod chunks;
 mod directories;
 mod ending;
+mod frames;
+mod journal;
+pub mod kept;
+mod resume;
+mod secured;
 pub mod server;
 mod target;
 
+use chunks::Writing;
 use directories::MadeDirectory;
 use ending::Ending;
+use kept::{Claims, Keep};
+use secured::Awaiting;
 use target::Target;
+
+pub use target::EARLY_SYNC;
 
 /// What a receiver is told.
 #[derive(Clone, Debug)]
@@ -55,6 +65,12 @@ pub struct ReceiveOptions {
     pub limits: Limits,
     /// Most chunks in flight.
     pub in_flight: u16,
+    /// Keep what was verified of unfinished files, where the sender asks for it. One receiver a directory may.
+    pub keep: bool,
+    /// Speak TLS, as this says.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Bytes that are written to a file before it is synced for the first time, and again for as many.
+    pub sync_every: u64,
 }
 
 /// What became of a session, as the receiver knows it.
@@ -72,6 +88,8 @@ pub struct Received {
     pub bytes: u64,
     /// Entries that were not.
     pub failed: u64,
+    /// Bytes of chunks that were there already, of an earlier transfer.
+    pub resumed: u64,
     /// Chunks received.
     pub chunks: u64,
     /// The first fault.
@@ -100,17 +118,6 @@ enum Phase {
     Ended,
 }
 
-/// A chunk that waits for its check, or is being written.
-struct Writing {
-    header: Header,
-    /// Whether it is being checked; a refused file's chunks are dropped unseen.
-    checked: bool,
-    sealed: Option<Sealed>,
-    outlet: Option<Outlet>,
-    /// Its write, or its wait, has ended.
-    ended: bool,
-}
-
 /// The receiving state machine of one connection.
 pub struct Session {
     base: Base<Session>,
@@ -121,6 +128,7 @@ pub struct Session {
     socket: Option<Socket>,
     incoming: Incoming,
     overwrite: bool,
+    keep: Keep,
     timeline: Semaphore,
     value: u64,
     returned: Arc<Returned>,
@@ -129,6 +137,9 @@ pub struct Session {
     writing: BTreeMap<u64, Writing>,
     /// A header that has arrived, and cannot be acted on yet.
     header: Option<Header>,
+    secure: Option<Secure>,
+    /// What the next plaintext of a TLS connection is.
+    awaiting: Option<Awaiting>,
     receiving: Option<OperationId>,
     targets: HashMap<u32, Target>,
     /// The entry that was announced last is being made ready for.
@@ -184,6 +195,7 @@ impl Session {
         random: Random,
         socket: Socket,
         peer: String,
+        claims: Claims,
     ) -> Rc<RefCell<Session>> {
         assemble(|base| Session {
             base,
@@ -193,6 +205,7 @@ impl Session {
             socket: Some(socket),
             incoming: Incoming::new(options.limits),
             overwrite: options.overwrite,
+            keep: Keep::new(claims),
             timeline: Semaphore::new(0),
             value: 0,
             returned: Arc::default(),
@@ -200,6 +213,8 @@ impl Session {
             pool: Pool::new(0, 0),
             writing: BTreeMap::new(),
             header: None,
+            secure: None,
+            awaiting: None,
             receiving: None,
             targets: HashMap::new(),
             preparing: false,
@@ -229,6 +244,9 @@ impl Session {
         self.started = cx.now();
         self.last_progress = self.started;
         self.watch(self.options.timeout, cx);
+        if !self.begin_tls(cx) {
+            return;
+        }
         self.receive_header(cx);
     }
 
@@ -257,296 +275,19 @@ impl Session {
             Phase::Failing => self.give_up_linger(cx),
             Phase::Receiving | Phase::Finishing => {
                 // Only a peer that is waited for can be silent: this side's own disk has all the time it needs.
-                if self.receiving.is_none() && !self.sending {
+                if (!self.is_receiving() || self.preparing) && !self.sending {
                     self.last_progress = cx.now();
                 }
                 if cx.now() < self.last_progress + timeout {
                     return self.watch(timeout, cx);
                 }
-                let message = format!("the sender was silent for {timeout:?}");
+                let shaking_hands = self.secure.as_ref().is_some_and(|secure| !secure.established);
+                let what = if shaking_hands { "did not finish the TLS handshake" } else { "was silent" };
+                let message = format!("the sender {what} for {timeout:?}");
                 self.fail(Fault::new(FaultKind::TimedOut, message), cx);
             }
             Phase::Closing | Phase::Ended => {}
         }
-    }
-
-    // The stream of frames.
-
-    fn receive_header(&mut self, cx: &mut Context<'_>) {
-        let Some(socket) = self.socket.clone() else { return };
-        self.last_progress = cx.now();
-        let receive = Receive::exact(socket, vec![0; HEADER_SIZE]);
-        self.receiving = self.call(receive, cx, |session, kind: Receive<Vec<u8>>, outcome, cx| {
-            if session.arrived(outcome.result, cx) {
-                session.take_header(&kind.buffer, cx);
-            }
-        });
-    }
-
-    /// A receive has ended. `true`: well, and its bytes count.
-    fn arrived(&mut self, result: Result<usize>, cx: &mut Context<'_>) -> bool {
-        self.receiving = None;
-        if self.phase != Phase::Receiving {
-            return false;
-        }
-        self.last_progress = cx.now();
-        match result {
-            Ok(_) => {
-                self.heard = true;
-                true
-            }
-            Err(status) => {
-                let message = match status.code() {
-                    Code::OutOfRange => String::from("the sender closed the connection before the transfer had ended"),
-                    _ => status.to_string(),
-                };
-                self.ending.connection_lost = true;
-                self.fail(Fault::new(FaultKind::Interrupted, message), cx);
-                false
-            }
-        }
-    }
-
-    fn take_header(&mut self, bytes: &[u8], cx: &mut Context<'_>) {
-        let head = bytes.first_chunk().expect("a header was received whole");
-        match decode_header(head) {
-            Ok(header) => self.header = Some(header),
-            Err(error) => self.fail(Fault::from(&error), cx),
-        }
-    }
-
-    /// Acts on the header that has arrived, if that can be done now.
-    fn act(&mut self, cx: &mut Context<'_>) {
-        let Some(header) = self.header else { return };
-        // What follows an entry may lie in it, or be its chunks: the ground is made ready first.
-        if self.receiving.is_some() || self.preparing || self.outbox.len() > OUTBOX_MAX {
-            return;
-        }
-        if header.kind == Kind::Chunk {
-            return self.receive_chunk(header, cx);
-        }
-        if header.kind == Kind::File && (self.targets.len() >= TARGETS_MAX || self.current.is_some()) {
-            // In a file it is a broken rule, which the check below tells; between files it waits for its turn.
-            if self.current.is_none() {
-                return;
-            }
-        }
-        self.header = None;
-        if header.length > CONTROL_PAYLOAD_MAX {
-            let error = WireError::Length { kind: header.kind, length: header.length };
-            return self.fail(Fault::from(&error), cx);
-        }
-        let Some(socket) = self.socket.clone() else { return };
-        self.last_progress = cx.now();
-        let receive = Receive::exact(socket, vec![0; header.length as usize]);
-        self.receiving = self.call(receive, cx, move |session, kind: Receive<Vec<u8>>, outcome, cx| {
-            if !session.arrived(outcome.result, cx) {
-                return;
-            }
-            let frame = Frame::decode(&header, &kind.buffer);
-            match frame.and_then(|frame| session.frame(frame, cx)) {
-                Ok(()) if session.phase == Phase::Receiving => session.receive_header(cx),
-                Ok(()) => {}
-                Err(error) => session.fail(Fault::from(&error), cx),
-            }
-        });
-    }
-
-    fn frame(&mut self, frame: Frame, cx: &mut Context<'_>) -> Result<(), WireError> {
-        match frame {
-            Frame::Hello(hello) => {
-                self.incoming.hello(&hello)?;
-                self.overwrite |= hello.overwrite;
-                self.received.announced = hello.totals;
-                let length = self.incoming.chunk_size() as usize + HEADER_SIZE;
-                self.pool = Pool::new(self.options.in_flight.into(), length);
-                let limits = self.options.limits;
-                self.reply(&Frame::Accept(Accept { limits }));
-                self.beat(cx);
-            }
-            Frame::File { file, entry } => {
-                self.incoming.file(file, &entry)?;
-                if entry.kind == EntryKind::File {
-                    self.current = Some(file);
-                }
-                self.prepare(file, entry, cx);
-            }
-            Frame::FileEnd { file, end } => {
-                let digest = self.targets.get(&file).map(|target| target.digest.finish()).unwrap_or_default();
-                self.incoming.file_end(file, &end, &digest)?;
-                self.end_file(file, None, cx);
-            }
-            Frame::Abandon { file, fault } => {
-                self.incoming.abandon(file)?;
-                self.end_file(file, Some(fault), cx);
-            }
-            Frame::Done(totals) => {
-                self.incoming.done(&totals)?;
-                self.phase = Phase::Finishing;
-            }
-            Frame::Abort(fault) => {
-                self.ending.connection_lost = true;
-                self.fail(fault, cx);
-            }
-            other => return Err(self.incoming.unexpected(other.kind())),
-        }
-        Ok(())
-    }
-
-    /// Submits one chunk whole: its receive, and the wait and write behind it.
-    fn receive_chunk(&mut self, header: Header, cx: &mut Context<'_>) {
-        let Some(chunk) = self.pool.take() else {
-            if self.pool.length() == 0 {
-                let error = self.incoming.unexpected(Kind::Chunk);
-                self.fail(Fault::from(&error), cx);
-            }
-            return;
-        };
-        self.header = None;
-        if let Err(error) = self.incoming.chunk(&header) {
-            return self.fail(Fault::from(&error), cx);
-        }
-        let (Some(socket), Some(target)) = (self.socket.clone(), self.targets.get_mut(&header.file)) else { return };
-        self.last_progress = cx.now();
-        target.digest.push(&header.digest);
-        self.received.chunks += 1;
-        let length = header.length as usize;
-        let (filler, outlet) = chunk.split();
-        self.value += 1;
-        let value = self.value;
-        let receive = Receive::exact(socket, Part::new(filler, 0..length + HEADER_SIZE));
-        let file = target.file.clone().filter(|_| target.failed.is_none());
-        if file.is_some() {
-            target.writes += 1;
-        }
-        let checked = file.is_some();
-        self.writing.insert(value, Writing { header, checked, sealed: None, outlet: None, ended: !checked });
-        let check = checked;
-        let arrived =
-            self.then(move |session, kind: Receive<Part<Filler>>, outcome: Outcome<Receive<Part<Filler>>>, cx| {
-                session.chunk_arrived(value, header, check, kind.buffer.into_inner(), outcome.result, cx);
-            });
-        let receive = Op::new(receive, arrived);
-        let name = || format!("file {} at {}", header.file, header.offset);
-        self.tracer.submitted(Step::Fill, value, name);
-        let Some(file) = file else {
-            // The file was refused: its chunks are on their way all the same, and are dropped.
-            self.writing.get_mut(&value).expect("just inserted").outlet = Some(outlet);
-            self.receiving = self.submit(receive, 1, cx);
-            return;
-        };
-        let wait = SemaphoreWait::new(self.timeline.clone(), value);
-        let waited =
-            self.then(move |session, _, outcome: Outcome<SemaphoreWait>, cx| session.waited(value, &outcome, cx));
-        let write = Write::exact(file, header.offset, Part::new(outlet, 0..length));
-        let written =
-            self.then(move |session, kind: Write<Part<Outlet>>, outcome: Outcome<Write<Part<Outlet>>>, cx| {
-                session.written(value, kind.buffer.into_inner(), outcome.result, cx);
-            });
-        let pair = Chain::new((Op::new(wait, waited), Op::new(write, written)));
-        self.tracer.submitted(Step::Empty, value, name);
-        self.receiving = self.submit((receive, pair), 3, cx).map(|(receive, _)| receive);
-    }
-
-    fn chunk_arrived(
-        &mut self,
-        value: u64,
-        header: Header,
-        check: bool,
-        filler: Filler,
-        result: Result<usize>,
-        cx: &mut Context<'_>,
-    ) {
-        self.tracer.ended(Step::Fill, value, result.as_ref().err().map(|status| status as _));
-        if !self.arrived(result, cx) {
-            self.sealed(value, filler.seal());
-            return;
-        }
-        self.moved += u64::from(header.length);
-        let next: [u8; HEADER_SIZE] =
-            filler.bytes()[header.length as usize..][..HEADER_SIZE].try_into().expect("a header's length");
-        if check {
-            let name = || format!("file {} at {}", header.file, header.offset);
-            self.tracer.submitted(Step::Compute, value, name);
-            self.compute.submit(Job {
-                work: Work::Check { length: header.length, digest: header.digest },
-                buffer: filler,
-                semaphore: self.timeline.clone(),
-                value,
-                returned: self.returned.clone(),
-                tracer: self.tracer.clone(),
-            });
-        } else {
-            self.sealed(value, filler.seal());
-        }
-        self.take_header(&next, cx);
-    }
-
-    /// The wait for a chunk's check has ended.
-    fn waited(&mut self, value: u64, outcome: &Outcome<SemaphoreWait>, cx: &mut Context<'_>) {
-        let failed = outcome.result.as_ref().err();
-        if failed.is_none() {
-            self.tracer.waited(value, outcome.lowered());
-        }
-        let Some(status) = failed.filter(|status| status.code() == Code::DataLoss) else { return };
-        // The semaphore's failure ends every wait, in any order; the chunk at fault is the first that was not
-        // signalled.
-        let unsignalled = self.timeline.value() + 1;
-        let mut waiting = self.writing.range(unsignalled..).map(|(_, writing)| writing);
-        let Some(header) = waiting.find(|writing| writing.checked).map(|writing| writing.header) else { return };
-        let name = self.targets.get(&header.file).map(|target| target.entry.name.to_string()).unwrap_or_default();
-        let message = format!("{name}: the chunk at offset {} arrived corrupted ({status})", header.offset);
-        self.fail(Fault::new(FaultKind::Corrupted, message), cx);
-    }
-
-    fn written(&mut self, value: u64, outlet: Outlet, result: Result<usize>, cx: &mut Context<'_>) {
-        self.tracer.ended(Step::Empty, value, result.as_ref().err().map(|status| status as _));
-        let Some(writing) = self.writing.get_mut(&value) else { return };
-        writing.outlet = Some(outlet);
-        writing.ended = true;
-        let (file, length) = (writing.header.file, writing.header.length);
-        if let Some(target) = self.targets.get_mut(&file) {
-            target.writes -= 1;
-            match result {
-                Ok(_) => target.unsynced += u64::from(length),
-                Err(status) if status.is_cancelled() => {}
-                Err(status) => {
-                    target.fail(Fault::new(FaultKind::Destination, format!("{}: {status}", target.entry.name)));
-                }
-            }
-        }
-        self.sync_early(file, cx);
-        self.reclaim();
-        self.finish_target(file, cx);
-    }
-
-    fn sealed(&mut self, value: u64, sealed: Sealed) {
-        if let Some(writing) = self.writing.get_mut(&value) {
-            writing.sealed = Some(sealed);
-        }
-        self.reclaim();
-    }
-
-    /// Puts buffers that came back from everyone into the pool.
-    fn reclaim(&mut self) {
-        let mut spare = std::mem::take(&mut self.spare);
-        self.returned.take(&mut spare);
-        for (value, sealed) in spare.drain(..) {
-            if let Some(writing) = self.writing.get_mut(&value) {
-                writing.sealed = Some(sealed);
-            }
-        }
-        self.spare = spare;
-        let pool = &mut self.pool;
-        self.writing.retain(|_, writing| {
-            if !writing.ended || writing.sealed.is_none() || writing.outlet.is_none() {
-                return true;
-            }
-            if let Some(chunk) = writing.sealed.take().zip(writing.outlet.take()).and_then(|(a, b)| Chunk::join(a, b)) {
-                pool.put(chunk);
-            }
-            false
-        });
     }
 
     fn stopped() -> Status {

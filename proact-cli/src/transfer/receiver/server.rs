@@ -8,6 +8,7 @@ use proact::operation::{Accept, Close, Context, OperationId, Timer};
 use proact::resource::Socket;
 use proact::status::Status;
 
+use super::kept::Claims;
 use super::{ReceiveOptions, Received, Session};
 use crate::transfer::compute::ComputeQueue;
 use crate::transfer::machine::{Base, Machine, assemble};
@@ -30,6 +31,7 @@ pub struct Server {
     left: Option<u64>,
     waiting: Option<OperationId>,
     sessions: Vec<Rc<RefCell<Session>>>,
+    claims: Claims,
     stopped: bool,
     trace: Option<Trace>,
 }
@@ -73,6 +75,7 @@ impl Server {
             left: once.then_some(1),
             waiting: None,
             sessions: Vec::new(),
+            claims: Claims::default(),
             stopped: false,
             trace: None,
         })
@@ -104,7 +107,8 @@ impl Server {
         // A socket without it is slower at the end of a transfer, and no worse.
         let _ = socket.set_no_delay(true);
         let random = Random::seeded(&self.random.bytes());
-        let session = Session::new(self.compute.clone(), self.options.clone(), random, socket, peer);
+        let session =
+            Session::new(self.compute.clone(), self.options.clone(), random, socket, peer, self.claims.clone());
         if let Some(trace) = &self.trace {
             session.borrow_mut().tracer = trace.side(Role::Receiver, "receiver");
         }

@@ -8,20 +8,24 @@ use proact::operation::{Allocate, Context, Open, Remove, Rename, Sequence, SetAt
 use proact::resource::File;
 use proact::status::{Code, Status};
 
+use super::journal::Journal;
+use super::kept::is_reserved;
+use super::resume::Kept;
 use super::{Phase, Session};
 use crate::transfer::machine::Machine;
 use crate::transfer::trace::Step;
 use crate::wire::{Entry, EntryKind, Fault, FaultKind, FileDigest};
 
-/// Bytes that are written before the file is synced for the first time, and again for as many. The system would keep
-/// all of them in memory, and the sync at the end would take as long as the disk takes for everything.
-const EARLY_SYNC: u64 = 64 << 20;
+/// Bytes that are written before the file is synced for the first time, and again for as many, unless told otherwise.
+/// The system would keep all of them in memory, and the sync at the end would take as long as the disk takes for
+/// everything.
+pub const EARLY_SYNC: u64 = 64 << 20;
 
 /// One entry that is not done with.
 pub(super) struct Target {
     pub(super) entry: Entry,
     pub(super) path: PathBuf,
-    partial: PathBuf,
+    pub(super) partial: PathBuf,
     pub(super) file: Option<File>,
     /// Operations that make it ready are in flight: nothing else happens to it.
     pub(super) preparing: bool,
@@ -36,9 +40,13 @@ pub(super) struct Target {
     /// Its last frame has come.
     ended: bool,
     /// It is being made durable, or removed.
-    finishing: bool,
+    pub(super) finishing: bool,
     /// The partial file exists.
-    created: bool,
+    pub(super) created: bool,
+    /// What was there of it.
+    pub(super) kept: Kept,
+    /// What is written down of a file that may be gone on with later.
+    pub(super) journal: Option<Journal>,
     pub(super) failed: Option<Fault>,
 }
 
@@ -66,10 +74,17 @@ impl Session {
             ended: false,
             finishing: false,
             created: false,
+            kept: Kept::default(),
+            journal: None,
             failed: None,
         };
+        let reserved = is_reserved(&target.entry.name);
         self.targets.insert(file, target);
         self.preparing = true;
+        if reserved {
+            let why = "the receiver keeps this name for itself";
+            return self.prepared(file, Err(Fault::new(FaultKind::Destination, why)), cx);
+        }
         self.check_parents(file, 1, cx);
     }
 
@@ -107,22 +122,24 @@ impl Session {
         self.call(stat, cx, move |session, _, outcome, cx| {
             let overwrite = session.overwrite;
             match outcome.result {
-                Err(status) if status.code() == Code::NotFound => session.create(file, cx),
+                Err(status) if status.code() == Code::NotFound => session.begin_file(file, cx),
                 Err(status) => session.prepared(file, Err(destination(&status)), cx),
                 Ok(metadata) if metadata.kind == FileKind::Directory => {
                     let why = "a directory of that name exists already";
                     session.prepared(file, Err(Fault::new(FaultKind::Exists, why)), cx);
                 }
+                Ok(metadata) if session.may_stand(file, &metadata) => session.measure_whole(file, cx),
                 Ok(_) if !overwrite => {
                     let why = "exists already; add --overwrite to replace it";
                     session.prepared(file, Err(Fault::new(FaultKind::Exists, why)), cx);
                 }
-                Ok(_) => session.create(file, cx),
+                Ok(_) => session.begin_file(file, cx),
             }
         });
     }
 
-    fn create(&mut self, file: u32, cx: &mut Context<'_>) {
+    /// Makes a partial file that nobody goes on with later.
+    pub(super) fn create(&mut self, file: u32, cx: &mut Context<'_>) {
         let Some(target) = self.targets.get(&file) else { return };
         let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::CREATE_NEW | OpenFlags::NO_FOLLOW;
         let open = Open::new(&target.partial, flags).mode(0o600);
@@ -140,7 +157,7 @@ impl Session {
     }
 
     /// Takes the space at once, so that a full disk is found before the data is sent for nothing.
-    fn allocate(&mut self, file: u32, opened: File, cx: &mut Context<'_>) {
+    pub(super) fn allocate(&mut self, file: u32, opened: File, cx: &mut Context<'_>) {
         let Some(target) = self.targets.get(&file) else { return };
         let size = target.entry.size;
         if size == 0 {
@@ -171,6 +188,7 @@ impl Session {
         if target.entry.kind == EntryKind::Directory {
             target.ended = true;
         }
+        self.say_have(file);
         self.finish_target(file, cx);
     }
 
@@ -178,14 +196,18 @@ impl Session {
     pub(super) fn sync_early(&mut self, file: u32, cx: &mut Context<'_>) {
         let Some(target) = self.targets.get_mut(&file) else { return };
         let Some(opened) = target.file.clone() else { return };
-        if target.syncing || target.ended || target.failed.is_some() || target.unsynced < EARLY_SYNC {
+        if target.syncing || target.ended || target.failed.is_some() || target.unsynced < self.options.sync_every {
             return;
         }
         (target.syncing, target.unsynced) = (true, 0);
         // Counted as a write: the end waits for it.
         target.writes += 1;
+        let mut sequence = Sequence::new().step(Sync::data(opened));
+        if let Some(journal) = &target.journal {
+            sequence = sequence.step(Sync::data(journal.file()));
+        }
         let sync = self.tracer.sync(|| format!("data of {}", target.entry.name));
-        self.call(Sync::data(opened), cx, move |session, _, outcome, cx| {
+        self.call(sequence, cx, move |session, _, outcome, cx| {
             session.tracer.ended(Step::Sync, sync, outcome.result.as_ref().err().map(|status| status as _));
             let Some(target) = session.targets.get_mut(&file) else { return };
             target.syncing = false;
@@ -204,8 +226,9 @@ impl Session {
         self.current = None;
         let Some(target) = self.targets.get_mut(&file) else { return };
         target.ended = true;
-        if let Some(fault) = fault {
-            target.fail(fault);
+        match fault {
+            Some(fault) => target.fail(fault),
+            None => target.compare_whole(),
         }
         self.finish_target(file, cx);
     }
@@ -218,10 +241,16 @@ impl Session {
         if target.preparing || target.finishing || target.writes > 0 || !(target.ended || failing) {
             return;
         }
+        if failing && target.is_worth_keeping() {
+            return self.park(file, cx);
+        }
         if failing || target.failed.is_some() {
             return self.remove_target(file, cx);
         }
         target.finishing = true;
+        if let Some(standing) = target.kept.whole.take() {
+            return self.confirm_whole(file, standing, cx);
+        }
         let Some(opened) = target.file.take() else { return self.settle_target(file) };
         let entry = &target.entry;
         let attributes = SetAttributes::new(opened.clone())
@@ -241,7 +270,7 @@ impl Session {
             match outcome.result {
                 Ok(()) => {
                     target.created = false;
-                    session.settle_target(file);
+                    session.drop_journal(file, cx);
                 }
                 Err(status) => {
                     let exists = status.code() == Code::AlreadyExists;
@@ -254,21 +283,22 @@ impl Session {
         });
     }
 
-    fn remove_target(&mut self, file: u32, cx: &mut Context<'_>) {
+    pub(super) fn remove_target(&mut self, file: u32, cx: &mut Context<'_>) {
         let Some(target) = self.targets.get_mut(&file) else { return };
         target.file = None;
         if !std::mem::take(&mut target.created) {
-            return self.settle_target(file);
+            return self.drop_journal(file, cx);
         }
         target.finishing = true;
         let remove = Remove::file(&target.partial);
         // A partial file that cannot be removed keeps its hidden name; there is nobody else to tell.
-        self.call(remove, cx, move |session, _, _, _| session.settle_target(file));
+        self.call(remove, cx, move |session, _, _, cx| session.drop_journal(file, cx));
     }
 
     /// An entry is done with, one way or the other.
-    fn settle_target(&mut self, file: u32) {
+    pub(super) fn settle_target(&mut self, file: u32) {
         let Some(target) = self.targets.remove(&file) else { return };
+        self.keep.give_up_claim(file);
         if self.phase == Phase::Failing {
             return;
         }

@@ -9,6 +9,7 @@ use proact::resource::File;
 use proact::status::{Code, Result};
 
 use super::frames::Content;
+use super::resume::Asked;
 use super::{Phase, Sender};
 use crate::exit::{Exit, Failure, Place};
 use crate::plan::Planned;
@@ -17,6 +18,7 @@ use crate::transfer::compute::{RunningDigest, Work};
 use crate::transfer::machine::Machine;
 use crate::transfer::slab::Filler;
 use crate::transfer::trace::Step;
+use crate::wire::session::is_asked;
 use crate::wire::{EntryKind, Fault, FaultKind, FileEnd, Frame, HEADER_SIZE};
 
 /// Entries looked ahead for files to open.
@@ -49,16 +51,17 @@ enum End {
 
 /// The file whose frames are being submitted.
 pub(super) struct Current {
-    index: u32,
+    pub(super) index: u32,
     file: Option<File>,
-    size: u64,
-    next: u64,
+    pub(super) size: u64,
+    pub(super) next: u64,
     reads: usize,
-    running: RunningDigest,
+    pub(super) running: RunningDigest,
     /// The value of its first frame after FILE.
     first: Option<u64>,
     end: End,
-    failed: Option<Failure>,
+    pub(super) standing: Asked,
+    pub(super) failed: Option<Failure>,
 }
 
 impl Sender {
@@ -88,11 +91,15 @@ impl Sender {
         };
         let entry = planned.entry.clone();
         let (kind, size) = (entry.kind, entry.size);
+        let asked = is_asked(self.options.resume, self.chunk_size, &entry);
         if !self.control(&Frame::File { file, entry }, cx) {
             return false;
         }
         self.next_entry += 1;
         self.replies.announce();
+        if asked {
+            self.replies.ask(size.div_ceil(self.chunk_size.into()));
+        }
         if kind == EntryKind::File {
             self.current = Some(Current {
                 index: file,
@@ -103,6 +110,7 @@ impl Sender {
                 running: RunningDigest::default(),
                 first: None,
                 end: End::Open,
+                standing: if asked { Asked::Waiting } else { Asked::Settled },
                 failed: None,
             });
         }
@@ -111,6 +119,9 @@ impl Sender {
 
     /// Starts one thing for the current file: `Some(true)` when something was done, `None` when it has to wait.
     fn go_on(&mut self, current: &mut Current, cx: &mut Context<'_>) -> Option<bool> {
+        if let Asked::Waiting | Asked::Measuring = current.standing {
+            return None;
+        }
         if current.failed.is_some() {
             return self.abandon(current, cx);
         }
@@ -126,6 +137,9 @@ impl Sender {
             }
             return Some(true);
         };
+        if current.standing != Asked::Settled {
+            return self.settle_standing(current, file, cx).then_some(true);
+        }
         if current.next < current.size {
             return self.read_chunk(current, file, cx).then_some(true);
         }
@@ -152,13 +166,15 @@ impl Sender {
         let left = current.size - current.next;
         // The minimum with a chunk size fits the type of a chunk size.
         let length = left.min(self.chunk_size.into()) as u32;
-        let (value, filler, outlet) = self.frames.place(chunk, Some(length));
+        let whole = HEADER_SIZE + length as usize;
+        let (value, layout, filler, outlet) = self.frames.place(chunk, whole, Some(length));
         current.first.get_or_insert(value);
         let (index, offset, running) = (current.index, current.next, current.running.clone());
         current.next += u64::from(length);
         current.reads += 1;
-        let Some(pair) = self.pair(value, outlet, HEADER_SIZE + length as usize) else { return false };
-        let read = Read::exact(file, offset, Part::new(filler, HEADER_SIZE..HEADER_SIZE + length as usize));
+        let Some(pair) = self.pair(value, outlet, layout.wire()) else { return false };
+        let payload = layout.lead + HEADER_SIZE..layout.wire();
+        let read = Read::exact(file, offset, Part::new(filler, payload));
         let filled = self.then(move |sender, kind: Read<Part<Filler>>, outcome: Outcome<Read<Part<Filler>>>, cx| {
             let work = Work::SealChunk { file: index, offset, length, running };
             sender.filled(value, kind.buffer.into_inner(), work, outcome.result, cx);
@@ -318,6 +334,6 @@ fn unchanged(planned: &Planned, now: &Metadata) -> Result<(), Failure> {
     Ok(())
 }
 
-fn changed(planned: &Planned, how: &str) -> Failure {
+pub(super) fn changed(planned: &Planned, how: &str) -> Failure {
     Failure::new(Exit::Source, format!("{}: changed while it was read: {how}", planned.path.display()))
 }

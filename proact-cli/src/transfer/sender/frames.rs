@@ -13,7 +13,8 @@ use proact::sync::Semaphore;
 use super::super::compute::{ComputeQueue, Job, Returned, Work};
 use super::super::pool::Pool;
 use super::super::slab::{Chunk, Filler, Outlet, Sealed};
-use super::super::trace::{Step, Tracer};
+use super::super::tls::{Channel, Layout, Layouts};
+use super::super::trace::Tracer;
 
 /// How far a frame's content is.
 pub enum Content {
@@ -30,6 +31,7 @@ pub enum Content {
 /// One frame.
 pub struct InFlight {
     value: u64,
+    layout: Layout,
     content: Content,
     sealed: Option<Sealed>,
     outlet: Option<Outlet>,
@@ -48,6 +50,8 @@ pub struct Frames {
     queue: VecDeque<InFlight>,
     returned: Arc<Returned>,
     spare: Vec<(u64, Sealed)>,
+    /// Seals the frames, where there is TLS.
+    seal: Option<(Arc<Channel>, Layouts)>,
     /// Buffers of chunks.
     pub chunks: Pool,
     /// Buffers of all other frames.
@@ -65,10 +69,16 @@ impl Frames {
             queue: VecDeque::new(),
             returned: Arc::default(),
             spare: Vec::new(),
+            seal: None,
             chunks,
             controls,
             tracer: Tracer::default(),
         }
+    }
+
+    /// Has the frames sealed from now on.
+    pub fn seal_by(&mut self, channel: Arc<Channel>, layouts: Layouts) {
+        self.seal = Some((channel, layouts));
     }
 
     /// The connection's timeline.
@@ -76,12 +86,18 @@ impl Frames {
         &self.timeline
     }
 
-    /// Takes a place at the stream's end: its value, and the two halves of its buffer.
-    pub fn place(&mut self, chunk: Chunk, payload: Option<u32>) -> (u64, Filler, Outlet) {
+    /// Takes a place at the stream's end for a frame of `length` bytes: its value, how it is to lie in its buffer, and
+    /// the two halves of that.
+    pub fn place(&mut self, chunk: Chunk, length: usize, payload: Option<u32>) -> (u64, Layout, Filler, Outlet) {
         self.value += 1;
+        let layout = match &mut self.seal {
+            Some((_, layouts)) => layouts.next(length),
+            None => Layout::plain(length),
+        };
         let (filler, outlet) = chunk.split();
         self.queue.push_back(InFlight {
             value: self.value,
+            layout,
             content: Content::Filling,
             sealed: None,
             outlet: None,
@@ -90,7 +106,7 @@ impl Frames {
             cancelled: false,
             gone: false,
         });
-        (self.value, filler, outlet)
+        (self.value, layout, filler, outlet)
     }
 
     fn get(&mut self, value: u64) -> Option<&mut InFlight> {
@@ -125,21 +141,23 @@ impl Frames {
 
     /// Hands to the compute queue what is ready, in order.
     pub fn hand(&mut self, queue: &dyn ComputeQueue) {
-        let tracer = &self.tracer;
         for frame in &mut self.queue {
             if frame.cancelled || matches!(frame.content, Content::Handed) {
                 continue;
             }
             match std::mem::replace(&mut frame.content, Content::Handed) {
                 Content::Ready(work, buffer) => {
-                    tracer.submitted(Step::Compute, frame.value, || work.name());
+                    let channel = self.seal.as_ref().map(|(channel, _)| channel.clone());
+                    let sealed = if channel.is_some() { ", and its records" } else { "" };
                     queue.submit(Job {
+                        ticket: self.tracer.compute(frame.value, || format!("{}{sealed}", work.name())),
                         work,
-                        buffer,
+                        buffer: Some(buffer),
+                        layout: frame.layout,
+                        channel,
                         semaphore: self.timeline.clone(),
                         value: frame.value,
                         returned: self.returned.clone(),
-                        tracer: tracer.clone(),
                     });
                 }
                 other => {

@@ -26,16 +26,20 @@ use proact::time::Time;
 use super::compute::{ComputeQueue, Work};
 use super::machine::{Base, Machine, Then, assemble};
 use super::pool::Pool;
+use super::secure::Secure;
 use super::slab::{Filler, Outlet};
+use super::tls::{Client, Layout};
 use super::trace::{Step, Tracer};
 use crate::exit::{Exit, Failure, Place};
 use crate::plan::Plan;
 use crate::wire::session::Replies;
-use crate::wire::{CONTROL_PAYLOAD_MAX, Frame, HEADER_SIZE, Hello, SessionId};
+use crate::wire::{CONTROL_PAYLOAD_MAX, Frame, HEADER_SIZE, Hello, SessionId, WireError, is_tls};
 
 mod files;
 mod frames;
 mod replies;
+mod resume;
+mod secured;
 
 use files::{Current, Sources};
 use frames::{Content, Frames};
@@ -49,6 +53,8 @@ pub struct SendOptions {
     pub in_flight: u16,
     /// Ask that existing files be replaced.
     pub overwrite: bool,
+    /// Ask that what was verified of unfinished files be kept, and go on behind it.
+    pub resume: bool,
     /// Open what symbolic links lead to.
     pub follow: bool,
     /// How long the connection may be silent.
@@ -57,6 +63,8 @@ pub struct SendOptions {
     pub peer: String,
     /// The receiver's addresses, tried in turn.
     pub addresses: Vec<Address>,
+    /// Speak TLS, to a receiver that is who this says.
+    pub tls: Option<Client>,
 }
 
 /// Failures that are told one by one; the others are counted.
@@ -79,6 +87,10 @@ pub struct Sent {
     pub directories: u64,
     /// Bytes of the files delivered.
     pub bytes: u64,
+    /// Bytes of chunks that the receiver had already, and that were not sent.
+    pub resumed: u64,
+    /// What a person may want to know of it besides: files that had to begin anew, and why.
+    pub notices: Vec<String>,
     /// Chunks sent.
     pub chunks: u64,
     /// Chunks whose wait was lowered.
@@ -90,6 +102,8 @@ pub struct Sent {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     Connecting,
+    /// The TLS handshake.
+    Securing,
     /// HELLO is on its way, or ACCEPT.
     Greeting,
     Sending,
@@ -110,6 +124,9 @@ pub struct Sender {
     addresses: VecDeque<Address>,
     phase: Phase,
     socket: Option<Socket>,
+    secure: Option<Secure>,
+    /// What is told once the peer has been told, in TLS.
+    doom: Option<Failure>,
     hello: Hello,
     chunk_size: u32,
     replies: Replies,
@@ -121,6 +138,8 @@ pub struct Sender {
     done_sent: bool,
     abandoned: HashSet<u32>,
     last_progress: Time,
+    /// When the receiver was last told that this side's disk is at work.
+    last_beat: Time,
     timer: Option<OperationId>,
     /// A send failed: the peer may have said why, so its last words are waited for.
     send_failure: Option<Status>,
@@ -157,8 +176,9 @@ impl Sender {
         session: SessionId,
     ) -> Rc<RefCell<Sender>> {
         let totals = plan.totals();
-        let hello = Hello { session, chunk_size: options.chunk_size, totals, overwrite: options.overwrite };
-        let controls = Pool::new(CONTROLS_MAX, HEADER_SIZE + CONTROL_PAYLOAD_MAX as usize);
+        let (chunk_size, overwrite, resume) = (options.chunk_size, options.overwrite, options.resume);
+        let hello = Hello { session, chunk_size, totals, overwrite, resume };
+        let controls = Pool::new(CONTROLS_MAX, Layout::room(HEADER_SIZE + CONTROL_PAYLOAD_MAX as usize));
         assemble(|base| Sender {
             base,
             addresses: options.addresses.clone().into(),
@@ -169,6 +189,8 @@ impl Sender {
             options,
             phase: Phase::Connecting,
             socket: None,
+            secure: None,
+            doom: None,
             hello,
             chunk_size: 0,
             replies: Replies::new(totals.entries),
@@ -179,6 +201,7 @@ impl Sender {
             done_sent: false,
             abandoned: HashSet::new(),
             last_progress: Time::ORIGIN,
+            last_beat: Time::ORIGIN,
             timer: None,
             send_failure: None,
             moved: 0,
@@ -249,6 +272,7 @@ impl Sender {
                 self.socket = Some(socket.clone());
                 self.call(Connect::new(socket, address), cx, |sender, _, outcome, cx| match outcome.result {
                     _ if sender.phase != Phase::Connecting => {}
+                    Ok(()) if sender.options.tls.is_some() => sender.begin_handshake(cx),
                     Ok(()) => sender.greet(cx),
                     Err(status) => sender.connect(Some(status), cx),
                 });
@@ -262,7 +286,9 @@ impl Sender {
         self.last_progress = cx.now();
         let hello = Frame::Hello(self.hello);
         self.control(&hello, cx);
-        self.receive(vec![0; REPLY_ROOM], cx);
+        if self.secure.is_none() {
+            self.receive(vec![0; REPLY_ROOM], cx);
+        }
     }
 
     /// One timer a connection, set again when progress was made since: none a chunk.
@@ -276,7 +302,11 @@ impl Sender {
             if cx.now() < sender.last_progress + sender.options.timeout {
                 return sender.watch(cx);
             }
-            let what = if sender.phase == Phase::Connecting { "did not answer" } else { "was silent" };
+            let what = match sender.phase {
+                Phase::Connecting => "did not answer",
+                Phase::Securing => "did not finish the TLS handshake",
+                _ => "was silent",
+            };
             let status = Status::new(Code::DeadlineExceeded, Operation::None)
                 .with_message(format!("the receiver {what} for {:?}", sender.options.timeout));
             sender.fail(Failure::from_status(Place::Network, sender.options.peer.clone(), &status), cx);
@@ -308,9 +338,9 @@ impl Sender {
 
     fn place_control(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Option<(u64, Filler)> {
         let chunk = self.frames.controls.take()?;
-        let (value, mut filler, outlet) = self.frames.place(chunk, None);
-        filler.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-        let pair = self.pair(value, outlet, bytes.len())?;
+        let (value, layout, mut filler, outlet) = self.frames.place(chunk, bytes.len(), None);
+        filler.bytes_mut()[layout.lead..layout.wire()].copy_from_slice(bytes);
+        let pair = self.pair(value, outlet, layout.wire())?;
         let (wait, _) = self.submit(pair, 2, cx)?;
         self.frames.set_wait(value, wait);
         Some((value, filler))
@@ -359,11 +389,7 @@ impl Sender {
                 return;
             }
             match outcome.result {
-                Ok(0) => {
-                    let status = Status::new(Code::Unavailable, Operation::SocketReceive)
-                        .with_message("the receiver closed the connection before the transfer had ended");
-                    sender.lost(status, cx);
-                }
+                Ok(0) => sender.ended_early(cx),
                 Ok(count) => {
                     sender.last_progress = cx.now();
                     sender.inbox.extend_from_slice(&kind.buffer[..count]);
@@ -375,6 +401,17 @@ impl Sender {
                 Err(status) => sender.lost(status, cx),
             }
         });
+    }
+
+    /// The receiver has closed the connection.
+    fn ended_early(&mut self, cx: &mut Context<'_>) {
+        if is_tls(&self.inbox) {
+            // An alert, which is shorter than a header.
+            return self.protocol_failure(WireError::Tls, cx);
+        }
+        let status = Status::new(Code::Unavailable, Operation::SocketReceive)
+            .with_message("the receiver closed the connection before the transfer had ended");
+        self.lost(status, cx);
     }
 
     fn protocol_failure(&mut self, why: impl std::fmt::Display, cx: &mut Context<'_>) {

@@ -4,6 +4,7 @@ use proact::operation::Context;
 
 use super::{Phase, Sender};
 use crate::transfer::pool::Pool;
+use crate::transfer::tls::Layout;
 use crate::wire::{Accept, CONTROL_PAYLOAD_MAX, EntryKind, Fault, Frame, HEADER_SIZE, WireError, decode_header};
 
 impl Sender {
@@ -44,6 +45,10 @@ impl Sender {
                 self.replies.file_done(file)?;
                 self.file_done(file, fault);
             }
+            Frame::Have { file, have } => {
+                self.replies.have(file, &have)?;
+                self.have(file, have);
+            }
             // That it came is all it says: the connection is not silent.
             Frame::Alive => self.replies.alive()?,
             Frame::Result { fault, .. } => {
@@ -53,7 +58,7 @@ impl Sender {
                         self.sent.failures.push(fault.into_failure(&self.options.peer));
                     }
                 }
-                self.close(cx);
+                self.say_good_bye(cx);
             }
             Frame::Abort(fault) => self.fail(fault.into_failure(self.options.peer.clone()), cx),
             other => return Err(self.replies.unexpected(other.kind())),
@@ -68,7 +73,9 @@ impl Sender {
             return Err(WireError::Limit { what: "number of files", value: entries, limit });
         }
         self.chunk_size = accept.chunk_size(&self.hello);
-        let chunks = Pool::new(self.options.in_flight.into(), HEADER_SIZE + self.chunk_size as usize);
+        let whole = HEADER_SIZE + self.chunk_size as usize;
+        let room = if self.secure.is_some() { Layout::room(whole) } else { whole };
+        let chunks = Pool::new(self.options.in_flight.into(), room);
         // The frames so far are control frames: HELLO, whose buffer may still be out.
         debug_assert_eq!(self.frames.chunks.length(), 0);
         self.frames.chunks = chunks;

@@ -105,8 +105,14 @@ fn impossible_entries_are_refused() {
 fn chunk_sizes_beyond_their_bounds_are_refused() {
     for chunk_size in [0, CHUNK_MIN - 1, CHUNK_MAX + 1, u32::MAX] {
         let mut bytes = Vec::new();
-        Frame::Hello(Hello { session: SessionId([1; 16]), chunk_size, totals: Totals::default(), overwrite: false })
-            .encode(&mut bytes);
+        Frame::Hello(Hello {
+            session: SessionId([1; 16]),
+            chunk_size,
+            totals: Totals::default(),
+            overwrite: false,
+            resume: false,
+        })
+        .encode(&mut bytes);
         assert_eq!(decode(&bytes), Err(WireError::Field { kind: Kind::Hello, field: "chunk size" }));
     }
 }
@@ -142,7 +148,13 @@ fn an_abort_without_a_fault_and_a_chunk_are_no_control_frames() {
 
 #[test]
 fn the_chunk_size_in_force_is_the_smaller_wish() {
-    let hello = Hello { session: SessionId([0; 16]), chunk_size: 1 << 20, totals: Totals::default(), overwrite: false };
+    let hello = Hello {
+        session: SessionId([0; 16]),
+        chunk_size: 1 << 20,
+        totals: Totals::default(),
+        overwrite: false,
+        resume: true,
+    };
     let accept = |chunk_max| Accept { limits: Limits { chunk_max, ..Limits::default() } };
     assert_eq!(accept(64 << 10).chunk_size(&hello), 64 << 10);
     assert_eq!(accept(CHUNK_MAX).chunk_size(&hello), 1 << 20);

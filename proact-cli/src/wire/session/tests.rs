@@ -2,12 +2,18 @@
 
 use super::*;
 use crate::path::RelativeName;
-use crate::wire::{SessionId, digest};
+use crate::wire::{SessionId, Standing, digest};
 
 const CHUNK: u32 = 4096;
 
 fn hello(entries: u32, bytes: u64) -> Hello {
-    Hello { session: SessionId([3; 16]), chunk_size: CHUNK, totals: Totals { entries, bytes }, overwrite: false }
+    Hello {
+        session: SessionId([3; 16]),
+        chunk_size: CHUNK,
+        totals: Totals { entries, bytes },
+        overwrite: false,
+        resume: false,
+    }
 }
 
 fn entry(kind: EntryKind, size: u64) -> Entry {
@@ -176,4 +182,72 @@ fn a_result_before_all_answers_is_refused() {
     replies.announce();
     replies.file_done(0).unwrap();
     assert!(matches!(replies.result(), Err(WireError::Contradiction { value: 1, .. })));
+}
+
+fn asked(size: u64) -> Incoming {
+    let mut incoming = Incoming::new(Limits::default());
+    incoming.hello(&Hello { resume: true, ..hello(1, size) }).unwrap();
+    incoming.file(0, &entry(EntryKind::File, size)).unwrap();
+    incoming
+}
+
+fn have(chunks: u64) -> Have {
+    let standing = if chunks == 0 { Standing::Nothing } else { Standing::Partial };
+    Have { standing, chunks, digest: [0; 32] }
+}
+
+#[test]
+fn a_file_that_is_asked_about_waits_for_the_answer_and_goes_on_behind_what_was_offered() {
+    let size = 4 * u64::from(CHUNK) + 1;
+    let mut incoming = asked(size);
+    assert!(incoming.is_have_due());
+    assert!(incoming.chunk(&chunk(0, 0, CHUNK)).is_err(), "before HAVE");
+    incoming.offer(&have(3));
+    assert!(incoming.chunk(&chunk(0, 0, CHUNK)).is_err(), "before CONTINUE");
+    assert!(matches!(incoming.go_on(0, 2), Err(WireError::Contradiction { value: 2, expected: 3, .. })));
+    assert!(incoming.go_on(1, 3).is_err(), "another file");
+    incoming.go_on(0, 3).unwrap();
+    assert!(incoming.go_on(0, 3).is_err(), "twice");
+    assert!(incoming.chunk(&chunk(0, 0, CHUNK)).is_err(), "what was kept is not sent");
+    incoming.chunk(&chunk(0, 3 * u64::from(CHUNK), CHUNK)).unwrap();
+    incoming.alive().unwrap();
+    incoming.chunk(&chunk(0, 4 * u64::from(CHUNK), 1)).unwrap();
+    incoming.file_end(0, &FileEnd { chunks: 5, digest: [1; 32] }, &[1; 32]).unwrap();
+}
+
+#[test]
+fn what_was_offered_may_be_declined_and_nothing_offered_needs_no_answer() {
+    let mut incoming = asked(2 * u64::from(CHUNK));
+    incoming.offer(&have(1));
+    incoming.go_on(0, 0).unwrap();
+    incoming.chunk(&chunk(0, 0, CHUNK)).unwrap();
+    let mut incoming = asked(2 * u64::from(CHUNK));
+    incoming.offer(&have(0));
+    incoming.chunk(&chunk(0, 0, CHUNK)).unwrap();
+    // Whole: no chunk is left.
+    let mut incoming = asked(u64::from(CHUNK) + 1);
+    incoming.offer(&have(2));
+    incoming.go_on(0, 2).unwrap();
+    incoming.file_end(0, &FileEnd { chunks: 2, digest: [1; 32] }, &[1; 32]).unwrap();
+}
+
+#[test]
+fn only_files_of_more_than_a_chunk_are_asked_about_and_only_where_that_was_agreed() {
+    assert!(!in_file(3 * u64::from(CHUNK)).is_have_due());
+    assert!(!asked(u64::from(CHUNK)).is_have_due());
+    assert!(asked(u64::from(CHUNK) + 1).is_have_due());
+    assert!(in_file(3 * u64::from(CHUNK)).go_on(0, 0).is_err());
+}
+
+#[test]
+fn an_answer_about_a_file_that_was_not_asked_about_or_with_too_many_chunks_is_refused() {
+    let mut replies = Replies::new(1);
+    replies.accept().unwrap();
+    replies.announce();
+    assert!(replies.have(0, &have(1)).is_err());
+    replies.ask(4);
+    assert!(matches!(replies.have(1, &have(1)), Err(WireError::Contradiction { .. })));
+    assert!(matches!(replies.have(0, &have(5)), Err(WireError::Limit { value: 5, limit: 4, .. })));
+    replies.have(0, &have(4)).unwrap();
+    assert!(replies.have(0, &have(4)).is_err(), "twice");
 }
