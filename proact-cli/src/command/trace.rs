@@ -74,7 +74,7 @@ impl TraceFile {
         match self.trace.left_out() {
             0 => {}
             left => tell(format_args!(
-                "warning: {}: the first {VALUES_MAX} frames of a connection; {left} more frames or jobs of TLS are not in it",
+                "warning: {}: the first {VALUES_MAX} frames of a connection; {left} more frames or asides left out",
                 self.path.display()
             )),
         }
