@@ -1,7 +1,7 @@
 //! A PostgreSQL client: runs statements, and prints the rows that they yield, column by column with tabs between.
 //!
-//! `tokio-postgres` is unchanged: `connect_raw` takes any stream of tokio's traits, and the connection is a task of this
-//! thread. Rows are printed as they come; a long result is never here as a whole.
+//! `tokio-postgres` is unchanged: `connect_raw` takes any stream of tokio's traits, and the connection is a task of
+//! this thread. Rows are printed as they come; a long result is never here as a whole.
 
 use std::io::Write;
 use std::pin::pin;

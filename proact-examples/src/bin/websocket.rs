@@ -1,7 +1,7 @@
 //! A WebSocket server that sends every message back.
 //!
-//! `tungstenite` asks for a stream of tokio's traits and for no runtime: an `Adapted` connection is one. Nothing is read
-//! while a message is being sent, so a client that does not read is not read from.
+//! `tungstenite` asks for a stream of tokio's traits and for no runtime: an `Adapted` connection is one. Nothing is
+//! read while a message is being sent, so a client that does not read is not read from.
 
 use std::pin::pin;
 use std::process::ExitCode;
