@@ -1,6 +1,5 @@
 //! Datagrams: UDP, and what Unix datagrams have in common with it.
 
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -184,7 +183,7 @@ impl UdpSocket {
     /// # Errors
     /// As there.
     #[cfg(unix)]
-    pub fn join_group(&self, group: IpAddr, interface: u32) -> Result {
+    pub fn join_group(&self, group: std::net::IpAddr, interface: u32) -> Result {
         self.socket.join_group(group, interface)
     }
 
@@ -193,7 +192,7 @@ impl UdpSocket {
     /// # Errors
     /// As for [`Socket::leave_group`].
     #[cfg(unix)]
-    pub fn leave_group(&self, group: IpAddr, interface: u32) -> Result {
+    pub fn leave_group(&self, group: std::net::IpAddr, interface: u32) -> Result {
         self.socket.leave_group(group, interface)
     }
 }
