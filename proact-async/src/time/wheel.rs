@@ -11,7 +11,10 @@
 //! Where a first bucket lies further, its beginning is when to look again.
 //!
 //! What leaves the heap before its time leaves a dead entry behind, which is known by its number and dropped when it
-//! comes first, or when half of the heap is dead. Timers are kept in a slab, whose places are used again.
+//! comes first, or when half of the heap is dead. Timers are kept in a slab, whose places are used again. What leaves a
+//! bucket before its time leaves its place there: the next timer that is made takes it over where it is, if its time is
+//! no earlier, as if the old one had been set to a later time. So a time-out that is called off and made anew touches no
+//! neighbour, which among many would be in no cache.
 //!
 //! Wakers run code of others when they are cloned, woken or dropped. None of it happens in here: they come and go by
 //! value.
@@ -45,7 +48,7 @@ const DEAD_MIN: usize = 64;
 /// See the module's documentation.
 pub(crate) struct Wheel {
     nodes: Vec<Node>,
-    /// The free places, by `next`.
+    /// The places that are nobody's, the last one given up first, by `free`.
     free: u32,
     /// In widths of the lowest buckets.
     horizon: u64,
@@ -62,26 +65,26 @@ pub(crate) struct Wheel {
     orders: u64,
 }
 
+#[repr(align(64))] // a cache line: the look at one is all that most calls cost
 struct Node {
     at: u64,
     /// Which was set when: of those with equal times the first is first. No two are equal.
     order: u64,
     next: u32,
     previous: u32,
+    free: u32,
     place: Place,
+    /// Nobody's: also in a bucket, until another takes it over or the bucket is opened.
+    vacant: bool,
     waker: Option<Waker>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {
-    Free,
-    /// Set to a time that never comes.
+    /// Nobody's, or set to a time that never comes.
     Nowhere,
     /// In a bucket for `at` or before.
-    Bucket {
-        level: u8,
-        bucket: u8,
-    },
+    Bucket { level: u8, bucket: u8 },
     /// In the heap.
     Near,
     /// Its time has come.
@@ -120,39 +123,48 @@ impl Wheel {
     /// A timer for `at`. The answer is its place, until [`Wheel::remove`].
     pub(crate) fn insert(&mut self, at: u64, waker: Waker) -> u32 {
         let order = self.order();
-        let node = Node { at, order, next: NONE, previous: NONE, place: Place::Nowhere, waker: Some(waker) };
-        let slot = self.free;
-        let slot = if let Some(free) = self.nodes.get_mut(slot as usize) {
-            self.free = free.next;
-            *free = node;
-            slot
-        } else {
+        let (slot, place) = (self.free, Place::Nowhere);
+        let Some(node) = self.nodes.get_mut(slot as usize) else {
             let slot = self.nodes.len();
             assert!(slot < NONE as usize, "more timers than can be numbered");
-            self.nodes.push(node);
-            slot as u32
+            let (next, previous, free, vacant, waker) = (NONE, NONE, NONE, false, Some(waker));
+            self.nodes.push(Node { at, order, next, previous, free, place, vacant, waker });
+            self.place(slot as u32);
+            return slot as u32;
         };
-        self.place(slot);
+        self.free = node.free;
+        let stays = node.may_stay(at);
+        if !stays {
+            self.unlink(slot);
+        }
+        let node = self.node(slot);
+        (node.at, node.order, node.vacant, node.waker) = (at, order, false, Some(waker));
+        if stays {
+            self.waiting += 1;
+        } else {
+            self.place(slot);
+        }
         slot
     }
 
     /// Gives up a place. The waker, if there still is one, is for the caller to drop.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Waker> {
-        self.take_out(slot);
-        let free = self.free;
+        if let Place::Bucket { .. } = self.nodes[slot as usize].place {
+            self.waiting -= 1;
+        } else {
+            self.take_out(slot);
+        }
+        let free = std::mem::replace(&mut self.free, slot);
         let node = self.node(slot);
-        (node.place, node.next) = (Place::Free, free);
-        let waker = node.waker.take();
-        self.free = slot;
-        waker
+        (node.free, node.vacant) = (free, true);
+        node.waker.take()
     }
 
     /// Sets a timer to another time. It keeps its waker; one that has fired has none.
     pub(crate) fn reset(&mut self, slot: u32, at: u64) {
         let order = self.order();
         let node = self.node(slot);
-        let later = at >= node.at && at != NEVER;
-        if later && matches!(node.place, Place::Bucket { .. }) {
+        if node.may_stay(at) {
             (node.at, node.order) = (at, order);
             return;
         }
@@ -258,25 +270,13 @@ impl Wheel {
 
     /// Takes a timer out of wherever it is.
     fn take_out(&mut self, slot: u32) {
-        let Node { next, previous, place, .. } = self.nodes[slot as usize];
-        match place {
-            Place::Bucket { level, bucket } => {
-                if next != NONE {
-                    self.node(next).previous = previous;
-                }
-                if previous != NONE {
-                    self.node(previous).next = next;
-                } else {
-                    self.first[level as usize][bucket as usize] = next;
-                    if next == NONE {
-                        self.occupied[level as usize] &= !(1 << bucket);
-                    }
-                }
+        match self.nodes[slot as usize].place {
+            Place::Bucket { .. } => self.unlink(slot),
+            Place::Near => self.dead += 1,
+            Place::Nowhere | Place::Fired => {
+                self.node(slot).place = Place::Nowhere;
+                return;
             }
-            Place::Near => {
-                self.dead += 1;
-            }
-            Place::Nowhere | Place::Fired | Place::Free => return,
         }
         self.waiting -= 1;
         self.node(slot).place = Place::Nowhere;
@@ -284,6 +284,24 @@ impl Wheel {
             let nodes = &self.nodes;
             self.near.retain(|Reverse(near)| near.is_alive(nodes));
             self.dead = 0;
+        }
+    }
+
+    /// Takes a place out of its bucket, if it is in one.
+    fn unlink(&mut self, slot: u32) {
+        let Node { next, previous, place: Place::Bucket { level, bucket }, .. } = self.nodes[slot as usize] else {
+            return;
+        };
+        if next != NONE {
+            self.node(next).previous = previous;
+        }
+        if previous != NONE {
+            self.node(previous).next = next;
+            return;
+        }
+        self.first[level as usize][bucket as usize] = next;
+        if next == NONE {
+            self.occupied[level as usize] &= !(1 << bucket);
         }
     }
 
@@ -357,11 +375,24 @@ impl Wheel {
 
     fn place_all(&mut self, mut slot: u32) {
         while slot != NONE {
-            let next = self.nodes[slot as usize].next;
-            self.waiting -= 1;
-            self.place(slot);
+            let node = self.node(slot);
+            let next = node.next;
+            if node.vacant {
+                node.place = Place::Nowhere;
+            } else {
+                self.waiting -= 1;
+                self.place(slot);
+            }
             slot = next;
         }
+    }
+}
+
+impl Node {
+    /// Whether it is in a bucket that is opened early enough for `at`.
+    #[inline]
+    fn may_stay(&self, at: u64) -> bool {
+        matches!(self.place, Place::Bucket { .. }) && at >= self.at && at != NEVER
     }
 }
 
