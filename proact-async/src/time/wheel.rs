@@ -13,8 +13,8 @@
 //! What leaves the heap before its time leaves a dead entry behind, which is known by its number and dropped when it
 //! comes first, or when half of the heap is dead. Timers are kept in a slab, whose places are used again. What leaves a
 //! bucket before its time leaves its place there: the next timer that is made takes it over where it is, if its time is
-//! no earlier, as if the old one had been set to a later time. So a time-out that is called off and made anew touches no
-//! neighbour, which among many would be in no cache.
+//! no earlier, as if the old one had been set to a later time. So a time-out that is called off and made anew touches
+//! no neighbour, which among many would be in no cache.
 //!
 //! Wakers run code of others when they are cloned, woken or dropped. None of it happens in here: they come and go by
 //! value.
@@ -409,6 +409,11 @@ pub(super) const REACH_NS: u64 = REACH << GRAIN;
 
 #[cfg(test)]
 impl Wheel {
+    /// One that has everything in its heap: what the buckets are measured against.
+    pub(super) fn heap() -> Wheel {
+        Wheel { horizon: 1 << (u64::BITS - GRAIN), ..Wheel::new() }
+    }
+
     /// How many timers there is room for, and how many entries of the heap.
     pub(super) fn room(&self) -> (usize, usize) {
         (self.nodes.capacity(), self.near.capacity())
