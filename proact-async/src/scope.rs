@@ -253,9 +253,8 @@ impl State {
     }
 }
 
-/// Calls `work`, whose operations belong to no scope: a sleep, which cannot tell that it was cancelled, and what ends a
-/// scope.
-pub(crate) fn outside<R>(work: impl FnOnce() -> R) -> R {
+/// Calls `work`, whose operations belong to no scope: what ends a scope.
+fn outside<R>(work: impl FnOnce() -> R) -> R {
     struct Inside(Option<proact::operation::Scope>);
     impl Drop for Inside {
         fn drop(&mut self) {

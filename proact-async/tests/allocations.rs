@@ -67,6 +67,12 @@ async fn steady_states() {
     assert_eq!(counted(other_thread).await, 0, "an operation by the handle");
     let sleep = || time::sleep(Duration::from_nanos(1));
     assert_eq!(counted(sleep).await, 0, "a sleep");
+    let called_off = || async {
+        let mut sleep = time::sleep(Duration::from_secs(3600));
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut sleep).poll(cx).is_pending())).await;
+        sleep.reset(time::now());
+    };
+    assert_eq!(counted(called_off).await, 0, "a sleep that is set anew, and dropped");
     let timed = || async { time::timeout(Duration::from_secs(3600), yield_now()).await.unwrap() };
     assert_eq!(counted(timed).await, 0, "a timeout");
 

@@ -353,4 +353,5 @@ fn a_runtime_that_spins_before_it_sleeps_loses_no_wake() {
     });
     drop(send);
     thread.join().unwrap();
+    assert!(runtime.statistics().spinning > Duration::ZERO, "it is the proactor that spins");
 }

@@ -1,8 +1,9 @@
 //! What a runtime's thread works on: its tasks and its proactor.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::task::Context;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proact::operation::future::Submission;
 use proact::operation::{OperationId, Scope};
@@ -13,6 +14,7 @@ use proact::time::Timeout;
 use super::current::{register, set_current, unregister};
 use super::spawner::Spawner;
 use crate::task::{Alarm, Home, HomeRef, JoinError, JoinHandle, set_here};
+use crate::time::Timers;
 
 pub(crate) struct Core {
     pub(super) home: *const Home,
@@ -20,6 +22,7 @@ pub(crate) struct Core {
     proactor: RefCell<Option<Proactor>>,
     pub(super) handle: Handle,
     pub(super) spawner: Spawner,
+    pub(super) timers: Rc<Timers>,
     /// What operations that are submitted now belong to.
     pub(super) scope: RefCell<Option<Scope>>,
     /// What was to be cancelled while the proactor was at work.
@@ -32,8 +35,6 @@ pub(crate) struct Core {
 pub(super) struct Options {
     /// Tasks that run between two polls of the proactor.
     pub(super) budget: usize,
-    /// How long to look for completions before sleeping.
-    pub(super) spin: Duration,
     /// How long the end of a runtime waits for its operations.
     pub(super) shutdown: Duration,
 }
@@ -64,6 +65,7 @@ impl Core {
             proactor: RefCell::new(Some(proactor)),
             handle,
             spawner,
+            timers: Timers::new(),
             scope: RefCell::new(None),
             cancels: RefCell::new(Vec::new()),
             options,
@@ -133,31 +135,15 @@ impl Core {
                     break;
                 }
             }
-        } else if !self.spin(proactor)? {
-            proactor.poll(Timeout::Infinite)?;
+        } else {
+            let first = self.timers.next(self.handle.clock());
+            proactor.poll(first.map_or(Timeout::Infinite, Timeout::At))?;
         }
         self.cancel_deferred(proactor);
+        // Wakers of timers may submit.
+        drop(guard);
+        self.timers.fire(self.handle.clock());
         Ok(())
-    }
-
-    /// Looks for completions for as long as it is allowed to, without sleeping. Answers whether there is something to
-    /// do.
-    #[inline]
-    fn spin(&self, proactor: &mut Proactor) -> Result<bool, Status> {
-        if self.options.spin.is_zero() || self.handle.clock().is_simulated() {
-            return Ok(false);
-        }
-        let start = Instant::now();
-        loop {
-            let polled = proactor.poll(Timeout::Immediate)?;
-            if polled.woken || polled.completed > 0 || self.home().is_ready() {
-                return Ok(true);
-            }
-            if start.elapsed() > self.options.spin {
-                return Ok(false);
-            }
-            std::hint::spin_loop();
-        }
     }
 
     fn cancel_deferred(&self, proactor: &mut Proactor) {

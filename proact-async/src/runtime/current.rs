@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::ptr;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use proact::operation::future::{Here, OperationFuture, OperationStream, Streamed, Submission};
@@ -13,6 +14,7 @@ use proact::time::Time;
 use super::core::Core;
 use super::spawner::Spawner;
 use crate::task::{JoinHandle, spawn_here};
+use crate::time::Timers;
 use crate::trace;
 
 thread_local! {
@@ -136,6 +138,13 @@ pub(crate) async fn tasks_ended() {
 #[track_caller]
 pub fn now() -> Time {
     with(|core| core.handle.clock().now())
+}
+
+/// Calls `work` with the current runtime's timers.
+#[inline]
+#[track_caller]
+pub(crate) fn with_timers<R>(work: impl FnOnce(&Rc<Timers>) -> R) -> R {
+    with(|core| work(&core.timers))
 }
 
 /// An operation on the proactor of this thread: what [`operation`] makes.

@@ -15,7 +15,7 @@ use self::core::{Core, Options};
 pub use self::current::{
     Current, Operation, Operations, handle, is_running, now, operation, spawn, spawner, statistics, stream, with_handle,
 };
-pub(crate) use self::current::{exchange_scope, tasks, tasks_ended};
+pub(crate) use self::current::{exchange_scope, tasks, tasks_ended, with_timers};
 pub use self::spawner::Spawner;
 use crate::task::{JoinHandle, spawn_here, spawn_within};
 use crate::trace;
@@ -42,6 +42,7 @@ pub struct Runtime {
 #[derive(Debug)]
 pub struct Builder {
     proactor: proact::proactor::Builder,
+    spin: Option<Duration>,
     options: Options,
 }
 
@@ -52,10 +53,10 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// A proactor with its defaults; 128 tasks between two polls; no spinning; five seconds for the end.
+    /// A proactor with its defaults; 128 tasks between two polls; five seconds for the end.
     pub fn new() -> Builder {
-        let options = Options { budget: 128, spin: Duration::ZERO, shutdown: Duration::from_secs(5) };
-        Builder { proactor: proact::proactor::Builder::new(), options }
+        let options = Options { budget: 128, shutdown: Duration::from_secs(5) };
+        Builder { proactor: proact::proactor::Builder::new(), spin: None, options }
     }
 
     /// How to build the proactor: its backend, its limits, its name, or the simulated process that it is of.
@@ -73,12 +74,11 @@ impl Builder {
         self
     }
 
-    /// How long the thread looks for completions before it sleeps. While it does it takes a whole processor, also when
-    /// nothing comes; what comes is seen some microseconds sooner, and on virtual machines tens of them. Not used in
-    /// simulated worlds.
+    /// How long the thread looks for completions before it sleeps, and waits awake for the end of a sleep: the
+    /// [option of the proactor](proact::proactor::Builder::spin), also if [`Builder::proactor`] is called later.
     #[must_use]
     pub fn spin(mut self, duration: Duration) -> Builder {
-        self.options.spin = duration;
+        self.spin = Some(duration);
         self
     }
 
@@ -99,7 +99,11 @@ impl Builder {
     /// # Errors
     /// As for [`proact::proactor::Builder::build`].
     pub fn build(self) -> Result<Runtime> {
-        let proactor = self.proactor.build()?;
+        let proactor = match self.spin {
+            Some(spin) => self.proactor.spin(spin),
+            None => self.proactor,
+        };
+        let proactor = proactor.build()?;
         Ok(Runtime { core: Core::new(proactor, self.options) })
     }
 }

@@ -2,17 +2,20 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use proact::operation::Timer;
 use proact::time::Time;
 
-use crate::runtime::{Operation, now, operation};
-use crate::scope::outside;
+use super::timers::Place;
+use crate::runtime::{now, with_timers};
 
 /// Waits for so long. Never ends early, nor with a [scope](mod@crate::scope), whose end drops it: for a timer that
 /// does, await `operation(Timer::new(..))`.
+///
+/// It is a timer of the runtime that polls it first, and no operation: their number is limited by memory alone, and to
+/// call one off, or to set it to another time, takes some tens of nanoseconds however many there are. What is due wakes
+/// in the order of the deadlines. One whose deadline lies in the past gives way to others once.
 ///
 /// ```
 /// use proact_async::time;
@@ -34,17 +37,18 @@ pub fn sleep(duration: Duration) -> Sleep {
     sleep_until(now() + duration)
 }
 
-/// Waits until a time on the runtime's clock. Never ends early.
-#[track_caller]
+/// Waits until a time on the runtime's clock. Never ends early; never ends at all at
+/// [`Time::FAR_FUTURE`].
 pub fn sleep_until(deadline: Time) -> Sleep {
-    Sleep { deadline, timer: operation(Timer::new(deadline)), over: false }
+    Sleep { deadline, place: None, over: false }
 }
 
 /// Of [`sleep`] and [`sleep_until`]. Polled again after its end it is still over.
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Sleep {
     deadline: Time,
-    timer: Operation<Timer>,
+    /// Among the timers of the runtime that has polled it, until it is over.
+    place: Option<Place>,
     over: bool,
 }
 
@@ -59,10 +63,12 @@ impl Sleep {
         self.over
     }
 
-    /// Waits for another time instead.
-    #[track_caller]
+    /// Waits for another time instead. Whom it would have woken it wakes then.
     pub fn reset(&mut self, deadline: Time) {
-        *self = sleep_until(deadline);
+        (self.deadline, self.over) = (deadline, false);
+        if let Some(place) = &self.place {
+            place.reset(deadline);
+        }
     }
 }
 
@@ -70,20 +76,21 @@ impl Future for Sleep {
     type Output = ();
 
     /// # Panics
-    /// Outside of a runtime; and when the proactor refuses one operation more: see its
-    /// [limit](proact::proactor::Builder::operations).
+    /// Outside of a runtime.
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.over {
             return Poll::Ready(());
         }
-        // Outside of scopes, whose end it could not tell.
-        let first = self.timer.id().is_none();
-        let timer = Pin::new(&mut self.timer);
-        let (_, outcome) = ready!(if first { outside(|| timer.poll(cx)) } else { timer.poll(cx) });
-        self.over = true;
-        if let Err(status) = outcome.result {
-            panic!("a timer failed: {status}");
+        let Some(place) = &self.place else {
+            let place = with_timers(|timers| Place::new(timers, self.deadline, cx));
+            self.place = Some(place);
+            return Poll::Pending;
+        };
+        if place.poll(cx).is_pending() {
+            return Poll::Pending;
         }
+        (self.place, self.over) = (None, true);
         Poll::Ready(())
     }
 }

@@ -47,6 +47,12 @@ async fn tasks<F: Future>(spawn_and_join: impl Fn() -> F) -> io::Result<Figures>
     Ok(vec![("yield_cpu_ns".into(), each(middle - start)), ("spawn_join_cpu_ns".into(), each(end - middle))])
 }
 
+pub fn proact_async() -> Result<Figures, Failure> {
+    let runtime = proact_async::Runtime::new()?;
+    let task = async { tasks(|| proact_async::spawn(async {})).await };
+    Ok(runtime.block_on(async { proact_async::spawn(task).await })??)
+}
+
 pub fn tokio() -> Result<Figures, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let task = async { tasks(|| tokio::spawn(async {})).await };

@@ -70,6 +70,11 @@ pub fn sleep_proact(backend: &str, spin: u64) -> Result<Figures, Failure> {
     })
 }
 
+pub fn sleep_proact_async(spin: u64) -> Result<Figures, Failure> {
+    let runtime = proact_async::Runtime::builder().spin(Duration::from_micros(spin)).build()?;
+    runtime.block_on(sleeps_async(|| proact_async::time::sleep(SLEEP)))
+}
+
 pub fn sleep_tokio() -> Result<Figures, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     runtime.block_on(sleeps_async(|| tokio::time::sleep(SLEEP)))
@@ -155,6 +160,29 @@ pub fn reset_proact() -> Result<Figures, Failure> {
     replaced(|place| {
         let deadline = proactor.now() + FAR;
         proactor.reset_timer(ids[place], deadline).expect("it waits");
+    })
+}
+
+/// A sleep that was polled once, which puts it among the timers.
+fn proact_async_sleep() -> proact_async::time::Sleep {
+    let mut sleep = proact_async::time::sleep(FAR);
+    assert_eq!(Pin::new(&mut sleep).poll(&mut TaskContext::from_waker(Waker::noop())), Poll::Pending);
+    sleep
+}
+
+/// A sleep is dropped, and another made.
+pub fn replace_proact_async() -> Result<Figures, Failure> {
+    proact_async::Runtime::new()?.block_on(async {
+        let mut sleeps: Vec<_> = (0..TIMERS).map(|_| proact_async_sleep()).collect();
+        replaced(|place| sleeps[place] = proact_async_sleep())
+    })
+}
+
+/// The sleep itself is set to a later time.
+pub fn reset_proact_async() -> Result<Figures, Failure> {
+    proact_async::Runtime::new()?.block_on(async {
+        let mut sleeps: Vec<_> = (0..TIMERS).map(|_| proact_async_sleep()).collect();
+        replaced(|place| sleeps[place].reset(proact_async::time::now() + FAR))
     })
 }
 

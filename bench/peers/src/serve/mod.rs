@@ -5,6 +5,7 @@ mod epoll;
 mod glommio;
 mod monoio;
 mod proact;
+mod proact_async;
 mod ring;
 mod tokio;
 
@@ -61,6 +62,8 @@ pub const PEERS: &[(&str, Serve)] = &[
     ("proact", |listener, answer| proact::serve(listener, answer, "io_uring")),
     ("proact-epoll", |listener, answer| proact::serve(listener, answer, "epoll")),
     ("proact-pooled", proact::serve_pooled),
+    ("proact-async", |listener, answer| proact_async::serve(listener, answer, "io_uring")),
+    ("proact-async-epoll", |listener, answer| proact_async::serve(listener, answer, "epoll")),
     ("tokio", tokio::serve),
     ("compio", compio::serve),
     ("monoio", monoio::serve),
