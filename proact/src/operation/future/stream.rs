@@ -91,7 +91,8 @@ impl<K: Kind> Complete<K> for Feed<K> {
         }
         state.outcomes.push_back(outcome);
         let mut full = None;
-        if let Phase::InFlight(id) = state.phase {
+        // Not known by its name yet: its submission, about to return, sees that there is no room.
+        if let Phase::InFlight(id @ Some(_)) = state.phase {
             if state.outcomes.len() >= state.capacity {
                 state.phase = Phase::Pausing;
                 full = id;
