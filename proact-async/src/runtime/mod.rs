@@ -5,6 +5,7 @@ mod current;
 mod spawner;
 
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use proact::proactor::{Handle, Statistics};
@@ -33,7 +34,7 @@ use crate::task::{JoinHandle, spawn_here, spawn_within};
 /// # Ok::<(), proact::status::Status>(())
 /// ```
 pub struct Runtime {
-    core: Box<Core>,
+    core: Rc<Core>,
 }
 
 /// Makes a [`Runtime`].
