@@ -79,11 +79,11 @@
 pub mod adapt;
 mod atomic;
 mod companion;
-#[cfg(feature = "metrics")]
-pub mod metrics;
 #[cfg(unix)]
 pub mod descriptor;
 pub mod fs;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod net;
 #[cfg(unix)]
 pub mod pipe;

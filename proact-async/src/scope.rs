@@ -17,13 +17,15 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use proact::operation::CancelAll;
+use proact::operation::future::OperationFuture;
+use proact::status::Code;
 use proact::time::Time;
 
-use crate::runtime::{Operation, exchange_scope, now, operation, spawn, with_handle};
+use crate::runtime::{Operation, exchange_scope, is_running, now, operation, spawn, with_handle};
 use crate::task::{AbortHandle, JoinHandle};
 use crate::time::{Sleep, sleep_until};
 
@@ -109,6 +111,8 @@ struct State {
     /// for here.
     inner: RefCell<Vec<Rc<State>>>,
     outer: Option<Weak<State>>,
+    /// It has returned, or was dropped: whoever still has a handle to it can spawn nothing.
+    over: Cell<bool>,
 }
 
 impl Scope {
@@ -122,7 +126,8 @@ impl Scope {
         self.state.ended.get().is_some()
     }
 
-    /// Runs a future as a task that belongs to the scope, which waits for it.
+    /// Runs a future as a task that belongs to the scope, which waits for it. After the scope's end it is dropped
+    /// instead, and the handle yields that it was cancelled.
     ///
     /// # Panics
     /// Outside of a runtime.
@@ -132,6 +137,10 @@ impl Scope {
             let mut future = pin!(future);
             poll_fn(|cx| member.0.within(|| future.as_mut().poll(cx))).await
         });
+        if self.state.over.get() {
+            task.abort();
+            return task;
+        }
         let mut tasks = self.state.tasks.borrow_mut();
         if tasks.len() == tasks.capacity() {
             // Those that have ended make room, so that a scope of many short tasks does not grow.
@@ -150,8 +159,9 @@ impl Scope {
 
 impl fmt::Debug for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let running = self.state.running.get();
-        f.debug_struct("Scope").field("ended", &self.state.ended.get()).field("running", &running).finish()
+        let (running, inner) = (self.state.running.get(), self.state.inner.borrow().len());
+        let mut debug = f.debug_struct("Scope");
+        debug.field("ended", &self.state.ended.get()).field("running", &running).field("inner", &inner).finish()
     }
 }
 
@@ -265,18 +275,65 @@ fn outside<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Ends the tasks when the scope's future is dropped before its end.
+/// The end of the scope. Ends the tasks when its future is dropped before.
 struct Close(Rc<State>);
 
 impl Drop for Close {
     fn drop(&mut self) {
+        if self.0.over.replace(true) {
+            return;
+        }
         self.0.abort_tasks();
+        // The scope around waits for its operations. It may go on for long and have many like this one: they are to be
+        // forgotten when they have ended, not when it ends.
+        let state = self.0.clone();
+        if state.outer.as_ref().is_some_and(|outer| outer.strong_count() > 0) && is_running() {
+            drop(spawn(async move {
+                let mut last = Purge::new(&state);
+                poll_fn(|cx| last.poll(cx)).await;
+                state.leave();
+            }));
+        }
+    }
+}
+
+type EndGroup = CancelAll<proact::operation::Scope>;
+
+/// What ends the operations of one scope, on its way.
+enum Cancel {
+    Here(Operation<EndGroup>),
+    /// By the slots that other threads' operations have, for this thread's are all taken: by what is to be ended, it
+    /// may be.
+    Aside(OperationFuture<EndGroup>),
+}
+
+impl Cancel {
+    /// Yields how many it has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        loop {
+            let (kind, outcome) = ready!(match self {
+                Cancel::Here(cancel) => Pin::new(cancel).poll(cx),
+                Cancel::Aside(cancel) => Pin::new(cancel).poll(cx),
+            });
+            let full = outcome.result.as_ref().is_err_and(|status| status.code() == Code::ResourceExhausted);
+            if !full {
+                // Refused otherwise, it can wait for nothing: the proactor has shut down, its operations with it.
+                return Poll::Ready(outcome.result.unwrap_or(0));
+            }
+            let again = matches!(self, Cancel::Aside(_));
+            *self = Cancel::Aside(with_handle(|handle| handle.future(kind)));
+            if again {
+                // Others have all there are: after the next poll of the proactor.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
     }
 }
 
 /// Ends all operations of a scope and of those within it, and waits until there are none.
 struct Purge {
-    cancels: Vec<Operation<CancelAll<proact::operation::Scope>>>,
+    cancels: Vec<Cancel>,
     /// Operations that it has found.
     ended: usize,
 }
@@ -285,17 +342,17 @@ impl Purge {
     fn new(state: &State) -> Purge {
         let mut groups = Vec::new();
         state.all(&mut groups);
-        Purge { cancels: groups.iter().map(|group| operation(CancelAll::new(group))).collect(), ended: 0 }
+        let cancel = |group| Cancel::Here(operation(CancelAll::new(group)));
+        Purge { cancels: groups.iter().map(cancel).collect(), ended: 0 }
     }
 
     /// Yields how many operations it has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         let ended = &mut self.ended;
         outside(|| {
-            self.cancels.retain_mut(|cancel| match Pin::new(cancel).poll(cx) {
-                Poll::Ready((_, outcome)) => {
-                    // One that is refused can wait for nothing: the proactor has shut down, its operations with it.
-                    *ended += outcome.result.unwrap_or(0);
+            self.cancels.retain_mut(|cancel| match cancel.poll(cx) {
+                Poll::Ready(found) => {
+                    *ended += found;
                     false
                 }
                 Poll::Pending => true,
@@ -347,6 +404,7 @@ async fn run<T>(deadline: Option<Time>, body: impl AsyncFnOnce(&Scope) -> T) -> 
         tasks: RefCell::new(Vec::new()),
         inner: RefCell::new(Vec::new()),
         outer: outer.as_ref().map(Rc::downgrade),
+        over: Cell::new(false),
     });
     if let Some(outer) = outer {
         outer.inner.borrow_mut().push(state.clone());
@@ -388,7 +446,8 @@ async fn run<T>(deadline: Option<Time>, body: impl AsyncFnOnce(&Scope) -> T) -> 
     // What was dropped in flight, here or in scopes that were dropped themselves.
     let mut last = Purge::new(&state);
     poll_fn(|cx| last.poll(cx)).await;
-    state.leave();
+    state.over.set(true);
     drop(close);
+    state.leave();
     output.ok_or_else(|| state.ended.get().unwrap_or(Ended::Cancelled))
 }

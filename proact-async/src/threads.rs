@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,13 +46,20 @@ pub struct Threads {
     places: Vec<Place>,
     next: AtomicUsize,
     stop: Stop,
+    end: Arc<End>,
+}
+
+/// What the threads wait for. Not the stop, which others may request, long before.
+#[derive(Default)]
+struct End {
+    begun: Stop,
+    /// How long tasks may still go on, once it has begun.
+    patience: OnceLock<Duration>,
 }
 
 struct Place {
     name: String,
     spawner: Spawner,
-    /// How long tasks may still go on, once the end is asked for.
-    patience: mpsc::Sender<Duration>,
     ended: mpsc::Receiver<Result<Ended>>,
     thread: Option<thread::JoinHandle<()>>,
     /// How long the thread waits for its operations in the end.
@@ -81,12 +88,13 @@ impl Threads {
     /// As for [`Builder::build`], and when the system refuses a thread: those that were started have ended then.
     /// `InvalidArgument` for none.
     pub fn new(count: usize, mut builder: impl FnMut(usize) -> Builder) -> Result<Threads> {
-        let mut threads = Threads { places: Vec::new(), next: AtomicUsize::new(0), stop: Stop::new() };
+        let (stop, end) = (Stop::new(), Arc::default());
+        let mut threads = Threads { places: Vec::new(), next: AtomicUsize::new(0), stop, end };
         if count == 0 {
             return Err(Status::new(Code::InvalidArgument, Operation::ProactorThread).with_message("no threads"));
         }
         for index in 0..count {
-            let place = Place::start(index, builder(index), threads.stop.clone())?;
+            let place = Place::start(index, builder(index), threads.end.clone())?;
             threads.places.push(place);
         }
         Ok(threads)
@@ -171,7 +179,8 @@ impl Threads {
         self.places[index].spawner.handle()
     }
 
-    /// What is requested when the end begins: for tasks that serve until then.
+    /// What is requested when the end begins: for tasks that serve until then. Requesting it tells them and ends no
+    /// thread.
     pub fn stop(&self) -> &Stop {
         &self.stop
     }
@@ -186,11 +195,10 @@ impl Threads {
     }
 
     fn end(&mut self, patience: Duration) -> Vec<Result<Ended>> {
-        for place in &self.places {
-            // A thread that has ended before needs none.
-            let _ = place.patience.send(patience);
-        }
+        // By a drop after a shutdown there is nobody left who would ask.
+        let _ = self.end.patience.set(patience);
         self.stop.request();
+        self.end.begun.request();
         let start = Instant::now();
         self.places.drain(..).map(|place| place.join(start, patience)).collect()
     }
@@ -209,22 +217,21 @@ impl fmt::Debug for Threads {
 }
 
 impl Place {
-    fn start(index: usize, builder: Builder, stop: Stop) -> Result<Place> {
+    fn start(index: usize, builder: Builder, all: Arc<End>) -> Result<Place> {
         let name = format!("proact-async-{index}");
         let deadline = builder.given_shutdown_deadline();
         let (started, start) = mpsc::channel();
-        let (patience, patient) = mpsc::channel();
         let (end, ended) = mpsc::channel();
         let own = name.clone();
         let thread = thread::Builder::new().name(name.clone()).spawn(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| serve(builder, &stop, &started, &patient, deadline)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| serve(builder, &all, &started, deadline)));
             let outcome = outcome.unwrap_or_else(|panic| Err(panicked(&own, &*panic)));
             // Heard by who starts it when it could not be built, and otherwise by who ends it, unless they went away.
             let _ = end.send(outcome);
         });
         let thread = thread.map_err(|error| Status::from_io_error(Operation::ProactorThread, &error))?;
         match start.recv() {
-            Ok(spawner) => Ok(Place { name, spawner, patience, ended, thread: Some(thread), deadline }),
+            Ok(spawner) => Ok(Place { name, spawner, ended, thread: Some(thread), deadline }),
             Err(_) => match ended.recv() {
                 Ok(Err(status)) => Err(status),
                 _ => unreachable!("it ends before its start by a failure alone"),
@@ -233,7 +240,7 @@ impl Place {
     }
 
     fn join(mut self, start: Instant, patience: Duration) -> Result<Ended> {
-        let limit = patience + self.deadline + MARGIN;
+        let limit = patience.saturating_add(self.deadline).saturating_add(MARGIN);
         let left = limit.saturating_sub(start.elapsed());
         let ended = self.ended.recv_timeout(left).map_err(|_| {
             Status::new(Code::DeadlineExceeded, Operation::ProactorThread)
@@ -248,20 +255,14 @@ impl Place {
     }
 }
 
-fn serve(
-    builder: Builder,
-    stop: &Stop,
-    started: &mpsc::Sender<Spawner>,
-    patient: &mpsc::Receiver<Duration>,
-    deadline: Duration,
-) -> Result<Ended> {
+fn serve(builder: Builder, end: &End, started: &mpsc::Sender<Spawner>, deadline: Duration) -> Result<Ended> {
     let runtime = builder.build()?;
     if started.send(runtime.spawner()).is_err() {
         return Err(Status::new(Code::Aborted, Operation::ProactorThread));
     }
     let dropped = runtime.try_block_on(async {
-        stop.requested().await;
-        let patience = patient.recv().unwrap_or_default();
+        end.begun.requested().await;
+        let patience = end.patience.get().copied().unwrap_or_default();
         // Elapsed: the rest is dropped with the runtime.
         let _ = timeout(patience, tasks_ended()).await;
         crate::runtime::tasks()

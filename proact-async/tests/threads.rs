@@ -98,3 +98,15 @@ fn what_cannot_be_built_says_why() {
     assert!(failure.is_err());
     assert!(Threads::new(0, |_| Builder::new()).is_err());
 }
+
+#[test]
+fn a_shutdown_may_have_all_the_patience_there_is() {
+    let threads = Threads::new(2, |_| Builder::new()).unwrap();
+    let task = threads.spawn_with(|| async {
+        time::sleep(Duration::from_millis(1)).await;
+        7
+    });
+    let outcomes = threads.shutdown(Duration::MAX);
+    assert!(outcomes.into_iter().all(|ended| ended.unwrap().dropped == 0));
+    assert_eq!(Runtime::new().unwrap().block_on(task).unwrap(), 7);
+}

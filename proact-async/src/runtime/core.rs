@@ -55,12 +55,13 @@ impl Alarm for Wake {
 }
 
 impl Core {
-    pub(super) fn new(proactor: Proactor, options: Options) -> Box<Core> {
+    pub(super) fn new(proactor: Proactor, options: Options) -> Rc<Core> {
         let handle = proactor.handle().clone();
         let home = Home::new(Box::new(Wake(handle.clone())));
         // SAFETY: just made, and left when the core goes.
         let spawner = Spawner::new(unsafe { HomeRef::new(home) }, handle.clone());
-        let core = Box::new(Core {
+        // Not a box, which would claim to be the only way to what the thread's list points to as well.
+        let core = Rc::new(Core {
             home,
             proactor: RefCell::new(Some(proactor)),
             handle,
@@ -70,7 +71,7 @@ impl Core {
             cancels: RefCell::new(Vec::new()),
             options,
         });
-        register(&*core);
+        register(Rc::as_ptr(&core));
         core
     }
 
@@ -175,10 +176,18 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        self.shut_down(self.options.shutdown);
-        unregister(self);
-        // SAFETY: this thread's, not entered any more (that borrows), its tasks have ended and its stack is closed.
-        unsafe { Home::leave(self.home) };
+        /// Also when a waker panics that the end of a task wakes.
+        struct Leave<'a>(&'a Core);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                unregister(self.0);
+                // SAFETY: this thread's, not entered any more (that borrows), its tasks have ended and its stack is
+                // closed.
+                unsafe { Home::leave(self.0.home) };
+            }
+        }
+        let leave = Leave(self);
+        leave.0.shut_down(self.options.shutdown);
     }
 }
 

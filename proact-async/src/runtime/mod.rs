@@ -6,6 +6,7 @@ mod spawner;
 
 use std::fmt;
 use std::panic::Location;
+use std::rc::Rc;
 use std::time::Duration;
 
 use proact::proactor::{Handle, Statistics};
@@ -35,7 +36,7 @@ use crate::trace;
 /// # Ok::<(), proact::status::Status>(())
 /// ```
 pub struct Runtime {
-    core: Box<Core>,
+    core: Rc<Core>,
 }
 
 /// Makes a [`Runtime`].

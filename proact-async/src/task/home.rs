@@ -1,6 +1,7 @@
 //! Where tasks live: the queue of one thread, and how other threads reach it.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::task::Waker;
 
@@ -253,20 +254,26 @@ impl Home {
     }
 
     /// Refuses new tasks, from everywhere, and ends all there are: their futures are dropped, now. On the owner's
-    /// thread.
+    /// thread. Panics, in the end, with the first panic of a waker that the end of a task has woken.
     pub(crate) fn end_all(&self) {
         self.closing.set(true);
         self.look_at(self.stack.swap(CLOSED, Ordering::AcqRel));
-        while let Some(task) = self.pop_ready() {
-            task.unschedule();
-        }
+        let mut first = None;
         loop {
+            // Also what the last one's drop has woken: none is to be looked for in the middle of the queue.
+            while let Some(task) = self.pop_ready() {
+                task.unschedule();
+            }
             let task = self.all.get();
             if task.is_null() {
-                return;
+                break;
             }
             // SAFETY: a task on the list is not complete, and this is its thread.
-            unsafe { TaskPtr::new(task).cancel_now() };
+            let ended = catch_unwind(AssertUnwindSafe(|| unsafe { TaskPtr::new(task).cancel_now() }));
+            first = first.or(ended.err());
+        }
+        if let Some(panic) = first {
+            resume_unwind(panic);
         }
     }
 }

@@ -132,7 +132,7 @@ impl<K: Kind> FlightPtr<K> {
     /// It is not in flight, and the future's alone.
     pub(super) unsafe fn set_waker(self, waker: &Waker) {
         // SAFETY: the caller's promise.
-        unsafe { replace(self.flight().waker.get(), waker) };
+        drop(unsafe { replace(self.flight().waker.get(), waker) });
     }
 
     /// Frees the storage and hands its kind out.
@@ -162,6 +162,8 @@ impl<K: Kind> FlightPtr<K> {
     /// It is the caller's alone, holds the outcome, and is not used again.
     #[inline]
     unsafe fn take(self) -> (K, Outcome<K>) {
+        // No foreign code runs in here, whose panic would leave the future with storage that is gone: with the outcome
+        // there, the waker has been taken out.
         // SAFETY: the caller's promise.
         unsafe {
             let outcome = (*self.flight().outcome.get()).assume_init_read();
@@ -186,7 +188,7 @@ impl<K: Kind> FlightPtr<K> {
                 let (kind, outcome) = self.take();
                 return Look::Ready(kind, outcome);
             }
-            replace(flight.waker.get(), waker);
+            drop(replace(flight.waker.get(), waker));
             Look::Pending
         }
     }
@@ -204,13 +206,18 @@ impl<K: Kind> FlightPtr<K> {
                     if before & ENDED != 0 {
                         return Look::Ending;
                     }
-                    replace(flight.waker.get(), waker);
-                    let before = flight.word.fetch_and(!LOCKED, Ordering::AcqRel);
-                    if before & ENDED == 0 {
+                    let locked = Locked(&flight.word);
+                    let old = replace(flight.waker.get(), waker);
+                    // What the waker's own code does, panics too, must find it unlocked.
+                    let ended = locked.leave();
+                    drop(old);
+                    if !ended {
                         return Look::Pending;
                     }
                 }
             }
+            let waker = (*flight.waker.get()).take();
+            drop(waker);
             let (kind, outcome) = self.take();
             Look::Ready(kind, outcome)
         }
@@ -252,20 +259,47 @@ impl<K: Kind> FlightPtr<K> {
     }
 }
 
-/// Places `waker`, unless one that does the same is there.
+/// Places `waker`, unless one that does the same is there. Answers the one that was there instead: its drop runs
+/// foreign code.
 ///
 /// # Safety
 ///
-/// The place is the caller's alone. What the wakers' own code does may come back to it.
-unsafe fn replace(place: *mut Option<Waker>, waker: &Waker) {
+/// The place is the caller's alone.
+unsafe fn replace(place: *mut Option<Waker>, waker: &Waker) -> Option<Waker> {
     // SAFETY: the caller's promise; no reference is kept while foreign code runs.
     if unsafe { (*place).as_ref() }.is_some_and(|old| old.will_wake(waker)) {
-        return;
+        return None;
     }
     let new = waker.clone();
     // SAFETY: as above.
-    let old = unsafe { (*place).replace(new) };
-    drop(old);
+    unsafe { (*place).replace(new) }
+}
+
+/// The future has the waker in its hands, until this goes: also when the clone of a waker panics.
+struct Locked<'a>(&'a AtomicU32);
+
+impl Locked<'_> {
+    /// Answers whether the engine has ended meanwhile and left everything to the future.
+    fn leave(self) -> bool {
+        let ended = self.unlock();
+        std::mem::forget(self);
+        ended
+    }
+
+    fn unlock(&self) -> bool {
+        let ended = self.0.fetch_and(!LOCKED, Ordering::AcqRel) & ENDED != 0;
+        if ended {
+            // Nobody else has it any more. For a future that comes back because a waker has panicked.
+            self.0.fetch_or(READY, Ordering::Relaxed);
+        }
+        ended
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.unlock();
+    }
 }
 
 /// Frees what an operation leaves that no one waits for, whatever dropping its outcome does.

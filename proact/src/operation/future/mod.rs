@@ -20,6 +20,8 @@ mod loom_tests;
 #[doc(hidden)] // for proact-async, whose tasks come and go as operations do
 pub mod storage;
 mod stream;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use std::cell::Cell;
 use std::fmt;

@@ -19,11 +19,26 @@ use crate::operation::{
     AcceptMany, EventWaitMany, Interval, PollHandleMany, ReceiveFromPooledMany, ReceivePooledMany, RelayMany, Scope,
     SignalWait,
 };
+use crate::resource::Signal;
 
 /// A multishot kind whose outcomes own all that they tell of, so that they may wait to be taken.
 ///
 /// What receives into one buffer of its own again and again is none: receive from a pool.
-pub trait Streamed: Kind {}
+///
+/// Two tell of what is over by the time that they would be submitted again: [`SignalWait`], in whose pause a signal
+/// would end the process, and [`RelayMany`]. Their streams are never paused. When as many outcomes wait as may, one more
+/// is left out if one that says the same waits already, and is told by that.
+pub trait Streamed: Kind {
+    /// Whether it may be ended and submitted again, and misses nothing.
+    #[doc(hidden)]
+    const PAUSES: bool = true;
+
+    /// Whether both say the same. For those that are never paused: they say few different things.
+    #[doc(hidden)]
+    fn same(_: &Self::Output, _: &Self::Output) -> bool {
+        false
+    }
+}
 
 impl Streamed for AcceptMany {}
 impl Streamed for ReceivePooledMany {}
@@ -31,14 +46,28 @@ impl Streamed for ReceiveFromPooledMany {}
 impl Streamed for EventWaitMany {}
 impl Streamed for PollHandleMany {}
 impl Streamed for Interval {}
-impl Streamed for RelayMany {}
-impl Streamed for SignalWait {}
+
+impl Streamed for SignalWait {
+    const PAUSES: bool = false;
+
+    fn same(one: &Signal, other: &Signal) -> bool {
+        one == other
+    }
+}
+
+impl Streamed for RelayMany {
+    const PAUSES: bool = false;
+
+    fn same((): &(), (): &()) -> bool {
+        true
+    }
+}
 
 /// A multishot operation as a stream of its outcomes: see [the module](super).
 ///
 /// It is submitted by the first poll. Outcomes that are not taken yet wait in the stream, as many as its
 /// [capacity](OperationStream::capacity): then the operation is ended, and submitted again once half of them were
-/// taken. So a consumer that is slow is felt by the kernel (a full backlog of connections, a full receive window)
+/// taken (but see [`Streamed`]). So a consumer that is slow is felt by the kernel (a full backlog of connections, a full receive window)
 /// instead of filling memory; what completes until the end has come is kept as well.
 ///
 /// The last item is the outcome that ended it, or the failure of submitting it. Dropping the stream ends the operation
@@ -85,17 +114,36 @@ impl<K: Kind> Line<K> {
     }
 }
 
-impl<K: Kind> Complete<K> for Feed<K> {
+impl<K: Streamed> State<K> {
+    /// Whether the operation is to be ended until there is room.
+    fn is_full(&self) -> bool {
+        K::PAUSES && self.outcomes.len() >= self.capacity
+    }
+
+    /// Whether an outcome that waits says the same.
+    fn says(&self, outcome: &Outcome<K>) -> bool {
+        let Ok(told) = &outcome.result else { return false };
+        self.outcomes.iter().any(|waits| waits.result.as_ref().is_ok_and(|waits| K::same(waits, told)))
+    }
+}
+
+impl<K: Streamed> Complete<K> for Feed<K> {
     fn more(&mut self, _: &K, outcome: Outcome<K>, cx: &mut Context<'_>) {
         let mut state = self.line.lock();
         if let Phase::Abandoned = state.phase {
             drop(state);
             return drop(outcome);
         }
+        let repeated = !K::PAUSES && state.outcomes.len() >= state.capacity && state.says(&outcome);
+        if repeated {
+            drop(state);
+            return drop(outcome);
+        }
         state.outcomes.push_back(outcome);
         let mut full = None;
-        if let Phase::InFlight(id) = state.phase {
-            if state.outcomes.len() >= state.capacity {
+        // Not known by its name yet: its submission, about to return, sees that there is no room.
+        if let Phase::InFlight(id @ Some(_)) = state.phase {
+            if state.is_full() {
                 state.phase = Phase::Pausing;
                 full = id;
             }
@@ -208,7 +256,7 @@ impl<K: Streamed, P: Port<K>> OperationStream<K, P> {
             let mut full = false;
             if let Phase::InFlight(known) = &mut state.phase {
                 *known = Some(id);
-                full = state.outcomes.len() >= state.capacity;
+                full = state.is_full();
             }
             if full {
                 state.phase = Phase::Pausing;
