@@ -109,7 +109,7 @@ pub use self::task::{AbortHandle, JoinError, JoinHandle, yield_now};
 pub use self::threads::Threads;
 
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/inside-tokio.md")]
+#[doc = include_str!("../../docs/guide/companion.md")]
 mod inside_tokio {}
 
 /// What an operation with an owned buffer yields: its result, and the buffer.

@@ -41,6 +41,11 @@ fn fail(failure: &dyn Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// README's examples compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 /// The guide's examples compile and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/ownership.md")]

@@ -92,12 +92,7 @@ pub mod topology;
 #[cfg(all(feature = "std", any(target_os = "linux", target_os = "android")))]
 mod uring;
 
-/// README's example compiles and runs.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
-
-/// The guide's example does too.
+/// The guide's example compiles and runs.
 #[cfg(all(doctest, feature = "simulated"))]
 #[doc = include_str!("../../docs/simulation.md")]
 struct Simulation;

@@ -131,6 +131,8 @@ impl Home {
 
     /// Whether there is one task at most; otherwise `waker` is told once that is so. For one who waits.
     pub(crate) fn is_last(&self, waker: &Waker) -> bool {
+        // Tasks from elsewhere count as soon as they were given, also if nobody has looked at them yet.
+        self.take_remote();
         if self.tasks.get() <= 1 {
             return true;
         }

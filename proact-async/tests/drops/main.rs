@@ -163,7 +163,8 @@ fn a_future_that_leaks_is_found() {
     let place = Where::Backend(Choice::Poll);
     let memory = Case { name: "leaks_memory", covers: &[], simulated: false, future: |_| Box::pin(cases::leaks()) };
     for _ in 0..LEAKS_MAX {
-        assert_eq!(run(&memory, &place, Drops::Never, None).left.1, 1);
+        let left = run(&memory, &place, Drops::Never, None).left.1;
+        assert!(left > cases::LEAKED / 2, "{left} found");
     }
     assert_eq!(run(&memory, &place, Drops::Polled(0), None).left, (0, 0));
     let _ = fault::disarm();

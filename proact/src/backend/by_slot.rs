@@ -14,6 +14,9 @@ pub(crate) struct BySlot<T> {
 /// Places that are made at once.
 const CHUNK: usize = 512;
 
+/// Up to this length a table doubles: many small steps would be felt, and little is wasted.
+const DOUBLED_MAX: usize = 4 * CHUNK;
+
 impl<T> BySlot<T> {
     pub(crate) const fn new() -> BySlot<T> {
         BySlot { halves: [Vec::new(), Vec::new()] }
@@ -39,12 +42,13 @@ impl<T> BySlot<T> {
 
     #[cold]
     fn grow(&mut self, half: usize, place: usize, empty: impl FnMut() -> T) {
-        // By whole chunks, so that growth is rare; and by an eighth: a vector that doubles, as it does by itself, lies
-        // half empty after it has (120 bytes a connection of ten thousand, measured).
+        // By whole chunks, so that growth is rare; and a large one by an eighth: a vector that doubles, as it does by
+        // itself, lies half empty after it has (120 bytes a connection of ten thousand, measured).
         let table = &mut self.halves[half];
         let length = (place + 1).next_multiple_of(CHUNK);
         if length > table.capacity() {
-            table.reserve_exact((length + length / 8).next_multiple_of(CHUNK) - table.len());
+            let spare = if length <= DOUBLED_MAX { length } else { length / 8 };
+            table.reserve_exact((length + spare).next_multiple_of(CHUNK) - table.len());
         }
         table.resize_with(length, empty);
     }

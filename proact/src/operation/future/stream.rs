@@ -26,8 +26,8 @@ use crate::resource::Signal;
 /// What receives into one buffer of its own again and again is none: receive from a pool.
 ///
 /// Two tell of what is over by the time that they would be submitted again: [`SignalWait`], in whose pause a signal
-/// would end the process, and [`RelayMany`]. Their streams are never paused. When as many outcomes wait as may, one more
-/// is left out if one that says the same waits already, and is told by that.
+/// would end the process, and [`RelayMany`]. Their streams are never paused. When as many outcomes wait as may, one
+/// more is left out if one that says the same waits already, and is told by that.
 pub trait Streamed: Kind {
     /// Whether it may be ended and submitted again, and misses nothing.
     #[doc(hidden)]
@@ -67,8 +67,8 @@ impl Streamed for RelayMany {
 ///
 /// It is submitted by the first poll. Outcomes that are not taken yet wait in the stream, as many as its
 /// [capacity](OperationStream::capacity): then the operation is ended, and submitted again once half of them were
-/// taken (but see [`Streamed`]). So a consumer that is slow is felt by the kernel (a full backlog of connections, a full receive window)
-/// instead of filling memory; what completes until the end has come is kept as well.
+/// taken (but see [`Streamed`]). So a consumer that is slow is felt by the kernel (a full backlog of connections, a
+/// full receive window) instead of filling memory; what completes until the end has come is kept as well.
 ///
 /// The last item is the outcome that ended it, or the failure of submitting it. Dropping the stream ends the operation
 /// without waiting, and drops what waits in it.
