@@ -212,10 +212,12 @@ fn a_tree_that_was_delivered_in_part_is_not_sent_again_and_gets_its_attributes()
     // Behind the first four files, within the last.
     break_off(&tree, &into, SIZE as u64 * 3 / 2 + 30 * CHUNK, "receiver", Signal::KILL, backends()[0]);
     assert!(into.join("tree/a").exists() && !into.join("tree/z").exists(), "{:?}", names(&into));
+    // What had come to the receiver when it was killed, it need not have looked at yet.
+    let whole = if into.join("tree/deep/d").exists() { SIZE + SIZE / 2 } else { SIZE };
     let (report, said) = again(&tree, &into, &["--resume"]);
     assert_eq!((&report["outcome"], &report["files"]), (&"ok".into(), &5.into()), "{report} {said}");
     let resumed = report["resumed_bytes"].as_u64().expect("a number");
-    assert!(resumed > (SIZE + SIZE / 2) as u64, "{resumed}: the first files are whole");
+    assert!(resumed >= whole as u64, "{resumed} of at least {whole}: the first files are whole");
     assert_eq!(names(&tree), names(&into.join("tree")));
     for name in ["a", "b", "c", "deep/d", "z"] {
         assert!(fs::read(tree.join(name)).expect("there") == fs::read(into.join("tree").join(name)).expect("there"));
