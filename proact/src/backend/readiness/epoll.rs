@@ -14,14 +14,13 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::event::epoll;
 use rustix::io::Errno;
 
-use super::deadline::DeadlineTimer;
+use super::deadline::Deadline;
 use super::wake::EventWake;
-use super::{Interest, Ready, WatchSet, milliseconds_until};
+use super::{Interest, Ready, WatchSet};
 use crate::backend::workers::outcome_of;
 use crate::backend::{BackendConfig, Capabilities, CapabilityReport, Wait, Wake};
 use crate::fault::{entering, tried};
 use crate::status::{Code, Operation, Status};
-use crate::time::{Clock, Time};
 
 /// The wake descriptor's event data: no descriptor number.
 const WAKE: u64 = u64::MAX;
@@ -35,9 +34,7 @@ pub(crate) struct EpollSet {
     /// right.
     registered: Vec<bool>,
     events: Vec<libc::epoll_event>,
-    /// What ends a wait to the nanosecond; without it waits end at the next millisecond.
-    deadline: Option<DeadlineTimer>,
-    clock: Clock,
+    deadline: Deadline,
 }
 
 impl WatchSet for EpollSet {
@@ -49,22 +46,19 @@ impl WatchSet for EpollSet {
         let epoll = tried(|| epoll::create(epoll::CreateFlags::CLOEXEC)).map_err(broken)?;
         let (data, flags) = (epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN);
         tried(|| epoll::add(&epoll, wake, data, flags)).map_err(broken)?;
-        let mut deadline = None;
-        if config.allowed.contains(Capabilities::NANOSECOND_WAITS) {
-            deadline = DeadlineTimer::new().map_err(broken)?;
-        }
-        if let Some(timer) = &deadline {
+        let deadline = Deadline::new(config).map_err(broken)?;
+        if let Some(timer) = deadline.descriptor() {
             // By edges: each time that it is set to is told once, and nothing has to be read.
             let (data, flags) = (epoll::EventData::new_u64(DEADLINE), epoll::EventFlags::IN | epoll::EventFlags::ET);
             tried(|| epoll::add(&epoll, timer, data, flags)).map_err(broken)?;
         }
         let capacity = config.entries.clamp(1, 1 << 16) as usize;
         let events = vec![libc::epoll_event { events: 0, u64: 0 }; capacity];
-        Ok(EpollSet { epoll, registered: Vec::new(), events, deadline, clock: config.clock.clone() })
+        Ok(EpollSet { epoll, registered: Vec::new(), events, deadline })
     }
 
     fn capabilities(&self) -> Capabilities {
-        if self.deadline.is_some() { Capabilities::NANOSECOND_WAITS } else { Capabilities::empty() }
+        self.deadline.capabilities()
     }
 
     fn arm(&mut self, fd: i32, interest: Interest) -> Result<(), Errno> {
@@ -121,15 +115,7 @@ impl WatchSet for EpollSet {
     fn wait(&mut self, wait: Wait, ready: &mut Vec<Ready>) -> Result<bool, Errno> {
         loop {
             entering().map_err(Errno::from_raw_os_error)?;
-            let timeout = match (wait, &mut self.deadline) {
-                (Wait::No, _) => 0,
-                (Wait::Until(Time::FAR_FUTURE), _) => -1,
-                (Wait::Until(deadline), Some(timer)) => {
-                    timer.arm(deadline)?;
-                    -1
-                }
-                (Wait::Until(deadline), None) => milliseconds_until(deadline, &self.clock),
-            };
+            let timeout = self.deadline.timeout(wait)?;
             let count = wait_milliseconds(&self.epoll, &mut self.events, timeout)?;
             let (mut woken, mut timed) = (false, false);
             for &libc::epoll_event { events, u64: data } in &self.events[..count as usize] {
@@ -139,13 +125,8 @@ impl WatchSet for EpollSet {
                     fd => ready.push(Ready { fd: fd as i32, interest: interest_of(events) }),
                 }
             }
-            if let Some(timer) = self.deadline.as_mut().filter(|_| timed) {
-                timer.told();
-                // It was set to an earlier deadline, which is none any more.
-                let early = matches!(wait, Wait::Until(deadline) if deadline > self.clock.now());
-                if early && count == 1 {
-                    continue;
-                }
+            if timed && self.deadline.told(wait) && count == 1 {
+                continue;
             }
             return Ok(woken);
         }
@@ -153,7 +134,6 @@ impl WatchSet for EpollSet {
 
     fn report() -> (Result<(), Status>, Vec<CapabilityReport>) {
         let outcome = round_trip();
-        let nanoseconds = matches!(DeadlineTimer::new(), Ok(Some(_)));
         let capabilities = vec![
             CapabilityReport {
                 capability: Capabilities::empty(),
@@ -165,13 +145,7 @@ impl WatchSet for EpollSet {
                     Err(status) => status.to_string(),
                 },
             },
-            CapabilityReport {
-                capability: Capabilities::NANOSECOND_WAITS,
-                name: "nanosecond waits",
-                since: "2.6.25",
-                detected: nanoseconds,
-                note: String::from(super::deadline::note(nanoseconds)),
-            },
+            Deadline::report(),
         ];
         (outcome, capabilities)
     }

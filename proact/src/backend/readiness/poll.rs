@@ -7,14 +7,13 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
-use super::deadline::DeadlineTimer;
+use super::deadline::Deadline;
 use super::wake::EventWake;
-use super::{Interest, Ready, WatchSet, milliseconds_until};
+use super::{Interest, Ready, WatchSet};
 use crate::backend::workers::outcome_of;
 use crate::backend::{BackendConfig, Capabilities, CapabilityReport, Wait, Wake};
 use crate::fault::entering;
 use crate::status::{Code, Operation, Status};
-use crate::time::{Clock, Time};
 
 /// The places in the array of what is always watched: the wake descriptor, the deadline timer (-1, which the kernel
 /// passes over, where there is none).
@@ -35,9 +34,7 @@ pub(crate) struct PollSet {
     watched: Vec<libc::pollfd>,
     /// By descriptor number: where in `watched`.
     places: Vec<u32>,
-    /// What ends a wait to the nanosecond; without it waits end at the next millisecond.
-    deadline: Option<DeadlineTimer>,
-    clock: Clock,
+    deadline: Deadline,
 }
 
 impl PollSet {
@@ -55,20 +52,17 @@ impl WatchSet for PollSet {
 
     fn new(config: &BackendConfig, wake: BorrowedFd<'_>) -> Result<PollSet, Status> {
         let mut watched = Vec::with_capacity(config.entries as usize + ALWAYS);
-        let mut deadline = None;
-        if config.allowed.contains(Capabilities::NANOSECOND_WAITS) {
-            deadline = DeadlineTimer::new()
-                .map_err(|errno| Status::from_os_error(Operation::Build, errno.raw_os_error()).with_context("poll"))?;
-        }
-        let timer = deadline.as_ref().map_or(-1, DeadlineTimer::fd);
+        let deadline = Deadline::new(config)
+            .map_err(|errno| Status::from_os_error(Operation::Build, errno.raw_os_error()).with_context("poll"))?;
+        let timer = deadline.descriptor().map_or(-1, |timer| timer.as_raw_fd());
         for fd in [wake.as_raw_fd(), timer] {
             watched.push(libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
         }
-        Ok(PollSet { watched, places: Vec::new(), deadline, clock: config.clock.clone() })
+        Ok(PollSet { watched, places: Vec::new(), deadline })
     }
 
     fn capabilities(&self) -> Capabilities {
-        if self.deadline.is_some() { Capabilities::NANOSECOND_WAITS } else { Capabilities::empty() }
+        self.deadline.capabilities()
     }
 
     fn arm(&mut self, fd: i32, interest: Interest) -> Result<(), Errno> {
@@ -99,15 +93,7 @@ impl WatchSet for PollSet {
     fn wait(&mut self, wait: Wait, ready: &mut Vec<Ready>) -> Result<bool, Errno> {
         loop {
             entering().map_err(Errno::from_raw_os_error)?;
-            let timeout = match (wait, &mut self.deadline) {
-                (Wait::No, _) => 0,
-                (Wait::Until(Time::FAR_FUTURE), _) => -1,
-                (Wait::Until(deadline), Some(timer)) => {
-                    timer.arm(deadline)?;
-                    -1
-                }
-                (Wait::Until(deadline), None) => milliseconds_until(deadline, &self.clock),
-            };
+            let timeout = self.deadline.timeout(wait)?;
             let count = wait_milliseconds(&mut self.watched, timeout)?;
             let mut left = count;
             let woken = self.watched[WAKE].revents != 0;
@@ -124,13 +110,8 @@ impl WatchSet for PollSet {
                     self.remove(place);
                 }
             }
-            if let Some(timer) = self.deadline.as_mut().filter(|_| timed) {
-                timer.read();
-                // It was set to an earlier deadline, which is none any more.
-                let early = matches!(wait, Wait::Until(deadline) if deadline > self.clock.now());
-                if early && count == 1 {
-                    continue;
-                }
+            if timed && self.deadline.read(wait) && count == 1 {
+                continue;
             }
             return Ok(woken);
         }
@@ -143,7 +124,6 @@ impl WatchSet for PollSet {
             Ok(()) => String::from(text),
             Err(status) => status.to_string(),
         };
-        let nanoseconds = matches!(DeadlineTimer::new(), Ok(Some(_)));
         let capabilities = vec![
             CapabilityReport {
                 capability: Capabilities::empty(),
@@ -152,13 +132,7 @@ impl WatchSet for PollSet {
                 detected,
                 note: note("an event went through poll"),
             },
-            CapabilityReport {
-                capability: Capabilities::NANOSECOND_WAITS,
-                name: "nanosecond waits",
-                since: "2.6.25",
-                detected: nanoseconds,
-                note: String::from(super::deadline::note(nanoseconds)),
-            },
+            Deadline::report(),
         ];
         (outcome, capabilities)
     }
