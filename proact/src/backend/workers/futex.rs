@@ -145,12 +145,18 @@ impl Futexes {
     }
 
     /// Appends what has ended.
+    #[inline(always)]
     pub(crate) fn collect(&mut self, completions: &mut Vec<Completion>) {
         if self.outstanding > 0 {
-            let mut list = self.results.lock();
-            self.outstanding -= list.len();
-            completions.append(&mut list);
+            self.collect_ended(completions);
         }
+    }
+
+    #[inline(never)]
+    fn collect_ended(&mut self, completions: &mut Vec<Completion>) {
+        let mut list = self.results.lock();
+        self.outstanding -= list.len();
+        completions.append(&mut list);
     }
 
     /// Threads alive now.

@@ -142,10 +142,15 @@ impl Workers {
     }
 
     /// Appends the completions of all jobs that have ended.
+    #[inline(always)]
     pub(crate) fn collect(&mut self, completions: &mut Vec<Completion>) {
-        if self.outstanding == 0 {
-            return;
+        if self.outstanding > 0 {
+            self.collect_ended(completions);
         }
+    }
+
+    #[inline(never)]
+    fn collect_ended(&mut self, completions: &mut Vec<Completion>) {
         let mut state = self.shared.lock();
         self.outstanding -= state.results.len();
         completions.append(&mut state.results);

@@ -111,8 +111,9 @@ pub(crate) struct Engine {
     entries: BySlot<Entry>,
     /// What few of them have, as far as any had it.
     rare: BySlot<Rare>,
-    /// Free slots of the poll thread, first in, first out; then those never used.
-    free: VecDeque<u32>,
+    /// Free slots of the poll thread, the last to be given back first: what is kept of it is in the caches then. After
+    /// these come those never used.
+    free: Vec<u32>,
     fresh: u32,
     local_live: u32,
     live: usize,
@@ -160,7 +161,7 @@ impl Engine {
             limits,
             entries: BySlot::new(),
             rare: BySlot::new(),
-            free: VecDeque::new(),
+            free: Vec::new(),
             fresh: 0,
             local_live: 0,
             live: 0,
@@ -241,7 +242,7 @@ impl Engine {
             return Err(exhausted(self.limits.local));
         }
         self.local_live += count;
-        assign(&self.shared, list, &mut || match self.free.pop_front() {
+        assign(&self.shared, list, &mut || match self.free.pop() {
             Some(slot) => slot,
             None => {
                 self.fresh += 1;
@@ -284,7 +285,7 @@ impl Engine {
             }
             previous = if linked { slot } else { NIL };
             if !linked {
-                if chain == slot { self.start(slot) } else { self.start_chain(chain) }
+                if chain == slot { self.start_here(slot) } else { self.start_chain(chain) }
             }
         }
         self.counts.depth_max = self.counts.depth_max.max(self.live as u64);
@@ -302,8 +303,13 @@ impl Engine {
     }
 
     /// The operation in `slot` has its turn.
-    #[inline]
     pub(super) fn start(&mut self, slot: u32) {
+        self.start_here(slot);
+    }
+
+    /// [`Engine::start`], within its caller.
+    #[inline(always)]
+    fn start_here(&mut self, slot: u32) {
         let entry = &self.entries[slot as usize];
         debug_assert_eq!(entry.phase, Phase::Waiting);
         if self.closing || entry.flags.contains(Flags::CANCEL) {
@@ -311,11 +317,17 @@ impl Engine {
         }
         let table = self.table(slot);
         // By far the most frequent, and a jump through a table costs more than this comparison.
-        if let Class::Kernel(lane) = table.class {
-            return if table.bare { self.issue(slot) } else { self.start_kernel(slot, lane) };
-        }
         match table.class {
-            Class::Kernel(_) => unreachable!("started above"),
+            Class::Kernel(_) if table.bare => self.issue(slot),
+            Class::Kernel(lane) => self.start_kernel(slot, lane),
+            class => self.start_portable(slot, class),
+        }
+    }
+
+    #[inline(never)]
+    fn start_portable(&mut self, slot: u32, class: Class) {
+        match class {
+            Class::Kernel(lane) => self.start_kernel(slot, lane),
             Class::Timer => match self.portable(slot) {
                 Portable::Timer(deadline) => self.start_timer(slot, deadline),
                 // SAFETY: the operation is in flight and nothing else refers to its state.
@@ -418,10 +430,13 @@ impl Engine {
     #[inline(always)]
     pub(super) fn try_issue(&mut self, slot: u32) -> bool {
         let entry = &self.entries[slot as usize];
-        let token = entry.token;
-        let progress = entry.progress;
+        let (token, progress) = (entry.token, entry.progress);
+        let raw = entry.op.expect("an occupied slot");
+        // SAFETY: the operation is the engine's, and its table its own.
+        let table = unsafe { raw.as_ref() }.table;
         // A kind without parameters need not be asked: see [`Kind::BARE`](crate::operation::kind::Kind::BARE).
-        let request = if self.table(slot).bare { Request::Nop } else { self.request(slot, progress) };
+        // SAFETY: as above.
+        let request = if table.bare { Request::Nop } else { unsafe { (table.request)(raw, progress) } };
         // SAFETY: what the request points to belongs to the operation, which stays where it is and untouched until its
         // completion has been settled; the slot has one request at a time.
         let start = unsafe { self.backend_mut().start(token, &request) };
@@ -584,7 +599,7 @@ fn validate(shared: &Shared, list: &OpList, location: &'static Location<'static>
             header.table
         };
         count += 1;
-        if table.class == Class::Sequence {
+        if matches!(table.class, Class::Sequence) {
             count += sequences::prepare(shared, raw, location)?;
         } else {
             available(shared, table.operation)?;
@@ -639,7 +654,7 @@ fn assign_one(shared: &Shared, mut raw: NonNull<Header>, next: &mut impl FnMut()
     // SAFETY: the operation belongs to the list being admitted.
     let header = unsafe { raw.as_mut() };
     header.token = Token::new(generation, slot);
-    if header.table.class == Class::Sequence {
+    if matches!(header.table.class, Class::Sequence) {
         sequences::assign_steps(shared, raw, next);
     }
 }

@@ -134,10 +134,15 @@ impl Engine {
     }
 
     /// Takes in what other threads sent.
+    #[inline(always)]
     fn take_remote(&mut self) {
-        if self.shared.stack.is_empty() {
-            return;
+        if !self.shared.stack.is_empty() {
+            self.take_remote_nodes();
         }
+    }
+
+    #[inline(never)]
+    fn take_remote_nodes(&mut self) {
         let shared = self.shared.clone();
         for node in shared.stack.take(&shared.slots) {
             self.accept_node(node);
@@ -172,7 +177,15 @@ impl Engine {
     }
 
     /// Hands to the backend what it had no room for.
+    #[inline(always)]
     fn retry(&mut self) {
+        if !(self.backlog.is_empty() && self.cancels.is_empty() && self.rearms.is_empty()) {
+            self.retry_each();
+        }
+    }
+
+    #[inline(never)]
+    fn retry_each(&mut self) {
         // Left behind by callbacks that panicked.
         while let Some(slot) = self.rearms.pop() {
             self.rearm(slot);

@@ -489,7 +489,7 @@ impl Engine {
         if self.latencies.is_some() {
             self.measure(&gone);
         }
-        if table.class == Class::Sequence {
+        if matches!(table.class, Class::Sequence) {
             self.release_steps(slot);
         }
         self.entries[slot as usize].vacate();
@@ -515,7 +515,7 @@ impl Engine {
         if slot & 1 == 0 {
             self.local_live -= 1;
             if reusable {
-                self.free.push_back(slot);
+                self.free.push(slot);
             }
         } else if reusable {
             self.shared.remote_slots.release(slot);
