@@ -58,6 +58,8 @@
 //!   [`deadline`](proact::operation::future::OperationFuture::deadline) and
 //!   [`within`](proact::operation::future::OperationFuture::within) set what few have. What this crate adds on top are
 //!   types with the methods that one expects.
+//! - **Operations that follow from each other are submitted at once**: [`chain`]`((operation(a), operation(b)))` starts
+//!   each when the one before it has succeeded, by the kernel where it can.
 //! - **Buffers are owned.** A method that moves bytes takes the buffer and gives it back beside its result: a
 //!   [`BufResult`]. Reads take any [`StableBytesMut`](proact::memory::StableBytesMut) and fill it from its front up to
 //!   its length; writes take any [`StableBytes`](proact::memory::StableBytes).
@@ -107,6 +109,7 @@ pub use self::scope::{Scope, scope};
 pub use self::stop::Stop;
 pub use self::task::{AbortHandle, JoinError, JoinHandle, yield_now};
 pub use self::threads::Threads;
+pub use proact::operation::future::chain;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/companion.md")]

@@ -5,7 +5,7 @@ use proact::causal::{Axis, Frontier, Knowledge, Session};
 use proact::memory::{
     Allocation, BufferPool, Lease, NodePools, Part, Region, Registrations, SharedLease, SharedPool, Slab, Span,
 };
-use proact::operation::future::{AnyThread, Here, OperationFuture, OperationStream, Submission};
+use proact::operation::future::{AnyThread, Here, OperationChain, OperationFuture, OperationStream, Submission};
 use proact::operation::{
     Accept, AcceptMany, Advise, AnyOp, CancelAll, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange,
     EventSet, EventWait, EventWaitMany, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval,
@@ -56,6 +56,8 @@ fn futures_go_where_their_kind_may() {
     are!(Send: OperationStream<AcceptMany>, OperationFuture<Accept>, OperationFuture<Receive<Vec<u8>>>, AnyThread);
     are!(Sync: OperationFuture<Accept>, AnyThread);
     are_not!(Send: Submission<'static>, OperationFuture<Accept, Inert>, OperationStream<AcceptMany, Inert>);
+    are!(Send: OperationChain<(OperationFuture<Accept>, OperationFuture<Receive<Vec<u8>>>)>);
+    are_not!(Send: OperationChain<(OperationFuture<Accept, Inert>, OperationFuture<Accept, Inert>)>);
     are_not!(Sync: Submission<'static>, OperationFuture<Accept, Inert>);
 }
 

@@ -29,6 +29,11 @@ impl OpList {
         self.head
     }
 
+    /// The last of them so far.
+    pub(super) fn tail(&self) -> Option<NonNull<Header>> {
+        self.tail
+    }
+
     #[inline]
     fn push(&mut self, mut raw: NonNull<Header>) {
         // SAFETY: the operation has just been given up by its owner to this list.
@@ -221,6 +226,19 @@ unsafe impl<B: Batch, const N: usize> Batch for [B; N] {
     }
 }
 
+/// Links the operations of a list from `first` on: all but the last to what follows. An outer chain links across the
+/// end of an inner one itself.
+pub(super) fn link(first: Option<NonNull<Header>>, lowering: Lowering) {
+    let mut at = first;
+    while let Some(mut raw) = at {
+        // SAFETY: the list owns its operations.
+        let header = unsafe { raw.as_mut() };
+        header.linked = header.next.is_some();
+        header.lowering = lowering;
+        at = header.next;
+    }
+}
+
 // SAFETY: as the batch within.
 unsafe impl<B: Batch> Batch for Chain<B> {
     type Ids = B::Ids;
@@ -229,19 +247,12 @@ unsafe impl<B: Batch> Batch for Chain<B> {
     fn string(self, list: &mut OpList) -> Self::Shape {
         let before = list.tail;
         let shape = self.batch.string(list);
-        let mut at = match before {
+        let first = match before {
             // SAFETY: the list owns its operations.
             Some(tail) => unsafe { tail.as_ref() }.next,
             None => list.head,
         };
-        // All but the last are linked to what follows; an outer chain links across the end of an inner one itself.
-        while let Some(mut raw) = at {
-            // SAFETY: the list owns its operations.
-            let header = unsafe { raw.as_mut() };
-            header.linked = header.next.is_some();
-            header.lowering = self.lowering;
-            at = header.next;
-        }
+        link(first, self.lowering);
         (shape, self.lowering)
     }
 

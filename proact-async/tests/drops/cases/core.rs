@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use futures_core::Stream;
-use proact::operation::{EventWait, Nop, SemaphoreWait};
+use proact::operation::{EventWait, Nop, Receive, SemaphoreWait, Send};
+use proact::resource::SocketType;
 use proact::status::Result;
 use proact::sync::Semaphore;
 use proact_async::scope::{scope, scope_for, scope_until};
-use proact_async::{Stop, handle, operation, time, yield_now};
+use proact_async::{Stop, chain, handle, operation, time, yield_now};
 
 use super::{Helper, Place, right};
 
@@ -39,6 +40,30 @@ pub async fn times(_: Place) -> Result {
     let _ = time::timeout(Duration::from_secs(10), operation(Nop)).await;
     let wait = operation(SemaphoreWait::new(Semaphore::new(0), 1)).deadline(time::now() + SOON).await.1;
     right(wait.result.is_err(), "nobody signals it")
+}
+
+/// Kinds as one chain: a wait that another task ends, then bytes there and back.
+pub async fn chains(_: Place) -> Result {
+    let (here, there) = handle().socket_pair(SocketType::Stream)?;
+    let gate = Semaphore::new(0);
+    let opens = Helper::new({
+        let gate = gate.clone();
+        async move {
+            yield_now().await;
+            gate.signal(1, None)
+        }
+    });
+    let ((_, waited), (_, sent), (receive, received)) = chain((
+        operation(SemaphoreWait::new(gate, 1)),
+        operation(Send::exact(here, vec![5; 100])),
+        operation(Receive::exact(there, vec![0; 100])),
+    ))
+    .await;
+    waited.result?;
+    sent.result?;
+    received.result?;
+    right(receive.buffer == [5; 100], "what was sent comes")?;
+    opens.end().await
 }
 
 pub async fn scopes(_: Place) -> Result {

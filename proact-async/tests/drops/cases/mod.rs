@@ -77,6 +77,7 @@ pub const CASES: &[Case] = &[
         ["task::JoinHandle", "task::YieldNow", "stop::Stop::requested", "time::Interval::tick", "time::Interval"]
     ),
     case!(times, true, core::times, ["time::Sleep", "time::Timed"]),
+    case!(chains, true, core::chains, []),
     case!(scopes, true, core::scopes, ["scope::scope", "scope::scope_until", "scope::scope_for"]),
     case!(
         connection,

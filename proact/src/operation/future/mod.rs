@@ -14,6 +14,7 @@
 //!
 //! Storage is recycled by the thread that frees it, so that in steady state nothing is allocated.
 
+mod chain;
 mod flight;
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -33,7 +34,8 @@ use std::task::{Context, Poll};
 
 use self::flight::{FlightPtr, Look};
 use self::sealed::Answer;
-use super::batch::{Batch, Ids, OpList};
+use super::batch::{Batch, Ids, OpList, link};
+use super::chain::Lowering;
 use super::engine::Shared;
 use super::identity::OperationId;
 use super::kind::Kind;
@@ -42,6 +44,7 @@ use super::scope::Scope;
 use crate::status::{Operation, Status};
 use crate::time::Time;
 
+pub use self::chain::{OperationChain, Steps, chain};
 pub use self::stream::{OperationStream, Streamed};
 
 /// One operation as a future: see [the module](self).
@@ -92,32 +95,59 @@ pub trait Here: 'static {
     fn cancel(&self, id: OperationId);
 }
 
-/// An operation on its way from a future to the proactor: a [`Batch`] of one.
+/// An operation on its way from a future to the proactor, or those of a [chain](self::chain()): a [`Batch`].
 pub struct Submission<'a> {
-    op: AnyOpPtr,
-    answer: &'a Cell<Answer>,
+    first: &'a Step,
+    /// Of a chain: the others.
+    rest: Option<&'a Rest<'a>>,
 }
 
-#[derive(Clone, Copy)]
-struct AnyOpPtr(NonNull<Header>);
+/// One operation of a submission, and what has come of it.
+struct Step {
+    /// Its future's, which lends it to the submission.
+    op: NonNull<Header>,
+    answer: Cell<Answer>,
+}
+
+impl Step {
+    fn new(op: NonNull<Header>) -> Step {
+        Step { op, answer: Cell::new(Answer::None) }
+    }
+}
+
+struct Rest<'a> {
+    steps: &'a [Step],
+    lowering: Lowering,
+}
 
 impl Submission<'_> {
-    /// Puts the operation into `scope`, unless it is in one already.
+    /// Puts the operation into `scope`, unless it is in one already; of a chain each.
     pub fn join(&mut self, scope: &Scope) {
-        // SAFETY: not in flight, and lent to this submission alone.
-        let extras = unsafe { &mut self.op.0.as_mut().extras }.get_or_insert_with(storage::take_extras);
-        extras.scope.get_or_insert_with(|| scope.clone());
+        for step in self.steps() {
+            let mut raw = step.op;
+            // SAFETY: not in flight, and lent to this submission alone.
+            let extras = unsafe { &mut raw.as_mut().extras }.get_or_insert_with(storage::take_extras);
+            extras.scope.get_or_insert_with(|| scope.clone());
+        }
     }
 
-    /// What it does.
+    /// What it does; of a chain, what its first step does.
     pub fn operation(&self) -> Operation {
         // SAFETY: the operation is its future's until it is submitted, and that has lent it for this value's life.
-        unsafe { self.op.0.as_ref() }.table.operation
+        unsafe { self.first.op.as_ref() }.table.operation
     }
 
     /// It was not submitted, and its future ends with this.
     pub fn refuse(self, status: Status) {
-        self.answer.set(Answer::Refused(status));
+        for step in self.rest.iter().flat_map(|rest| rest.steps) {
+            step.answer.set(Answer::Refused(status.clone()));
+        }
+        self.first.answer.set(Answer::Refused(status));
+    }
+
+    #[inline]
+    fn steps(&self) -> impl Iterator<Item = &Step> {
+        std::iter::once(self.first).chain(self.rest.iter().flat_map(|rest| rest.steps))
     }
 }
 
@@ -127,28 +157,45 @@ impl fmt::Debug for Submission<'_> {
     }
 }
 
-// SAFETY: one operation in, the same one out. It is the submission's, which its future lends it once.
+// SAFETY: the operations of the steps in, the same ones out, in their order. They are the submission's, which their
+// future lends it once.
 unsafe impl<'a> Batch for Submission<'a> {
     type Ids = OperationId;
-    type Shape = &'a Cell<Answer>;
+    type Shape = Submission<'a>;
 
     #[inline]
     fn string(self, list: &mut OpList) -> Self::Shape {
         // SAFETY: the operation is not in flight and was lent to this submission alone.
-        unsafe { AnyOp::from_raw(self.op.0) }.string(list);
-        self.answer
+        unsafe { AnyOp::from_raw(self.first.op) }.string(list);
+        if let Some(rest) = self.rest {
+            let head = list.tail();
+            for step in rest.steps {
+                // SAFETY: as above.
+                unsafe { AnyOp::from_raw(step.op) }.string(list);
+            }
+            link(head, rest.lowering);
+        }
+        self
     }
 
-    fn unstring(answer: Self::Shape, list: &mut OpList) -> Self {
-        answer.set(Answer::None);
-        Submission { op: AnyOpPtr(AnyOp::unstring((), list).into_raw()), answer }
+    fn unstring(shape: Self::Shape, list: &mut OpList) -> Self {
+        for step in shape.steps() {
+            step.answer.set(Answer::None);
+            // The operation is its future's, which has lent it.
+            let _ = AnyOp::unstring((), list).into_raw();
+        }
+        shape
     }
 
+    /// Of a chain, its first step's.
     #[inline]
-    fn ids(answer: &Self::Shape, ids: &mut Ids) -> OperationId {
-        let id = ids.take();
-        answer.set(Answer::Submitted(id));
-        id
+    fn ids(shape: &Self::Shape, ids: &mut Ids) -> OperationId {
+        let first = ids.take();
+        shape.first.answer.set(Answer::Submitted(first));
+        for step in shape.rest.iter().flat_map(|rest| rest.steps) {
+            step.answer.set(Answer::Submitted(ids.take()));
+        }
+        first
     }
 }
 
@@ -277,9 +324,15 @@ impl<K: Kind, P: Port<K>> OperationFuture<K, P> {
     fn submit(&mut self, flight: FlightPtr<K>, cx: &mut Context<'_>) -> Poll<(K, Outcome<K>)> {
         // SAFETY: not in flight, and this future's.
         unsafe { flight.set_waker(cx.waker()) };
-        let answer = Cell::new(Answer::None);
-        self.port.submit(Submission { op: AnyOpPtr(flight.header()), answer: &answer }, cx);
-        match answer.take() {
+        let step = Step::new(flight.header());
+        self.port.submit(Submission { first: &step, rest: None }, cx);
+        self.answered(flight, step.answer.take())
+    }
+
+    /// Takes note of what has come of its submission.
+    #[inline]
+    fn answered(&mut self, flight: FlightPtr<K>, answer: Answer) -> Poll<(K, Outcome<K>)> {
+        match answer {
             Answer::Submitted(id) => self.id = Some(id),
             Answer::None => {}
             Answer::Refused(status) => {
@@ -306,6 +359,14 @@ impl<K: Kind, P: Port<K>> Future for OperationFuture<K, P> {
         if this.id.is_none() {
             return this.submit(flight, cx);
         }
+        this.look(flight, cx)
+    }
+}
+
+impl<K: Kind, P: Port<K>> OperationFuture<K, P> {
+    /// A poll of what was submitted.
+    #[inline]
+    fn look(&mut self, flight: FlightPtr<K>, cx: &mut Context<'_>) -> Poll<(K, Outcome<K>)> {
         // SAFETY: in flight, or ended with its outcome there, which is forgotten once it is taken.
         let look =
             unsafe { if P::SHARED { flight.look::<true>(cx.waker()) } else { flight.look::<false>(cx.waker()) } };
@@ -316,7 +377,7 @@ impl<K: Kind, P: Port<K>> Future for OperationFuture<K, P> {
                 Poll::Pending
             }
             Look::Ready(kind, outcome) => {
-                (this.flight, this.id) = (None, None);
+                (self.flight, self.id) = (None, None);
                 Poll::Ready((kind, outcome))
             }
         }

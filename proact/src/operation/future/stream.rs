@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use futures_core::Stream;
 
 use super::sealed::Answer;
-use super::{AnyOpPtr, AnyThread, Here, Port, Submission};
+use super::{AnyThread, Here, Port, Step, Submission};
 use crate::operation::context::Context;
 use crate::operation::engine::Shared;
 use crate::operation::identity::OperationId;
@@ -245,12 +245,12 @@ impl<K: Streamed, P: Port<K>> OperationStream<K, P> {
     }
 
     fn submit(&self, op: Box<Op<K, Feed<K>>>, cx: &mut std::task::Context<'_>) {
-        let answer = std::cell::Cell::new(Answer::None);
         let raw = op.into_raw();
+        let step = Step::new(raw);
         // Before: its outcomes may come on another thread at once.
         self.line.lock().phase = Phase::InFlight(None);
-        self.port.submit(Submission { op: AnyOpPtr(raw), answer: &answer }, cx);
-        let answer = answer.take();
+        self.port.submit(Submission { first: &step, rest: None }, cx);
+        let answer = step.answer.take();
         if let Answer::Submitted(id) = answer {
             let mut state = self.line.lock();
             let mut full = false;
