@@ -111,6 +111,8 @@ pub(crate) struct Engine {
     entries: BySlot<Entry>,
     /// What few of them have, as far as any had it.
     rare: BySlot<Rare>,
+    /// Why the engine ended what is in a slot, between `end` and delivery: of those that are `Flags::FAILED`.
+    failures: BySlot<Option<Status>>,
     /// Free slots of the poll thread, first in, first out; then those never used.
     free: VecDeque<u32>,
     fresh: u32,
@@ -160,6 +162,7 @@ impl Engine {
             limits,
             entries: BySlot::new(),
             rare: BySlot::new(),
+            failures: BySlot::new(),
             free: VecDeque::new(),
             fresh: 0,
             local_live: 0,
@@ -457,11 +460,29 @@ impl Engine {
         let value = match result {
             Ok(value) => value,
             Err(status) => {
-                entry.failure = Some(status);
+                self.note(slot, status);
                 0
             }
         };
+        let entry = &self.entries[slot as usize];
         self.queue.push(Completion { token: entry.token, result: value, flags: BY_ENGINE });
+    }
+
+    /// Keeps why what is in `slot` fails, until its turn.
+    pub(super) fn note(&mut self, slot: u32, status: Status) {
+        *self.failures.make(slot, || None) = Some(status);
+        self.entries[slot as usize].flags.insert(Flags::FAILED);
+    }
+
+    /// Why what is in `slot` fails, if the engine knows.
+    #[inline]
+    pub(super) fn take_note(&mut self, slot: u32) -> Option<Status> {
+        let flags = &mut self.entries[slot as usize].flags;
+        if !flags.contains(Flags::FAILED) {
+            return None;
+        }
+        flags.remove(Flags::FAILED);
+        self.failures[slot as usize].take()
     }
 
     pub(super) fn end_cancelled(&mut self, slot: u32) {
