@@ -24,7 +24,7 @@ pub struct Write<B: StableBytes> {
 }
 
 // One pointer: what such a future adds to the task that waits in it.
-const _: () = assert!(size_of::<Option<Read<Vec<u8>>>>() == size_of::<usize>() || cfg!(feature = "tracing"));
+const _: () = assert!(size_of::<Read<Vec<u8>>>() == size_of::<usize>() || cfg!(feature = "tracing"));
 
 impl<B: StableBytesMut> Read<B> {
     #[track_caller]

@@ -16,6 +16,10 @@
 //! no earlier, as if the old one had been set to a later time. So a time-out that is called off and made anew touches
 //! no neighbour, which among many would be in no cache.
 //!
+//! Nor is the place itself looked at by who gives it up: the last one given up is only noted, and taken over by the next
+//! timer, or taken out with the next turn or the next one given up. A look at it would wait for memory, and nobody
+//! wants to know what is there; the next timer's writes to it are waited for by no one.
+//!
 //! Wakers run code of others when they are cloned, woken or dropped. None of it happens in here: they come and go by
 //! value.
 
@@ -50,6 +54,8 @@ pub(crate) struct Wheel {
     nodes: Vec<Node>,
     /// The places that are nobody's, the last one given up first, by `free`.
     free: u32,
+    /// The place that was given up last, where it has not been looked at since: it is as if it were a timer's still.
+    left: u32,
     /// In widths of the lowest buckets.
     horizon: u64,
     /// Which buckets have timers, a word a level.
@@ -104,6 +110,7 @@ impl Wheel {
         Wheel {
             nodes: Vec::new(),
             free: NONE,
+            left: NONE,
             horizon: 0,
             occupied: [0; LEVELS],
             first: [[NONE; BUCKETS]; LEVELS],
@@ -120,8 +127,19 @@ impl Wheel {
         self.waiting == 0
     }
 
-    /// A timer for `at`. The answer is its place, until [`Wheel::remove`].
-    pub(crate) fn insert(&mut self, at: u64, waker: Waker) -> u32 {
+    /// A timer for `at`. The answer is its place, until [`Wheel::remove`], and a waker to be dropped, of who had the
+    /// place before.
+    #[inline]
+    pub(crate) fn insert(&mut self, at: u64, waker: Waker) -> (u32, Option<Waker>) {
+        let left = std::mem::replace(&mut self.left, NONE);
+        if left == NONE {
+            return (self.insert_new(at, waker), None);
+        }
+        self.reset(left, at);
+        (left, self.set_waker(left, waker))
+    }
+
+    fn insert_new(&mut self, at: u64, waker: Waker) -> u32 {
         let order = self.order();
         let (slot, place) = (self.free, Place::Nowhere);
         let Some(node) = self.nodes.get_mut(slot as usize) else {
@@ -147,8 +165,25 @@ impl Wheel {
         slot
     }
 
-    /// Gives up a place. The waker, if there still is one, is for the caller to drop.
+    /// Gives up a place. A waker is for the caller to drop: of the one that was given up before.
+    #[inline]
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Waker> {
+        let waker = self.settle();
+        self.left = slot;
+        waker
+    }
+
+    /// Takes out what was given up last and is only noted yet. Its waker, if there still is one, is for the caller to
+    /// drop. Before [`Wheel::fire`] and [`Wheel::next`], which take what is noted for a timer still.
+    #[inline]
+    pub(crate) fn settle(&mut self) -> Option<Waker> {
+        match std::mem::replace(&mut self.left, NONE) {
+            NONE => None,
+            slot => self.release(slot),
+        }
+    }
+
+    fn release(&mut self, slot: u32) -> Option<Waker> {
         if let Place::Bucket { .. } = self.nodes[slot as usize].place {
             self.waiting -= 1;
         } else {
