@@ -39,11 +39,15 @@ impl Timers {
         }
     }
 
-    /// Takes out what was only noted to be called off. Not borrowed while its waker is dropped, as ever.
+    /// Carries out what was only noted. Not borrowed while a waker is dropped, as ever, which may ask for more.
     #[inline]
     fn settle(&self) {
-        let gone = self.wheel.borrow_mut().settle();
-        drop(gone);
+        loop {
+            let gone = self.wheel.borrow_mut().settle();
+            if gone.is_none() {
+                return;
+            }
+        }
     }
 
     fn fire_until(&self, now: Time) {
@@ -72,7 +76,8 @@ impl Place {
     }
 
     pub(super) fn reset(&self, deadline: Time) {
-        self.timers.wheel.borrow_mut().reset(self.slot, deadline.as_nanoseconds());
+        let gone = self.timers.wheel.borrow_mut().reset(self.slot, deadline.as_nanoseconds());
+        drop(gone);
     }
 
     /// Whether its time has come; otherwise the waker is woken then.

@@ -16,9 +16,10 @@
 //! no earlier, as if the old one had been set to a later time. So a time-out that is called off and made anew touches
 //! no neighbour, which among many would be in no cache.
 //!
-//! Nor is the place itself looked at by who gives it up: the last one given up is only noted, and taken over by the next
-//! timer, or taken out with the next turn or the next one given up. A look at it would wait for memory, and nobody
-//! wants to know what is there; the next timer's writes to it are waited for by no one.
+//! Nor is the place itself looked at by who gives it up, or sets it to another time: the last of these is only noted,
+//! and carried out with the next call or the next turn; a place that was given up is taken over by a timer that is made
+//! next. A look at it would wait for memory right after the wait for what named it, and nobody wants to know what is
+//! there; one call later it waits beside others.
 //!
 //! Wakers run code of others when they are cloned, woken or dropped. None of it happens in here: they come and go by
 //! value.
@@ -54,8 +55,8 @@ pub(crate) struct Wheel {
     nodes: Vec<Node>,
     /// The places that are nobody's, the last one given up first, by `free`.
     free: u32,
-    /// The place that was given up last, where it has not been looked at since: it is as if it were a timer's still.
-    left: u32,
+    /// What was asked for last, where it has not been carried out.
+    noted: Noted,
     /// In widths of the lowest buckets.
     horizon: u64,
     /// Which buckets have timers, a word a level.
@@ -97,6 +98,20 @@ enum Place {
     Fired,
 }
 
+/// What is to be done with a place. Until then it is as it was.
+#[derive(Clone, Copy)]
+enum Noted {
+    Nothing,
+    /// It was given up.
+    GivenUp(u32),
+    /// It was set to another time.
+    Reset {
+        slot: u32,
+        at: u64,
+        order: u64,
+    },
+}
+
 /// An entry of the heap. In the order of its fields.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Near {
@@ -110,7 +125,7 @@ impl Wheel {
         Wheel {
             nodes: Vec::new(),
             free: NONE,
-            left: NONE,
+            noted: Noted::Nothing,
             horizon: 0,
             occupied: [0; LEVELS],
             first: [[NONE; BUCKETS]; LEVELS],
@@ -124,19 +139,21 @@ impl Wheel {
     /// Whether nothing can become due.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting == 0
+        self.waiting == 0 && matches!(self.noted, Noted::Nothing)
     }
 
     /// A timer for `at`. The answer is its place, until [`Wheel::remove`], and a waker to be dropped, of who had the
     /// place before.
     #[inline]
     pub(crate) fn insert(&mut self, at: u64, waker: Waker) -> (u32, Option<Waker>) {
-        let left = std::mem::replace(&mut self.left, NONE);
-        if left == NONE {
-            return (self.insert_new(at, waker), None);
+        if let Noted::GivenUp(slot) = self.noted {
+            self.noted = Noted::Nothing;
+            let order = self.order();
+            self.set(slot, at, order);
+            return (slot, self.set_waker(slot, waker));
         }
-        self.reset(left, at);
-        (left, self.set_waker(left, waker))
+        self.settle();
+        (self.insert_new(at, waker), None)
     }
 
     fn insert_new(&mut self, at: u64, waker: Waker) -> u32 {
@@ -169,17 +186,21 @@ impl Wheel {
     #[inline]
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Waker> {
         let waker = self.settle();
-        self.left = slot;
+        self.noted = Noted::GivenUp(slot);
         waker
     }
 
-    /// Takes out what was given up last and is only noted yet. Its waker, if there still is one, is for the caller to
-    /// drop. Before [`Wheel::fire`] and [`Wheel::next`], which take what is noted for a timer still.
+    /// Carries out what is only noted yet. The waker of a place that was given up, if there still is one, is for the
+    /// caller to drop. Before [`Wheel::fire`] and [`Wheel::next`], which know nothing of it.
     #[inline]
     pub(crate) fn settle(&mut self) -> Option<Waker> {
-        match std::mem::replace(&mut self.left, NONE) {
-            NONE => None,
-            slot => self.release(slot),
+        match std::mem::replace(&mut self.noted, Noted::Nothing) {
+            Noted::Nothing => None,
+            Noted::GivenUp(slot) => self.release(slot),
+            Noted::Reset { slot, at, order } => {
+                self.set(slot, at, order);
+                None
+            }
         }
     }
 
@@ -195,9 +216,17 @@ impl Wheel {
         node.waker.take()
     }
 
-    /// Sets a timer to another time. It keeps its waker; one that has fired has none.
-    pub(crate) fn reset(&mut self, slot: u32, at: u64) {
+    /// Sets a timer to another time. It keeps its waker; one that has fired has none. A waker is for the caller to drop:
+    /// of the one that was given up before.
+    #[inline]
+    pub(crate) fn reset(&mut self, slot: u32, at: u64) -> Option<Waker> {
+        let waker = self.settle();
         let order = self.order();
+        self.noted = Noted::Reset { slot, at, order };
+        waker
+    }
+
+    fn set(&mut self, slot: u32, at: u64, order: u64) {
         let node = self.node(slot);
         if node.may_stay(at) {
             (node.at, node.order) = (at, order);
@@ -212,7 +241,8 @@ impl Wheel {
     /// Whether it has fired.
     #[inline]
     pub(crate) fn has_fired(&self, slot: u32) -> bool {
-        self.nodes[slot as usize].place == Place::Fired
+        let reset = matches!(self.noted, Noted::Reset { slot: noted, .. } if noted == slot);
+        !reset && self.nodes[slot as usize].place == Place::Fired
     }
 
     /// Whom it wakes.

@@ -127,7 +127,8 @@ impl Pair {
             _ => self.any(random).and_then(|key| self.waiting.remove(&key)),
         };
         if let Some((name, slot)) = known {
-            self.wheel.reset(slot, at);
+            drop(self.wheel.reset(slot, at));
+            assert!(!self.wheel.has_fired(slot), "seed {}: it waits anew", self.seed);
             self.note(at, name, slot);
         }
     }
@@ -223,7 +224,7 @@ fn the_way_to_a_far_time_has_few_stops() {
 fn places_are_used_again_and_the_dead_are_cleared_away() {
     let mut pair = Pair::new(0, 1 << 40);
     let mut random = Random(0);
-    let mut slots: Vec<u32> = (0..1000).map(|_| pair.wheel.insert(pair.now + (1 << 20), pair.waker(0)).0).collect();
+    let slots: Vec<u32> = (0..1000).map(|_| pair.wheel.insert(pair.now + (1 << 20), pair.waker(0)).0).collect();
     // All are in the heap from here on.
     assert_eq!(pair.wheel.next(|| pair.now), Some(pair.now + (1 << 20)));
     let room = pair.wheel.room();

@@ -101,7 +101,7 @@ struct Record {
 const NO_GROUP: u16 = u16::MAX;
 
 // One for each connection that waits.
-const _: () = assert!(size_of::<Record>() <= 64);
+const _: () = assert!(size_of::<Record>() <= 56);
 
 /// What few requests have.
 #[derive(Clone, Copy)]

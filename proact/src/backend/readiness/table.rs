@@ -20,6 +20,9 @@ pub(super) struct Parked {
     pub(super) side: Interest,
 }
 
+// One for each connection that waits.
+const _: () = assert!(size_of::<Option<Parked>>() <= 72);
+
 /// What is known of one descriptor number.
 #[derive(Clone, Copy)]
 struct Watched {
