@@ -19,7 +19,7 @@
 //! Nor is the place itself looked at by who gives it up, or sets it to another time: the last of these is only noted,
 //! and carried out with the next call or the next turn; a place that was given up is taken over by a timer that is made
 //! next. A look at it would wait for memory right after the wait for what named it, and nobody wants to know what is
-//! there; one call later it waits beside others.
+//! there. What notes it writes a mark to the place, which nobody waits for, and by the next call the place is at hand.
 //!
 //! Wakers run code of others when they are cloned, woken or dropped. None of it happens in here: they come and go by
 //! value.
@@ -83,6 +83,8 @@ struct Node {
     place: Place,
     /// Nobody's: also in a bucket, until another takes it over or the bucket is opened.
     vacant: bool,
+    /// Something is noted of it and not carried out.
+    noted: bool,
     waker: Option<Waker>,
 }
 
@@ -162,8 +164,8 @@ impl Wheel {
         let Some(node) = self.nodes.get_mut(slot as usize) else {
             let slot = self.nodes.len();
             assert!(slot < NONE as usize, "more timers than can be numbered");
-            let (next, previous, free, vacant, waker) = (NONE, NONE, NONE, false, Some(waker));
-            self.nodes.push(Node { at, order, next, previous, free, place, vacant, waker });
+            let (next, previous, free, waker) = (NONE, NONE, NONE, Some(waker));
+            self.nodes.push(Node { at, order, next, previous, free, place, vacant: false, noted: false, waker });
             self.place(slot as u32);
             return slot as u32;
         };
@@ -187,6 +189,7 @@ impl Wheel {
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Waker> {
         let waker = self.settle();
         self.noted = Noted::GivenUp(slot);
+        self.node(slot).noted = true;
         waker
     }
 
@@ -212,7 +215,7 @@ impl Wheel {
         }
         let free = std::mem::replace(&mut self.free, slot);
         let node = self.node(slot);
-        (node.free, node.vacant) = (free, true);
+        (node.free, node.vacant, node.noted) = (free, true, false);
         node.waker.take()
     }
 
@@ -223,11 +226,13 @@ impl Wheel {
         let waker = self.settle();
         let order = self.order();
         self.noted = Noted::Reset { slot, at, order };
+        self.node(slot).noted = true;
         waker
     }
 
     fn set(&mut self, slot: u32, at: u64, order: u64) {
         let node = self.node(slot);
+        node.noted = false;
         if node.may_stay(at) {
             (node.at, node.order) = (at, order);
             return;
@@ -241,8 +246,9 @@ impl Wheel {
     /// Whether it has fired.
     #[inline]
     pub(crate) fn has_fired(&self, slot: u32) -> bool {
-        let reset = matches!(self.noted, Noted::Reset { slot: noted, .. } if noted == slot);
-        !reset && self.nodes[slot as usize].place == Place::Fired
+        let node = &self.nodes[slot as usize];
+        // Noted: it was set to another time since.
+        node.place == Place::Fired && !node.noted
     }
 
     /// Whom it wakes.
