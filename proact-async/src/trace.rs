@@ -43,7 +43,8 @@ mod off {
 
 #[cfg(feature = "tracing")]
 mod on {
-    use std::cell::RefCell;
+    use std::cell::Cell;
+    use std::fmt;
     use std::panic::Location;
     use std::pin::Pin;
     use std::task::{Context, Poll};
@@ -57,13 +58,18 @@ mod on {
         pub(crate) struct Traced<F> {
             #[pin]
             future: F,
-            span: Span,
+            span: Option<Box<Span>>,
         }
+    }
+
+    /// In memory of its own, if anyone is interested at all.
+    fn apart(span: Span) -> Option<Box<Span>> {
+        if span.is_none() { None } else { Some(Box::new(span)) }
     }
 
     /// The future in a span of its own.
     pub(crate) fn task<F>(future: F, spawned_at: &Location<'_>) -> Traced<F> {
-        Traced { future, span: tracing::debug_span!(target: "proact::task", "task", %spawned_at) }
+        Traced { future, span: apart(tracing::debug_span!(target: "proact::task", "task", %spawned_at)) }
     }
 
     impl<F: Future> Future for Traced<F> {
@@ -72,32 +78,39 @@ mod on {
         #[inline]
         fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
             let this = self.project();
-            let _entered = this.span.enter();
+            let _entered = this.span.as_deref().map(Span::enter);
             this.future.poll(cx)
         }
     }
 
-    /// Where an operation keeps its span: in memory of its own, if anyone is interested at all.
-    #[derive(Debug)]
-    pub(crate) struct Slot(RefCell<Option<Box<Span>>>);
+    /// Where an operation keeps its span.
+    pub(crate) struct Slot(Cell<Option<Box<Span>>>);
 
     impl Slot {
         #[inline]
         pub(crate) fn new() -> Slot {
-            Slot(RefCell::new(None))
+            Slot(Cell::new(None))
         }
 
         pub(crate) fn submitted(&self, submission: &Submission<'_>) {
             let kind = submission.operation();
             let span = tracing::trace_span!(target: "proact::operation", "operation", %kind, cancelled = Empty);
             // The old one closes here: of a stream that is submitted again.
-            *self.0.borrow_mut() = if span.is_none() { None } else { Some(Box::new(span)) };
+            self.0.set(apart(span));
         }
 
         pub(crate) fn cancelled(&self) {
-            if let Some(span) = &*self.0.borrow() {
+            let span = self.0.take();
+            if let Some(span) = &span {
                 span.record("cancelled", true);
             }
+            self.0.set(span);
+        }
+    }
+
+    impl fmt::Debug for Slot {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Slot")
         }
     }
 }

@@ -73,6 +73,7 @@ mod fault;
 mod heap;
 #[cfg(feature = "std")]
 pub mod memory;
+mod once_box;
 #[cfg(feature = "std")]
 pub mod operation;
 #[cfg(feature = "std")]

@@ -9,20 +9,18 @@ macro_rules! reads {
             ///
             /// # Errors
             /// As for [`Receive`](proact::operation::Receive).
-            pub async fn read<B: proact::memory::StableBytesMut>(&self, buffer: B) -> crate::BufResult<usize, B> {
-                let receive = proact::operation::Receive::some(self.socket.clone(), buffer);
-                let (receive, outcome) = crate::operation(receive).await;
-                (outcome.result, receive.buffer)
+            #[track_caller]
+            pub fn read<B: proact::memory::StableBytesMut>(&self, buffer: B) -> crate::net::Read<B> {
+                crate::net::Read::new(proact::operation::Receive::some(self.socket.clone(), buffer))
             }
 
             /// Fills the whole buffer, which comes back.
             ///
             /// # Errors
             /// As for [`Receive`](proact::operation::Receive); `OutOfRange` when the end comes before that.
-            pub async fn read_exact<B: proact::memory::StableBytesMut>(&self, buffer: B) -> crate::BufResult<usize, B> {
-                let receive = proact::operation::Receive::exact(self.socket.clone(), buffer);
-                let (receive, outcome) = crate::operation(receive).await;
-                (outcome.result, receive.buffer)
+            #[track_caller]
+            pub fn read_exact<B: proact::memory::StableBytesMut>(&self, buffer: B) -> crate::net::Read<B> {
+                crate::net::Read::new(proact::operation::Receive::exact(self.socket.clone(), buffer))
             }
 
             /// Reads what is there into several buffers, each filled before the next; 0 at the end.
@@ -81,10 +79,9 @@ macro_rules! writes {
             ///
             /// # Errors
             /// As for [`Send`](proact::operation::Send).
-            pub async fn write<B: proact::memory::StableBytes>(&self, buffer: B) -> crate::BufResult<usize, B> {
-                let send = proact::operation::Send::some(self.socket.clone(), buffer);
-                let (send, outcome) = crate::operation(send).await;
-                (outcome.result, send.buffer)
+            #[track_caller]
+            pub fn write<B: proact::memory::StableBytes>(&self, buffer: B) -> crate::net::Write<B> {
+                crate::net::Write::new(proact::operation::Send::some(self.socket.clone(), buffer))
             }
 
             /// Writes the whole buffer, which comes back.
@@ -93,10 +90,9 @@ macro_rules! writes {
             ///
             /// # Errors
             /// As for [`Send`](proact::operation::Send).
-            pub async fn write_all<B: proact::memory::StableBytes>(&self, buffer: B) -> crate::BufResult<usize, B> {
-                let send = proact::operation::Send::exact(self.socket.clone(), buffer);
-                let (send, outcome) = crate::operation(send).await;
-                (outcome.result, send.buffer)
+            #[track_caller]
+            pub fn write_all<B: proact::memory::StableBytes>(&self, buffer: B) -> crate::net::Write<B> {
+                crate::net::Write::new(proact::operation::Send::exact(self.socket.clone(), buffer))
             }
 
             /// Writes of several buffers, from the first on, what the socket takes at once.

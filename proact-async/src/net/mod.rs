@@ -46,6 +46,7 @@ mod server;
 mod splice;
 mod tcp;
 mod together;
+mod transfer;
 #[cfg(unix)]
 mod unix;
 
@@ -57,5 +58,6 @@ pub use self::resolve::{Resolve, SystemResolver};
 pub use self::server::{Listener, Report, Server};
 pub use self::splice::{splice, splice_both};
 pub use self::tcp::{Incoming, TcpListener, TcpStream};
+pub use self::transfer::{Read, Write};
 #[cfg(unix)]
 pub use self::unix::{UnixDatagram, UnixIncoming, UnixListener, UnixStream};

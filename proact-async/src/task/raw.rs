@@ -2,15 +2,15 @@
 //! the word that says who may touch what.
 //!
 //! A task belongs to the thread of its [`Home`]. Only that thread polls it, drops its future and completes it, and what
-//! it alone needs (`flags`, `refs`, the links of its lists) it keeps without atomic operations. Others reach it through
+//! it alone needs (`own`, the links of its lists) it keeps without atomic operations. Others reach it through
 //! the `word`: flags, and above them a count of references.
 //!
 //! **References** are held by wakers, the join handle, the remote stack and, until the task is complete, its home. What
-//! the home's thread adds and takes it notes in `refs`, what others do goes to the word; only the sum means anything,
-//! and it cannot come to zero before the task is complete, for the home holds one. At completion `refs` is added to the
+//! the home's thread adds and takes it notes in `own`, what others do goes to the word; only the sum means anything,
+//! and it cannot come to zero before the task is complete, for the home holds one. At completion that is added to the
 //! word, once, and from then on everyone counts there: whoever takes the last frees the storage.
 //!
-//! **The output** is the home's until `COMPLETE` is in the word (for its own thread: in `flags`). Then it is the join
+//! **The output** is the home's until `COMPLETE` is in the word (for its own thread: `ENDED` in `own`). Then it is the join
 //! handle's, or nobody's if that has gone before (`UNHEEDED`): then the home has dropped it.
 //!
 //! **A joiner** is whom completion wakes. One that waits on the home's own thread stands in `joiner`, which no other
@@ -42,18 +42,20 @@ pub(super) const JOINER: usize = 16;
 /// One reference.
 const REF: usize = 32;
 
-/// In `flags`: it is on the ready queue, or will be when it has been polled.
-const SCHEDULED: u8 = 1;
+/// In `own`: it is on the ready queue, or will be when it has been polled.
+const SCHEDULED: isize = 1;
 /// It is being polled.
-const RUNNING: u8 = 2;
+const RUNNING: isize = 2;
 /// As `COMPLETE` in the word.
-const ENDED: u8 = 4;
+const ENDED: isize = 4;
 /// Its end was asked for.
-const ABORTED: u8 = 8;
+const ABORTED: isize = 8;
 /// The join handle was dropped on this thread.
-const LEFT: u8 = 16;
+const LEFT: isize = 16;
 /// It is on the list of all.
-const LISTED: u8 = 32;
+const LISTED: isize = 32;
+/// One reference more than are in the word: there may be fewer, too.
+const OWN_REF: isize = 64;
 
 /// What is known of a task without its type.
 #[repr(C)]
@@ -62,16 +64,20 @@ pub(crate) struct Header {
     table: &'static Vtable,
     home: *const Home,
     // From here on the home's thread alone.
-    flags: Cell<u8>,
-    refs: Cell<isize>,
+    own: Cell<isize>,
     pub(super) next_ready: Cell<*const Header>,
     next: Cell<*const Header>,
     previous: Cell<*const Header>,
     joiner: Cell<Option<Waker>>,
     // Not these: see above, and `QUEUED`.
     pub(super) next_remote: Cell<*mut Header>,
-    remote_joiner: UnsafeCell<Option<Waker>>,
+    // In a box, for few are joined from elsewhere.
+    remote_joiner: UnsafeCell<Option<Box<Waker>>>,
 }
+
+// Every idle connection has a task.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Header>() <= 88);
 
 /// How an untyped task is reached. Every function wants the task whose header names the table.
 pub(super) struct Vtable {
@@ -121,13 +127,12 @@ pub(crate) unsafe fn spawn<F: Future>(home: *const Home, future: F) -> TaskPtr {
     let here = is_here(home);
     this.hold();
     // The home's reference and the handle's.
-    let (refs, word) = if here { (2, 0) } else { (0, 2 * REF) };
+    let (own, word) = if here { (2 * OWN_REF, 0) } else { (0, 2 * REF) };
     let header = Header {
         word: AtomicUsize::new(word),
         table: const { &Tables::<F>::TABLE },
         home,
-        flags: Cell::new(0),
-        refs: Cell::new(refs),
+        own: Cell::new(own),
         next_ready: Cell::new(ptr::null()),
         next: Cell::new(ptr::null()),
         previous: Cell::new(ptr::null()),
@@ -154,7 +159,7 @@ pub(crate) unsafe fn spawn<F: Future>(home: *const Home, future: F) -> TaskPtr {
         // SAFETY: nobody else knows of the task, so this thread may end it. The stack's reference goes.
         unsafe {
             (header.table.cancel)(task);
-            header.flags.set(ENDED);
+            header.own.set(ENDED);
             header.word.fetch_add(COMPLETE.wrapping_sub(QUEUED).wrapping_sub(2 * REF), Ordering::Release);
         }
     }
@@ -192,20 +197,20 @@ impl TaskPtr {
     }
 
     #[inline]
-    fn set(self, flag: u8) {
-        let flags = &self.header().flags;
-        flags.set(flags.get() | flag);
+    fn set(self, flag: isize) {
+        let own = &self.header().own;
+        own.set(own.get() | flag);
     }
 
     #[inline]
-    fn clear(self, flag: u8) {
-        let flags = &self.header().flags;
-        flags.set(flags.get() & !flag);
+    fn clear(self, flag: isize) {
+        let own = &self.header().own;
+        own.set(own.get() & !flag);
     }
 
     #[inline]
-    fn is(self, flag: u8) -> bool {
-        self.header().flags.get() & flag != 0
+    fn is(self, flag: isize) -> bool {
+        self.header().own.get() & flag != 0
     }
 
     /// Counts one reference more.
@@ -213,7 +218,7 @@ impl TaskPtr {
     pub(super) fn hold(self) {
         let header = self.header();
         if self.is_here() && !self.is(ENDED) {
-            header.refs.set(header.refs.get() + 1);
+            header.own.set(header.own.get() + OWN_REF);
         } else {
             header.word.fetch_add(REF, Ordering::Relaxed);
         }
@@ -228,7 +233,7 @@ impl TaskPtr {
     pub(super) unsafe fn release(self) {
         let header = self.header();
         if self.is_here() && !self.is(ENDED) {
-            header.refs.set(header.refs.get() - 1);
+            header.own.set(header.own.get() - OWN_REF);
             return;
         }
         // The last one needs no exchange: nobody is left who could change the word.
@@ -272,12 +277,12 @@ impl TaskPtr {
     /// Has the task run, if it is not about to. On its own thread.
     #[inline]
     fn schedule(self) {
-        let flags = self.header().flags.get();
-        if flags & (SCHEDULED | ENDED) != 0 {
+        let own = self.header().own.get();
+        if own & (SCHEDULED | ENDED) != 0 {
             return;
         }
-        self.header().flags.set(flags | SCHEDULED);
-        if flags & RUNNING == 0 {
+        self.header().own.set(own | SCHEDULED);
+        if own & RUNNING == 0 {
             self.home().push_ready(self);
         }
     }
@@ -344,9 +349,9 @@ impl TaskPtr {
     ///
     /// On its own thread; it has just come off the ready queue.
     pub(super) unsafe fn run(self) {
-        let flags = self.header().flags.get();
-        self.header().flags.set(flags & !SCHEDULED | RUNNING);
-        if flags & ABORTED == 0 {
+        let own = self.header().own.get();
+        self.header().own.set(own & !SCHEDULED | RUNNING);
+        if own & ABORTED == 0 {
             let waker = waker::borrowed(self);
             let mut cx = std::task::Context::from_waker(&waker);
             // SAFETY: not complete, on its own thread, and not being polled already.
@@ -401,7 +406,8 @@ impl TaskPtr {
             unsafe { (header.table.drop_output)(self) };
         }
         self.set(ENDED);
-        let merged = (header.refs.get() as usize).wrapping_mul(REF).wrapping_add(COMPLETE);
+        let refs = header.own.get().div_euclid(OWN_REF); // a shift, also of fewer than none
+        let merged = (refs as usize).wrapping_mul(REF).wrapping_add(COMPLETE);
         let mut now = header.word.load(Ordering::Acquire);
         loop {
             if now & UNHEEDED != 0 && !left {
@@ -494,7 +500,7 @@ impl TaskPtr {
             return true;
         }
         // SAFETY: as said.
-        unsafe { *header.remote_joiner.get() = Some(waker.clone()) };
+        unsafe { *header.remote_joiner.get() = Some(Box::new(waker.clone())) };
         let set = header
             .word
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| (word & COMPLETE == 0).then_some(word | JOINER));

@@ -24,11 +24,11 @@ impl Timers {
     /// When to [fire](Timers::fire) next: when the first timer comes, or sooner. `None`: there is none.
     #[inline]
     pub(crate) fn next(&self, clock: &Clock) -> Option<Time> {
-        let mut wheel = self.wheel.borrow_mut();
-        if wheel.is_idle() {
+        if self.wheel.borrow().is_idle() {
             return None;
         }
-        wheel.next(|| clock.now().as_nanoseconds()).map(Time::from_nanoseconds)
+        self.settle();
+        self.wheel.borrow_mut().next(|| clock.now().as_nanoseconds()).map(Time::from_nanoseconds)
     }
 
     /// Wakes those whose time has come, so many at once.
@@ -39,8 +39,20 @@ impl Timers {
         }
     }
 
+    /// Carries out what was only noted. Not borrowed while a waker is dropped, as ever, which may ask for more.
+    #[inline]
+    fn settle(&self) {
+        loop {
+            let gone = self.wheel.borrow_mut().settle();
+            if gone.is_none() {
+                return;
+            }
+        }
+    }
+
     fn fire_until(&self, now: Time) {
         for _ in 0..FIRED_MAX {
+            self.settle();
             // Not borrowed while it is woken: a waker may drop sleeps, and poll others.
             let fired = self.wheel.borrow_mut().fire(now.as_nanoseconds());
             let Some(waker) = fired else { return };
@@ -58,12 +70,14 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn new(timers: &Rc<Timers>, deadline: Time, cx: &mut Context<'_>) -> Place {
         let waker = cx.waker().clone();
-        let slot = timers.wheel.borrow_mut().insert(deadline.as_nanoseconds(), waker);
+        let (slot, gone) = timers.wheel.borrow_mut().insert(deadline.as_nanoseconds(), waker);
+        drop(gone);
         Place { timers: timers.clone(), slot }
     }
 
     pub(super) fn reset(&self, deadline: Time) {
-        self.timers.wheel.borrow_mut().reset(self.slot, deadline.as_nanoseconds());
+        let gone = self.timers.wheel.borrow_mut().reset(self.slot, deadline.as_nanoseconds());
+        drop(gone);
     }
 
     /// Whether its time has come; otherwise the waker is woken then.

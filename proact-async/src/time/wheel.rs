@@ -16,6 +16,11 @@
 //! no earlier, as if the old one had been set to a later time. So a time-out that is called off and made anew touches
 //! no neighbour, which among many would be in no cache.
 //!
+//! Nor is the place itself looked at by who gives it up, or sets it to another time: the last of these is only noted,
+//! and carried out with the next call or the next turn; a place that was given up is taken over by a timer that is made
+//! next. A look at it would wait for memory right after the wait for what named it, and nobody wants to know what is
+//! there. What notes it writes a mark to the place, which nobody waits for, and by the next call the place is at hand.
+//!
 //! Wakers run code of others when they are cloned, woken or dropped. None of it happens in here: they come and go by
 //! value.
 
@@ -50,6 +55,8 @@ pub(crate) struct Wheel {
     nodes: Vec<Node>,
     /// The places that are nobody's, the last one given up first, by `free`.
     free: u32,
+    /// What was asked for last, where it has not been carried out.
+    noted: Noted,
     /// In widths of the lowest buckets.
     horizon: u64,
     /// Which buckets have timers, a word a level.
@@ -76,6 +83,8 @@ struct Node {
     place: Place,
     /// Nobody's: also in a bucket, until another takes it over or the bucket is opened.
     vacant: bool,
+    /// Something is noted of it and not carried out.
+    noted: bool,
     waker: Option<Waker>,
 }
 
@@ -91,6 +100,20 @@ enum Place {
     Fired,
 }
 
+/// What is to be done with a place. Until then it is as it was.
+#[derive(Clone, Copy)]
+enum Noted {
+    Nothing,
+    /// It was given up.
+    GivenUp(u32),
+    /// It was set to another time.
+    Reset {
+        slot: u32,
+        at: u64,
+        order: u64,
+    },
+}
+
 /// An entry of the heap. In the order of its fields.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Near {
@@ -104,6 +127,7 @@ impl Wheel {
         Wheel {
             nodes: Vec::new(),
             free: NONE,
+            noted: Noted::Nothing,
             horizon: 0,
             occupied: [0; LEVELS],
             first: [[NONE; BUCKETS]; LEVELS],
@@ -117,18 +141,31 @@ impl Wheel {
     /// Whether nothing can become due.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting == 0
+        self.waiting == 0 && matches!(self.noted, Noted::Nothing)
     }
 
-    /// A timer for `at`. The answer is its place, until [`Wheel::remove`].
-    pub(crate) fn insert(&mut self, at: u64, waker: Waker) -> u32 {
+    /// A timer for `at`. The answer is its place, until [`Wheel::remove`], and a waker to be dropped, of who had the
+    /// place before.
+    #[inline]
+    pub(crate) fn insert(&mut self, at: u64, waker: Waker) -> (u32, Option<Waker>) {
+        if let Noted::GivenUp(slot) = self.noted {
+            self.noted = Noted::Nothing;
+            let order = self.order();
+            self.set(slot, at, order);
+            return (slot, self.set_waker(slot, waker));
+        }
+        self.settle();
+        (self.insert_new(at, waker), None)
+    }
+
+    fn insert_new(&mut self, at: u64, waker: Waker) -> u32 {
         let order = self.order();
         let (slot, place) = (self.free, Place::Nowhere);
         let Some(node) = self.nodes.get_mut(slot as usize) else {
             let slot = self.nodes.len();
             assert!(slot < NONE as usize, "more timers than can be numbered");
-            let (next, previous, free, vacant, waker) = (NONE, NONE, NONE, false, Some(waker));
-            self.nodes.push(Node { at, order, next, previous, free, place, vacant, waker });
+            let (next, previous, free, waker) = (NONE, NONE, NONE, Some(waker));
+            self.nodes.push(Node { at, order, next, previous, free, place, vacant: false, noted: false, waker });
             self.place(slot as u32);
             return slot as u32;
         };
@@ -147,8 +184,30 @@ impl Wheel {
         slot
     }
 
-    /// Gives up a place. The waker, if there still is one, is for the caller to drop.
+    /// Gives up a place. A waker is for the caller to drop: of the one that was given up before.
+    #[inline]
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Waker> {
+        let waker = self.settle();
+        self.noted = Noted::GivenUp(slot);
+        self.node(slot).noted = true;
+        waker
+    }
+
+    /// Carries out what is only noted yet. The waker of a place that was given up, if there still is one, is for the
+    /// caller to drop. Before [`Wheel::fire`] and [`Wheel::next`], which know nothing of it.
+    #[inline]
+    pub(crate) fn settle(&mut self) -> Option<Waker> {
+        match std::mem::replace(&mut self.noted, Noted::Nothing) {
+            Noted::Nothing => None,
+            Noted::GivenUp(slot) => self.release(slot),
+            Noted::Reset { slot, at, order } => {
+                self.set(slot, at, order);
+                None
+            }
+        }
+    }
+
+    fn release(&mut self, slot: u32) -> Option<Waker> {
         if let Place::Bucket { .. } = self.nodes[slot as usize].place {
             self.waiting -= 1;
         } else {
@@ -156,14 +215,24 @@ impl Wheel {
         }
         let free = std::mem::replace(&mut self.free, slot);
         let node = self.node(slot);
-        (node.free, node.vacant) = (free, true);
+        (node.free, node.vacant, node.noted) = (free, true, false);
         node.waker.take()
     }
 
-    /// Sets a timer to another time. It keeps its waker; one that has fired has none.
-    pub(crate) fn reset(&mut self, slot: u32, at: u64) {
+    /// Sets a timer to another time. It keeps its waker; one that has fired has none. A waker is for the caller to drop:
+    /// of the one that was given up before.
+    #[inline]
+    pub(crate) fn reset(&mut self, slot: u32, at: u64) -> Option<Waker> {
+        let waker = self.settle();
         let order = self.order();
+        self.noted = Noted::Reset { slot, at, order };
+        self.node(slot).noted = true;
+        waker
+    }
+
+    fn set(&mut self, slot: u32, at: u64, order: u64) {
         let node = self.node(slot);
+        node.noted = false;
         if node.may_stay(at) {
             (node.at, node.order) = (at, order);
             return;
@@ -177,7 +246,9 @@ impl Wheel {
     /// Whether it has fired.
     #[inline]
     pub(crate) fn has_fired(&self, slot: u32) -> bool {
-        self.nodes[slot as usize].place == Place::Fired
+        let node = &self.nodes[slot as usize];
+        // Noted: it was set to another time since.
+        node.place == Place::Fired && !node.noted
     }
 
     /// Whom it wakes.

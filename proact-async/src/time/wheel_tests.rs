@@ -89,7 +89,7 @@ impl Pair {
     }
 
     fn insert(&mut self, at: u64, name: u64) {
-        let slot = self.wheel.insert(at, self.waker(name));
+        let slot = self.wheel.insert(at, self.waker(name)).0;
         let used = self.waiting.values().chain(&self.nowhere).chain(&self.fired).any(|(_, other)| *other == slot);
         assert!(!used, "seed {}: place {slot} was given twice", self.seed);
         self.note(at, name, slot);
@@ -104,7 +104,15 @@ impl Pair {
     fn remove(&mut self, random: &mut Random) {
         if let Some(key) = self.any(random) {
             let (_, slot) = self.waiting.remove(&key).unwrap();
-            assert!(self.wheel.remove(slot).is_some(), "seed {}: it has its waker", self.seed);
+            self.give_up(slot, true, random);
+        }
+    }
+
+    /// Gives up a place, and looks at it now or leaves that to what comes next.
+    fn give_up(&mut self, slot: u32, waits: bool, random: &mut Random) {
+        drop(self.wheel.remove(slot));
+        if random.below(2) == 0 {
+            assert_eq!(self.wheel.settle().is_some(), waits, "seed {}: it has its waker", self.seed);
         }
     }
 
@@ -119,13 +127,15 @@ impl Pair {
             _ => self.any(random).and_then(|key| self.waiting.remove(&key)),
         };
         if let Some((name, slot)) = known {
-            self.wheel.reset(slot, at);
+            drop(self.wheel.reset(slot, at));
+            assert!(!self.wheel.has_fired(slot), "seed {}: it waits anew", self.seed);
             self.note(at, name, slot);
         }
     }
 
     /// Fires one after another, and compares.
     fn fire(&mut self) {
+        drop(self.wheel.settle());
         while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 <= self.now) {
             let (key, (name, slot)) = entry.remove_entry();
             let waker = self.wheel.fire(self.now);
@@ -142,6 +152,7 @@ impl Pair {
     fn next(&mut self) -> Option<u64> {
         let (now, seed) = (self.now, self.seed);
         let first = self.waiting.first_key_value().map(|((at, _), _)| *at);
+        drop(self.wheel.settle());
         let next = self.wheel.next(|| now);
         match (next, first) {
             (None, None) => assert!(self.wheel.is_idle(), "seed {seed}"),
@@ -183,7 +194,7 @@ fn any_mix_of_calls_agrees_with_a_sorted_map() {
             }
             if random.below(8) == 0 {
                 if let Some((_, slot)) = pair.fired.pop() {
-                    assert!(pair.wheel.remove(slot).is_none(), "seed {seed}: it has fired");
+                    pair.give_up(slot, false, &mut random);
                 }
             }
         }
@@ -213,14 +224,16 @@ fn the_way_to_a_far_time_has_few_stops() {
 fn places_are_used_again_and_the_dead_are_cleared_away() {
     let mut pair = Pair::new(0, 1 << 40);
     let mut random = Random(0);
-    let mut slots: Vec<u32> = (0..1000).map(|_| pair.wheel.insert(pair.now + (1 << 20), pair.waker(0))).collect();
+    let slots: Vec<u32> = (0..1000).map(|_| pair.wheel.insert(pair.now + (1 << 20), pair.waker(0)).0).collect();
     // All are in the heap from here on.
     assert_eq!(pair.wheel.next(|| pair.now), Some(pair.now + (1 << 20)));
     let room = pair.wheel.room();
     for _ in 0..100_000 {
         let nth = random.below(1000) as usize;
-        assert!(pair.wheel.remove(slots[nth]).is_some());
-        slots[nth] = pair.wheel.insert(pair.now + (1 << 20), pair.waker(0));
+        assert!(pair.wheel.remove(slots[nth]).is_none());
+        let made = pair.wheel.insert(pair.now + (1 << 20), pair.waker(0));
+        assert_eq!(made.0, slots[nth], "the place is taken over");
+        assert!(made.1.is_some(), "and its waker handed out");
     }
     assert_eq!(pair.wheel.room().0, room.0);
     assert!(pair.wheel.room().1 <= 4096, "{:?}", pair.wheel.room());
@@ -248,15 +261,16 @@ fn replaced(mut wheel: Wheel, count: u64, span: u64) -> f64 {
         now += 100;
         (now, now + span + random.below(span))
     };
-    let mut slots: Vec<u32> = (0..count).map(|_| wheel.insert(at(&mut random).1, Waker::noop().clone())).collect();
+    let mut slots: Vec<u32> = (0..count).map(|_| wheel.insert(at(&mut random).1, Waker::noop().clone()).0).collect();
     let (rounds, start) = (20_000, std::time::Instant::now());
     for _ in 0..rounds {
         for _ in 0..64 {
             let nth = random.below(count) as usize;
             wheel.remove(slots[nth]);
-            slots[nth] = wheel.insert(at(&mut random).1, Waker::noop().clone());
+            slots[nth] = wheel.insert(at(&mut random).1, Waker::noop().clone()).0;
         }
         let (now, _) = at(&mut random);
+        wheel.settle();
         while wheel.fire(now).is_some() {}
         wheel.next(|| now);
     }

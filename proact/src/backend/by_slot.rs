@@ -82,6 +82,12 @@ fn place(slot: u32) -> (usize, usize) {
     ((slot & 1) as usize, (slot >> 1) as usize)
 }
 
+impl<T> Default for BySlot<T> {
+    fn default() -> BySlot<T> {
+        BySlot::new()
+    }
+}
+
 impl<T> Index<usize> for BySlot<T> {
     type Output = T;
 

@@ -369,8 +369,9 @@ pub enum Request {
     Truncate { file: Descriptor, size: u64 },
     /// Reserve space for `[offset, offset + length)` and extend the file to its end.
     Allocate { file: Descriptor, offset: u64, length: u64 },
-    /// Set permission bits and the time of last change; absent ones stay. `modified` is seconds and nanoseconds.
-    SetAttributes { file: Descriptor, mode: Option<u32>, modified: Option<(i64, u32)> },
+    /// Set permission bits (`0o7777`) and the time of last change; absent ones stay. `modified` is seconds and
+    /// nanoseconds.
+    SetAttributes { file: Descriptor, mode: Option<u16>, modified: Option<(i64, u32)> },
     /// Rename; without `replace` an existing target is AlreadyExists, atomically.
     Rename { from: *const c_char, to: *const c_char, replace: bool },
     /// Remove a file, or an empty directory.
@@ -398,6 +399,9 @@ pub enum Request {
     /// What waits for someone else, beyond the requests above.
     Wait(WaitRequest),
 }
+
+// A backend keeps one for each connection that waits.
+const _: () = assert!(size_of::<Request>() <= 40);
 
 /// Results of a [`Request::RegisterBuffer`] that name no number.
 pub mod registration {

@@ -192,7 +192,7 @@ attribute_kind!(
         file: raw,
         name: self.name.as_ptr(),
         buffer: self.buffer.as_mut_ptr(),
-        length: self.buffer.len(),
+        length: u32::try_from(self.buffer.len()).unwrap_or(u32::MAX), // no value is that long
     },
     |value| value as usize
 );

@@ -597,7 +597,11 @@ file_kind!(
     SetAttributes,
     Operation::FileSetAttributes,
     (),
-    |self, raw| Request::SetAttributes { file: raw, mode: self.mode, modified: self.modified },
+    |self, raw| Request::SetAttributes {
+        file: raw,
+        mode: self.mode.map(|mode| (mode & 0o7777) as u16),
+        modified: self.modified,
+    },
     |self| ()
 );
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use super::users::Users;
 use crate::atomic::{AtomicBool, AtomicU32, Mutex, Ordering};
 use crate::backend::{Descriptor, DescriptorMode, System, system_of};
+use crate::once_box::OnceBox;
 use crate::status::{Code, Operation, Result, Status};
 
 /// Which proactor a resource belongs to, and how its descriptors are made.
@@ -32,8 +33,6 @@ pub enum Lane {
 /// close operation only after the last of them has ended.
 pub struct Resource {
     home: Home,
-    /// What made the descriptor, where that is not the operating system.
-    system: Option<Arc<dyn System>>,
     /// What keeps a call from another thread (a set of an event, a socket option, an address query) from using a number
     /// that a close has just given back to the system.
     users: Users,
@@ -45,11 +44,29 @@ pub struct Resource {
     /// One more than its place among the backend's registered descriptors; 0: none. Only the home's poll thread touches
     /// it.
     place: AtomicU32,
-    failure: OnceLock<Status>,
     /// It is a stream with a peer: the first failure of a transfer is final.
     keeps_failures: AtomicBool,
+    /// Made when the first of it is: of thousands of idle connections few have any.
+    rare: OnceBox<Rare>,
+}
+
+// An idle connection's, with the two counts before it: a block of 56 bytes and its word make one of 64.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Resource>() <= 40);
+
+/// What few resources have.
+struct Rare {
+    /// What made the descriptor, where that is not the operating system.
+    system: Option<Arc<dyn System>>,
+    failure: OnceLock<Status>,
     /// What the program calls it. Asked for where something is shown or has failed, and nowhere else.
     name: Mutex<Option<Arc<str>>>,
+}
+
+impl Rare {
+    fn new(system: Option<Arc<dyn System>>) -> Rare {
+        Rare { system, failure: OnceLock::new(), name: Mutex::new(None) }
+    }
 }
 
 impl Resource {
@@ -72,17 +89,16 @@ impl Resource {
     }
 
     fn adopt_as(home: Home, descriptor: Descriptor, system: Option<Arc<dyn System>>) -> Resource {
+        let rare = OnceBox::new(system.map(|system| Box::new(Rare::new(Some(system)))));
         Resource {
             home,
-            system,
             users: Users::new(),
             raw: descriptor,
             closing: AtomicBool::new(false),
             record: AtomicU32::new(Resource::NO_RECORD),
             place: AtomicU32::new(0),
-            failure: OnceLock::new(),
             keeps_failures: AtomicBool::new(false),
-            name: Mutex::new(None),
+            rare,
         }
     }
 
@@ -102,7 +118,16 @@ impl Resource {
     /// Whether its descriptor is a [`System`]'s and not the operating system's.
     #[inline]
     pub(crate) fn is_own(&self) -> bool {
-        self.system.is_some()
+        self.system().is_some()
+    }
+
+    #[inline]
+    fn system(&self) -> Option<&Arc<dyn System>> {
+        self.rare.get()?.system.as_ref()
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_make(|| Rare::new(None))
     }
 
     /// Asks the resource's own system, which it must have. FailedPrecondition once it is closed.
@@ -112,7 +137,7 @@ impl Resource {
         operation: Operation,
         f: impl FnOnce(&dyn System, Descriptor) -> Result<R, i32>,
     ) -> Result<R> {
-        let Some(system) = &self.system else { return Err(gone(operation)) };
+        let Some(system) = self.system() else { return Err(gone(operation)) };
         if !system.is_here() {
             return Err(self.explain(elsewhere(operation)));
         }
@@ -127,7 +152,7 @@ impl Resource {
     /// for one that the operating system does not know.
     #[track_caller]
     pub(crate) fn with<R>(&self, operation: Operation, f: impl FnOnce(Descriptor) -> Result<R>) -> Result<R> {
-        let system = self.system.is_some();
+        let system = self.is_own();
         match self.using(|descriptor| if system { Err(no_descriptor(operation)) } else { f(descriptor) }) {
             Some(result) => result,
             None => Err(Status::new(Code::FailedPrecondition, operation).with_message("the resource is closed")),
@@ -138,7 +163,7 @@ impl Resource {
     /// Refuses what needs a descriptor of the operating system of a resource that has none.
     #[track_caller]
     pub(crate) fn has_descriptor(&self, operation: Operation) -> Result<()> {
-        match &self.system {
+        match self.system() {
             None => Ok(()),
             Some(_) => Err(self.explain(no_descriptor(operation))),
         }
@@ -146,11 +171,11 @@ impl Resource {
 
     /// Gives it a name, instead of the one that it has.
     pub(crate) fn set_name(&self, name: Arc<str>) {
-        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+        *self.rare().name.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
     }
 
     pub(crate) fn name(&self) -> Option<Arc<str>> {
-        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.rare.get()?.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says in a failure which resource it was about, if it has a name. Saying it twice changes nothing.
@@ -248,7 +273,7 @@ impl Resource {
     /// Closes the descriptor here and now. Only of a resource that nobody uses any more.
     pub(crate) fn shut(&self) {
         if let Some(descriptor) = self.take() {
-            match &self.system {
+            match self.system() {
                 Some(system) => system.close(descriptor),
                 None => close(descriptor),
             }
@@ -265,7 +290,7 @@ impl Resource {
 
     /// Why transfers on it fail for good, if they do. The first failure stays.
     pub(crate) fn failure(&self) -> Option<&Status> {
-        self.failure.get()
+        self.rare.get()?.failure.get()
     }
 
     /// From now on a transfer's failure is one of the resource.
@@ -279,7 +304,7 @@ impl Resource {
 
     /// Only of one that [keeps failures](Resource::keeps_failures).
     pub(crate) fn set_failure(&self, status: &Status) {
-        let _ = self.failure.set(status.clone());
+        let _ = self.rare().failure.set(status.clone());
     }
 
     /// Whether it is a resource of the proactor at `home`.

@@ -171,7 +171,7 @@ pub enum FileRequest {
     /// What a symbolic link says. Completes with the count of bytes; `length` bytes may be too few.
     ReadLink { path: *const c_char, buffer: *mut u8, length: usize },
     /// The value of an extended attribute. Completes with its length, which alone is told when `length` is 0.
-    GetAttribute { file: Descriptor, name: *const c_char, buffer: *mut u8, length: usize },
+    GetAttribute { file: Descriptor, name: *const c_char, buffer: *mut u8, length: u32 },
     /// Set an extended attribute.
     SetAttribute { file: Descriptor, name: *const c_char, value: *const u8, length: u32, mode: AttributeMode },
     /// The names of all extended attributes, each with a NUL behind it. Completes as `GetAttribute`.

@@ -90,7 +90,7 @@ pub(super) fn lower_more_files(entry: &mut Entry, request: &FileRequest, targets
             entry.set(Op::IORING_OP_SYMLINKAT, here, link as u64, target as u64, 0, 0);
         }
         FileRequest::GetAttribute { file, name, buffer, length } => {
-            entry.set(Op::IORING_OP_FGETXATTR, file.fd(), buffer as u64, name as u64, clamp(length), 0);
+            entry.set(Op::IORING_OP_FGETXATTR, file.fd(), buffer as u64, name as u64, length, 0);
         }
         FileRequest::SetAttribute { file, name, value, length, mode } => {
             let flags = attribute_flags(mode) as u32;

@@ -85,19 +85,35 @@ pub(super) enum Link {
 struct Record {
     token: Token,
     request: Request,
-    stat: Option<NonNull<Statx>>,
+    /// The readiness to await before the next try; 0: none.
+    events: i16,
+    /// The ring of buffers that a pooled receive takes from, or [`NO_GROUP`].
+    group: u16,
     place: Place,
     link: Link,
     /// Asked to end: it is not tried again.
     cancelled: bool,
-    /// The readiness to await before the next try.
-    events: Option<i16>,
-    /// The ring of buffers that a pooled receive takes from.
-    group: Option<u16>,
-    /// One completion may tell of several of them.
+    /// One completion may tell of several buffers.
     bundle: bool,
+}
+
+/// No ring has this number: there are fewer.
+const NO_GROUP: u16 = u16::MAX;
+
+// One for each connection that waits.
+const _: () = assert!(size_of::<Record>() <= 56);
+
+/// What few requests have.
+#[derive(Clone, Copy)]
+struct Aside {
+    /// Where the kernel writes the answer of a stat.
+    stat: Option<NonNull<Statx>>,
     /// What a send without a copy has come to, until the kernel gives its memory back.
     sent: Option<i32>,
+}
+
+impl Aside {
+    const EMPTY: Aside = Aside { stat: None, sent: None };
 }
 
 impl Record {
@@ -105,15 +121,17 @@ impl Record {
         // No request has it: generations end before.
         token: Token::from_bits(u64::MAX),
         request: Request::Nop,
-        stat: None,
+        events: 0,
+        group: NO_GROUP,
         place: Place::Gone,
         link: Link::Alone,
         cancelled: false,
-        events: None,
-        group: None,
         bundle: false,
-        sent: None,
     };
+
+    fn group(&self) -> Option<u16> {
+        (self.group != NO_GROUP).then_some(self.group)
+    }
 
     /// Takes a copy of `request`, word by word: it has just been written that way, and wider reads, which a plain copy
     /// is made of, would each wait until the words have left the store buffer.
@@ -130,11 +148,17 @@ impl Record {
         }
     }
 
+    /// Whether its answer is a stat's.
+    #[inline]
+    fn stats(&self) -> bool {
+        matches!(self.request, Request::StatFile { .. } | Request::StatPath { .. })
+    }
+
     /// The role that the request itself has in the ring.
     #[inline]
     fn role(&self) -> u8 {
         match self.request {
-            Request::StatFile { .. } | Request::StatPath { .. } => ROLE_STAT,
+            _ if self.stats() => ROLE_STAT,
             Request::ReceiveMessage { .. } => ROLE_MESSAGE,
             Request::ReceivePooled { .. } | Request::ReceiveMessagePooled { .. } => ROLE_POOLED,
             Request::Send { zero_copy: true, .. } if self.link != Link::Alone => ROLE_CHAINED_SEND,
@@ -165,6 +189,8 @@ pub(super) struct Retry {
 /// The records, and what is to be done about some of them.
 pub(super) struct Table {
     records: BySlot<Record>,
+    /// As far as any had it.
+    asides: BySlot<Aside>,
     retries: VecDeque<Token>,
     /// Completions that need no kernel, told by the next poll.
     known: Vec<Completion>,
@@ -184,6 +210,7 @@ impl Table {
     pub(super) fn new() -> Table {
         Table {
             records: BySlot::new(),
+            asides: BySlot::new(),
             retries: VecDeque::new(),
             known: Vec::new(),
             stats: StatPool::default(),
@@ -211,10 +238,12 @@ impl Table {
         record.link = link;
         record.cancelled = false;
         let role = record.role();
+        let mut stat = None;
         if role == ROLE_STAT {
-            record.stat = Some(self.stats.take());
+            stat = Some(self.stats.take());
+            self.asides.make(token.slot(), || Aside::EMPTY).stat = stat;
         }
-        (token.with_role(role).to_bits(), record.stat)
+        (token.with_role(role).to_bits(), stat)
     }
 
     /// [`Table::admit`] of a NOP, which has nothing to keep.
@@ -248,7 +277,8 @@ impl Table {
         self.in_flight += 1;
         let place = if group.is_some() { Place::Kernel } else { Place::Readiness };
         let record = self.records.make(token.slot(), || Record::EMPTY);
-        *record = Record { token, request: *request, place, group, bundle, ..Record::EMPTY };
+        *record = Record { token, request: *request, place, group: group.unwrap_or(NO_GROUP), bundle, ..Record::EMPTY };
+        self.begin_aside(token);
         group
     }
 
@@ -277,6 +307,14 @@ impl Table {
     pub(super) fn delegate(&mut self, token: Token, request: &Request) {
         let record = self.records.make(token.slot(), || Record::EMPTY);
         *record = Record { token, request: *request, place: Place::Worker, ..Record::EMPTY };
+        self.begin_aside(token);
+    }
+
+    /// Forgets what an earlier request of this slot may have left.
+    fn begin_aside(&mut self, token: Token) {
+        if let Some(aside) = self.asides.get_mut(token.slot()) {
+            *aside = Aside::EMPTY;
+        }
     }
 
     /// Takes note of a result that needed no kernel.
@@ -332,7 +370,7 @@ impl Table {
 
     /// Which buffer of a ring the kernel has filled, as a completion's flags say it, and how far.
     fn filled(&mut self, token: Token, mut result: i32, said: u32) -> (u32, i32) {
-        let Some(group) = self.records[token.slot() as usize].group else { return (0, result) };
+        let Some(group) = self.records[token.slot() as usize].group() else { return (0, result) };
         if said & IORING_CQE_F_BUFFER == 0 {
             return (0, result);
         }
@@ -369,7 +407,7 @@ impl Table {
         if said & IORING_CQE_F_NOTIF != 0 {
             let current = record.token.with_role(record.role()) == token;
             // Of a request that had ended without it: nobody waits for this one.
-            let sent = record.sent.take_if(|_| current)?;
+            let sent = self.asides.get_mut(token.slot())?.sent.take_if(|_| current)?;
             let sent = self.judge(token, sent)?;
             let mut completion = self.finish(token, sent);
             if result as u32 & IORING_NOTIF_USAGE_ZC_COPIED == 0 && sent > 0 {
@@ -378,7 +416,7 @@ impl Table {
             return Some(completion);
         }
         if let Request::Send { .. } = record.request {
-            record.sent = Some(result);
+            self.asides.make(token.slot(), || Aside::EMPTY).sent = Some(result);
             if result < 0 {
                 return None; // the end tells it
             }
@@ -406,14 +444,14 @@ impl Table {
             Again::Never if record.cancelled && result == -libc::EINTR => return Some(-libc::ECANCELED),
             Again::Never => return Some(result),
             _ if record.cancelled || record.link == Link::Leads => return Some(-libc::ECANCELED),
-            Again::Now => record.events = None,
+            Again::Now => record.events = 0,
             Again::Copying => {
-                record.events = None;
+                record.events = 0;
                 if let Request::Send { zero_copy, .. } = &mut record.request {
                     *zero_copy = false;
                 }
             }
-            Again::WhenReady(events) => record.events = Some(events),
+            Again::WhenReady(events) => record.events = events,
         }
         record.place = Place::Waiting;
         self.retries.push_back(token.with_role(role::OPERATION));
@@ -425,7 +463,8 @@ impl Table {
         let record = &mut self.records[token.slot() as usize];
         record.place = Place::Gone;
         self.in_flight -= 1;
-        if let Some(stat) = record.stat.take() {
+        let aside = if record.stats() { self.asides.get_mut(token.slot()) } else { None };
+        if let Some(stat) = aside.and_then(|aside| aside.stat.take()) {
             if let (true, Request::StatFile { metadata, .. } | Request::StatPath { metadata, .. }) =
                 (result >= 0, record.request)
             {
@@ -445,7 +484,8 @@ impl Table {
             unsafe { RawMessage::received(message) };
         }
         let completion = Completion::new(token.with_role(role::OPERATION), result);
-        if let Some(group) = record.group.take() {
+        if let Some(group) = record.group() {
+            record.group = NO_GROUP;
             self.pools.leave(group);
         }
         completion
@@ -467,11 +507,11 @@ impl Table {
                 self.known.push(completion);
                 continue;
             }
-            if takes_from_pool(&record.request) && record.group.is_none() && record.events.is_none() {
+            if takes_from_pool(&record.request) && record.group().is_none() && record.events == 0 {
                 // Readable, and no ring for the kernel to take from.
                 // SAFETY: a request's pointers are valid until its completion.
                 match unsafe { pooled::receive(&record.request) } {
-                    Err(Errno::AGAIN) => record.events = Some(libc::POLLIN),
+                    Err(Errno::AGAIN) => record.events = libc::POLLIN,
                     outcome => {
                         let result = outcome.as_ref().map_or_else(|errno| -errno.raw_os_error(), |(count, _)| *count);
                         let mut completion = self.finish(token, result);
@@ -481,13 +521,13 @@ impl Table {
                     }
                 }
             }
-            record.place = if record.events.is_some() { Place::Readiness } else { Place::Kernel };
+            record.place = if record.events != 0 { Place::Readiness } else { Place::Kernel };
             return Some(Retry {
                 user_data: record.user_data(),
                 request: record.request,
-                stat: record.stat,
-                events: record.events,
-                group: record.group.unwrap_or(0),
+                stat: self.asides.get(token.slot()).and_then(|aside| aside.stat),
+                events: (record.events != 0).then_some(record.events),
+                group: record.group().unwrap_or(0),
                 bundle: record.bundle,
                 descriptor: awaited(&record.request),
             });
@@ -513,7 +553,8 @@ impl Table {
     /// Whether a cancel that found nothing may find the request of `token` later, if it has not ended.
     fn may_be_found(&self, token: Token) -> bool {
         // A send without a copy that has told its result waits for the peer, and nothing calls it back.
-        matches!(self.standing(token), Standing::Kernel { .. }) && self.records[token.slot() as usize].sent.is_none()
+        matches!(self.standing(token), Standing::Kernel { .. })
+            && self.asides.get(token.slot()).is_none_or(|aside| aside.sent.is_none())
     }
 
     /// Sees to it that the request is not tried again.

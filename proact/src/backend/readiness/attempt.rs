@@ -34,8 +34,8 @@ pub(super) fn side_of(request: &Request) -> Option<(Descriptor, Interest)> {
 /// What a request has come to while it waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Progress {
-    /// Bytes of an exact transfer that have moved.
-    bytes: usize,
+    /// Bytes of an exact transfer that have moved: at most `TRANSFER_MAX`.
+    bytes: u32,
     /// The kernel is connecting: the next try asks how that went.
     connecting: bool,
     /// The buffer that was taken from a pool and filled.
@@ -45,7 +45,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Bytes of an exact transfer that have moved, as a result.
     pub(super) fn moved(self) -> i32 {
-        self.bytes as i32 // at most `TRANSFER_MAX`
+        self.bytes as i32
     }
 
     /// The completion of a request that came to `result`.
@@ -219,14 +219,14 @@ fn transfer(
     mut call: impl FnMut(usize, usize) -> isize,
 ) -> Result<i32, Errno> {
     let length = length.min(TRANSFER_MAX);
-    let done = progress.bytes;
+    let done = progress.bytes as usize;
     match retried(|| call(done, fault::shorten(length - done))) {
         Err(Errno::AGAIN) => Err(Errno::AGAIN),
         Err(errno) if done == 0 => Err(errno),
         Ok(0) | Err(_) => Ok(done as i32),
         Ok(count) => {
-            progress.bytes += count as usize;
-            if exact && progress.bytes < length { Err(Errno::AGAIN) } else { Ok(progress.bytes as i32) }
+            progress.bytes += count as u32;
+            if exact && (progress.bytes as usize) < length { Err(Errno::AGAIN) } else { Ok(progress.bytes as i32) }
         }
     }
 }

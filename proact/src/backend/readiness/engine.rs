@@ -202,7 +202,6 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
 
     fn grow(&mut self, slots: u32) {
         let slots = slots as usize;
-        self.table.grow(slots);
         // Every slot's result may be known before one poll: starting must not allocate.
         self.known.reserve(slots.saturating_sub(self.known.len()));
     }

@@ -1,13 +1,13 @@
 //! Parked requests: what waits, on which side of which descriptor, in the order it came.
 //!
-//! Slots and descriptor numbers are both small and dense, so both tables are vectors. A slot leaves its queue in
+//! Slots and descriptor numbers are both small and dense, so both have tables by number. A slot leaves its queue in
 //! constant time. A descriptor whose queues are empty carries no state over to its next use: its number may by then
 //! belong to another.
 
 use super::Interest;
 use super::attempt::Progress;
 use crate::backend::workers::slot_list::{SlotLinks, SlotList};
-use crate::backend::{Request, Token, WaitRequest};
+use crate::backend::{BySlot, Request, Token, WaitRequest};
 
 /// A request that waits for readiness.
 #[derive(Clone, Copy)]
@@ -19,6 +19,9 @@ pub(super) struct Parked {
     /// One side, READABLE or WRITABLE.
     pub(super) side: Interest,
 }
+
+// One for each connection that waits.
+const _: () = assert!(size_of::<Option<Parked>>() <= 72);
 
 /// What is known of one descriptor number.
 #[derive(Clone, Copy)]
@@ -59,7 +62,7 @@ impl Watched {
 /// All parked requests of a backend.
 #[derive(Default)]
 pub(super) struct Table {
-    slots: Vec<Option<Parked>>,
+    slots: BySlot<Option<Parked>>,
     links: SlotLinks,
     /// By descriptor number.
     watched: Vec<Watched>,
@@ -69,14 +72,6 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Makes room for slots below `slots`.
-    pub(super) fn grow(&mut self, slots: usize) {
-        if slots > self.slots.len() {
-            self.slots.resize(slots, None);
-            self.links.grow(slots);
-        }
-    }
-
     /// How many requests are parked.
     pub(super) fn len(&self) -> usize {
         self.parked
@@ -90,23 +85,24 @@ impl Table {
 
     /// The request parked in `slot`.
     pub(super) fn parked(&mut self, slot: u32) -> Option<&mut Parked> {
-        self.slots.get_mut(slot as usize)?.as_mut()
+        self.slots.get_mut(slot)?.as_mut()
     }
 
     /// The slot of `token`'s request, if that one is parked there and no later one.
     pub(super) fn find(&self, token: Token) -> Option<u32> {
-        let parked = self.slots.get(token.slot() as usize)?.as_ref()?;
+        let parked = self.slots.get(token.slot())?.as_ref()?;
         (parked.token == token).then_some(token.slot())
     }
 
     /// Puts a request behind those that wait on its side already.
     pub(super) fn park(&mut self, parked: Parked) {
         let (slot, fd) = (parked.token.slot(), parked.fd);
-        debug_assert!(self.slots[slot as usize].is_none(), "slot {slot} waits already");
+        let place = self.slots.make(slot, || None);
+        debug_assert!(place.is_none(), "slot {slot} waits already");
+        *place = Some(parked);
         if fd as usize >= self.watched.len() {
             self.watched.resize(fd as usize + 1, Watched::IDLE);
         }
-        self.slots[slot as usize] = Some(parked);
         self.watched[fd as usize].lasting += u32::from(lasts(&parked.request));
         self.links.push(self.watched[fd as usize].queue(parked.side), slot);
         self.parked += 1;
@@ -192,9 +188,7 @@ mod tests {
     }
 
     fn table() -> Table {
-        let mut table = Table::default();
-        table.grow(8);
-        table
+        Table::default()
     }
 
     fn tell(table: &mut Table) -> Vec<(i32, Interest)> {

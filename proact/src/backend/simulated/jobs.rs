@@ -37,6 +37,7 @@ pub(super) unsafe fn job_of(state: &mut State, request: &Request) -> Option<Resu
         }
         Request::SetAttributes { file, mode, modified } => file_of(file).map(|file| {
             let modified = modified.map(|(seconds, nanoseconds)| FileTime { seconds, nanoseconds });
+            let mode = mode.map(u32::from);
             Job::Change { file, changes: Changes { mode, modified, ..Changes::default() } }
         }),
         Request::Rename { from, to, replace } => {

@@ -88,7 +88,7 @@ pub(super) unsafe fn perform_file(request: &FileRequest) -> Result<i32> {
         }
         FileRequest::GetAttribute { file, name, buffer, length } => {
             // SAFETY: as said above.
-            retried(|| unsafe { libc::fgetxattr(file.fd(), name, buffer.cast(), length) })
+            retried(|| unsafe { libc::fgetxattr(file.fd(), name, buffer.cast(), length as usize) })
         }
         FileRequest::SetAttribute { file, name, value, length, mode } => {
             let (length, flags) = (length as usize, attribute_flags(mode));

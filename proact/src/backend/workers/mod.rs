@@ -261,7 +261,6 @@ impl State {
         let slots = slot as usize + 1;
         if slots > self.jobs.len() {
             self.jobs.resize(slots, None);
-            self.links.grow(slots);
             // As many results can wait as there are slots: finishing must not allocate.
             self.results.reserve(slots - self.results.len());
         }

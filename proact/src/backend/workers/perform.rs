@@ -96,7 +96,9 @@ unsafe fn dispatch(request: &Request) -> Result<i32> {
             retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), offset, length))?;
             Ok(0)
         }
-        Request::SetAttributes { file, mode, modified } => set_attributes(borrow(&file)?, mode, modified),
+        Request::SetAttributes { file, mode, modified } => {
+            set_attributes(borrow(&file)?, mode.map(u32::from), modified)
+        }
         Request::Rename { from, to, replace } => {
             let flags = if replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
             // SAFETY: as said above.

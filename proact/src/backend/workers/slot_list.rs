@@ -1,6 +1,9 @@
 //! First-in first-out lists of slots, linked through one table: any slot leaves any list in constant time.
 //!
-//! Slots are the proactor's own small numbers, so the links live in a vector indexed by them and no list allocates.
+//! Slots are the proactor's own small numbers, so the links live in a table by slot, which grows with them: no list
+//! allocates.
+
+use crate::backend::BySlot;
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -38,21 +41,15 @@ impl SlotList {
 /// The links of all lists over one range of slots. A slot is in at most one list at a time.
 #[derive(Default)]
 pub(crate) struct SlotLinks {
-    links: Vec<Link>,
+    links: BySlot<Link>,
 }
 
 impl SlotLinks {
-    /// Makes room for slots below `slots`.
-    pub(crate) fn grow(&mut self, slots: usize) {
-        if slots > self.links.len() {
-            self.links.resize(slots, OUTSIDE);
-        }
-    }
-
     /// Appends `slot`, which is in no list.
     pub(crate) fn push(&mut self, list: &mut SlotList, slot: u32) {
-        debug_assert_eq!(self.links[slot as usize], OUTSIDE, "slot {slot} is in a list already");
-        self.links[slot as usize] = Link { previous: list.tail, next: NONE };
+        let link = self.links.make(slot, || OUTSIDE);
+        debug_assert_eq!(*link, OUTSIDE, "slot {slot} is in a list already");
+        *link = Link { previous: list.tail, next: NONE };
         match list.tail {
             NONE => list.head = slot,
             tail => self.links[tail as usize].next = slot,
@@ -99,7 +96,6 @@ mod tests {
     #[test]
     fn slots_leave_in_the_order_they_came() {
         let (mut links, mut list) = (SlotLinks::default(), SlotList::EMPTY);
-        links.grow(8);
         for slot in [5, 0, 7, 3] {
             links.push(&mut list, slot);
         }
@@ -112,7 +108,6 @@ mod tests {
     fn removal_at_head_middle_and_tail_keeps_the_rest_in_order() {
         for (gone, left) in [(1, [2, 3]), (2, [1, 3]), (3, [1, 2])] {
             let (mut links, mut list) = (SlotLinks::default(), SlotList::EMPTY);
-            links.grow(4);
             for slot in [1, 2, 3] {
                 links.push(&mut list, slot);
             }
@@ -125,7 +120,6 @@ mod tests {
     #[test]
     fn two_lists_share_one_table_of_links() {
         let (mut links, mut odd, mut even) = (SlotLinks::default(), SlotList::EMPTY, SlotList::EMPTY);
-        links.grow(6);
         for slot in 0..6 {
             links.push(if slot % 2 == 0 { &mut even } else { &mut odd }, slot);
         }

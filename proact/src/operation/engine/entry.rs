@@ -8,7 +8,6 @@ use crate::heap::HeapKey;
 use crate::memory::WaitKey;
 use crate::operation::op::{Header, Marks};
 use crate::resource::Lane;
-use crate::status::Status;
 use crate::time::Time;
 
 /// Where an operation stands.
@@ -75,6 +74,8 @@ bitflags::bitflags! {
         const SENT = 1 << 11;
         /// The backend waits for the word of a shared notification, which counts it as an observer.
         const OBSERVES = 1 << 12;
+        /// The engine knows why it fails: see `Engine::failures`.
+        const FAILED = 1 << 13;
     }
 }
 
@@ -93,13 +94,14 @@ impl Flags {
     }
 }
 
+// One for each connection that waits.
+const _: () = assert!(size_of::<Entry>() <= 56);
+
 pub(super) struct Entry {
     pub(super) op: Option<NonNull<Header>>,
     pub(super) token: Token,
     /// Bytes of an exact transfer that are done.
     pub(super) progress: usize,
-    /// Why the engine ended it, between `end` and delivery.
-    pub(super) failure: Option<Status>,
     /// The step before it in its chain, while that has not ended.
     pub(super) previous: u32,
     /// The step after it in its chain.
@@ -161,7 +163,6 @@ impl Default for Entry {
             op: None,
             token: Token::new(0, 0),
             progress: 0,
-            failure: None,
             previous: NIL,
             next: NIL,
             parent: NIL,
@@ -188,7 +189,7 @@ impl Entry {
     /// Lets the operation go and is ready for the next.
     #[inline]
     pub(super) fn vacate(&mut self) {
-        debug_assert!(self.record == NIL && self.failure.is_none());
+        debug_assert!(self.record == NIL && !self.flags.contains(Flags::FAILED));
         self.op = None;
         self.progress = 0;
         self.previous = NIL;

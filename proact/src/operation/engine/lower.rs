@@ -264,23 +264,23 @@ impl Engine {
             }
             // The kernel comes to it only when all before it have succeeded whole.
             self.counts.signals_lowered += 1;
-            let failure = self.adopt(slot, completion.result).err();
-            let entry = &mut self.entries[slot as usize];
-            entry.failure = failure;
-            entry.flags.insert(Flags::ADOPTED);
+            if let Err(status) = self.adopt(slot, completion.result) {
+                self.note(slot, status);
+            }
+            self.entries[slot as usize].flags.insert(Flags::ADOPTED);
         }
     }
 
     /// A lowered signal has its turn.
     fn settle_signal(&mut self, slot: u32, result: i32) {
-        let entry = &mut self.entries[slot as usize];
-        if entry.flags.contains(Flags::ADOPTED) {
-            let result = match entry.failure.take() {
+        if self.entries[slot as usize].flags.contains(Flags::ADOPTED) {
+            let result = match self.take_note(slot) {
                 Some(status) => Err(status),
                 None => Ok(result.into()),
             };
             return self.finish(slot, result);
         }
+        let entry = &mut self.entries[slot as usize];
         entry.flags.remove(Flags::BY_KERNEL);
         if entry.flags.contains(Flags::DOOMED) {
             let status = self.cancelled(slot);

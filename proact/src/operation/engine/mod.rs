@@ -114,6 +114,8 @@ pub(crate) struct Engine {
     /// Free slots of the poll thread, the last to be given back first: what is kept of it is in the caches then. After
     /// these come those never used.
     free: Vec<u32>,
+    /// Why the engine ended what is in a slot, between `end` and delivery: of those that are `Flags::FAILED`.
+    failures: BySlot<Option<Status>>,
     fresh: u32,
     local_live: u32,
     live: usize,
@@ -162,6 +164,7 @@ impl Engine {
             entries: BySlot::new(),
             rare: BySlot::new(),
             free: Vec::new(),
+            failures: BySlot::new(),
             fresh: 0,
             local_live: 0,
             live: 0,
@@ -472,11 +475,29 @@ impl Engine {
         let value = match result {
             Ok(value) => value,
             Err(status) => {
-                entry.failure = Some(status);
+                self.note(slot, status);
                 0
             }
         };
+        let entry = &self.entries[slot as usize];
         self.queue.push(Completion { token: entry.token, result: value, flags: BY_ENGINE });
+    }
+
+    /// Keeps why what is in `slot` fails, until its turn.
+    pub(super) fn note(&mut self, slot: u32, status: Status) {
+        *self.failures.make(slot, || None) = Some(status);
+        self.entries[slot as usize].flags.insert(Flags::FAILED);
+    }
+
+    /// Why what is in `slot` fails, if the engine knows.
+    #[inline]
+    pub(super) fn take_note(&mut self, slot: u32) -> Option<Status> {
+        let flags = &mut self.entries[slot as usize].flags;
+        if !flags.contains(Flags::FAILED) {
+            return None;
+        }
+        flags.remove(Flags::FAILED);
+        self.failures[slot as usize].take()
     }
 
     pub(super) fn end_cancelled(&mut self, slot: u32) {

@@ -82,7 +82,7 @@ impl Engine {
                 return self.deliver_more(slot, completion.result.into());
             }
             debug_assert_eq!(entry.phase, Phase::Ended);
-            let result = match entry.failure.take() {
+            let result = match self.take_note(slot) {
                 Some(status) => Err(status),
                 None => Ok(completion.result.into()),
             };
@@ -125,7 +125,7 @@ impl Engine {
             return;
         }
         if let Err(status) = self.adopt(slot, result) {
-            self.entries[slot as usize].failure = Some(status);
+            self.note(slot, status);
             return self.call_off(slot);
         }
         let raw = self.raw(slot);
@@ -150,9 +150,8 @@ impl Engine {
     /// The backend has ended what was called off.
     #[cold]
     fn settle_called_off(&mut self, slot: u32) {
-        let entry = &mut self.entries[slot as usize];
-        let value = i64::from(entry.held);
-        match entry.failure.take() {
+        let value = i64::from(self.entries[slot as usize].held);
+        match self.take_note(slot) {
             Some(status) => self.fail(slot, status),
             None => self.succeed(slot, value),
         }

@@ -156,7 +156,7 @@ impl Engine {
             // Lowered: the read's result decides; a failure ends the read.
             if failed != NONE && !over {
                 let status = self.semaphore_failure(slot, state, failed);
-                self.entries[slot as usize].failure = Some(status);
+                self.note(slot, status);
                 self.call_back(slot);
             }
         } else if over {
@@ -280,7 +280,7 @@ impl Engine {
             // A signal and then a cancel leaves the counter at 1: such a gate is not used again.
             if result >= 0 || !over { self.gates.put(gate) } else { self.gates.discard(gate) }
         }
-        let failed = self.entries[slot as usize].failure.take();
+        let failed = self.take_note(slot);
         let cancelled = self.entries[slot as usize].flags.contains(super::Flags::CANCEL);
         if result >= 0 {
             let index = if winner == NONE { 0 } else { winner as usize };

@@ -12,7 +12,7 @@
 //!   engine's to take, and then it sets `READY`: everything is the future's, or the engine's if it was abandoned in
 //!   between.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::ptr::NonNull;
@@ -21,6 +21,7 @@ use std::task::Waker;
 use super::storage;
 use crate::atomic::{AtomicU32, Ordering};
 use crate::operation::context::Context;
+use crate::operation::identity::OperationId;
 use crate::operation::kind::Kind;
 use crate::operation::op::{Ended, Extras, Header, Op, Outcome, Table, Vtable};
 
@@ -36,6 +37,8 @@ pub(super) const LOCKED: u32 = 8;
 /// What is shared of an operation's storage.
 pub(super) struct Flight<K: Kind> {
     word: AtomicU32,
+    /// One more than the number of the proactor that it was submitted to; 0: none yet. The future's alone.
+    submitted_to: Cell<u32>,
     waker: UnsafeCell<Option<Waker>>,
     outcome: UnsafeCell<MaybeUninit<Outcome<K>>>,
 }
@@ -78,6 +81,7 @@ impl<K: Kind> FlightPtr<K> {
         let place = storage::take::<Op<K, Flight<K>>>();
         let flight = Flight {
             word: AtomicU32::new(0),
+            submitted_to: Cell::new(0),
             waker: UnsafeCell::new(None),
             outcome: UnsafeCell::new(MaybeUninit::uninit()),
         };
@@ -97,6 +101,42 @@ impl<K: Kind> FlightPtr<K> {
     unsafe fn flight<'a>(self) -> &'a Flight<K> {
         // SAFETY: the caller's promise. No exclusive reference to this part is ever made while two have the pointer.
         unsafe { &(*self.0.as_ptr()).state }
+    }
+
+    /// It was submitted under this identity.
+    ///
+    /// # Safety
+    ///
+    /// The storage is there.
+    #[inline]
+    pub(super) unsafe fn submitted(self, id: OperationId) {
+        // SAFETY: the caller's promise.
+        unsafe { self.flight() }.submitted_to.set(id.proactor + 1);
+    }
+
+    /// Whether it was submitted.
+    ///
+    /// # Safety
+    ///
+    /// The storage is there.
+    #[inline]
+    pub(super) unsafe fn is_submitted(self) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.flight() }.submitted_to.get() != 0
+    }
+
+    /// What it is called, once it was submitted.
+    ///
+    /// # Safety
+    ///
+    /// The storage is there.
+    pub(super) unsafe fn id(self) -> Option<OperationId> {
+        // SAFETY: the caller's promise. The token is written by the submit alone, which comes before what is asked for
+        // first, so that it may be read while the engine has the header.
+        unsafe {
+            let proactor = self.flight().submitted_to.get().checked_sub(1)?;
+            Some(OperationId { proactor, token: (&raw const (*self.0.as_ptr()).header.token).read() })
+        }
     }
 
     /// What the operation has beside its kind.

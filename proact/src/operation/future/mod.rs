@@ -76,8 +76,6 @@ pub use self::stream::{OperationStream, Streamed};
 pub struct OperationFuture<K: Kind, P: Port<K> = AnyThread> {
     /// `None` after its end.
     flight: Option<FlightPtr<K>>,
-    /// While it is in flight.
-    id: Option<OperationId>,
     port: P,
 }
 
@@ -268,7 +266,7 @@ impl<K: Kind, H: Here> OperationFuture<K, H> {
     #[track_caller]
     pub fn here(kind: K, here: H) -> OperationFuture<K, H> {
         const { assert!(!K::MULTISHOT, "a multishot operation has many outcomes: it is a stream") };
-        OperationFuture { flight: Some(FlightPtr::new::<false>(kind)), id: None, port: here }
+        OperationFuture { flight: Some(FlightPtr::new::<false>(kind)), port: here }
     }
 }
 
@@ -279,7 +277,7 @@ where
     #[track_caller]
     pub(crate) fn any_thread(kind: K, shared: Arc<Shared>) -> OperationFuture<K> {
         const { assert!(!K::MULTISHOT, "a multishot operation has many outcomes: it is a stream") };
-        OperationFuture { flight: Some(FlightPtr::new::<true>(kind)), id: None, port: AnyThread(shared) }
+        OperationFuture { flight: Some(FlightPtr::new::<true>(kind)), port: AnyThread(shared) }
     }
 }
 
@@ -309,15 +307,17 @@ impl<K: Kind, P: Port<K>> OperationFuture<K, P> {
 
     #[track_caller]
     fn unsubmitted(&self) -> FlightPtr<K> {
-        match (self.flight, self.id) {
-            (Some(flight), None) => flight,
+        match self.flight {
+            // SAFETY: this future's, until it is forgotten.
+            Some(flight) if !unsafe { flight.is_submitted() } => flight,
             _ => panic!("the operation was submitted already"),
         }
     }
 
     /// What it is called while it is in flight.
     pub fn id(&self) -> Option<OperationId> {
-        self.id
+        // SAFETY: this future's, until it is forgotten.
+        unsafe { self.flight?.id() }
     }
 
     /// The first poll, or the next one after the proactor could not be reached.
@@ -333,7 +333,8 @@ impl<K: Kind, P: Port<K>> OperationFuture<K, P> {
     #[inline]
     fn answered(&mut self, flight: FlightPtr<K>, answer: Answer) -> Poll<(K, Outcome<K>)> {
         match answer {
-            Answer::Submitted(id) => self.id = Some(id),
+            // SAFETY: this future's, until it is forgotten.
+            Answer::Submitted(id) => unsafe { flight.submitted(id) },
             Answer::None => {}
             Answer::Refused(status) => {
                 self.flight = None;
@@ -356,7 +357,8 @@ impl<K: Kind, P: Port<K>> Future for OperationFuture<K, P> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<(K, Outcome<K>)> {
         let this = &mut *self;
         let flight = this.flight.expect("a future is not polled after its end");
-        if this.id.is_none() {
+        // SAFETY: this future's, until it is forgotten.
+        if !unsafe { flight.is_submitted() } {
             return this.submit(flight, cx);
         }
         this.look(flight, cx)
@@ -377,7 +379,7 @@ impl<K: Kind, P: Port<K>> OperationFuture<K, P> {
                 Poll::Pending
             }
             Look::Ready(kind, outcome) => {
-                (self.flight, self.id) = (None, None);
+                self.flight = None;
                 Poll::Ready((kind, outcome))
             }
         }
@@ -387,7 +389,8 @@ impl<K: Kind, P: Port<K>> OperationFuture<K, P> {
 impl<K: Kind, P: Port<K>> Drop for OperationFuture<K, P> {
     fn drop(&mut self) {
         let Some(flight) = self.flight.take() else { return };
-        let Some(id) = self.id else {
+        // SAFETY: just forgotten, and not given up yet.
+        let Some(id) = (unsafe { flight.id() }) else {
             // SAFETY: never submitted, so this future's alone and without an outcome; just forgotten.
             return drop(unsafe { flight.take_kind() });
         };
@@ -408,6 +411,6 @@ unsafe impl<K: Kind + Send> Sync for OperationFuture<K> where K::Output: Send {}
 
 impl<K: Kind, P: Port<K>> fmt::Debug for OperationFuture<K, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OperationFuture({}, {:?})", K::OPERATION, self.id)
+        write!(f, "OperationFuture({}, {:?})", K::OPERATION, self.id())
     }
 }
