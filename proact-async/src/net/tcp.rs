@@ -4,7 +4,7 @@ use proact::operation::Connect;
 use proact::resource::{Address, Domain, Socket, SocketOptions};
 use proact::status::Result;
 
-use super::methods::{connection, ends, listener, reads, writes};
+use super::methods::{connection, ends, listener, reads, whole, writes};
 use crate::runtime::{operation, with_handle};
 
 /// A TCP connection.

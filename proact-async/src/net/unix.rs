@@ -7,7 +7,7 @@ use proact::resource::{Address, Domain, Socket, SocketOptions, SocketType};
 use proact::status::Result;
 
 use super::datagram::datagrams;
-use super::methods::{connection, ends, listener, reads, writes};
+use super::methods::{connection, ends, listener, reads, whole, writes};
 use crate::BufResult;
 use crate::runtime::{operation, with_handle};
 
