@@ -82,6 +82,7 @@ mod companion;
 #[cfg(unix)]
 pub mod descriptor;
 pub mod fs;
+mod grow;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod net;
