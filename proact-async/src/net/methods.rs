@@ -259,14 +259,16 @@ macro_rules! connection {
     };
 }
 
-/// What a listener has: `$listener`, its connections and the stream of them.
+/// What a listener has: `$listener`, its connections and the stream of them. `$options`: those of `bind`, and
+/// `$note`: what is to be said of that.
 macro_rules! listener {
-    ($listener:ident, $connection:ident, $incoming:ident, $std:ty) => {
+    ($listener:ident, $connection:ident, $incoming:ident, $std:ty, $options:expr, $note:literal) => {
         whole!($listener, $std);
 
         /// Listening.
         impl $listener {
             /// Listens on `address`, by default with the system's largest queue of connections.
+            #[doc = $note]
             ///
             /// # Errors
             /// As for [`Handle::listen`](proact::proactor::Handle::listen).
@@ -275,10 +277,11 @@ macro_rules! listener {
             /// Outside of a runtime.
             #[track_caller]
             pub fn bind(address: proact::resource::Address) -> proact::status::Result<$listener> {
-                $listener::bind_with(&address, &proact::resource::SocketOptions::default())
+                $listener::bind_with(&address, &$options)
             }
 
-            /// As [`bind`](Self::bind), with options that are set before. Connections inherit them.
+            /// As [`bind`](Self::bind), with these options and no others, which are set before. Connections inherit
+            /// them.
             ///
             /// # Errors
             /// As there.

@@ -68,7 +68,14 @@ pub struct UnixListener {
     socket: Socket,
 }
 
-listener!(UnixListener, UnixStream, UnixIncoming, std::os::unix::net::UnixListener);
+listener!(
+    UnixListener,
+    UnixStream,
+    UnixIncoming,
+    std::os::unix::net::UnixListener,
+    SocketOptions::default(),
+    " Its path must not be there yet."
+);
 
 /// A Unix socket of datagrams, which all arrive, in their order: a full receiver makes its senders wait.
 ///
