@@ -1,8 +1,8 @@
 //! A TCP proxy whose bytes never come into this process.
 //!
-//! Each direction of a connection has a pipe, which [`splice_both`] sees to. One splice moves what is there from a socket
-//! into the pipe, the next one from the pipe to the other socket: the kernel hands its pages over, and nothing is copied
-//! here.
+//! Each direction of a connection has a pipe, which [`splice_both`] sees to. One splice moves what is there from a
+//! socket into the pipe, the next one from the pipe to the other socket: the kernel hands its pages over, and nothing
+//! is copied here.
 //!
 //! - **Back-pressure** is the pipe: of one direction no more is taken than it holds, 64 KiB as a rule, until the other
 //!   side has taken that.

@@ -104,7 +104,7 @@ impl BufferRing {
         unsafe { self.shared_tail.as_ref() }.store(self.tail, Ordering::Release);
     }
 
-    /// Takes the last `count` buffers back, as many as are in the ring: none of them was named by a completion. The ring
+    /// Takes the last `count` buffers back, as many as are in the ring: no completion has named one of them. The ring
     /// stays, empty. Must come only when no request that names the group is in flight: the kernel reads the tail while
     /// one is.
     pub(crate) fn withdraw(&mut self, ring: &Ring, count: u16) {
