@@ -84,6 +84,7 @@ mod companion;
 #[cfg(unix)]
 pub mod descriptor;
 pub mod fs;
+mod grow;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod net;

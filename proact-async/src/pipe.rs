@@ -1,11 +1,12 @@
 //! Pipes, and what is like them: the ends of a child's, FIFOs, terminals.
 
-use proact::memory::{Part, StableBytes, StableBytesMut};
+use proact::memory::{StableBytes, StableBytesMut};
 use proact::operation::{Close, ReadStream, WriteStream};
 use proact::resource::Stream;
 use proact::status::Result;
 
 use crate::BufResult;
+use crate::grow::read_growing;
 use crate::runtime::{operation, with_handle};
 
 /// Makes a pipe.
@@ -81,22 +82,7 @@ impl Reader {
     /// # Errors
     /// As for [`ReadStream`].
     pub async fn read_to_end(&self) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; 4096];
-        let mut filled = 0;
-        loop {
-            let all = bytes.len();
-            let (count, part) = self.read(Part::new(bytes, filled..all)).await;
-            bytes = part.into_inner();
-            match count? {
-                0 => break,
-                count => filled += count,
-            }
-            if filled == all {
-                bytes.resize(all * 2, 0);
-            }
-        }
-        bytes.truncate(filled);
-        Ok(bytes)
+        read_growing(vec![0; 4096], async |part, _| self.read(part).await).await
     }
 
     /// Closes it, for all its clones.

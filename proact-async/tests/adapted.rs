@@ -1,5 +1,7 @@
 //! Streams under the traits that lend their buffers.
 
+#[path = "support/both_ways.rs"]
+mod both_ways;
 mod support;
 
 use std::cell::Cell;
@@ -10,6 +12,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use both_ways::{pattern, there_and_back};
 use proact::memory::{Allocation, BufferPool, Slab};
 use proact_async::adapt::{Adapted, Buffered, Local, Options};
 use proact_async::{handle, spawn, time, yield_now};
@@ -18,11 +21,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn pool(buffers: u32) -> BufferPool {
     BufferPool::new(Slab::allocate(1024, buffers, &Allocation::new()).unwrap()).unwrap()
-}
-
-/// Bytes that tell where they stand.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length as u32).flat_map(|index| (index.wrapping_mul(0x9e37_79b9) >> 13).to_le_bytes()).take(length).collect()
 }
 
 async fn adapted() -> (Adapted, Adapted) {
@@ -34,26 +32,6 @@ async fn adapted() -> (Adapted, Adapted) {
 async fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
     let mut future = std::pin::pin!(future);
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
-}
-
-async fn there_and_back(near: Adapted, far: Adapted) {
-    let bytes = pattern(3 << 20);
-    let echo = spawn(async move {
-        let (mut reader, mut writer) = tokio::io::split(far);
-        tokio::io::copy(&mut reader, &mut writer).await.unwrap();
-        writer.shutdown().await.unwrap();
-    });
-    let (mut reader, mut writer) = tokio::io::split(near);
-    let sent = bytes.clone();
-    let sender = spawn(async move {
-        writer.write_all(&sent).await.unwrap();
-        writer.shutdown().await.unwrap();
-    });
-    let mut back = Vec::new();
-    reader.read_to_end(&mut back).await.unwrap();
-    assert!(back == bytes);
-    sender.await.unwrap();
-    echo.await.unwrap();
 }
 
 #[test]

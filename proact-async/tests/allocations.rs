@@ -3,9 +3,10 @@
 //!
 //! One test in a program of its own, because the counting allocator serves the whole process.
 
+#[path = "support/counting.rs"]
+mod counting;
 mod support;
 
-use std::alloc::System;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -13,28 +14,12 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use counting::counted;
 use futures_core::Stream;
 use proact::operation::{EventWait, Interval, Nop, Receive, Send};
 use proact::resource::SocketType;
 use proact_async::{Runtime, handle, operation, spawn, stream, time, yield_now};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use support::on_every_backend;
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-/// How many allocations a round of `work` makes, once it has been done before.
-async fn counted<F: Future<Output = ()>>(mut work: impl FnMut() -> F) -> usize {
-    for _ in 0..2000 {
-        work().await;
-    }
-    let region = Region::new(ALLOCATOR);
-    for _ in 0..100 {
-        work().await;
-    }
-    let change = region.change();
-    (change.allocations + change.reallocations).div_ceil(100)
-}
 
 #[test]
 fn nothing_is_allocated() {

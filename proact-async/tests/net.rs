@@ -309,6 +309,24 @@ fn options_are_set_before_and_a_backlog_is_taken() {
 }
 
 #[test]
+fn a_server_that_begins_again_has_its_address_at_once() {
+    run(async || {
+        let listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
+        let address = listener.local_address()?;
+        let client = TcpStream::connect(address.clone()).await?;
+        let (accepted, _) = listener.accept().await?;
+        // Who ends a connection first keeps its address for a minute.
+        accepted.close().await?;
+        assert_eq!(client.read(vec![0; 1]).await.0?, 0);
+        client.close().await?;
+        listener.close().await?;
+        let without = TcpListener::bind_with(&address, &SocketOptions::default());
+        assert_eq!(without.unwrap_err().code(), Code::AlreadyExists, "the connection has its address still");
+        TcpListener::bind(address)?.close().await
+    });
+}
+
+#[test]
 fn sockets_come_from_the_standard_library_and_go_back() {
     use std::io::{Read, Write};
     run(async || {

@@ -1,5 +1,7 @@
 //! TLS over the adapters: sessions, their ends, and HTTP in them.
 
+#[path = "support/both_ways.rs"]
+mod both_ways;
 mod support;
 
 use std::future::poll_fn;
@@ -8,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use both_ways::there_and_back;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -58,23 +61,7 @@ async fn session() -> (TlsStream<Adapted>, TlsStream<Adapted>) {
 fn many_bytes_go_both_ways_at_once() {
     run(|| async {
         let (near, far) = session().await;
-        let bytes: Vec<u8> = (0..3_000_000u32).map(|index| (index.wrapping_mul(0x9e37_79b9) >> 11) as u8).collect();
-        let echo = spawn(async move {
-            let (mut reader, mut writer) = tokio::io::split(far);
-            tokio::io::copy(&mut reader, &mut writer).await.unwrap();
-            writer.shutdown().await.unwrap();
-        });
-        let (mut reader, mut writer) = tokio::io::split(near);
-        let sent = bytes.clone();
-        let sender = spawn(async move {
-            writer.write_all(&sent).await.unwrap();
-            writer.shutdown().await.unwrap();
-        });
-        let mut back = Vec::new();
-        reader.read_to_end(&mut back).await.unwrap();
-        assert!(back == bytes);
-        sender.await.unwrap();
-        echo.await.unwrap();
+        there_and_back(near, far).await;
     });
 }
 

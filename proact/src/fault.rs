@@ -9,7 +9,6 @@
 //! whatever it answers), a connect does (one that was interrupted goes on), and a wake's write is left alone (that of
 //! an eventfd cannot fail).
 
-#[cfg(unix)]
 use rustix::io::Errno;
 
 #[cfg(feature = "fault-injection")]
@@ -135,7 +134,7 @@ fn error(what: What) -> Option<i32> {
 }
 
 /// A length to ask for here: all of `length`, or, of more than one, just one.
-#[cfg(feature = "fault-injection")]
+#[cfg(all(feature = "fault-injection", any(target_os = "linux", target_os = "android")))]
 #[track_caller]
 pub(crate) fn shorten(length: usize) -> usize {
     if length < 2 {
@@ -148,35 +147,35 @@ pub(crate) fn shorten(length: usize) -> usize {
 }
 
 /// A length to ask for here: all of `length`.
-#[cfg(not(feature = "fault-injection"))]
+#[cfg(all(not(feature = "fault-injection"), any(target_os = "linux", target_os = "android")))]
 #[inline(always)]
 pub(crate) fn shorten(length: usize) -> usize {
     length
 }
 
 /// The error number that the ring's entry filled here is to fail with, if it is to.
-#[cfg(feature = "fault-injection")]
+#[cfg(all(feature = "fault-injection", any(target_os = "linux", target_os = "android")))]
 #[track_caller]
 pub(crate) fn entry() -> Option<i32> {
     error(What::Entry)
 }
 
 /// The error number that the ring's entry filled here is to fail with: none.
-#[cfg(not(feature = "fault-injection"))]
+#[cfg(all(not(feature = "fault-injection"), any(target_os = "linux", target_os = "android")))]
 #[inline(always)]
 pub(crate) fn entry() -> Option<i32> {
     None
 }
 
 /// The error number that the call made here, which enters the kernel for a batch or a wait, is to fail with.
-#[cfg(feature = "fault-injection")]
+#[cfg(all(feature = "fault-injection", any(target_os = "linux", target_os = "android")))]
 #[track_caller]
 pub(crate) fn entering() -> Result<(), i32> {
     error(What::Enter).map_or(Ok(()), Err)
 }
 
 /// The call made here may enter the kernel.
-#[cfg(not(feature = "fault-injection"))]
+#[cfg(all(not(feature = "fault-injection"), any(target_os = "linux", target_os = "android")))]
 #[inline(always)]
 pub(crate) fn entering() -> Result<(), i32> {
     Ok(())
@@ -197,7 +196,6 @@ pub(crate) fn check() -> Result<(), i32> {
 }
 
 /// Makes a system call once.
-#[cfg(unix)]
 #[cfg_attr(feature = "fault-injection", track_caller)]
 #[inline(always)]
 pub(crate) fn tried<T>(call: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
@@ -206,7 +204,6 @@ pub(crate) fn tried<T>(call: impl FnOnce() -> Result<T, Errno>) -> Result<T, Err
 }
 
 /// Makes a call once that fails with the standard library's errors.
-#[cfg(unix)]
 #[cfg_attr(feature = "fault-injection", track_caller)]
 #[inline(always)]
 pub(crate) fn tried_io<T>(call: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
@@ -215,7 +212,7 @@ pub(crate) fn tried_io<T>(call: impl FnOnce() -> std::io::Result<T>) -> std::io:
 }
 
 /// Repeats a system call while a signal cuts it short.
-#[cfg(unix)]
+#[cfg(any(target_os = "linux", target_os = "android"))]
 #[cfg_attr(feature = "fault-injection", track_caller)]
 #[inline(always)]
 pub(crate) fn retry_on_intr<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {

@@ -64,10 +64,10 @@ pub mod causal;
 mod atomic;
 #[cfg(feature = "std")]
 pub mod backend;
-#[cfg(all(feature = "std", feature = "fault-injection"))]
+#[cfg(all(feature = "std", unix, feature = "fault-injection"))]
 #[doc(hidden)] // for this project's own tests
 pub mod fault;
-#[cfg(all(feature = "std", not(feature = "fault-injection")))]
+#[cfg(all(feature = "std", unix, not(feature = "fault-injection")))]
 mod fault;
 #[cfg(feature = "std")]
 mod heap;

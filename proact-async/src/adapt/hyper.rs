@@ -17,19 +17,12 @@ macro_rules! hyper_io {
     ($type:ty, $($generic:tt)*) => {
         impl<$($generic)*> hyper::rt::Read for $type {
             fn poll_read(
-                mut self: std::pin::Pin<&mut Self>,
+                self: std::pin::Pin<&mut Self>,
                 cx: &mut std::task::Context<'_>,
                 mut buffer: hyper::rt::ReadBufCursor<'_>,
             ) -> std::task::Poll<std::io::Result<()>> {
-                use crate::adapt::Buffered;
-                if buffer.remaining() == 0 {
-                    return std::task::Poll::Ready(Ok(()));
-                }
-                let here = std::task::ready!(self.poll_fill(cx))?;
-                let count = here.len().min(buffer.remaining());
-                buffer.put_slice(&here[..count]);
-                Buffered::consume(&mut *self, count);
-                std::task::Poll::Ready(Ok(()))
+                let room = buffer.remaining();
+                crate::adapt::poll_take(self.get_mut(), cx, room, |bytes| buffer.put_slice(bytes)).map_ok(drop)
             }
         }
 

@@ -61,6 +61,26 @@ macro_rules! written {
 #[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio"))]
 use written;
 
+/// What both `AsyncBufRead`s ask for.
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+macro_rules! buffered {
+    () => {
+        fn poll_fill_buf(
+            self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<&[u8]>> {
+            crate::adapt::Buffered::poll_fill(self.get_mut(), cx)
+        }
+
+        fn consume(self: std::pin::Pin<&mut Self>, count: usize) {
+            crate::adapt::Buffered::consume(self.get_mut(), count);
+        }
+    };
+}
+
+#[cfg(any(feature = "futures-io", feature = "tokio"))]
+use buffered;
+
 mod finish;
 mod read;
 mod route;
@@ -79,6 +99,8 @@ mod tokio;
 mod tower;
 
 use std::io;
+#[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio"))]
+use std::task::{Context, Poll, ready};
 
 use proact::status::{Code, Status};
 
@@ -89,6 +111,24 @@ pub use self::route::{Local, Route};
 pub use self::stream::{Adapted, Buffered, Options};
 #[cfg(feature = "tower")]
 pub use self::tower::{Connecting, Connector, Destination};
+
+/// Reads as all the traits do: what is here, at most `room` bytes, is given to `put`, or comes. Yields how many bytes.
+#[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio"))]
+fn poll_take<S: Buffered>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    room: usize,
+    put: impl FnOnce(&[u8]),
+) -> Poll<io::Result<usize>> {
+    if room == 0 {
+        return Poll::Ready(Ok(0));
+    }
+    let here = ready!(stream.poll_fill(cx))?;
+    let count = here.len().min(room);
+    put(&here[..count]);
+    stream.consume(count);
+    Poll::Ready(Ok(count))
+}
 
 /// The failure under the traits that know `io::Error` alone: of the kind that the system's error number means, with
 /// the [`Status`] inside.

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use proact::memory::{Part, StableBytes};
+use proact::memory::StableBytes;
 use proact::status::{Code, Operation, Result, Status};
 
 use super::{File, OpenOptions, remove_file, replace};
 use crate::BufResult;
+use crate::grow::read_growing;
 use crate::runtime::spawn;
 
 /// Reads a file to its end, also one that grows or whose size the system does not tell.
@@ -38,21 +39,7 @@ pub async fn read(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size).map_err(|_| too_long())?;
     bytes.resize(size.max(LEAST), 0);
-    let mut filled = 0;
-    loop {
-        let all = bytes.len();
-        let (count, part) = file.read_at(Part::new(bytes, filled..all), filled as u64).await;
-        bytes = part.into_inner();
-        match count? {
-            0 => break,
-            count => filled += count,
-        }
-        if filled == all {
-            bytes.resize(all * 2, 0);
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
+    read_growing(bytes, async |part, from| file.read_at(part, from).await).await
 }
 
 /// What is read at once of a file whose size is not told.

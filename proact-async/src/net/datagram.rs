@@ -9,22 +9,17 @@ use proact::operation::{Buffers, PooledDatagram, ReceiveFromPooledMany, SendTo};
 use proact::resource::{Address, Domain, Socket, SocketOptions};
 use proact::status::Result;
 
-use super::methods::ends;
+use super::methods::{ends, whole};
 use crate::BufResult;
 use crate::runtime::{Operations, operation, stream, with_handle};
 
 /// What sends and receives datagrams over `self.socket`.
 macro_rules! datagrams {
     ($type:ident, $std:ty) => {
-        ends!($type);
+        whole!($type, $std);
 
         /// Datagrams.
         impl $type {
-            /// One of a datagram socket that is there already.
-            pub fn from_socket(socket: proact::resource::Socket) -> $type {
-                $type { socket }
-            }
-
             /// The peer's address, if it is connected.
             ///
             /// # Errors
@@ -83,34 +78,6 @@ macro_rules! datagrams {
             /// Datagrams as they come, in buffers of `pool`, by one multishot operation.
             pub fn datagrams(&self, pool: &proact::memory::BufferPool) -> crate::net::Datagrams {
                 crate::net::Datagrams::new(&self.socket, pool)
-            }
-
-            /// Closes it, for all its clones: cancels what is in flight, and waits for the end of that and of the
-            /// descriptor.
-            ///
-            /// # Errors
-            /// As for [`Close`](proact::operation::Close).
-            pub async fn close(self) -> proact::status::Result {
-                crate::operation(proact::operation::Close::new(self.socket)).await.1.result
-            }
-
-            /// Takes in a socket of the standard library.
-            ///
-            /// # Errors
-            /// Gives it back with the reason.
-            ///
-            /// # Panics
-            /// Outside of a runtime.
-            #[cfg(unix)]
-            #[track_caller]
-            pub fn from_std(std: $std) -> Result<$type, proact::resource::Returned<$std>> {
-                let imported = crate::runtime::with_handle(|handle| handle.import_socket(std.into()));
-                match imported {
-                    Ok(socket) => Ok($type { socket }),
-                    Err(proact::resource::Returned { resource, status }) => {
-                        Err(proact::resource::Returned { resource: resource.into(), status })
-                    }
-                }
             }
         }
     };

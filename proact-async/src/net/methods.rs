@@ -161,20 +161,60 @@ macro_rules! ends {
     )*};
 }
 
+/// What every type over a whole socket has: how it is made of one that is there, and how it is closed.
+macro_rules! whole {
+    ($type:ident, $std:ty) => {
+        ends!($type);
+
+        /// From a socket, and to its end.
+        impl $type {
+            /// One of a socket of its kind that is there already: connected, listening or bound as it is to be.
+            pub fn from_socket(socket: proact::resource::Socket) -> $type {
+                $type { socket }
+            }
+
+            /// Closes it, for all its clones: cancels what is in flight, and waits for the end of that and of the
+            /// descriptor; who would connect to a listener is refused from then on. Just dropping it closes it as well,
+            /// without waiting, after what is in flight.
+            ///
+            /// # Errors
+            /// As for [`Close`](proact::operation::Close).
+            pub async fn close(self) -> proact::status::Result {
+                crate::operation(proact::operation::Close::new(self.socket)).await.1.result
+            }
+
+            /// Takes in one of the standard library.
+            ///
+            /// # Errors
+            /// Gives it back with the reason: of another kind, or no descriptor of the system's can come in, as in a
+            /// simulated world.
+            ///
+            /// # Panics
+            /// Outside of a runtime.
+            #[cfg(unix)]
+            #[track_caller]
+            pub fn from_std(std: $std) -> Result<$type, proact::resource::Returned<$std>> {
+                let imported = crate::runtime::with_handle(|handle| handle.import_socket(std.into()));
+                match imported {
+                    Ok(socket) => Ok($type { socket }),
+                    Err(proact::resource::Returned { resource, status }) => {
+                        Err(proact::resource::Returned { resource: resource.into(), status })
+                    }
+                }
+            }
+        }
+    };
+}
+
 /// What a connection has beside reading and writing.
 macro_rules! connection {
     ($type:ident, $std:ty) => {
-        ends!($type);
+        whole!($type, $std);
         reads!($type);
         writes!($type);
 
         /// Both directions.
         impl $type {
-            /// A connection of a socket that is connected already.
-            pub fn from_socket(socket: proact::resource::Socket) -> $type {
-                $type { socket }
-            }
-
             /// The peer's address.
             ///
             /// # Errors
@@ -196,35 +236,6 @@ macro_rules! connection {
                 crate::net::halves(self.socket)
             }
 
-            /// Closes it, for all its clones: cancels what is in flight, and waits for the end of that and of the
-            /// descriptor. Just dropping it closes it as well, without waiting, after what is in flight.
-            ///
-            /// # Errors
-            /// As for [`Close`](proact::operation::Close).
-            pub async fn close(self) -> proact::status::Result {
-                crate::operation(proact::operation::Close::new(self.socket)).await.1.result
-            }
-
-            /// Takes in a connection of the standard library.
-            ///
-            /// # Errors
-            /// Gives it back with the reason: of another kind, or no descriptor of the system's can come in, as in a
-            /// simulated world.
-            ///
-            /// # Panics
-            /// Outside of a runtime.
-            #[cfg(unix)]
-            #[track_caller]
-            pub fn from_std(std: $std) -> Result<$type, proact::resource::Returned<$std>> {
-                let imported = crate::runtime::with_handle(|handle| handle.import_socket(std.into()));
-                match imported {
-                    Ok(socket) => Ok($type { socket }),
-                    Err(proact::resource::Returned { resource, status }) => {
-                        Err(proact::resource::Returned { resource: resource.into(), status })
-                    }
-                }
-            }
-
             /// Gives it out as one of the standard library, in the mode that the backend works in (blocking for
             /// io_uring, non-blocking otherwise): set the one that is wanted.
             ///
@@ -244,14 +255,16 @@ macro_rules! connection {
     };
 }
 
-/// What a listener has: `$listener`, its connections and the stream of them.
+/// What a listener has: `$listener`, its connections and the stream of them. `$options`: those of `bind`, and
+/// `$note`: what is to be said of that.
 macro_rules! listener {
-    ($listener:ident, $connection:ident, $incoming:ident, $std:ty) => {
-        ends!($listener);
+    ($listener:ident, $connection:ident, $incoming:ident, $std:ty, $options:expr, $note:literal) => {
+        whole!($listener, $std);
 
         /// Listening.
         impl $listener {
             /// Listens on `address`, by default with the system's largest queue of connections.
+            #[doc = $note]
             ///
             /// # Errors
             /// As for [`Handle::listen`](proact::proactor::Handle::listen).
@@ -260,10 +273,11 @@ macro_rules! listener {
             /// Outside of a runtime.
             #[track_caller]
             pub fn bind(address: proact::resource::Address) -> proact::status::Result<$listener> {
-                $listener::bind_with(&address, &proact::resource::SocketOptions::default())
+                $listener::bind_with(&address, &$options)
             }
 
-            /// As [`bind`](Self::bind), with options that are set before. Connections inherit them.
+            /// As [`bind`](Self::bind), with these options and no others, which are set before. Connections inherit
+            /// them.
             ///
             /// # Errors
             /// As there.
@@ -293,30 +307,6 @@ macro_rules! listener {
                 Ok($listener { socket })
             }
 
-            /// A listener of a socket that listens already.
-            pub fn from_socket(socket: proact::resource::Socket) -> $listener {
-                $listener { socket }
-            }
-
-            /// Takes in a listener of the standard library.
-            ///
-            /// # Errors
-            /// Gives it back with the reason.
-            ///
-            /// # Panics
-            /// Outside of a runtime.
-            #[cfg(unix)]
-            #[track_caller]
-            pub fn from_std(std: $std) -> Result<$listener, proact::resource::Returned<$std>> {
-                let imported = crate::runtime::with_handle(|handle| handle.import_socket(std.into()));
-                match imported {
-                    Ok(socket) => Ok($listener { socket }),
-                    Err(proact::resource::Returned { resource, status }) => {
-                        Err(proact::resource::Returned { resource: resource.into(), status })
-                    }
-                }
-            }
-
             /// Accepts one connection, and says who connected. Dropping the future leaks none: one that comes all the
             /// same is closed. Where futures are dropped as a matter of course, in a loop that waits for several
             /// things, take them from [`incoming`](Self::incoming), which keeps what has come.
@@ -332,15 +322,6 @@ macro_rules! listener {
             /// the kernel's own queue, until there is room.
             pub fn incoming(&self) -> $incoming {
                 $incoming { accepted: crate::stream(proact::operation::AcceptMany::new(self.socket.clone())) }
-            }
-
-            /// Closes it, for all its clones: pending accepts are cancelled, and the kernel refuses connections from
-            /// then on.
-            ///
-            /// # Errors
-            /// As for [`Close`](proact::operation::Close).
-            pub async fn close(self) -> proact::status::Result {
-                crate::operation(proact::operation::Close::new(self.socket)).await.1.result
             }
         }
 
@@ -377,4 +358,4 @@ macro_rules! listener {
     };
 }
 
-pub(super) use {connection, ends, listener, reads, writes};
+pub(super) use {connection, ends, listener, reads, whole, writes};

@@ -4,7 +4,7 @@ use proact::operation::Connect;
 use proact::resource::{Address, Domain, Socket, SocketOptions};
 use proact::status::Result;
 
-use super::methods::{connection, ends, listener, reads, writes};
+use super::methods::{connection, ends, listener, reads, whole, writes};
 use crate::runtime::{operation, with_handle};
 
 /// A TCP connection.
@@ -92,7 +92,7 @@ impl TcpStream {
 ///
 /// # fn main() -> proact::status::Result {
 /// proact_async::Runtime::new()?.block_on(async {
-///     let options = SocketOptions { reuse_address: true, no_delay: true, ..SocketOptions::default() };
+///     let options = SocketOptions { reuse_address: !cfg!(windows), no_delay: true, ..SocketOptions::default() };
 ///     let listener = TcpListener::bind_with(&"127.0.0.1:0".parse()?, &options)?;
 ///     assert_ne!(listener.local_address()?.port(), Some(0));
 ///     listener.close().await
@@ -104,4 +104,13 @@ pub struct TcpListener {
     socket: Socket,
 }
 
-listener!(TcpListener, TcpStream, Incoming, std::net::TcpListener);
+listener!(
+    TcpListener,
+    TcpStream,
+    Incoming,
+    std::net::TcpListener,
+    SocketOptions { reuse_address: !cfg!(windows), ..SocketOptions::default() },
+    " As the standard library's, it may have an address on which connections of one before it have not timed out yet, so
+that a server can begin again at once (`SO_REUSEADDR`); not on Windows, where that would let it take the address from
+one that listens."
+);

@@ -7,7 +7,7 @@ use proact::resource::{Address, Domain, Socket, SocketOptions, SocketType};
 use proact::status::Result;
 
 use super::datagram::datagrams;
-use super::methods::{connection, ends, listener, reads, writes};
+use super::methods::{connection, ends, listener, reads, whole, writes};
 use crate::BufResult;
 use crate::runtime::{operation, with_handle};
 
@@ -68,7 +68,14 @@ pub struct UnixListener {
     socket: Socket,
 }
 
-listener!(UnixListener, UnixStream, UnixIncoming, std::os::unix::net::UnixListener);
+listener!(
+    UnixListener,
+    UnixStream,
+    UnixIncoming,
+    std::os::unix::net::UnixListener,
+    SocketOptions::default(),
+    " Its path must not be there yet."
+);
 
 /// A Unix socket of datagrams, which all arrive, in their order: a full receiver makes its senders wait.
 ///

@@ -1,6 +1,9 @@
 //! `--resume` in simulated worlds: hosts crash, processes are killed, connections break; what was verified and durable
 //! is not sent again.
 
+use proact::simulated::Process;
+use proact_cli::transfer::receiver::kept::CLAIM_WAIT;
+
 use super::*;
 
 const CHUNK: u32 = 4096;
@@ -22,8 +25,27 @@ fn receiver(world: &World, host: &Host) -> Receiving {
     Receiving { proactor, server }
 }
 
+/// A sender that is asked to resume, in a process of its own.
+fn sender(world: &World, process: &Process, plan: &Arc<Plan>, far: &Host) -> (Proactor, Rc<RefCell<Sender>>) {
+    let sending = process.builder().name("send").build().unwrap();
+    let options = SendOptions {
+        chunk_size: CHUNK,
+        in_flight: IN_FLIGHT,
+        overwrite: false,
+        resume: true,
+        follow: false,
+        timeout: SILENCE,
+        peer: String::from("far"),
+        addresses: vec![Address::from(far.address(PORT))],
+        tls: None,
+    };
+    let session = Random::seeded(&[world.random(256) as u8; 32]).session();
+    let sender = Sender::new(sending.handle().clone(), Device::new(world), plan.clone(), options, session);
+    (sending, sender)
+}
+
 /// One thing that breaks the transfer, somewhere in its course.
-fn trouble(world: &World, near: &Host, far: &Host, sending: &proact::simulated::Process) {
+fn trouble(world: &World, near: &Host, far: &Host, sending: &Process) {
     let (near, far, sending) = (near.clone(), far.clone(), sending.clone());
     let which = world.random(4);
     world.after(Duration::from_micros(world.random(250_000)), move |world| match which {
@@ -62,20 +84,7 @@ fn transfer_in_pieces(world: &World, most: usize) -> Totals {
     let mut totals = Totals { size, ..Totals::default() };
     for attempt in 0..=most {
         let process = near.process();
-        let mut sending = process.builder().name("send").build().unwrap();
-        let options = SendOptions {
-            chunk_size: CHUNK,
-            in_flight: IN_FLIGHT,
-            overwrite: false,
-            resume: true,
-            follow: false,
-            timeout: SILENCE,
-            peer: String::from("far"),
-            addresses: vec![Address::from(far.address(PORT))],
-            tls: None,
-        };
-        let session = Random::seeded(&[world.random(256) as u8; 32]).session();
-        let sender = Sender::new(sending.handle().clone(), Device::new(world), plan.clone(), options, session);
+        let (mut sending, sender) = sender(world, &process, &plan, &far);
         if attempt < most {
             trouble(world, &near, &far, &process);
         }
@@ -131,4 +140,74 @@ fn what_was_verified_and_durable_is_not_sent_again_whatever_breaks() {
     if worlds >= 50 {
         assert!(breaks > worlds && resumed > worlds * 200_000, "worlds in which nothing is resumed show nothing");
     }
+}
+
+/// What came of a file that was sent again at once.
+struct SentAgain {
+    /// What the second sender says.
+    notices: Vec<String>,
+    resumed: u64,
+    took: Duration,
+    /// Something unfinished is left in the end.
+    left: bool,
+}
+
+/// Kills a sender in the middle of its file while the receiver's disk takes `slow` for a request, and sends the file
+/// again as soon as the disk is fast for new ones: those of the session before are still on their way.
+fn sent_again_at_once(world: &World, slow: Duration) -> SentAgain {
+    let (near, far) = (world.host("near"), world.host("far"));
+    let bytes: Vec<u8> = (0..300_000u64).map(|at| (at * 7 + (at >> 12) + world.seed()) as u8).collect();
+    near.put_file("/data/large", &bytes).unwrap();
+    let files: Files = [("data/large".to_owned(), bytes)].into();
+    far.put_directory("/into").unwrap();
+    let plan = Plan::build(&HostTree(&near), &[PathBuf::from("/data")], &Options::default()).expect("a plan");
+    let plan = Arc::new(plan);
+    world.link(&near, &far, Link { bandwidth: Some(2_000_000), ..Link::default() });
+    let mut receiving = receiver(world, &far);
+
+    let process = near.process();
+    let (mut sending, first) = sender(world, &process, &plan, &far);
+    kick(&mut sending, &first, Sender::start).unwrap();
+    let half = |_: &mut [&mut Proactor]| first.borrow().moved > 150_000;
+    let both = &mut [&mut sending, &mut receiving.proactor];
+    assert_eq!(world.run_until(both, Duration::from_secs(3600), half).unwrap(), Stalled::Done);
+    far.storage(Storage { latency: slow, ..Storage::default() });
+    process.kill();
+    world.run_until(&mut [&mut receiving.proactor], Duration::from_millis(500), |_| false).unwrap();
+    assert!(receiving.server.borrow_mut().reap().is_empty(), "the session is at its end, and not over");
+    far.storage(Storage::default());
+
+    let (began, process) = (world.now(), near.process());
+    let (mut sending, second) = sender(world, &process, &plan, &far);
+    kick(&mut sending, &second, Sender::start).unwrap();
+    let over = |_: &mut [&mut Proactor]| second.borrow().is_ended();
+    let both = &mut [&mut sending, &mut receiving.proactor];
+    assert_eq!(world.run_until(both, Duration::from_secs(3600), over).unwrap(), Stalled::Done, "it hangs");
+    let took = world.now() - began;
+    let sent = &second.borrow().sent;
+    assert!(sent.failures.is_empty(), "{:?}", sent.failures);
+    assert_eq!(whole_or_not_there(&far, &files), 1);
+    world.run_until(&mut [&mut receiving.proactor], Duration::from_secs(3600), |_| false).unwrap();
+    SentAgain { notices: sent.notices.clone(), resumed: sent.resumed, took, left: far.exists("/into/.proact-resume") }
+}
+
+#[test]
+fn a_session_waits_for_the_file_that_one_without_its_sender_still_makes_durable() {
+    explore(seeds(20), |world| {
+        let SentAgain { notices, resumed, took, left } = sent_again_at_once(world, Duration::from_secs(2));
+        assert!(notices.is_empty() && resumed >= 150_000 - LOST_MAX, "{resumed}: {notices:?}");
+        assert!(took >= Duration::from_secs(1), "it did not come while the file was claimed: {took:?}");
+        assert!(!left);
+    });
+}
+
+#[test]
+fn no_session_waits_for_ever_for_a_file_that_another_one_has() {
+    explore(seeds(20), |world| {
+        let SentAgain { notices, resumed, took, left } = sent_again_at_once(world, CLAIM_WAIT * 4);
+        assert_eq!((notices.len(), resumed), (1, 0), "{notices:?}");
+        assert!(notices[0].ends_with("another transfer to the receiver is sending it now"), "{notices:?}");
+        assert!(took > CLAIM_WAIT && took < CLAIM_WAIT * 2, "{took:?}");
+        assert!(left, "the other session has kept what it had");
+    });
 }

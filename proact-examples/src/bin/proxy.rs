@@ -1,7 +1,8 @@
 //! A TCP proxy whose bytes never come into this process.
 //!
-//! Each direction of a connection has a pipe. One splice moves what is there from a socket into the pipe, the next one
-//! from the pipe to the other socket: the kernel hands its pages over, and nothing is copied here.
+//! Each direction of a connection has a pipe, which [`splice_both`] sees to. One splice moves what is there from a
+//! socket into the pipe, the next one from the pipe to the other socket: the kernel hands its pages over, and nothing
+//! is copied here.
 //!
 //! - **Back-pressure** is the pipe: of one direction no more is taken than it holds, 64 KiB as a rule, until the other
 //!   side has taken that.
@@ -12,11 +13,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use futures_util::future::try_join;
-use proact::operation::{Connect, Splice};
-use proact::resource::{Address, Domain, Shutdown, Socket, SocketOptions};
+use proact::operation::Connect;
+use proact::resource::{Address, Domain, SocketOptions};
 use proact::status::Result;
-use proact_async::net::TcpStream;
+use proact_async::net::{TcpStream, splice_both};
 use proact_async::runtime::with_handle;
 use proact_async::{Stop, operation, time};
 use proact_examples::{Limits, serve};
@@ -36,8 +36,6 @@ struct Options {
 
 /// How long a connection to the other address may take.
 const CONNECT: Duration = Duration::from_secs(10);
-/// What one splice moves at most: more than any pipe holds.
-const AT_ONCE: usize = 1 << 20;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -60,7 +58,7 @@ fn main() -> ExitCode {
 /// Both directions, until both have ended. Yields how many bytes went each way.
 async fn proxy(near: &TcpStream, to: Address) -> Result<(u64, u64)> {
     let far = connect(to).await?;
-    try_join(forward(near.socket(), far.socket()), forward(far.socket(), near.socket())).await
+    splice_both(near.socket(), far.socket()).await
 }
 
 /// Connects, within its time. A single operation needs no second timer for that.
@@ -69,20 +67,4 @@ async fn connect(to: Address) -> Result<TcpStream> {
     let deadline = time::now() + CONNECT;
     let (_, outcome) = operation(Connect::new(socket.clone(), to)).deadline(deadline).await;
     outcome.result.map(|()| TcpStream::from_socket(socket))
-}
-
-/// One direction, until its end.
-async fn forward(from: &Socket, to: &Socket) -> Result<u64> {
-    let (reader, writer) = with_handle(|handle| handle.pipe())?;
-    let mut total = 0;
-    loop {
-        let fill = Splice::socket_to_pipe(from.clone(), writer.clone(), AT_ONCE).some();
-        let filled = operation(fill).await.1.result?;
-        if filled == 0 {
-            to.shutdown(Shutdown::Send)?;
-            return Ok(total);
-        }
-        operation(Splice::pipe_to_socket(reader.clone(), to.clone(), filled)).await.1.result?;
-        total += filled as u64;
-    }
 }

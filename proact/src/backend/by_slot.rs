@@ -72,6 +72,7 @@ impl<T> BySlot<T> {
     }
 
     /// Every place.
+    #[cfg(any(test, target_os = "linux", target_os = "android"))]
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.halves.iter_mut().flatten()
     }

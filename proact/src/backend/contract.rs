@@ -125,6 +125,7 @@ pub mod role {
     /// [`flags::MORE`](super::flags::MORE): ask once more if it has not ended.
     pub const CANCEL_MISSED: u8 = 1;
     /// First of the roles that belong to the backend alone. Completions with these never leave it.
+    #[cfg(any(target_os = "linux", target_os = "android", feature = "unstable-backend"))]
     pub const BACKEND: u8 = 8;
 }
 
@@ -531,6 +532,7 @@ pub enum Start {
     /// Taken: exactly one completion will come from a later [`Backend::poll`], even if it is already known.
     Accepted,
     /// No room now and nothing happened: ask again after the next `poll`.
+    #[cfg(any(target_os = "linux", target_os = "android", feature = "unstable-backend"))]
     Full,
 }
 
@@ -549,6 +551,7 @@ pub enum DescriptorMode {
     /// Without `O_NONBLOCK`: the kernel itself waits (io_uring).
     Blocking,
     /// With `O_NONBLOCK`: the backend waits for readiness.
+    #[cfg(any(unix, feature = "unstable-backend"))]
     NonBlocking,
     /// By the backend's own [`System`]: they are numbers that no operating system knows.
     Own,

@@ -77,7 +77,9 @@ impl Resource {
     pub(crate) fn adopt(home: Home, descriptor: Descriptor) -> Resource {
         let system = match home.mode {
             DescriptorMode::Own => system_of(home.proactor),
-            DescriptorMode::Blocking | DescriptorMode::NonBlocking => None,
+            DescriptorMode::Blocking => None,
+            #[cfg(any(unix, feature = "unstable-backend"))]
+            DescriptorMode::NonBlocking => None,
         };
         Resource::adopt_as(home, descriptor, system)
     }
@@ -150,6 +152,7 @@ impl Resource {
 
     /// Runs `f` with the descriptor; it cannot be closed meanwhile. FailedPrecondition once it is closed, Unavailable
     /// for one that the operating system does not know.
+    #[cfg(unix)]
     #[track_caller]
     pub(crate) fn with<R>(&self, operation: Operation, f: impl FnOnce(Descriptor) -> Result<R>) -> Result<R> {
         let system = self.is_own();
@@ -161,6 +164,7 @@ impl Resource {
     }
 
     /// Refuses what needs a descriptor of the operating system of a resource that has none.
+    #[cfg(unix)]
     #[track_caller]
     pub(crate) fn has_descriptor(&self, operation: Operation) -> Result<()> {
         match self.system() {
@@ -353,6 +357,7 @@ pub(crate) fn elsewhere(operation: Operation) -> Status {
 }
 
 /// What needs the operating system's descriptor of something that is simulated.
+#[cfg(unix)]
 #[track_caller]
 pub(crate) fn no_descriptor(operation: Operation) -> Status {
     let why = "a simulated resource has no descriptor of the operating system, and cannot take one in";

@@ -25,7 +25,9 @@ pub use crate::backend::{
     WalkEntry,
 };
 pub use address::{Address, interface_index};
-pub(crate) use descriptor::{Home, Lane, Resource, Second, about, elsewhere, no_descriptor, own_system};
+#[cfg(unix)]
+pub(crate) use descriptor::no_descriptor;
+pub(crate) use descriptor::{Home, Lane, Resource, Second, about, elsewhere, own_system};
 pub use file::File;
 pub use futex_word::FutexWord;
 #[cfg(unix)]
@@ -40,6 +42,8 @@ pub(crate) use stream::PrivatePipe;
 pub use stream::Stream;
 pub use watcher::{Change, ChangeMask, Watch, Watcher};
 pub(crate) use watcher::{next_change, os_str};
+#[cfg(any(loom, target_os = "linux", target_os = "android"))]
+pub(crate) use word::Slept;
+pub(crate) use word::Word;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use word::futex;
-pub(crate) use word::{Slept, Word};

@@ -4,12 +4,14 @@ use crate::atomic::AtomicU32;
 use crate::status::Result;
 use crate::time::Time;
 
-/// How a sleep ended.
+/// How a sleep ended, where there is any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Slept {
     /// Woken, or for no reason: look at the word.
+    #[cfg(any(loom, target_os = "linux", target_os = "android"))]
     Woken,
     /// The time is up.
+    #[cfg(any(loom, target_os = "linux", target_os = "android"))]
     TimedOut,
 }
 

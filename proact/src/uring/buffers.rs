@@ -34,6 +34,7 @@ const _: () = {
     assert!(size_of::<raw::io_uring_buf>() == 16);
     assert!(std::mem::offset_of!(raw::io_uring_buf, resv) == TAIL_OFFSET as usize);
     assert!(size_of::<raw::io_uring_buf_reg>() == 40);
+    assert!(size_of::<raw::io_uring_buf_status>() == 40);
 };
 
 /// The shared ring of one group of buffers. Only the ring's own thread writes it.
@@ -101,6 +102,27 @@ impl BufferRing {
     pub(crate) fn publish(&mut self) {
         // SAFETY: points into the mapping. Release: the entries are written before the tail.
         unsafe { self.shared_tail.as_ref() }.store(self.tail, Ordering::Release);
+    }
+
+    /// Takes the last `count` buffers back, as many as are in the ring: no completion has named one of them. The ring
+    /// stays, empty. Must come only when no request that names the group is in flight: the kernel reads the tail while
+    /// one is.
+    pub(crate) fn withdraw(&mut self, ring: &Ring, count: u16) {
+        self.tail = self.tail.wrapping_sub(count);
+        // Were its head another, it would take what is not the ring's for buffers.
+        debug_assert!(self.kernels_head(ring).is_none_or(|head| head == self.tail));
+        self.publish();
+    }
+
+    /// Where the kernel takes the next buffer. `None` where it does not tell (before Linux 6.8).
+    fn kernels_head(&self, ring: &Ring) -> Option<u16> {
+        // SAFETY: plain integers, for which zero means nothing.
+        let mut status: raw::io_uring_buf_status = unsafe { std::mem::zeroed() };
+        status.buf_group = kernels_group(self.group).into();
+        // SAFETY: one structure, as this opcode reads and writes.
+        unsafe { sys::register(ring.raw_fd(), Register::IORING_REGISTER_PBUF_STATUS, (&raw mut status).cast(), 1) }
+            .ok()?;
+        Some(status.head as u16)
     }
 
     /// Takes the ring away from the kernel. Afterwards the buffers in it that no completion has named are the caller's

@@ -62,20 +62,25 @@ fn what_was_not_synced_is_kept_lost_or_torn_by_the_seed() {
     assert!(lengths.iter().all(|length| length % 512 == 0), "torn within a sector: {lengths:?}");
 }
 
+/// Writes 1 to one sector of zeros and 2 to the next, and crashes. What each is then.
+fn left_of_two_writes(world: &World) -> (u8, u8) {
+    let host = world.host("a");
+    host.put_file("/f", &[0; 1024]).unwrap();
+    let mut writer = proactor(&host);
+    let file = create(&mut writer, "/f");
+    one(&mut writer, Write::exact(file.clone(), 0, vec![1; 512])).unwrap();
+    one(&mut writer, Write::exact(file, 512, vec![2; 512])).unwrap();
+    drop(writer);
+    host.crash();
+    let left = host.read_file("/f").unwrap();
+    (left[0], left[512])
+}
+
 #[test]
 fn writes_reach_the_disk_in_no_order() {
     let mut seen = BTreeSet::new();
     explore(0..200, |world| {
-        let host = world.host("a");
-        host.put_file("/f", &[0; 1024]).unwrap();
-        let mut writer = proactor(&host);
-        let file = create(&mut writer, "/f");
-        one(&mut writer, Write::exact(file.clone(), 0, vec![1; 512])).unwrap();
-        one(&mut writer, Write::exact(file, 512, vec![2; 512])).unwrap();
-        drop(writer);
-        host.crash();
-        let left = host.read_file("/f").unwrap();
-        seen.insert((left[0], left[512]));
+        seen.insert(left_of_two_writes(world));
     });
     assert_eq!(seen, BTreeSet::from([(0, 0), (1, 0), (0, 2), (1, 2)]));
 }
@@ -286,16 +291,7 @@ fn a_file_without_a_name_is_read_until_it_is_closed_and_then_gives_its_space_bac
 fn every_way_of_two_writes_is_tried_once() {
     let mut left = BTreeSet::new();
     let explored = exhaust(10_000, |world| {
-        let host = world.host("a");
-        host.put_file("/f", &[0; 1024]).unwrap();
-        let mut writer = proactor(&host);
-        let file = create(&mut writer, "/f");
-        one(&mut writer, Write::exact(file.clone(), 0, vec![1; 512])).unwrap();
-        one(&mut writer, Write::exact(file, 512, vec![2; 512])).unwrap();
-        drop(writer);
-        host.crash();
-        let bytes = host.read_file("/f").unwrap();
-        left.insert((bytes[0], bytes[512]));
+        left.insert(left_of_two_writes(world));
     });
     // Which goes first, and of each whether it is lost, torn or whole.
     assert_eq!((explored.runs, explored.complete), (2 * 3 * 3, true));

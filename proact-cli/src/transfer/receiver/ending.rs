@@ -125,9 +125,9 @@ impl Session {
         self.received.failed = u64::from(self.received.announced.entries).saturating_sub(delivered);
         self.header = None;
         self.timeline.fail(Session::stopped());
-        if let Some(receiving) = self.receiving {
+        for waiting in [self.receiving, self.keep.awaiting].into_iter().flatten() {
             // One that has just ended needs no cancel.
-            let _ = cx.cancel(receiving);
+            let _ = cx.cancel(waiting);
         }
         let files: Vec<u32> = self.targets.keys().copied().collect();
         for file in files {

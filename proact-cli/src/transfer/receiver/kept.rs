@@ -1,13 +1,15 @@
 //! The directory of unfinished files: made where a sender asks for it, removed when it is empty.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use proact::backend::{FileKind, OpenFlags};
-use proact::operation::{Context, MakeDirectory, Open, Remove, StatPath, Sync};
+use proact::operation::{Context, MakeDirectory, Open, OperationId, Remove, StatPath, Sync};
 use proact::status::Code;
+use proact::sync::Semaphore;
 
 use super::Session;
 use super::target::destination;
@@ -17,14 +19,66 @@ use crate::wire::{Fault, FaultKind};
 
 /// The directory below the destination in which unfinished files lie. No sender may use the name.
 pub const DIRECTORY: &str = ".proact-resume";
+/// For how long a file that another session works on is waited for. That session has lost its sender as a rule, and
+/// makes durable what came: of a file as much as is written between two syncs. One that is alive keeps its file, and
+/// nobody waits for that to end.
+pub const CLAIM_WAIT: Duration = Duration::from_secs(5);
+
 /// Names of the files that sessions of one receiver are working on: two must not write to one.
-pub type Claims = Rc<RefCell<BTreeSet<String>>>;
+#[derive(Clone, Default)]
+pub struct Claims(Rc<RefCell<Claimed>>);
+
+#[derive(Default)]
+struct Claimed {
+    /// Each with a semaphore that reaches 1 when the claim is given up.
+    held: BTreeMap<String, Semaphore>,
+    /// How many wait for one of them.
+    waiting: usize,
+}
+
+impl Claims {
+    /// What tells that the claim on `name` was given up; `None` where there is none.
+    pub(super) fn holder(&self, name: &str) -> Option<Semaphore> {
+        self.0.borrow().held.get(name).cloned()
+    }
+
+    fn release(&self, name: &str) {
+        let released = self.0.borrow_mut().held.remove(name);
+        if let Some(released) = released {
+            // The waits end in the poll that comes. It is signalled once, and by nobody else.
+            released.signal(1, None).expect("a rising value");
+        }
+    }
+
+    /// Counts one who waits for a claim, until what it answers is dropped.
+    pub(super) fn wait(&self) -> Waiting {
+        self.0.borrow_mut().waiting += 1;
+        Waiting(self.clone())
+    }
+
+    /// Whether somebody needs the directory.
+    fn need_directory(&self) -> bool {
+        let claimed = self.0.borrow();
+        !claimed.held.is_empty() || claimed.waiting > 0
+    }
+}
+
+/// One who waits for a claim.
+pub(super) struct Waiting(Claims);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.0.borrow_mut().waiting -= 1;
+    }
+}
 
 /// What a session knows of the directory.
 pub(super) struct Keep {
     pub(super) claims: Claims,
     /// What each open target has claimed.
     pub(super) claimed: HashMap<u32, String>,
+    /// The wait for a claim of another session.
+    pub(super) awaiting: Option<OperationId>,
     /// The sender asked for it.
     pub(super) asked: bool,
     /// The device of the directory; `None` where there is none.
@@ -35,12 +89,18 @@ pub(super) struct Keep {
 
 impl Keep {
     pub(super) fn new(claims: Claims) -> Keep {
-        Keep { claims, claimed: HashMap::new(), asked: false, device: None, cleared: None }
+        Keep { claims, claimed: HashMap::new(), awaiting: None, asked: false, device: None, cleared: None }
+    }
+
+    /// Claims `name`, on which there is no claim, for `file`.
+    pub(super) fn claim(&mut self, file: u32, name: String) {
+        self.claims.0.borrow_mut().held.insert(name.clone(), Semaphore::new(0));
+        self.claimed.insert(file, name);
     }
 
     pub(super) fn give_up_claim(&mut self, file: u32) {
         if let Some(name) = self.claimed.remove(&file) {
-            self.claims.borrow_mut().remove(&name);
+            self.claims.release(&name);
         }
     }
 }
@@ -48,7 +108,7 @@ impl Keep {
 impl Drop for Keep {
     fn drop(&mut self) {
         for name in self.claimed.values() {
-            self.claims.borrow_mut().remove(name);
+            self.claims.release(name);
         }
     }
 }
@@ -109,7 +169,7 @@ impl Session {
 
     /// At the end of a session that could have left something: the directory goes if nothing is in it. `true`: done.
     pub(super) fn clear_kept_files(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.keep.asked || self.keep.device.is_none() || !self.keep.claims.borrow().is_empty() {
+        if !self.keep.asked || self.keep.device.is_none() || self.keep.claims.need_directory() {
             return true;
         }
         if self.keep.cleared.is_none() {

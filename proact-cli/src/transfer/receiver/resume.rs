@@ -13,11 +13,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use proact::backend::{FileKind, Metadata, OpenFlags};
-use proact::operation::{Context, Open, Read, Remove, Sequence, StatPath, Sync, Truncate, Write};
+use proact::operation::{Context, Op, Open, Read, Remove, SemaphoreWait, Sequence, StatPath, Sync, Truncate, Write};
 use proact::resource::File;
 use proact::status::{Code, Result as IoResult, Status};
+use proact::sync::Semaphore;
+use proact::time::Time;
 
 use super::journal::{About, CLAIM, HEADER, Journal};
+use super::kept::CLAIM_WAIT;
 use super::target::{Target, destination, parent};
 use super::{Phase, Session};
 use crate::path::RelativeName;
@@ -37,6 +40,8 @@ pub(super) struct Kept {
     digest: FileDigest,
     /// The file under the final name, where that is what is offered.
     pub(super) whole: Option<File>,
+    /// When it is not waited for any longer, if another session works on it.
+    claim_until: Option<Time>,
 }
 
 /// Under which name a file is collected: its own may be too long, or no name of one directory.
@@ -96,6 +101,7 @@ impl Session {
                             have: Some(Have { standing: Standing::Whole, chunks, digest }),
                             digest: running.clone(),
                             whole: Some(standing.clone()),
+                            claim_until: None,
                         };
                         session.prepared(file, Ok(()), cx);
                     }
@@ -125,9 +131,8 @@ impl Session {
             }
             return self.create(file, cx);
         };
-        if self.keep.claims.borrow().contains(&name) {
-            self.set_have(file, Have::nothing(Standing::Busy));
-            return self.create(file, cx);
+        if let Some(released) = self.keep.claims.holder(&name) {
+            return self.await_claim(file, released, cx);
         }
         if !self.keep.asked || !self.options.keep {
             if self.keep.asked {
@@ -137,8 +142,7 @@ impl Session {
             return self.discard_kept(file, &name, cx);
         }
         let folder = parent(&target.path);
-        self.keep.claims.borrow_mut().insert(name.clone());
-        self.keep.claimed.insert(file, name);
+        self.keep.claim(file, name);
         self.call(StatPath::new(folder), cx, move |session, _, outcome, cx| match outcome.result {
             Ok(metadata) if metadata.device == device => session.open_journal(file, cx),
             Ok(_) => {
@@ -149,6 +153,30 @@ impl Session {
             }
             Err(status) => session.prepared(file, Err(destination(&status)), cx),
         });
+    }
+
+    /// Another session works on the file: waits until that one gives it up, for [`CLAIM_WAIT`] in all. It has lost its
+    /// sender, if this is the sender's next try.
+    fn await_claim(&mut self, file: u32, released: Semaphore, cx: &mut Context<'_>) {
+        let now = cx.now();
+        let Some(target) = self.targets.get_mut(&file) else { return };
+        let until = *target.kept.claim_until.get_or_insert(now + CLAIM_WAIT);
+        if !self.keep.asked || !self.options.keep || until <= now {
+            self.set_have(file, Have::nothing(Standing::Busy));
+            return self.create(file, cx);
+        }
+        let waiting = self.keep.claims.wait();
+        let then = self.then(move |session, _, _, cx| {
+            session.keep.awaiting = None;
+            match session.phase {
+                // Another may have claimed it again; and it may have been delivered meanwhile.
+                Phase::Receiving => session.look_at_name(file, cx),
+                _ => session.prepared(file, Ok(()), cx),
+            }
+            drop(waiting);
+        });
+        let wait = Op::new(SemaphoreWait::new(released, 1), then).deadline(until);
+        self.keep.awaiting = self.submit(wait, 1, cx);
     }
 
     fn set_have(&mut self, file: u32, have: Have) {
@@ -274,7 +302,7 @@ impl Session {
             target.file = Some(partial);
             target.journal = Some(Journal::new(journal, journal_path, chunks));
             let have = Have { standing: Standing::Partial, chunks, digest: held.finish() };
-            target.kept = Kept { have: Some(have), digest: held, whole: None };
+            target.kept = Kept { have: Some(have), digest: held, whole: None, claim_until: None };
             session.prepared(file, outcome.result.map_err(|status| destination(&status)), cx);
         });
     }

@@ -118,6 +118,12 @@ impl Session {
         if target.entry.kind == EntryKind::Directory {
             return self.make_directory(file, cx);
         }
+        self.look_at_name(file, cx);
+    }
+
+    /// What stands under the name of the file?
+    pub(super) fn look_at_name(&mut self, file: u32, cx: &mut Context<'_>) {
+        let Some(target) = self.targets.get(&file) else { return };
         let stat = StatPath::new(&target.path).no_follow();
         self.call(stat, cx, move |session, _, outcome, cx| {
             let overwrite = session.overwrite;

@@ -127,8 +127,8 @@ fn who_cannot_reach_the_host_is_lost_itself() {
     assert!(lost);
 }
 
-#[test]
-fn a_member_that_is_not_answered_for_a_lease_is_out() {
+/// A member that was welcomed, and its link to the coordinator.
+fn joined() -> (FarCoordinator, Link) {
     let mut far = FarCoordinator::new();
     let link = Link::Opened(1);
     far.join(at(0), &join("b"), Some(link));
@@ -136,6 +136,12 @@ fn a_member_that_is_not_answered_for_a_lease_is_out() {
         Welcome { session: SESSION, machine: MachineId(1), host: MachineId(0), lease: LEASE.as_nanos() as u64 };
     far.receive(at(0), link, Message::Welcome(welcome)).unwrap();
     actions(&mut far);
+    (far, link)
+}
+
+#[test]
+fn a_member_that_is_not_answered_for_a_lease_is_out() {
+    let (mut far, link) = joined();
     for second in 1..=3 {
         far.advance(at(second));
         let message = Message::Renew { number: second };
@@ -174,13 +180,7 @@ fn who_is_not_answered_is_out_at_a_stated_time() {
 
 #[test]
 fn who_leaves_is_out_when_the_coordinator_knows() {
-    let mut far = FarCoordinator::new();
-    let link = Link::Opened(1);
-    far.join(at(0), &join("b"), Some(link));
-    let welcome =
-        Welcome { session: SESSION, machine: MachineId(1), host: MachineId(0), lease: LEASE.as_nanos() as u64 };
-    far.receive(at(0), link, Message::Welcome(welcome)).unwrap();
-    actions(&mut far);
+    let (mut far, link) = joined();
     far.leave(at(1));
     far.leave(at(1));
     assert_eq!(actions(&mut far), [CoordinatorAction::Send { link, message: Message::Leave }], "said once");

@@ -54,6 +54,7 @@ impl RawMessage {
     /// # Safety
     ///
     /// `message` is valid and exclusively the caller's, as what it points to is for the kernel.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) unsafe fn header(message: *mut RawMessage, receives: bool) -> *mut libc::msghdr {
         const {
             assert!(size_of::<libc::msghdr>() <= size_of::<[u64; 8]>() && align_of::<libc::msghdr>() <= 8);
@@ -101,6 +102,7 @@ impl RawMessage {
     ///
     /// As for [`RawMessage::header`], which has made the header; the kernel uses it no more.
     #[allow(clippy::unnecessary_cast)] // the length's type differs from one system to the next
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) unsafe fn received(message: *mut RawMessage) {
         // SAFETY: the caller's promise.
         unsafe {

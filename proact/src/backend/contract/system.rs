@@ -45,6 +45,7 @@ pub enum SocketOption {
     /// Small segments go at once.
     NoDelay(bool),
     /// A close resets the connection.
+    #[cfg(any(unix, feature = "unstable-backend"))]
     ResetOnClose(bool),
 }
 

@@ -1,11 +1,15 @@
 //! Buffers lent to the kernel: one ring of them for each pool that requests receive into.
 //!
 //! The pool's own list stays the only owner of idle buffers. A ring is filled by taking from it, as far as
-//! [`FILL`] reaches, and only while requests use the ring: when the last has ended, the kernel is told to forget the
-//! ring and the buffers go back. So a pool that two proactors share is not kept empty by the one that does nothing.
+//! [`FILL`] reaches, and only while requests use the ring: when the last has ended, the buffers go back. So a pool that
+//! two proactors share is not kept empty by the one that does nothing.
+//!
+//! The ring itself stays registered, empty, until the pool is gone: who receives into a pool, does something else and
+//! receives again pays for it once. It does not keep the pool alive. Of more than [`IDLE_MAX`] that nobody uses the
+//! kernel is told to forget the next.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::backend::{BufferSource, RawBuffer};
 use crate::uring::{BufferRing, Ring};
@@ -14,9 +18,15 @@ use crate::uring::{BufferRing, Ring};
 /// more than half of a pool, so that others who share it are not starved by what lies ready here.
 const FILL: u32 = 128;
 
+/// The most rings that are kept without requests that use them.
+pub(super) const IDLE_MAX: usize = 16;
+
 /// The ring of one pool.
 struct Lent {
-    source: Arc<dyn BufferSource>,
+    id: u64,
+    source: Weak<dyn BufferSource>,
+    /// The source, while buffers of it are here: they are its memory.
+    held: Option<Arc<dyn BufferSource>>,
     ring: BufferRing,
     /// What each number in the ring stands for; `None`: not with the kernel.
     buffers: Vec<Option<RawBuffer>>,
@@ -33,8 +43,9 @@ struct Lent {
 pub(super) struct Pools {
     lent: Vec<Option<Lent>>,
     by_source: HashMap<u64, u16>,
-    /// Some ring has no user, and is given up before the next sleep.
-    idle: bool,
+    /// How many rings have been registered.
+    #[cfg(test)]
+    pub(super) registrations: u32,
 }
 
 impl Pools {
@@ -48,6 +59,7 @@ impl Pools {
         };
         if let Some(Some(lent)) = self.lent.get_mut(usize::from(group)) {
             lent.users += 1;
+            lent.held.get_or_insert_with(|| source.clone());
             lent.fill();
         }
         Ok(group)
@@ -64,8 +76,14 @@ impl Pools {
         let group = u16::try_from(group).ok().filter(|&group| group <= BufferRing::GROUP_LAST).ok_or(libc::ENOSPC)?;
         let count = (source.count() / 2).clamp(1, FILL);
         let kernel = BufferRing::register(ring, group, count.next_power_of_two(), incremental)?;
+        #[cfg(test)]
+        {
+            self.registrations += 1;
+        }
         self.lent[usize::from(group)] = Some(Lent {
-            source: source.clone(),
+            id: source.id(),
+            source: Arc::downgrade(source),
+            held: None,
             ring: kernel,
             buffers: vec![None; count as usize],
             free: (0..count as u16).rev().collect(),
@@ -81,7 +99,6 @@ impl Pools {
     pub(super) fn leave(&mut self, group: u16) {
         if let Some(Some(lent)) = self.lent.get_mut(usize::from(group)) {
             lent.users -= 1;
-            self.idle |= lent.users == 0;
         }
     }
 
@@ -93,7 +110,7 @@ impl Pools {
             let buffer = (*lent.buffers.get(usize::from(id))?)?;
             // The ring may be given up before this part is told of.
             // SAFETY: taken from this source, and in the ring still.
-            unsafe { lent.source.hold(buffer.index) };
+            unsafe { lent.held.as_ref()?.hold(buffer.index) };
             return Some(buffer);
         }
         let buffer = lent.buffers.get_mut(usize::from(id))?.take()?;
@@ -115,13 +132,15 @@ impl Pools {
 
     /// Gives a buffer back that holds nothing for anyone.
     pub(super) fn put(&self, group: u16, buffer: RawBuffer) {
-        if let Some(Some(lent)) = self.lent.get(usize::from(group)) {
+        let lent = self.lent.get(usize::from(group)).and_then(Option::as_ref);
+        if let Some(source) = lent.and_then(|lent| lent.held.as_ref()) {
             // SAFETY: taken from this source, or held for a part, and no completion has named it.
-            unsafe { lent.source.put(buffer.index) };
+            unsafe { source.put(buffer.index) };
         }
     }
 
-    /// Fills the rings up again and gives up those that no one uses. Once a pass, before the kernel is entered.
+    /// Fills the rings up again, empties those that no one uses, and gives up those whose pool is gone. Once a pass,
+    /// before the kernel is entered.
     #[inline]
     pub(super) fn tend(&mut self, ring: &Ring) {
         if !self.lent.is_empty() {
@@ -131,19 +150,32 @@ impl Pools {
 
     #[cold]
     fn tend_all(&mut self, ring: &Ring) {
+        let mut idle = 0;
         for place in &mut self.lent {
-            match place {
-                Some(lent) if lent.users > 0 => lent.fill(),
-                Some(lent) if self.idle => {
-                    self.by_source.remove(&lent.source.id());
-                    if let Some(lent) = place.take() {
-                        lent.give_up(ring);
-                    }
+            let Some(lent) = place else { continue };
+            if lent.users > 0 {
+                lent.fill();
+                continue;
+            }
+            idle += 1;
+            lent.empty(ring);
+            if idle > IDLE_MAX || lent.source.strong_count() == 0 {
+                idle -= 1;
+                self.by_source.remove(&lent.id);
+                if let Some(lent) = place.take() {
+                    lent.give_up(ring);
                 }
-                _ => {}
             }
         }
-        self.idle = false;
+        while let Some(None) = self.lent.last() {
+            self.lent.pop();
+        }
+    }
+
+    /// How many rings there are.
+    #[cfg(test)]
+    pub(super) fn registered(&self) -> usize {
+        self.lent.iter().flatten().count()
     }
 
     /// Gives everything up. No request that takes from a ring is in flight any more.
@@ -158,9 +190,10 @@ impl Pools {
 impl Lent {
     /// Lends what the source has to give.
     fn fill(&mut self) {
+        let Some(source) = &self.held else { return };
         let before = self.free.len();
         while let Some(&id) = self.free.last() {
-            let Some(buffer) = self.source.take() else { break };
+            let Some(buffer) = source.take() else { break };
             self.free.pop();
             self.buffers[usize::from(id)] = Some(buffer);
             if let Some(last) = self.last.replace(id) {
@@ -175,12 +208,24 @@ impl Lent {
         }
     }
 
-    fn give_up(self, ring: &Ring) {
-        self.ring.unregister(ring);
-        for buffer in self.buffers.into_iter().flatten() {
-            // SAFETY: taken from this source; the kernel has forgotten the ring and no request is left that could have
-            // taken it.
-            unsafe { self.source.put(buffer.index) };
+    /// Gives the buffers back, and holds the source no more. No request that takes from the ring is in flight: what no
+    /// completion has named is in it still.
+    fn empty(&mut self, ring: &Ring) {
+        let Some(source) = self.held.take() else { return };
+        self.ring.withdraw(ring, (self.buffers.len() - self.free.len()) as u16);
+        for (id, buffer) in self.buffers.iter_mut().enumerate() {
+            if let Some(buffer) = buffer.take() {
+                self.free.push(id as u16);
+                // SAFETY: taken from this source; the kernel has it no more and no request is left that could have
+                // taken it.
+                unsafe { source.put(buffer.index) };
+            }
         }
+        self.last = None;
+    }
+
+    fn give_up(mut self, ring: &Ring) {
+        self.empty(ring);
+        self.ring.unregister(ring);
     }
 }

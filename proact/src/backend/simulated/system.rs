@@ -70,11 +70,12 @@ impl System for Calls {
     fn set_option(&self, socket: Descriptor, option: SocketOption) -> Result<(), i32> {
         self.call(|state| {
             let object = state.object_of(socket.0)?;
-            let socket = state.stream(object)?;
+            state.stream(object)?;
             match option {
                 // What is sent goes at once as it is.
                 SocketOption::NoDelay(_) => {}
-                SocketOption::ResetOnClose(on) => socket.spec.reset_on_close = on,
+                #[cfg(any(unix, feature = "unstable-backend"))]
+                SocketOption::ResetOnClose(on) => state.stream(object)?.spec.reset_on_close = on,
             }
             Ok(())
         })

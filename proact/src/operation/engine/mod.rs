@@ -445,6 +445,7 @@ impl Engine {
         let start = unsafe { self.backend_mut().start(token, &request) };
         self.entries[slot as usize].phase = match start {
             Start::Accepted => Phase::Kernel,
+            #[cfg(any(target_os = "linux", target_os = "android", feature = "unstable-backend"))]
             Start::Full => Phase::Backlog,
         };
         start == Start::Accepted

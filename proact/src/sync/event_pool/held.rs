@@ -78,6 +78,7 @@ impl Held {
     }
 
     /// The first handle of an event whose descriptor was made elsewhere.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn imported(resource: Resource) -> Held {
         let core = Core { imported: true, ..Core::new(resource, 0, None) };
         Held { core: NonNull::from(Box::leak(Box::new(core))) }

@@ -19,7 +19,9 @@
 use std::fmt;
 
 use crate::atomic::{Arc, AtomicPtr, AtomicU32, Ordering, fence};
-use crate::resource::{Slept, Word};
+#[cfg(any(loom, target_os = "linux", target_os = "android"))]
+use crate::resource::Slept;
+use crate::resource::Word;
 use crate::status::Result;
 use crate::time::{Clock, Time, Timeout};
 
@@ -335,8 +337,10 @@ impl Words {
                 Words::Shared(words) => words.sleep(since, until),
             };
             match slept {
+                #[cfg(any(loom, target_os = "linux", target_os = "android"))]
                 Ok(Slept::Woken) => {}
                 // A signal that left this thread asleep satisfies it all the same.
+                #[cfg(any(loom, target_os = "linux", target_os = "android"))]
                 Ok(Slept::TimedOut) => break Ok(self.epoch() != since),
                 Err(status) => break Err(status),
             }

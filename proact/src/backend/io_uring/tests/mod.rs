@@ -5,6 +5,7 @@ mod chains;
 mod files;
 mod fixed;
 mod messages;
+mod pools;
 mod sockets;
 mod waits;
 
