@@ -82,15 +82,7 @@ pub const CASES: &[Case] = &[
         connection,
         true,
         net::connection,
-        [
-            "net::TcpStream::connect",
-            "net::TcpStream::connect_with",
-            "net::read",
-            "net::read_exact",
-            "net::write",
-            "net::write_all",
-            "net::accept",
-        ]
+        ["net::TcpStream::connect", "net::TcpStream::connect_with", "net::Read", "net::Write", "net::accept"]
     ),
     case!(pooled, false, net::pooled, []),
     case!(
