@@ -18,6 +18,7 @@ const ROOMS: [&str; 15] = [
     "time",
     "status",
     "heap",
+    "once_box",
     "fault",
     "atomic",
 ];
