@@ -76,10 +76,23 @@ impl<K: Ord + Copy, V> IndexedHeap<K, V> {
 
     /// Adds an entry, behind those with an equal key.
     pub(crate) fn insert(&mut self, key: K, value: V) -> HeapKey {
+        let sequence = self.number();
+        self.insert_as(key, sequence, value)
+    }
+
+    /// The number of an insertion that may come later, by [`IndexedHeap::insert_as`], and stands then where one of now
+    /// would.
+    #[inline]
+    pub(crate) fn number(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    /// [`IndexedHeap::insert`] under a number that was given out for it.
+    pub(crate) fn insert_as(&mut self, key: K, sequence: u64, value: V) -> HeapKey {
         let place = self.nodes.len();
         let slot = self.take_slot(value);
-        self.sequence += 1;
-        let node = Node { key, sequence: self.sequence, slot };
+        let node = Node { key, sequence, slot };
         self.nodes.push(node);
         self.rise(place, node);
         HeapKey { slot, sequence: node.sequence }

@@ -10,8 +10,8 @@
 //! and it cannot come to zero before the task is complete, for the home holds one. At completion that is added to the
 //! word, once, and from then on everyone counts there: whoever takes the last frees the storage.
 //!
-//! **The output** is the home's until `COMPLETE` is in the word (for its own thread: `ENDED` in `own`). Then it is the join
-//! handle's, or nobody's if that has gone before (`UNHEEDED`): then the home has dropped it.
+//! **The output** is the home's until `COMPLETE` is in the word (for its own thread: `ENDED` in `own`). Then it is the
+//! join handle's, or nobody's if that has gone before (`UNHEEDED`): then the home has dropped it.
 //!
 //! **A joiner** is whom completion wakes. One that waits on the home's own thread stands in `joiner`, which no other
 //! thread touches. One elsewhere stands in `remote_joiner`: the handle's while `JOINER` is not set, the home's when it

@@ -219,8 +219,8 @@ impl Wheel {
         node.waker.take()
     }
 
-    /// Sets a timer to another time. It keeps its waker; one that has fired has none. A waker is for the caller to drop:
-    /// of the one that was given up before.
+    /// Sets a timer to another time. It keeps its waker; one that has fired has none. A waker is for the caller to
+    /// drop: of the one that was given up before.
     #[inline]
     pub(crate) fn reset(&mut self, slot: u32, at: u64) -> Option<Waker> {
         let waker = self.settle();

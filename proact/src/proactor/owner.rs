@@ -177,7 +177,8 @@ impl Proactor {
     }
 
     /// When its first timer or deadline comes, if it has any: what a loop of one's own need not poll before, as far as
-    /// timers go. Of timers that were [reset](Proactor::reset_timer) to a later time it may tell the earlier one.
+    /// timers go. Of timers that were [reset](Proactor::reset_timer) to a later time, or called off, it may tell a time
+    /// that is none any more.
     pub fn next_timer(&self) -> Option<Time> {
         self.engine.next_timer()
     }

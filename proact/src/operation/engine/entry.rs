@@ -120,15 +120,21 @@ pub(super) struct Entry {
 
 /// What few operations have: kept apart, so that an entry of the many stays small.
 ///
-/// In this order: a reset of a timer looks at the first two, which lie side by side then.
+/// In this order: what sets a timer looks at the first few, which lie side by side then.
 #[repr(C)]
 pub(super) struct Rare {
     /// When it is due, of a timer: not before its place says.
     pub(super) due: Time,
     /// The timer that waits here and may be set to another time; [`Rare::NOBODY`]: none.
     pub(super) waiting: Token,
-    /// Its place among the timers, of a timer.
+    /// Its number among the timers: of those that are due together the lowest is first.
+    pub(super) order: u64,
+    /// When its place says.
+    pub(super) at: Time,
+    /// Its place among the timers, of a timer, or the one that its slot's last timer has left when it was called off.
     pub(super) timer: Option<HeapKey>,
+    /// The place is nobody's.
+    pub(super) vacant: bool,
     /// The place of its deadline among the timers.
     pub(super) deadline: Option<HeapKey>,
     /// Its place among those that wait for a buffer.
@@ -149,6 +155,9 @@ impl Default for Rare {
             timer: None,
             due: Time::ORIGIN,
             waiting: Rare::NOBODY,
+            order: 0,
+            at: Time::ORIGIN,
+            vacant: false,
             deadline: None,
             starved: None,
             scope_next: NIL,

@@ -4,6 +4,10 @@
 //! when its old place has come to the front, before anyone sleeps until then. A time-out that is set anew for every
 //! byte that arrives costs the look at its slot, and the heap once in a while. A timer that is set to an earlier time
 //! moves at once.
+//!
+//! One that is called off leaves its place in the heap, for the slot's next timer, as if it were set to that one's
+//! time; or until it comes to the front. So a time-out that is called off and made anew does not touch the heap
+//! either, where among many every step waits for memory. There is no more than one place a slot.
 
 use std::time::Duration;
 
@@ -19,11 +23,31 @@ use crate::time::Time;
 impl Engine {
     /// Puts the timer in `slot` among the others.
     pub(super) fn set_timer(&mut self, slot: u32, deadline: Time) {
-        let key = self.timers.insert(deadline, slot);
-        let rare = self.rare(slot);
-        rare.timer = Some(key);
-        rare.due = deadline;
+        self.rare(slot);
+        self.place_timer(slot, deadline);
         self.entries[slot as usize].phase = Phase::Timer;
+    }
+
+    /// Sets what `slot` has among the timers to a time: where it stands already, if that is no later.
+    #[inline]
+    fn place_timer(&mut self, slot: u32, deadline: Time) {
+        let order = self.timers.number();
+        let rare = &mut self.rare[slot as usize];
+        (rare.due, rare.order, rare.vacant) = (deadline, order, false);
+        if let Some(key) = rare.timer {
+            if deadline >= rare.at {
+                return;
+            }
+            self.timers.remove(key);
+        }
+        self.insert_timer(slot);
+    }
+
+    /// Puts the timer in `slot`, which has no place, where it belongs.
+    fn insert_timer(&mut self, slot: u32) {
+        let rare = &mut self.rare[slot as usize];
+        rare.at = rare.due;
+        rare.timer = Some(self.timers.insert_as(rare.due, rare.order, slot));
     }
 
     /// Starts a timer that may be set to another time.
@@ -35,9 +59,13 @@ impl Engine {
     /// Takes the timer in `slot` out of the others, before its time.
     pub(super) fn stop_timer(&mut self, slot: u32) {
         let rare = &mut self.rare[slot as usize];
-        rare.waiting = Rare::NOBODY;
-        if let Some(key) = rare.timer.take() {
-            self.timers.remove(key);
+        (rare.waiting, rare.vacant) = (Rare::NOBODY, true);
+        // Nobody is to be told of a time for which nothing waits.
+        while let Some((_, &first)) = self.timers.peek() {
+            if first & DEADLINE != 0 || !self.rare[first as usize].vacant {
+                break;
+            }
+            self.postpone(first);
         }
     }
 
@@ -56,14 +84,8 @@ impl Engine {
         let Some(rare) = rare else {
             return Err(Status::new(Code::NotFound, Operation::Timer).with_message("it is no timer that waits here"));
         };
-        let earlier = deadline < rare.due;
-        rare.due = deadline;
-        if earlier {
-            if let Some(key) = rare.timer.take() {
-                self.timers.remove(key);
-            }
-            self.set_timer(slot, deadline);
-        }
+        debug_assert!(!rare.vacant, "a timer that waits has its place");
+        self.place_timer(slot, deadline);
         Ok(())
     }
 
@@ -83,16 +105,21 @@ impl Engine {
         }
     }
 
-    /// Whether what stands at `at` in the heap is a timer that was set to a later time since.
+    /// Whether what stands at `at` in the heap is a timer that was set to a later time since, or called off.
     #[inline]
     fn is_postponed(&self, at: Time, slot: u32) -> bool {
-        slot & DEADLINE == 0 && self.rare[slot as usize].due > at
+        let rare = || &self.rare[slot as usize];
+        slot & DEADLINE == 0 && (rare().vacant || rare().due > at)
     }
 
-    /// Moves the heap's first, which is postponed, to where it belongs.
+    /// Moves the heap's first, which is postponed, to where it belongs, if it belongs anywhere.
     fn postpone(&mut self, slot: u32) {
         self.timers.drop_first();
-        self.set_timer(slot, self.rare[slot as usize].due);
+        let rare = &mut self.rare[slot as usize];
+        rare.timer = None;
+        if !std::mem::take(&mut rare.vacant) {
+            self.insert_timer(slot);
+        }
     }
 
     /// Ends all whose time has come.

@@ -1,0 +1,46 @@
+//! Timers that are called off and made anew.
+
+#![cfg(not(loom))]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use proact::operation::{Complete, Context, Op, Outcome, Timer};
+use proact::proactor::Builder;
+use proact::time::Timeout;
+
+type Log = Rc<RefCell<Vec<(char, bool)>>>;
+
+struct Note(char, Log);
+
+impl Complete<Timer> for Note {
+    fn done(op: Box<Op<Timer, Note>>, outcome: Outcome<Timer>, _: &mut Context<'_>) {
+        op.state.1.borrow_mut().push((op.state.0, outcome.result.is_ok()));
+    }
+}
+
+#[test]
+fn a_place_that_was_left_is_taken_over_and_the_order_is_that_of_the_submits() {
+    let mut proactor = Builder::new().build().unwrap();
+    let log = Log::default();
+    let (soon, far) = (proactor.now() + Duration::from_millis(2), proactor.now() + Duration::from_secs(60));
+    let timer = |name, at| Op::new(Timer::new(at), Note(name, log.clone()));
+    let first = proactor.submit(timer('a', far)).unwrap();
+    let second = proactor.submit(timer('b', soon)).unwrap();
+    proactor.submit(timer('c', soon)).unwrap();
+    // Both places are left: the first for an earlier timer, which has to move, the second for one of the same time.
+    for (id, name) in [(first, 'd'), (second, 'e')] {
+        proactor.cancel(id).unwrap();
+        proactor.poll(Timeout::Immediate).unwrap();
+        proactor.submit(timer(name, soon)).unwrap();
+    }
+    assert_eq!(proactor.next_timer(), Some(soon));
+    proactor.run().unwrap();
+    // The cancels' callbacks come at once, unless all were due by then.
+    let mut fired = log.borrow().clone();
+    fired.retain(|&(_, fired)| fired);
+    let names: String = fired.iter().map(|&(name, _)| name).filter(|name| "cde".contains(*name)).collect();
+    assert_eq!(names, "cde", "{:?}", log.borrow());
+    assert_eq!(proactor.next_timer(), None, "nothing is left of what was called off");
+}
