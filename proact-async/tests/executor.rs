@@ -125,6 +125,8 @@ fn an_operation_is_cancelled_in_its_own_runtime_wherever_it_is_dropped() {
         let (before, after) = (Runtime::new().unwrap(), Runtime::new().unwrap());
         for place in 0..4 {
             let wait = begun_in(&runtime);
+            // One that has come and gone since changes nothing.
+            drop(Runtime::new().unwrap());
             // Of others of this thread, which were made before and after and have operations as well.
             let others = [&before, &after].map(begun_in);
             match place {
@@ -309,4 +311,49 @@ fn the_output_that_nobody_takes_goes_with_the_handle_or_at_the_end() {
             assert_eq!(seen(), 1);
         });
     }
+}
+
+#[test]
+fn a_future_that_cannot_be_run_to_its_end_is_dropped_before_that_is_told() {
+    let world = proact::simulated::World::new(1);
+    let runtime = Runtime::builder().proactor(world.host("here").builder()).build().unwrap();
+    let held = Rc::new(());
+    let kept = held.clone();
+    let never = runtime.try_block_on(async move {
+        let _kept = kept;
+        std::future::pending::<()>().await;
+    });
+    assert!(never.is_err(), "nothing can ever happen in that world");
+    assert_eq!(Rc::strong_count(&held), 1);
+}
+
+/// Is ready at once, or panics; and panics when it is dropped.
+struct Bomb {
+    polled: bool,
+}
+
+impl Future for Bomb {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        assert!(!self.polled, "the poll");
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the drop");
+    }
+}
+
+#[test]
+fn a_task_has_panicked_when_its_futures_drop_has_and_with_what_came_first() {
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        for (polled, first) in [(false, "the drop"), (true, "the poll")] {
+            let error = spawn(Bomb { polled }).await.unwrap_err();
+            assert!(error.is_panic() && error.to_string().ends_with(first), "{error}");
+        }
+    });
 }

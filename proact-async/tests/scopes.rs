@@ -300,6 +300,8 @@ fn after_a_scope_within_it_a_scopes_operations_are_its_own_again() {
             scope(async |_| yield_now().await).await.unwrap();
             scope(async |inner| inner.cancel()).await.unwrap();
             outer.spawn(async { scope(async |_| ()).await }).await.unwrap().unwrap();
+            // Its end, and what comes next, are one poll.
+            scope(async |_| ()).await.unwrap();
             operation(EventWait::new(handle().event().unwrap())).await.1.result.unwrap_err().is_cancelled()
         }));
         assert_eq!(outcome, Ok(true), "told by its operation, not dropped");

@@ -186,7 +186,7 @@ async fn dropping(future: Future, drops: Drops, pending: &mut usize, fails: bool
         Poll::Pending
     });
     // With a fault, what a case waits for may never come: then it is dropped there.
-    let patience = if fails { Duration::from_millis(20) } else { PATIENCE };
+    let patience = if fails { Duration::from_millis(10) } else { PATIENCE };
     let polled = time::timeout(patience, polled).await;
     assert!(fails || polled.is_ok(), "it does not go on");
     polled.unwrap_or(None)
