@@ -357,3 +357,60 @@ fn a_task_has_panicked_when_its_futures_drop_has_and_with_what_came_first() {
         }
     });
 }
+
+#[test]
+fn a_runtime_that_ends_drops_what_another_thread_gave_it_and_nobody_has_looked_at() {
+    let runtime = Runtime::new().unwrap();
+    let (spawner, held) = (runtime.spawner(), Arc::new(()));
+    let kept = held.clone();
+    let task = std::thread::spawn(move || spawner.spawn(async move { drop(kept) })).join().unwrap();
+    assert!(!task.is_finished());
+    drop(runtime);
+    assert!(task.is_finished());
+    assert_eq!(Arc::strong_count(&held), 1);
+    assert!(Runtime::new().unwrap().block_on(task).unwrap_err().is_cancelled());
+}
+
+#[test]
+fn a_task_that_wakes_itself_when_it_is_dropped_is_not_run_again() {
+    struct WakesItself(Option<Waker>);
+    impl Future for WakesItself {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            self.0 = Some(cx.waker().clone());
+            Poll::Pending
+        }
+    }
+    impl Drop for WakesItself {
+        fn drop(&mut self) {
+            self.0.take().expect("it was polled").wake();
+        }
+    }
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        for _ in 0..100 {
+            let tasks: Vec<_> = (0..3).map(|_| spawn(WakesItself(None))).collect();
+            yield_now().await;
+            tasks[1].abort();
+            yield_now().await;
+            for task in tasks {
+                task.abort();
+                assert!(task.await.unwrap_err().is_cancelled());
+            }
+        }
+    });
+}
+
+#[test]
+fn who_joins_no_more_is_forgotten_before_the_task_has_ended() {
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        let count = Arc::new(Count::default());
+        let mut task = spawn(std::future::pending::<()>());
+        assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&Waker::from(count.clone()))).is_pending());
+        assert_eq!(Arc::strong_count(&count), 2);
+        drop(task);
+        assert_eq!(Arc::strong_count(&count), 1);
+    });
+}

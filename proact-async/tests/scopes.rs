@@ -307,3 +307,69 @@ fn after_a_scope_within_it_a_scopes_operations_are_its_own_again() {
         assert_eq!(outcome, Ok(true), "told by its operation, not dropped");
     });
 }
+
+#[test]
+fn a_scope_forgets_tasks_that_have_ended_and_no_others() {
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        let held = Rc::new(());
+        {
+            let mut all = pin!(scope(async |own| {
+                for _ in 0..10 {
+                    let kept = held.clone();
+                    own.spawn(async move {
+                        let _kept = kept;
+                        pending::<()>().await;
+                    });
+                    for _ in 0..20 {
+                        own.spawn(async {}).await.unwrap();
+                    }
+                }
+                pending::<()>().await;
+            }));
+            while Rc::strong_count(&held) < 11 {
+                assert!(once(all.as_mut()).await.is_pending());
+                yield_now().await;
+            }
+        }
+        yield_now().await;
+        assert_eq!(Rc::strong_count(&held), 1, "a dropped scope drops every task that runs");
+    });
+}
+
+#[test]
+fn scopes_that_have_ended_leave_nothing_in_the_one_around() {
+    let runtime = Runtime::new().unwrap();
+    let text = runtime.block_on(scope(async |outer| {
+        for _ in 0..100 {
+            scope(async |_| yield_now().await).await.unwrap();
+        }
+        format!("{outer:?}")
+    }));
+    assert!(text.as_ref().unwrap().contains("inner: 0"), "{text:?}");
+}
+
+#[test]
+fn a_cancel_from_elsewhere_wakes_a_scope_that_waits_for_nothing_else() {
+    on_every_backend(|runtime| {
+        runtime.block_on(async {
+            let kept: Kept = Default::default();
+            let cancels = spawn({
+                let kept = kept.clone();
+                async move {
+                    while kept.borrow().is_none() {
+                        yield_now().await;
+                    }
+                    kept.borrow().as_ref().unwrap().cancel();
+                }
+            });
+            let ended = scope(async |own| {
+                kept.replace(Some(own.clone()));
+                pending::<()>().await;
+            });
+            let limit = Duration::from_secs(10);
+            assert_eq!(time::timeout(limit, ended).await.expect("it was told"), Err(Ended::Cancelled));
+            cancels.await.unwrap();
+        });
+    });
+}
