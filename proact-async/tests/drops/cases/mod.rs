@@ -259,7 +259,7 @@ pub const CASES: &[Case] = &[
 pub const EXEMPT: &[(&str, &str)] = &[
     (
         "adapt::Finishing",
-        "nobody's to drop: it begins when a stream is dropped, which the cases `adapted`, `futures_io` and `session` do",
+        "nobody's to drop: it begins when a stream is dropped, as in the cases `adapted`, `futures_io` and `session`",
     ),
     ("task::Made", "private: a task whose future is made on its thread; `tasks` spawns"),
     ("task::Take", "private: of the loom models"),
