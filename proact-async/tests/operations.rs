@@ -42,6 +42,25 @@ fn a_refused_operation_yields_its_kind_and_why() {
 }
 
 #[test]
+fn a_failure_names_where_its_future_was_made() {
+    on_every_backend(|runtime| {
+        let other = Runtime::new().unwrap();
+        let foreign = || EventWait::new(other.handle().event().unwrap());
+        let never = || EventWait::new(runtime.handle().event().unwrap());
+        runtime.block_on(async {
+            let soon = time::now() + Duration::from_micros(50);
+            let refused = operation(foreign()).await.1.result.unwrap_err();
+            let failed = operation(never()).deadline(soon).await.1.result.unwrap_err();
+            let refused_elsewhere = handle().future(foreign()).await.1.result.unwrap_err();
+            let failed_elsewhere = handle().future(never()).deadline(soon).await.1.result.unwrap_err();
+            for status in [refused, failed, refused_elsewhere, failed_elsewhere] {
+                assert!(format!("{status:?}").contains(file!()), "{status:?}");
+            }
+        });
+    });
+}
+
+#[test]
 fn a_deadline_ends_an_operation() {
     on_every_backend(|runtime| {
         runtime.block_on(async {

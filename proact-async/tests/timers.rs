@@ -247,3 +247,29 @@ fn a_sleep_whose_time_has_come_gives_way() {
         other.await.unwrap();
     });
 }
+
+#[test]
+fn a_sleep_wakes_whoever_has_polled_it_last() {
+    let runtime = simulated(1);
+    runtime.block_on(async {
+        let mut sleep = time::sleep(Duration::from_secs(1));
+        assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        // Moved to a task of its own, which nobody else wakes.
+        spawn(sleep).await.unwrap();
+    });
+}
+
+#[test]
+fn a_sleep_that_ends_where_a_far_bucket_begins_is_not_late() {
+    for bits in [16, 22, 28, 29, 34, 40, 46] {
+        let runtime = simulated(1);
+        runtime.block_on(async {
+            for at in 1..4u64 {
+                let deadline = proact::time::Time::from_nanoseconds(at << bits);
+                time::sleep_until(deadline).await;
+                let late = time::now() - deadline;
+                assert!(late < Duration::from_micros(10), "{late:?} at {at} << {bits}");
+            }
+        });
+    }
+}

@@ -1,13 +1,13 @@
 //! Events.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use proact::operation::{EventWait, EventWaitMany};
 use proact::status::Result;
 
-use crate::runtime::{Operation, Operations, handle, is_running, operation, spawn, stream, with_handle};
+use crate::runtime::{Operations, operation, stream, with_handle};
 
 /// Something that is set from anywhere, also by another process or a device, and reset by who waits for it.
 ///
@@ -66,50 +66,13 @@ impl Event {
     /// # Errors
     /// As for [`EventWait`].
     pub async fn wait(&self) -> Result {
-        Wait { event: &self.event, wait: Some(operation(EventWait::new(self.event.clone()))) }.await
+        operation(EventWait::new(self.event.clone())).await.1.result
     }
 
-    /// Tells whenever it is set, and resets it. Sets that come before they are told may be one. What it has taken when
-    /// it is dropped is lost to others who wait.
+    /// Tells whenever it is set, and resets it. Sets that come before they are told may be one. What it has taken and
+    /// not told when it is dropped is set again, for the others who wait.
     pub fn sets(&self) -> Sets {
         Sets { sets: stream(EventWaitMany::new(self.event.clone())) }
-    }
-}
-
-/// One wait, that puts back what it has taken and nobody wants any more.
-struct Wait<'a> {
-    event: &'a proact::sync::Event,
-    /// `None` after its end.
-    wait: Option<Operation<EventWait>>,
-}
-
-impl Future for Wait<'_> {
-    type Output = Result;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result> {
-        let wait = self.wait.as_mut().expect("a future is not polled after its end");
-        let (_, outcome) = ready!(Pin::new(wait).poll(cx));
-        self.wait = None;
-        Poll::Ready(outcome.result)
-    }
-}
-
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        let Some(wait) = self.wait.take() else { return };
-        let Some(id) = wait.id() else { return };
-        if !is_running() {
-            return; // its runtime has ended, or goes on later: then what comes is dropped with it
-        }
-        // Not found: it has ended, and is looked at.
-        let _ = handle().cancel(id);
-        let event = self.event.clone();
-        drop(spawn(async move {
-            if wait.await.1.result.is_ok() {
-                // Closed meanwhile: then nobody waits.
-                let _ = event.set();
-            }
-        }));
     }
 }
 

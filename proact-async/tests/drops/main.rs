@@ -5,8 +5,12 @@
 //! `cases` has the table of futures; `coverage` fails when one of the crate is missing there. A program of its own,
 //! because faults and the counting allocator are the whole process's.
 //!
-//! `PROACT_DROP_FAULTS` is how many calls of one site are tried (2), `PROACT_DROP_SEEDS` how many worlds (16).
+//! `PROACT_DROP_CASES` names the cases to run, with commas between (all). `PROACT_DROP_FAULTS` is how many calls of one
+//! site fail in turn (3), `PROACT_DROP_POINTS` at how many polls the future is dropped with each of them (2), and
+//! `PROACT_DROP_SEEDS` how many worlds there are (8). The first two as large as they may be is every drop with every
+//! fault.
 
+mod built;
 mod cases;
 mod coverage;
 mod run;
@@ -38,6 +42,13 @@ const BACKENDS: [Choice; 3] = [Choice::IoUring, Choice::Epoll, Choice::Poll];
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// The cases that are asked for: all, if none are.
+fn cases() -> impl Iterator<Item = &'static Case> {
+    let names = std::env::var("PROACT_DROP_CASES").unwrap_or_default();
+    let wanted: Vec<String> = names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    CASES.iter().filter(move |case| wanted.is_empty() || wanted.iter().any(|name| name == case.name))
 }
 
 /// The backends that work here.
@@ -82,7 +93,7 @@ fn dropped_at_every_poll_nothing_is_left() {
     let _alone = alone();
     for backend in backends() {
         let place = Where::Backend(backend);
-        for case in CASES {
+        for case in cases() {
             let polls = polls(case, &place);
             assert!(polls > 0, "{} has nothing to be dropped at", case.name);
             for poll in 0..=polls {
@@ -98,7 +109,7 @@ fn forgotten_at_every_poll_the_runtime_ends_all_the_same() {
     let _alone = alone();
     for backend in backends() {
         let place = Where::Backend(backend);
-        for case in CASES {
+        for case in cases() {
             for poll in 0..=polls(case, &place) {
                 run(case, &place, Drops::Forgotten(poll), None);
             }
@@ -109,12 +120,12 @@ fn forgotten_at_every_poll_the_runtime_ends_all_the_same() {
 #[test]
 fn whatever_call_fails_a_drop_leaves_nothing() {
     let _alone = alone();
-    let most = number("PROACT_DROP_FAULTS", 2);
+    let (most, points) = (number("PROACT_DROP_FAULTS", 3), number("PROACT_DROP_POINTS", 2) as usize);
     let errors = [errno::EIO, errno::EINTR, errno::ENOMEM, errno::EAGAIN];
     for backend in backends() {
         let place = Where::Backend(backend);
         let mut turn = 0usize;
-        for case in CASES {
+        for case in cases() {
             let polls = polls(case, &place);
             let calls = run(case, &place, Drops::Never, None).calls;
             let sites = calls.into_iter().filter(|(site, _)| site.what != What::Length);
@@ -125,12 +136,18 @@ fn whatever_call_fails_a_drop_leaves_nothing() {
                     let plan = run::Plan { site, call, fault: Fault::Error(errors[turn % errors.len()]) };
                     // Whole, and dropped at one poll after the other as the faults go on.
                     leaves_nothing(case, &place, Drops::Never, Some(plan));
-                    leaves_nothing(case, &place, Drops::Polled(turn % (polls + 1)), Some(plan));
-                    leaves_nothing(case, &place, Drops::Woken(turn % (polls + 1)), Some(plan));
+                    for point in 0..points.min(polls + 1) {
+                        let poll = (turn + point * (polls + 1) / points) % (polls + 1);
+                        // By turns, so that each poll comes to be both.
+                        let woken = (turn / (polls + 1) + point) % 2 == 1;
+                        let drops = if woken { Drops::Woken(poll) } else { Drops::Polled(poll) };
+                        leaves_nothing(case, &place, drops, Some(plan));
+                    }
                 }
             }
         }
-        assert!(turn > 100, "faults come: {turn}");
+        assert!(turn > 2 * cases().count(), "faults come: {turn}");
+        println!("{backend:?}: {turn} faults");
     }
 }
 
@@ -138,6 +155,8 @@ fn whatever_call_fails_a_drop_leaves_nothing() {
 mod errno {
     pub const EINTR: i32 = 4;
     pub const EIO: i32 = 5;
+    pub const EPERM: i32 = 1;
+    pub const EMFILE: i32 = 24;
     pub const EAGAIN: i32 = 11;
     pub const ENOMEM: i32 = 12;
 }
@@ -145,8 +164,8 @@ mod errno {
 #[test]
 fn dropped_at_every_poll_in_many_worlds_nothing_is_left() {
     let _alone = alone();
-    for case in CASES.iter().filter(|case| case.simulated) {
-        for seed in 0..number("PROACT_DROP_SEEDS", 16) {
+    for case in cases().filter(|case| case.simulated) {
+        for seed in 0..number("PROACT_DROP_SEEDS", 8) {
             let place = Where::World(seed);
             let polls = polls(case, &place);
             for poll in 0..=polls {

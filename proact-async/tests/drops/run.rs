@@ -56,11 +56,28 @@ pub struct Report {
     pub broken: bool,
 }
 
-fn holdings() -> (i64, i64) {
+/// Open descriptors, and allocations.
+pub fn holdings() -> (i64, i64) {
     // The listing's own descriptor is open while it is read, every time.
     let descriptors = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted").count() as i64;
     let stats = ALLOCATOR.stats();
     (descriptors, stats.allocations as i64 - stats.deallocations as i64)
+}
+
+/// How many descriptors and allocations there are more than before, but for `held` of them: once it is none, or after a
+/// while.
+pub fn settled(before: (i64, i64), held: i64) -> (i64, i64) {
+    let mut left = (0, 0);
+    for _ in 0..50 {
+        let after = holdings();
+        left = (after.0 - before.0, after.1 - before.1 - held);
+        if left.0 <= 0 && left.1 <= 0 {
+            return (0, 0);
+        }
+        // A worker that was joined may still be giving its memory back.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    left
 }
 
 /// How long a future may take, and what it has left to end. Far more than either ever takes.
@@ -81,18 +98,9 @@ pub fn run(case: &Case, place: &Where, drops: Drops, plan: Option<Plan>) -> Repo
     // What the report itself holds is no leak.
     let held = i64::from(calls.capacity() > 0) + i64::from(matches!(&ended, Some(Err(_))));
     let mut report = Report { ended, pending, left: (0, 0), calls, broken };
-    for _ in 0..50 {
-        let after = holdings();
-        report.left = (after.0 - before.0, after.1 - before.1 - held);
-        if report.left.0 <= 0 && report.left.1 <= 0 {
-            report.left = (0, 0);
-            break;
-        }
-        if matches!(drops, Drops::Forgotten(_)) {
-            break; // what is forgotten is left
-        }
-        // A worker that was joined may still be giving its memory back.
-        std::thread::sleep(Duration::from_millis(1));
+    // What is forgotten is left.
+    if !matches!(drops, Drops::Forgotten(_)) {
+        report.left = settled(before, held);
     }
     let _ = std::fs::remove_dir_all(&folder);
     report
@@ -178,7 +186,7 @@ async fn dropping(future: Future, drops: Drops, pending: &mut usize, fails: bool
         Poll::Pending
     });
     // With a fault, what a case waits for may never come: then it is dropped there.
-    let patience = if fails { Duration::from_millis(100) } else { PATIENCE };
+    let patience = if fails { Duration::from_millis(10) } else { PATIENCE };
     let polled = time::timeout(patience, polled).await;
     assert!(fails || polled.is_ok(), "it does not go on");
     polled.unwrap_or(None)

@@ -4,6 +4,7 @@
 //! however many there are. A refused batch takes them off the list again and is itself once more.
 
 use std::fmt;
+use std::panic::Location;
 use std::ptr::NonNull;
 
 use super::chain::{Chain, Lowering};
@@ -114,6 +115,13 @@ pub unsafe trait Batch: Sized {
     /// What is left of the batch without its operations.
     #[doc(hidden)]
     type Shape;
+    /// What the failures of its operations name as their place: where it is submitted, unless it says another.
+    #[doc(hidden)]
+    #[track_caller]
+    #[inline]
+    fn location(&self) -> &'static Location<'static> {
+        Location::caller()
+    }
     /// Hands the operations over.
     #[doc(hidden)]
     fn string(self, list: &mut OpList) -> Self::Shape;

@@ -10,7 +10,8 @@ use crate::sync::Event;
 
 /// Completes when the event is set, and resets it. An event set before completes the wait at the next poll.
 ///
-/// Of several waits for one event, one takes the set. A cancelled wait takes nothing: the event stays set.
+/// Of several waits for one event, one takes the set. A cancelled wait takes nothing: the event stays set. So it does
+/// for a future of one that is dropped: a set that was taken for it by then is put back.
 ///
 /// | backend | path |
 /// |---|---|
@@ -66,13 +67,18 @@ impl Kind for EventWait {
     fn settle(&mut self, _: i64, _: Home) -> Result<()> {
         Ok(())
     }
+
+    fn reset(&self) -> Option<&Event> {
+        Some(&self.event)
+    }
 }
 
 /// Tells whenever the event is set, and resets it: a multishot operation. Sets that come before an outcome is told are
 /// one.
 ///
 /// It ends by a cancel, also from its own callback, or by a close of the event. Of several waits for one event, of
-/// either kind, one takes each set.
+/// either kind, one takes each set. What a stream of them has taken and not told when it is dropped is put back, as one
+/// set.
 ///
 /// | backend | path |
 /// |---|---|
@@ -145,6 +151,10 @@ impl Kind for EventWaitMany {
 
     fn settle(&mut self, _: i64, _: Home) -> Result<()> {
         Ok(())
+    }
+
+    fn reset(&self) -> Option<&Event> {
+        Some(&self.event)
     }
 }
 

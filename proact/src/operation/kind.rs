@@ -12,6 +12,7 @@ use super::sequence::SequenceState;
 use crate::backend::Request;
 use crate::resource::{Home, Lane, Resource, SignalSet};
 use crate::status::{Operation, Result, Status};
+use crate::sync::Event;
 use crate::time::Time;
 
 /// A kind of operation: its parameters, and what it yields. Implemented by this crate's kinds alone.
@@ -131,6 +132,13 @@ pub trait Kind: sealed::Sealed + Sized + 'static {
     /// Makes the output of a result that is not an error; adopts the resource it names.
     #[doc(hidden)]
     fn settle(&mut self, value: i64, home: Home) -> Result<Self::Output>;
+
+    /// What a success has reset, and others may wait for: it is set again when nobody is told of that success, for its
+    /// future or stream was dropped.
+    #[doc(hidden)]
+    fn reset(&self) -> Option<&Event> {
+        None
+    }
 
     /// Whether the success `value` of a multishot operation is its last.
     #[doc(hidden)]

@@ -5,8 +5,10 @@
 //! holds as a [`Helper`], so that it ends with it; a case ends by itself, and has no failure when nothing is made to
 //! fail.
 
+mod adapters;
 mod core;
 mod fs;
+mod made;
 mod net;
 mod sync;
 mod system;
@@ -83,13 +85,7 @@ pub const CASES: &[Case] = &[
         connection,
         true,
         net::connection,
-        [
-            "net::TcpStream::connect",
-            "net::TcpStream::connect_with",
-            "net::Read",
-            "net::Write",
-            "net::accept",
-        ]
+        ["net::TcpStream::connect", "net::TcpStream::connect_with", "net::Read", "net::Write", "net::accept",]
     ),
     case!(pooled, false, net::pooled, []),
     case!(
@@ -193,68 +189,71 @@ pub const CASES: &[Case] = &[
         system::descriptors,
         ["descriptor::Descriptor::readable", "descriptor::Descriptor::writable", "descriptor::Changes"]
     ),
+    case!(raced, true, made::raced, ["net::Connector::connect", "net::Connector::connect_any", "net::Race"]),
+    case!(served, true, made::served, []),
+    case!(serving, true, made::serving, ["net::Server::run"]),
+    case!(spliced, false, made::spliced, ["net::splice", "net::splice_both"]),
+    case!(
+        vectored,
+        false,
+        made::vectored,
+        [
+            "net::UnixStream::connect",
+            "net::write_vectored",
+            "net::write_all_vectored",
+            "net::read_vectored",
+            "net::read_exact_vectored",
+            "net::send_descriptors",
+            "net::receive_descriptors",
+            "net::ReadPooled",
+            "net::Leases",
+            "net::close",
+        ]
+    ),
+    case!(internet, false, made::internet, ["net::TcpStream::connect_from", "net::write_zero_copy"]),
+    case!(
+        datagrams,
+        false,
+        made::datagrams,
+        [
+            "net::connect",
+            "net::send",
+            "net::send_to",
+            "net::receive",
+            "net::UdpSocket::send_segments",
+            "net::Datagrams",
+        ]
+    ),
+    case!(published, true, made::published, ["metrics::publish_every"]),
+    case!(adapted, true, adapters::adapted, []),
+    case!(futures_io, true, adapters::futures_io, []),
+    case!(session, true, adapters::session, ["tls::Connector::connect", "tls::Acceptor::accept"]),
+    case!(http, true, adapters::http, ["adapt::HyperSleep"]),
+    case!(streams, true, adapters::streams, []),
+    case!(tower, true, adapters::tower, ["adapt::Connecting"]),
+    case!(
+        beside,
+        false,
+        adapters::beside,
+        [
+            "companion::Remote::accept",
+            "companion::Remote::connect",
+            "companion::Remote::open",
+            "companion::Remote::read_at",
+            "companion::Remote::statistics",
+            "companion::Remote::wait",
+            "companion::Remote::write_at",
+        ]
+    ),
     case!(others, false, sync::others, ["sync::import_fence", "sync::relay", "sync::Relay::ended"]),
 ];
 
-const ONE_OPERATION: &str = "one operation and nothing else, as `net::Read` is; `tests/net.rs` drops some in flight";
-
 /// What no case passes through, and why.
 pub const EXEMPT: &[(&str, &str)] = &[
-    ("adapt::Connecting", "dropped at each of its polls by `tests/adapted_dropped.rs`, without faults"),
-    ("adapt::Finishing", "dropped at each of its polls by `tests/adapted_dropped.rs`, without faults"),
-    ("adapt::HyperSleep", "dropped at each of its polls by `tests/adapted_dropped.rs`, without faults"),
-    ("tls::Acceptor::accept", "dropped at each of its polls by `tests/adapted_dropped.rs`, without faults"),
-    ("tls::Connector::connect", "dropped at each of its polls by `tests/adapted_dropped.rs`, without faults"),
     (
-        "companion::Remote::accept",
-        "from another thread, where no poll is the same twice; `tests/inside_tokio.rs` drops some",
+        "adapt::Finishing",
+        "nobody's to drop: it begins when a stream is dropped, as in the cases `adapted`, `futures_io` and `session`",
     ),
-    (
-        "companion::Remote::connect",
-        "from another thread, where no poll is the same twice; `tests/inside_tokio.rs` drops some",
-    ),
-    (
-        "companion::Remote::open",
-        "from another thread, where no poll is the same twice; `tests/inside_tokio.rs` drops some",
-    ),
-    (
-        "companion::Remote::read_at",
-        "from another thread, where no poll is the same twice; `tests/inside_tokio.rs` drops some",
-    ),
-    (
-        "companion::Remote::wait",
-        "from another thread, where no poll is the same twice; `tests/inside_tokio.rs` drops some",
-    ),
-    (
-        "companion::Remote::write_at",
-        "from another thread, where no poll is the same twice; `tests/inside_tokio.rs` drops some",
-    ),
-    ("companion::Remote::statistics", "a message to its thread and the answer, without resources"),
-    ("metrics::publish_every", "an interval, for as long as it is polled"),
-    ("net::Connector::connect", "made of operations; dropped at chosen moments by `tests/connect.rs`"),
-    ("net::Connector::connect_any", "made of operations; dropped at chosen moments by `tests/connect.rs`"),
-    ("net::Race", "made of operations; dropped at chosen moments by `tests/connect.rs`"),
-    ("net::Server::run", "made of operations; dropped at chosen moments by `tests/server.rs`"),
-    ("net::splice", "made of operations; dropped at chosen moments by `tests/net.rs`"),
-    ("net::splice_both", "made of operations; dropped at chosen moments by `tests/net.rs`"),
-    ("net::Datagrams", "the stream or operation that `pooled` drops, under a name"),
-    ("net::Leases", "the stream or operation that `pooled` drops, under a name"),
-    ("net::ReadPooled", "the stream or operation that `pooled` drops, under a name"),
-    ("net::TcpStream::connect_from", ONE_OPERATION),
-    ("net::UdpSocket::send_segments", ONE_OPERATION),
-    ("net::UnixStream::connect", ONE_OPERATION),
-    ("net::close", ONE_OPERATION),
-    ("net::connect", ONE_OPERATION),
-    ("net::read_exact_vectored", ONE_OPERATION),
-    ("net::read_vectored", ONE_OPERATION),
-    ("net::receive", ONE_OPERATION),
-    ("net::receive_descriptors", ONE_OPERATION),
-    ("net::send", ONE_OPERATION),
-    ("net::send_descriptors", ONE_OPERATION),
-    ("net::send_to", ONE_OPERATION),
-    ("net::write_all_vectored", ONE_OPERATION),
-    ("net::write_vectored", ONE_OPERATION),
-    ("net::write_zero_copy", ONE_OPERATION),
     ("task::Made", "private: a task whose future is made on its thread; `tasks` spawns"),
     ("task::Take", "private: of the loom models"),
 ];
@@ -266,6 +265,11 @@ pub fn right(holds: bool, why: &'static str) -> Result {
         true => Ok(()),
         false => Err(Status::new(Code::Internal, Operation::None).with_message(why)),
     }
+}
+
+/// A failure of the standard library's, as one of this one's.
+pub fn failed(error: std::io::Error) -> Status {
+    Status::new(Code::Internal, Operation::None).with_message(error.to_string())
 }
 
 /// How many allocations [`leaks`] leaves behind: more than the threads of the test harness may free meanwhile.

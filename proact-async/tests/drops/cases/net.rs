@@ -5,22 +5,31 @@ use std::pin::Pin;
 
 use futures_core::Stream;
 use proact::operation::{ReceivePooled, ReceivePooledMany, Send};
-use proact::resource::{SocketOptions, SocketType};
+use proact::resource::{Address, SocketOptions, SocketType};
 use proact::status::Result;
 use proact_async::net::{TcpListener, TcpStream};
 use proact_async::{handle, operation, stream};
 
 use super::{Helper, Place};
 
+/// Somebody who listens, and where.
+pub fn listen() -> Result<(TcpListener, Address)> {
+    let simulated = handle().backend() == "simulated";
+    let listener = TcpListener::bind(if simulated { "0.0.0.0:7000" } else { "127.0.0.1:0" }.parse()?)?;
+    let address = if simulated { "127.0.0.1:7000".parse()? } else { listener.local_address()? };
+    Ok((listener, address))
+}
+
+/// Two ends of a connection.
+pub async fn connected() -> Result<(TcpStream, TcpStream)> {
+    let (listener, address) = listen()?;
+    let connects = Helper::new(TcpStream::connect(address));
+    let (far, _) = listener.accept().await?;
+    Ok((connects.end().await?, far))
+}
+
 pub async fn connection(_: Place) -> Result {
-    let listener = TcpListener::bind(match handle().backend() {
-        "simulated" => "0.0.0.0:7000".parse()?,
-        _ => "127.0.0.1:0".parse()?,
-    })?;
-    let address = match handle().backend() {
-        "simulated" => "127.0.0.1:7000".parse()?,
-        _ => listener.local_address()?,
-    };
+    let (listener, address) = listen()?;
     let client = Helper::new({
         let address = address.clone();
         async move {

@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use futures_core::Stream;
-use proact::status::{Code, Operation, Result, Status};
+use proact::status::Result;
 use proact_async::descriptor::{Descriptor, Readiness};
 use proact_async::{pipe, process, signal, time, yield_now};
 
-use super::{Helper, Place, right};
+use super::{Helper, Place, failed, right};
 
 pub async fn pipes(_: Place) -> Result {
     let (reader, writer) = pipe::pipe()?;
@@ -51,10 +51,6 @@ pub async fn signal(_: Place) -> Result {
     right(time::timeout(soon, signal::ctrl_c()).await.is_err(), "a signal came")?;
     let mut signals = signal::signals(signal::Signal::User1);
     right(time::timeout(soon, signals.next()).await.is_err(), "a signal came")
-}
-
-fn failed(error: std::io::Error) -> Status {
-    Status::new(Code::Internal, Operation::None).with_message(error.to_string())
 }
 
 pub async fn descriptors(_: Place) -> Result {

@@ -216,9 +216,9 @@ impl Engine {
     /// Submits from the poll thread.
     #[track_caller]
     pub(crate) fn submit<B: Batch>(&mut self, batch: B) -> Result<B::Ids, Refused<B>> {
+        let location = batch.location();
         let mut list = OpList::new();
         let shape = batch.string(&mut list);
-        let location = Location::caller();
         match self.admit(&list, location) {
             Ok(()) => {
                 let ids = B::ids(&shape, &mut Ids::new(self.shared.home.proactor, &list));
@@ -553,12 +553,12 @@ impl Shared {
     /// Submits from another thread.
     #[track_caller]
     pub(crate) fn submit<B: Batch>(&self, batch: B) -> Result<B::Ids, Refused<B>> {
+        let location = batch.location();
         let mut list = OpList::new();
         let shape = batch.string(&mut list);
         let Some(head) = list.head() else {
             return Ok(B::ids(&shape, &mut Ids::new(self.home.proactor, &list)));
         };
-        let location = Location::caller();
         let admitted = if self.stack.is_closed() { Err(shut_down()) } else { self.admit(&list, location) };
         if let Err(status) = admitted {
             return Err(Refused { batch: B::unstring(shape, &mut list), status: status.located(location) });

@@ -24,6 +24,7 @@ use crate::operation::context::Context;
 use crate::operation::identity::OperationId;
 use crate::operation::kind::Kind;
 use crate::operation::op::{Ended, Extras, Header, Op, Outcome, Table, Vtable};
+use crate::sync::Event;
 
 /// The engine has written the outcome.
 pub(super) const ENDED: u32 = 1;
@@ -211,6 +212,18 @@ impl<K: Kind> FlightPtr<K> {
         }
     }
 
+    /// Frees everything, with an outcome that nobody takes: what that owns is closed, released or dropped, and what it
+    /// took from others is given back.
+    ///
+    /// # Safety
+    ///
+    /// As for [`FlightPtr::take`].
+    unsafe fn discard(self) {
+        // SAFETY: the caller's promise.
+        let outcome = unsafe { (*self.flight().outcome.get()).assume_init_read() };
+        Leave(self).end(outcome);
+    }
+
     /// Looks whether it has ended, and places the waker if not. `SHARED` as it was made with.
     ///
     /// # Safety
@@ -276,7 +289,7 @@ impl<K: Kind> FlightPtr<K> {
             if !SHARED {
                 let before = flight.word.load(Ordering::Relaxed);
                 if before & READY != 0 {
-                    drop(self.take());
+                    self.discard();
                     return false;
                 }
                 flight.word.store(before | ABANDONED, Ordering::Relaxed);
@@ -291,7 +304,7 @@ impl<K: Kind> FlightPtr<K> {
             // Found locked, the engine has left everything here; otherwise it has once it is ready.
             let left_here = before & if locked { ENDED } else { READY } != 0;
             if left_here {
-                drop(self.take());
+                self.discard();
             }
             drop(waker);
             !left_here
@@ -345,6 +358,23 @@ impl Drop for Locked<'_> {
 /// Frees what an operation leaves that no one waits for, whatever dropping its outcome does.
 struct Leave<K: Kind>(FlightPtr<K>);
 
+impl<K: Kind> Leave<K> {
+    fn end(self, outcome: Outcome<K>) {
+        // SAFETY: made where the storage is the engine's or the future's alone.
+        let kind = unsafe { self.0.kind() };
+        give_back(kind.reset(), &outcome);
+        drop(outcome);
+    }
+}
+
+/// Sets again what an outcome has reset that nobody is told of.
+pub(super) fn give_back<K: Kind>(reset: Option<&Event>, outcome: &Outcome<K>) {
+    if let (Some(event), Ok(_)) = (reset, &outcome.result) {
+        // Closed meanwhile: then nobody waits for it.
+        let _ = event.set();
+    }
+}
+
 impl<K: Kind> Drop for Leave<K> {
     fn drop(&mut self) {
         // SAFETY: made where the storage is the engine's alone, has no outcome, and is not used again.
@@ -375,9 +405,7 @@ unsafe fn deliver_here<K: Kind>(raw: NonNull<Header>, ended: Ended, cx: &mut Con
         let outcome = outcome(at, ended, cx);
         let flight = at.flight();
         if flight.word.load(Ordering::Relaxed) & ABANDONED != 0 {
-            let _leave = Leave(at);
-            drop(outcome);
-            return;
+            return Leave(at).end(outcome);
         }
         (*flight.outcome.get()).write(outcome);
         flight.word.store(ENDED | READY, Ordering::Relaxed);
@@ -413,30 +441,18 @@ impl<K: Kind> FlightPtr<K> {
             (*flight.outcome.get()).write(outcome);
             let before = flight.word.fetch_or(ENDED, Ordering::AcqRel);
             if before & ABANDONED != 0 {
-                return abandoned(self);
+                return self.discard();
             }
             if before & LOCKED != 0 {
                 return;
             }
             let waker = (*flight.waker.get()).take();
             if flight.word.fetch_or(READY, Ordering::AcqRel) & ABANDONED != 0 {
-                abandoned(self);
+                self.discard();
             }
             if let Some(waker) = waker {
                 waker.wake();
             }
         }
     }
-}
-
-/// Frees an operation whose future has gone, with its outcome: what that owns is closed, released or dropped.
-///
-/// # Safety
-///
-/// The storage is the caller's alone, holds the outcome, and is not used again.
-unsafe fn abandoned<K: Kind>(at: FlightPtr<K>) {
-    // SAFETY: the caller's promise.
-    let outcome = unsafe { (*at.flight().outcome.get()).assume_init_read() };
-    let _leave = Leave(at);
-    drop(outcome);
 }

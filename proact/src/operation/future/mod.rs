@@ -3,7 +3,8 @@
 //! A kind becomes an [`OperationFuture`]: submitted by its first poll, it yields the kind, and with it the buffer, and
 //! its [`Outcome`]. It may be dropped at any time. Before its first poll that does nothing; later it cancels the
 //! operation and blocks nobody: storage, buffer and resources stay the engine's until the operation's end, and what it
-//! yields then (a connection, an open file, a buffer of a pool) is adopted and dropped.
+//! yields then (a connection, an open file, a buffer of a pool) is adopted and dropped. An event that it has reset by
+//! then is set again, for others who wait for it.
 //!
 //! There are two ways to the proactor:
 //!
@@ -27,6 +28,7 @@ mod tests;
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -160,6 +162,13 @@ impl fmt::Debug for Submission<'_> {
 unsafe impl<'a> Batch for Submission<'a> {
     type Ids = OperationId;
     type Shape = Submission<'a>;
+
+    /// Where its future was made, not where an executor submits it.
+    #[inline]
+    fn location(&self) -> &'static Location<'static> {
+        // SAFETY: as in `Submission::operation`.
+        unsafe { self.op.0.as_ref() }.location
+    }
 
     #[inline]
     fn string(self, list: &mut OpList) -> Self::Shape {

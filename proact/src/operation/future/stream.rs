@@ -8,6 +8,7 @@ use std::task::{Poll, Waker};
 
 use futures_core::Stream;
 
+use super::flight::give_back;
 use super::sealed::Answer;
 use super::{AnyThread, Here, Port, Step, Submission};
 use crate::operation::context::Context;
@@ -20,6 +21,7 @@ use crate::operation::{
     SignalWait,
 };
 use crate::resource::Signal;
+use crate::sync::Event;
 
 /// A multishot kind whose outcomes own all that they tell of, so that they may wait to be taken.
 ///
@@ -71,7 +73,7 @@ impl Streamed for RelayMany {
 /// full receive window) instead of filling memory; what completes until the end has come is kept as well.
 ///
 /// The last item is the outcome that ended it, or the failure of submitting it. Dropping the stream ends the operation
-/// without waiting, and drops what waits in it.
+/// without waiting, and drops what waits in it; an event whose sets nobody was told of is set again.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct OperationStream<K: Streamed, P: Port<K> = AnyThread> {
     line: Arc<Line<K>>,
@@ -81,6 +83,8 @@ pub struct OperationStream<K: Streamed, P: Port<K> = AnyThread> {
 /// What the stream and its operation share.
 struct Line<K: Kind> {
     state: Mutex<State<K>>,
+    /// [`Kind::reset`]: for outcomes that nobody takes.
+    reset: Option<Event>,
 }
 
 struct State<K: Kind> {
@@ -112,6 +116,12 @@ impl<K: Kind> Line<K> {
     fn lock(&self) -> MutexGuard<'_, State<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Drops an outcome that nobody takes. Not under the lock.
+    fn discard(&self, outcome: Outcome<K>) {
+        give_back(self.reset.as_ref(), &outcome);
+        drop(outcome);
+    }
 }
 
 impl<K: Streamed> State<K> {
@@ -132,7 +142,7 @@ impl<K: Streamed> Complete<K> for Feed<K> {
         let mut state = self.line.lock();
         if let Phase::Abandoned = state.phase {
             drop(state);
-            return drop(outcome);
+            return self.line.discard(outcome);
         }
         let repeated = !K::PAUSES && state.outcomes.len() >= state.capacity && state.says(&outcome);
         if repeated {
@@ -165,7 +175,8 @@ impl<K: Streamed> Complete<K> for Feed<K> {
         let paused = match state.phase {
             Phase::Abandoned => {
                 drop(state);
-                return drop((op, outcome));
+                drop(op);
+                return line.discard(outcome);
             }
             // A deadline or scope that ended it as well says so by what it fails with when it is submitted again.
             Phase::Pausing => outcome.result.as_ref().is_err_and(|status| status.is_cancelled()),
@@ -211,7 +222,7 @@ impl<K: Streamed, P: Port<K>> OperationStream<K, P> {
     #[track_caller]
     fn new(kind: K, port: P) -> OperationStream<K, P> {
         let state = State { outcomes: VecDeque::new(), capacity: CAPACITY, phase: Phase::Ended, waker: None };
-        let line = Arc::new(Line { state: Mutex::new(state) });
+        let line = Arc::new(Line { state: Mutex::new(state), reset: kind.reset().cloned() });
         let op = Op::new(kind, Feed { line: line.clone() });
         line.lock().phase = Phase::Idle(op);
         OperationStream { line, port }
@@ -318,7 +329,8 @@ impl<K: Streamed, P: Port<K>> Drop for OperationStream<K, P> {
         if let Phase::InFlight(Some(id)) = phase {
             self.port.cancel(id);
         }
-        drop((phase, outcomes, waker));
+        outcomes.into_iter().for_each(|outcome| self.line.discard(outcome));
+        drop((phase, waker));
     }
 }
 
