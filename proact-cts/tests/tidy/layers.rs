@@ -4,7 +4,7 @@ use crate::scan::{paths, tokens};
 use crate::{OUTSIDE, expect_none, files, rust_sources};
 
 /// The rooms of `proact/src`, from the top.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "simulated",
     "proactor",
     "operation",
@@ -18,6 +18,7 @@ const ROOMS: [&str; 15] = [
     "time",
     "status",
     "heap",
+    "work_queue",
     "fault",
     "atomic",
 ];
