@@ -11,15 +11,18 @@
 //!   `ENDED` as it unlocks. Found abandoned: everything is the engine's, which frees it. Otherwise the waker is the
 //!   engine's to take, and then it sets `READY`: everything is the future's, or the engine's if it was abandoned in
 //!   between.
+//!
+//! Each exchange that acquires or releases is needed: weakened it fails the model
+//! `loom_a_future_that_goes_leaves_the_storage_to_one_of_both`, and mostly
+//! `loom_an_outcome_reaches_the_future_and_wakes_the_last_waker` as well.
 
-use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::task::Waker;
 
 use super::storage;
-use crate::atomic::{AtomicU32, Ordering};
+use crate::atomic::{AtomicU32, Ordering, Presence, UnsafeCell};
 use crate::operation::context::Context;
 use crate::operation::kind::Kind;
 use crate::operation::op::{Ended, Extras, Header, Op, Outcome, Table, Vtable};
@@ -36,6 +39,7 @@ pub(super) const LOCKED: u32 = 8;
 /// What is shared of an operation's storage.
 pub(super) struct Flight<K: Kind> {
     word: AtomicU32,
+    presence: Presence,
     waker: UnsafeCell<Option<Waker>>,
     outcome: UnsafeCell<MaybeUninit<Outcome<K>>>,
 }
@@ -78,6 +82,7 @@ impl<K: Kind> FlightPtr<K> {
         let place = storage::take::<Op<K, Flight<K>>>();
         let flight = Flight {
             word: AtomicU32::new(0),
+            presence: Presence::new(),
             waker: UnsafeCell::new(None),
             outcome: UnsafeCell::new(MaybeUninit::uninit()),
         };
@@ -96,7 +101,9 @@ impl<K: Kind> FlightPtr<K> {
     /// The storage is there.
     unsafe fn flight<'a>(self) -> &'a Flight<K> {
         // SAFETY: the caller's promise. No exclusive reference to this part is ever made while two have the pointer.
-        unsafe { &(*self.0.as_ptr()).state }
+        let flight = unsafe { &(*self.0.as_ptr()).state };
+        flight.presence.used();
+        flight
     }
 
     /// What the operation has beside its kind.
@@ -132,7 +139,7 @@ impl<K: Kind> FlightPtr<K> {
     /// It is not in flight, and the future's alone.
     pub(super) unsafe fn set_waker(self, waker: &Waker) {
         // SAFETY: the caller's promise.
-        drop(unsafe { replace(self.flight().waker.get(), waker) });
+        drop(unsafe { replace(&self.flight().waker, waker) });
     }
 
     /// Frees the storage and hands its kind out.
@@ -145,8 +152,9 @@ impl<K: Kind> FlightPtr<K> {
         // SAFETY: the caller's promise; the memory goes back after all that it holds was taken out or dropped.
         unsafe {
             let op = self.0.as_ptr();
+            (*op).state.presence.gone();
             let kind = (&raw const (*op).kind).read();
-            let waker = (*(*op).state.waker.get()).take();
+            let waker = take(&(*op).state.waker);
             let extras = (*op).header.extras.take();
             storage::give(self.0);
             if let Some(extras) = extras {
@@ -166,7 +174,7 @@ impl<K: Kind> FlightPtr<K> {
         // there, the waker has been taken out.
         // SAFETY: the caller's promise.
         unsafe {
-            let outcome = (*self.flight().outcome.get()).assume_init_read();
+            let outcome = self.flight().outcome.with(|outcome| (*outcome).assume_init_read());
             (self.take_kind(), outcome)
         }
     }
@@ -188,7 +196,7 @@ impl<K: Kind> FlightPtr<K> {
                 let (kind, outcome) = self.take();
                 return Look::Ready(kind, outcome);
             }
-            drop(replace(flight.waker.get(), waker));
+            drop(replace(&flight.waker, waker));
             Look::Pending
         }
     }
@@ -201,13 +209,14 @@ impl<K: Kind> FlightPtr<K> {
         unsafe {
             let flight = self.flight();
             if flight.word.load(Ordering::Acquire) & READY == 0 {
-                let before = flight.word.fetch_or(LOCKED, Ordering::AcqRel);
+                // Nothing is released: the waker's place is the future's own until the engine finds it unlocked.
+                let before = flight.word.fetch_or(LOCKED, Ordering::Acquire);
                 if before & READY == 0 {
                     if before & ENDED != 0 {
                         return Look::Ending;
                     }
                     let locked = Locked(&flight.word);
-                    let old = replace(flight.waker.get(), waker);
+                    let old = replace(&flight.waker, waker);
                     // What the waker's own code does, panics too, must find it unlocked.
                     let ended = locked.leave();
                     drop(old);
@@ -216,7 +225,7 @@ impl<K: Kind> FlightPtr<K> {
                     }
                 }
             }
-            let waker = (*flight.waker.get()).take();
+            let waker = take(&flight.waker);
             drop(waker);
             let (kind, outcome) = self.take();
             Look::Ready(kind, outcome)
@@ -241,12 +250,13 @@ impl<K: Kind> FlightPtr<K> {
                 }
                 flight.word.store(before | ABANDONED, Ordering::Relaxed);
                 // Now, not at the operation's end: it keeps a task. Nothing of the storage is touched after this.
-                let waker = (*flight.waker.get()).take();
+                let waker = take(&flight.waker);
                 drop(waker);
                 return true;
             }
-            let locked = flight.word.fetch_or(LOCKED, Ordering::AcqRel) & ENDED == 0;
-            let waker = if locked { (*flight.waker.get()).take() } else { None };
+            // Relaxed: the waker that is taken was placed by the future, and all else waits for the next exchange.
+            let locked = flight.word.fetch_or(LOCKED, Ordering::Relaxed) & ENDED == 0;
+            let waker = if locked { take(&flight.waker) } else { None };
             let before = flight.word.fetch_or(ABANDONED, Ordering::AcqRel);
             // Found locked, the engine has left everything here; otherwise it has once it is ready.
             let left_here = before & if locked { ENDED } else { READY } != 0;
@@ -265,14 +275,23 @@ impl<K: Kind> FlightPtr<K> {
 /// # Safety
 ///
 /// The place is the caller's alone.
-unsafe fn replace(place: *mut Option<Waker>, waker: &Waker) -> Option<Waker> {
+unsafe fn replace(place: &UnsafeCell<Option<Waker>>, waker: &Waker) -> Option<Waker> {
     // SAFETY: the caller's promise; no reference is kept while foreign code runs.
-    if unsafe { (*place).as_ref() }.is_some_and(|old| old.will_wake(waker)) {
+    if place.with(|place| unsafe { (*place).as_ref() }.is_some_and(|old| old.will_wake(waker))) {
         return None;
     }
     let new = waker.clone();
     // SAFETY: as above.
-    unsafe { (*place).replace(new) }
+    place.with_mut(|place| unsafe { (*place).replace(new) })
+}
+
+/// # Safety
+///
+/// The place is the caller's alone.
+#[inline]
+unsafe fn take(place: &UnsafeCell<Option<Waker>>) -> Option<Waker> {
+    // SAFETY: the caller's promise.
+    place.with_mut(|place| unsafe { (*place).take() })
 }
 
 /// The future has the waker in its hands, until this goes: also when the clone of a waker panics.
@@ -339,9 +358,9 @@ unsafe fn deliver_here<K: Kind>(raw: NonNull<Header>, ended: Ended, cx: &mut Con
             drop(outcome);
             return;
         }
-        (*flight.outcome.get()).write(outcome);
+        flight.outcome.with_mut(|place| (*place).write(outcome));
         flight.word.store(ENDED | READY, Ordering::Relaxed);
-        let waker = (*flight.waker.get()).take();
+        let waker = take(&flight.waker);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -370,7 +389,7 @@ impl<K: Kind> FlightPtr<K> {
         // this file.
         unsafe {
             let flight = self.flight();
-            (*flight.outcome.get()).write(outcome);
+            flight.outcome.with_mut(|place| (*place).write(outcome));
             let before = flight.word.fetch_or(ENDED, Ordering::AcqRel);
             if before & ABANDONED != 0 {
                 return abandoned(self);
@@ -378,7 +397,7 @@ impl<K: Kind> FlightPtr<K> {
             if before & LOCKED != 0 {
                 return;
             }
-            let waker = (*flight.waker.get()).take();
+            let waker = take(&flight.waker);
             if flight.word.fetch_or(READY, Ordering::AcqRel) & ABANDONED != 0 {
                 abandoned(self);
             }
@@ -396,7 +415,7 @@ impl<K: Kind> FlightPtr<K> {
 /// The storage is the caller's alone, holds the outcome, and is not used again.
 unsafe fn abandoned<K: Kind>(at: FlightPtr<K>) {
     // SAFETY: the caller's promise.
-    let outcome = unsafe { (*at.flight().outcome.get()).assume_init_read() };
+    let outcome = unsafe { at.flight().outcome.with(|outcome| (*outcome).assume_init_read()) };
     let _leave = Leave(at);
     drop(outcome);
 }
