@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
+
+use crate::atomic::{Mutex, MutexGuard};
 
 /// A request to stop that anyone may make, from any thread, and many may wait for: tasks that serve until then.
 ///

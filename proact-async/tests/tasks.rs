@@ -258,6 +258,39 @@ fn wakes_from_another_thread_end_a_sleep_and_are_never_lost() {
     });
 }
 
+/// Those of a sleep are one, which `loom_no_wake_request_leaves_the_poll_thread_asleep` counts.
+#[test]
+fn wakes_from_another_thread_cost_no_system_call_while_the_thread_is_up() {
+    const TASKS: usize = 64;
+    on_every_backend(|runtime| {
+        let before = runtime.statistics().wakes;
+        runtime.block_on(async {
+            let (send, receive) = mpsc::channel::<Waker>();
+            let tasks: Vec<_> = (0..TASKS)
+                .map(|_| {
+                    let (send, mut first) = (send.clone(), true);
+                    spawn(poll_fn(move |cx| {
+                        if !std::mem::replace(&mut first, false) {
+                            return Poll::Ready(());
+                        }
+                        send.send(cx.waker().clone()).unwrap();
+                        Poll::Pending
+                    }))
+                })
+                .collect();
+            yield_now().await;
+            let wakers: Vec<_> = receive.try_iter().collect();
+            assert_eq!(wakers.len(), TASKS);
+            // This thread does not sleep, as far as its proactor knows: it is in a task.
+            std::thread::spawn(move || wakers.into_iter().for_each(Waker::wake)).join().unwrap();
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+        assert_eq!(runtime.statistics().wakes, before);
+    });
+}
+
 #[test]
 fn tasks_that_yield_for_ever_starve_neither_timers_nor_messages_from_other_threads() {
     on_every_backend(|runtime| {

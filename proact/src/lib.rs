@@ -92,6 +92,9 @@ pub mod time;
 pub mod topology;
 #[cfg(all(feature = "std", any(target_os = "linux", target_os = "android")))]
 mod uring;
+#[cfg(feature = "std")]
+#[doc(hidden)] // for proact-schedule and the program, whose threads take their work from it
+pub mod work_queue;
 
 /// The guide's example compiles and runs.
 #[cfg(all(doctest, feature = "simulated"))]

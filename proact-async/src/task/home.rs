@@ -1,12 +1,11 @@
 //! Where tasks live: the queue of one thread, and how other threads reach it.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::task::Waker;
 
 use super::raw::{Header, TaskPtr};
-use crate::atomic::{AtomicIsize, AtomicPtr, Ordering};
+use crate::atomic::{AtomicI64, AtomicPtr, Cell, Ordering, Presence};
 
 /// Wakes the thread that runs the tasks, at once or when it next would sleep. It must neither block nor spin.
 pub(crate) trait Alarm: Send + Sync + 'static {
@@ -28,30 +27,35 @@ pub(crate) struct Home {
     pub(super) tasks: Cell<usize>,
     /// Woken when one of them is left.
     pub(super) last_one: Cell<Option<Waker>>,
-    pub(super) live: Cell<isize>,
+    pub(super) live: Cell<i64>,
     /// New tasks are refused.
     pub(super) closing: Cell<bool>,
-    /// Tasks that other threads made or woke, last in, first out, by `next_remote`.
+    /// Tasks that other threads made or woke, last in, first out, by `next_remote`. A push releases the link and a new
+    /// task's content: without that the model `loom_a_request_to_stop_is_never_lost` fails. Who takes all acquires it:
+    /// `loom_a_wake_from_another_thread_is_never_lost`. So does who closes:
+    /// `loom_a_wake_that_meets_the_end_of_the_home_harms_nothing`.
     stack: AtomicPtr<Header>,
-    count: AtomicIsize,
+    /// Who counts down releases, and the last acquires: `loom_a_home_is_freed_after_what_all_who_hold_it_did`.
+    count: AtomicI64,
+    presence: Presence,
     alarm: Box<dyn Alarm>,
 }
 
 /// Where no address is: the stack takes nothing any more.
 const CLOSED: *mut Header = ptr::without_provenance_mut(1);
 
-/// What stands for the owner in the count: more than there can ever be tasks.
-const OWNER: isize = isize::MAX / 2;
+/// What stands for the owner in the count: more than there can ever be tasks and references.
+const OWNER: i64 = i64::MAX / 2;
 
 #[cfg(not(loom))]
 thread_local! {
-    static HERE: Cell<*const Home> = const { Cell::new(ptr::null()) };
+    static HERE: std::cell::Cell<*const Home> = const { std::cell::Cell::new(ptr::null()) };
 }
 
 // A model's threads are coroutines of one thread.
 #[cfg(loom)]
 loom::thread_local! {
-    static HERE: Cell<*const Home> = Cell::new(ptr::null());
+    static HERE: std::cell::Cell<*const Home> = std::cell::Cell::new(ptr::null());
 }
 
 /// Makes `home` the one of this thread's tasks, and answers which was before.
@@ -62,7 +66,7 @@ pub(crate) fn set_here(home: *const Home) -> *const Home {
 /// Whether this thread runs the tasks of `home` right now.
 #[inline]
 pub(super) fn is_here(home: *const Home) -> bool {
-    HERE.try_with(Cell::get).is_ok_and(|here| ptr::eq(here, home))
+    HERE.try_with(std::cell::Cell::get).is_ok_and(|here| ptr::eq(here, home))
 }
 
 impl Home {
@@ -77,7 +81,8 @@ impl Home {
             live: Cell::new(0),
             closing: Cell::new(false),
             stack: AtomicPtr::new(ptr::null_mut()),
-            count: AtomicIsize::new(OWNER),
+            count: AtomicI64::new(OWNER),
+            presence: Presence::new(),
             alarm,
         }))
     }
@@ -85,6 +90,7 @@ impl Home {
     /// Counts a task or reference that comes.
     #[inline]
     pub(super) fn hold(&self) {
+        self.presence.used();
         if is_here(self) {
             self.live.set(self.live.get() + 1);
         } else {
@@ -101,9 +107,11 @@ impl Home {
     pub(super) unsafe fn release(home: *const Home) {
         // SAFETY: the caller's promise.
         let this = unsafe { &*home };
+        this.presence.used();
         if is_here(home) {
             this.live.set(this.live.get() - 1);
         } else if this.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            this.presence.gone();
             // SAFETY: the owner has left, and this was the last that held it.
             drop(unsafe { Box::from_raw(home.cast_mut()) });
         }
@@ -117,8 +125,10 @@ impl Home {
     pub(crate) unsafe fn leave(home: *const Home) {
         // SAFETY: the caller's promise: the owner has held it until now.
         let this = unsafe { &*home };
+        this.presence.used();
         let change = this.live.get() - OWNER;
         if this.count.fetch_add(change, Ordering::AcqRel) + change == 0 {
+            this.presence.gone();
             // SAFETY: nobody else holds it.
             drop(unsafe { Box::from_raw(home.cast_mut()) });
         }
@@ -259,7 +269,8 @@ impl Home {
     /// thread. Panics, in the end, with the first panic of a waker that the end of a task has woken.
     pub(crate) fn end_all(&self) {
         self.closing.set(true);
-        self.look_at(self.stack.swap(CLOSED, Ordering::AcqRel));
+        // Nothing is released: who finds it closed looks at nothing else of the home.
+        self.look_at(self.stack.swap(CLOSED, Ordering::Acquire));
         let mut first = None;
         loop {
             // Also what the last one's drop has woken: none is to be looked for in the middle of the queue.
@@ -294,7 +305,11 @@ impl HomeRef {
     /// The home is there.
     pub(crate) unsafe fn new(home: *const Home) -> HomeRef {
         // SAFETY: the caller's promise. Counted among the others, because it may be dropped anywhere.
-        unsafe { &*home }.count.fetch_add(1, Ordering::Relaxed);
+        let before = unsafe { &*home }.count.fetch_add(1, Ordering::Relaxed);
+        if before > OWNER + OWNER / 2 {
+            // As `Arc` does: so many were forgotten. Tasks come nowhere near: each has memory of its own.
+            std::process::abort();
+        }
         HomeRef(home)
     }
 

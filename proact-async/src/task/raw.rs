@@ -16,9 +16,21 @@
 //! **A joiner** is whom completion wakes. One that waits on the home's own thread stands in `joiner`, which no other
 //! thread touches. One elsewhere stands in `remote_joiner`: the handle's while `JOINER` is not set, the home's when it
 //! was set at completion.
+//!
+//! **What the exchanges of the word order**, and the model in `loom_tests` that fails when one of them is weakened:
+//!
+//! - `release`: whoever frees the task comes after all that others did with it:
+//!   `loom_the_last_reference_frees_the_task_and_its_home_after_all_others`.
+//! - `wake_from_elsewhere`, and `arrived` on the other side: the poll comes after what was done before the wake, and
+//!   the link is written again only after it was read: `loom_what_two_did_before_they_woke_is_seen_by_the_owner`. It
+//!   fails too where a refused push does not hand the link on.
+//! - `complete` releases the output, and `join_from_elsewhere` acquires it; the other way goes the remote joiner:
+//!   `loom_a_task_is_joined_from_another_thread`. Or `leave` acquires the output:
+//!   `loom_a_handle_dropped_elsewhere_leaves_the_output_to_one_of_both`.
+//! - `is_complete`: who learns it sees what the task did:
+//!   `loom_what_a_task_did_is_seen_by_who_finds_it_finished`.
 
 use std::any::Any;
-use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::task::{Poll, Waker};
@@ -27,44 +39,49 @@ use proact::operation::future::storage;
 
 use super::home::{Home, is_here};
 use super::waker;
-use crate::atomic::{AtomicUsize, Ordering};
+use crate::atomic::{AtomicU64, Cell, Ordering, Presence, UnsafeCell};
 
 /// In the word: the output, if any, is the join handle's.
-pub(super) const COMPLETE: usize = 1;
+pub(super) const COMPLETE: u64 = 1;
 /// It is on the remote stack, or about to be pushed.
-pub(super) const QUEUED: usize = 2;
+pub(super) const QUEUED: u64 = 2;
 /// Its end was asked for by another thread.
-pub(super) const ABORT: usize = 4;
+pub(super) const ABORT: u64 = 4;
 /// The join handle was dropped on another thread.
-pub(super) const UNHEEDED: usize = 8;
+pub(super) const UNHEEDED: u64 = 8;
 /// `remote_joiner` is to be woken.
-pub(super) const JOINER: usize = 16;
-/// One reference.
-const REF: usize = 32;
+pub(super) const JOINER: u64 = 16;
+/// One reference. 59 bits count them on every machine: of a word of 32 bits 27 would be left, and safe code that
+/// forgets wakers has so many in a second.
+const REF: u64 = 32;
+/// References that home or others may have noted. Each side's number goes below zero as well, for one may drop what the
+/// other has cloned, and only the sum means anything; so it is far from what the word holds.
+const REFS_MAX: i64 = 1 << 56;
 
 /// In `own`: it is on the ready queue, or will be when it has been polled.
-const SCHEDULED: isize = 1;
+const SCHEDULED: i64 = 1;
 /// It is being polled.
-const RUNNING: isize = 2;
+const RUNNING: i64 = 2;
 /// As `COMPLETE` in the word.
-const ENDED: isize = 4;
+const ENDED: i64 = 4;
 /// Its end was asked for.
-const ABORTED: isize = 8;
+const ABORTED: i64 = 8;
 /// The join handle was dropped on this thread.
-const LEFT: isize = 16;
+const LEFT: i64 = 16;
 /// It is on the list of all.
-const LISTED: isize = 32;
+const LISTED: i64 = 32;
 /// One reference more than are in the word: there may be fewer, too.
-const OWN_REF: isize = 64;
+const OWN_REF: i64 = 64;
 
 /// What is known of a task without its type.
 #[repr(C)]
 pub(crate) struct Header {
-    word: AtomicUsize,
+    word: AtomicU64,
+    presence: Presence,
     table: &'static Vtable,
     home: *const Home,
     // From here on the home's thread alone.
-    own: Cell<isize>,
+    own: Cell<i64>,
     pub(super) next_ready: Cell<*const Header>,
     next: Cell<*const Header>,
     previous: Cell<*const Header>,
@@ -129,7 +146,8 @@ pub(crate) unsafe fn spawn<F: Future>(home: *const Home, future: F) -> TaskPtr {
     // The home's reference and the handle's.
     let (own, word) = if here { (2 * OWN_REF, 0) } else { (0, 2 * REF) };
     let header = Header {
-        word: AtomicUsize::new(word),
+        word: AtomicU64::new(word),
+        presence: Presence::new(),
         table: const { &Tables::<F>::TABLE },
         home,
         own: Cell::new(own),
@@ -160,7 +178,8 @@ pub(crate) unsafe fn spawn<F: Future>(home: *const Home, future: F) -> TaskPtr {
         unsafe {
             (header.table.cancel)(task);
             header.own.set(ENDED);
-            header.word.fetch_add(COMPLETE.wrapping_sub(QUEUED).wrapping_sub(2 * REF), Ordering::Release);
+            // Relaxed: whoever else comes to know of the task does so by the handle, which this thread hands out.
+            header.word.fetch_add(COMPLETE.wrapping_sub(QUEUED).wrapping_sub(2 * REF), Ordering::Relaxed);
         }
     }
     task
@@ -183,7 +202,9 @@ impl TaskPtr {
     #[inline]
     pub(super) fn header<'a>(self) -> &'a Header {
         // SAFETY: as said; no exclusive reference to a header is ever made.
-        unsafe { self.0.as_ref() }
+        let header = unsafe { self.0.as_ref() };
+        header.presence.used();
+        header
     }
 
     #[inline]
@@ -197,19 +218,19 @@ impl TaskPtr {
     }
 
     #[inline]
-    fn set(self, flag: isize) {
+    fn set(self, flag: i64) {
         let own = &self.header().own;
         own.set(own.get() | flag);
     }
 
     #[inline]
-    fn clear(self, flag: isize) {
+    fn clear(self, flag: i64) {
         let own = &self.header().own;
         own.set(own.get() & !flag);
     }
 
     #[inline]
-    fn is(self, flag: isize) -> bool {
+    fn is(self, flag: i64) -> bool {
         self.header().own.get() & flag != 0
     }
 
@@ -217,10 +238,16 @@ impl TaskPtr {
     #[inline]
     pub(super) fn hold(self) {
         let header = self.header();
-        if self.is_here() && !self.is(ENDED) {
+        let noted = if self.is_here() && !self.is(ENDED) {
             header.own.set(header.own.get() + OWN_REF);
+            header.own.get() / OWN_REF
         } else {
-            header.word.fetch_add(REF, Ordering::Relaxed);
+            // Relaxed: whoever holds one may hold another, as with any count of references.
+            (header.word.fetch_add(REF, Ordering::Relaxed) as i64) / REF as i64
+        };
+        if noted > REFS_MAX {
+            // As `Arc` does. Years of nothing else, or a loop that the compiler has made one addition.
+            std::process::abort();
         }
     }
 
@@ -316,7 +343,8 @@ impl TaskPtr {
             }
         }
         if !self.home().push_remote(self) {
-            self.header().word.fetch_and(!QUEUED, Ordering::Relaxed);
+            // Release: the link may have been written, and the next who wakes writes it too.
+            self.header().word.fetch_and(!QUEUED, Ordering::Release);
             // SAFETY: the stack's reference, which it did not take.
             unsafe { self.release() };
         }
@@ -407,8 +435,9 @@ impl TaskPtr {
         }
         self.set(ENDED);
         let refs = header.own.get().div_euclid(OWN_REF); // a shift, also of fewer than none
-        let merged = (refs as usize).wrapping_mul(REF).wrapping_add(COMPLETE);
-        let mut now = header.word.load(Ordering::Acquire);
+        let merged = (refs as u64).wrapping_mul(REF).wrapping_add(COMPLETE);
+        // Relaxed: the exchange decides, and a handle that has gone has not touched the output.
+        let mut now = header.word.load(Ordering::Relaxed);
         loop {
             if now & UNHEEDED != 0 && !left {
                 left = true;
@@ -418,10 +447,10 @@ impl TaskPtr {
             // With a remote joiner the home keeps its reference until it has taken that out.
             let own = if now & JOINER != 0 { 0 } else { REF };
             let then = now.wrapping_add(merged).wrapping_sub(own);
-            match header.word.compare_exchange_weak(now, then, Ordering::AcqRel, Ordering::Acquire) {
+            match header.word.compare_exchange_weak(now, then, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) if own == 0 => {
                     // SAFETY: `JOINER` was set, and the task is complete: the slot is the home's.
-                    let remote = unsafe { (*header.remote_joiner.get()).take() };
+                    let remote = header.remote_joiner.with_mut(|joiner| unsafe { (*joiner).take() });
                     // SAFETY: the home's reference.
                     unsafe { self.release() };
                     if let Some(waker) = remote {
@@ -456,7 +485,8 @@ impl TaskPtr {
                 self.schedule();
             }
         } else {
-            self.header().word.fetch_or(ABORT, Ordering::AcqRel);
+            // Relaxed: the wake's exchange comes after it in the order of the word, and releases what was done before.
+            self.header().word.fetch_or(ABORT, Ordering::Relaxed);
             self.wake_from_elsewhere();
         }
     }
@@ -495,15 +525,17 @@ impl TaskPtr {
     #[cold]
     unsafe fn join_from_elsewhere(self, waker: &Waker) -> bool {
         let header = self.header();
-        // The slot is this thread's from here on, unless the task is complete.
-        if header.word.fetch_and(!JOINER, Ordering::AcqRel) & COMPLETE != 0 {
+        // The slot is this thread's from here on, unless the task is complete. Nothing is released: what the slot holds
+        // was put there by the handle.
+        if header.word.fetch_and(!JOINER, Ordering::Acquire) & COMPLETE != 0 {
             return true;
         }
+        let new = waker.clone();
         // SAFETY: as said.
-        unsafe { *header.remote_joiner.get() = Some(Box::new(waker.clone())) };
+        drop(header.remote_joiner.with_mut(|joiner| unsafe { (*joiner).replace(Box::new(new)) }));
         let set = header
             .word
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| (word & COMPLETE == 0).then_some(word | JOINER));
+            .fetch_update(Ordering::Release, Ordering::Acquire, |word| (word & COMPLETE == 0).then_some(word | JOINER));
         set.is_err()
     }
 
@@ -525,7 +557,8 @@ impl TaskPtr {
                     drop(header.joiner.take());
                 }
             } else {
-                let left = header.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+                // Relaxed: the output that the home is to drop was never touched by the handle.
+                let left = header.word.fetch_update(Ordering::Relaxed, Ordering::Acquire, |word| {
                     (word & COMPLETE == 0).then_some(word | UNHEEDED)
                 });
                 if left.is_err() {
@@ -544,16 +577,15 @@ impl TaskPtr {
     #[inline]
     pub(super) unsafe fn take_output<F: Future>(self) -> Result<F::Output, Failure> {
         // SAFETY: the caller's promise.
-        let stage = unsafe { &mut *self.stage::<F>() };
-        match std::mem::replace(stage, Stage::Empty) {
+        match self.stage::<F>().with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) }) {
             Stage::Ended(output) => output,
             _ => unreachable!("taken once, after the end"),
         }
     }
 
-    fn stage<F: Future>(self) -> *mut Stage<F> {
-        // SAFETY: the pointer is to a whole task; only the address of a field is made.
-        unsafe { (*self.0.cast::<Task<F>>().as_ptr()).stage.get() }
+    fn stage<'a, F: Future>(self) -> &'a UnsafeCell<Stage<F>> {
+        // SAFETY: the pointer is to a whole task, which is there as for `header`; the cell is shared, not its content.
+        unsafe { &(*self.0.cast::<Task<F>>().as_ptr()).stage }
     }
 }
 
@@ -568,21 +600,22 @@ impl<F: Future> Tables<F> {
 ///
 /// As for [`Vtable::poll`]: on the home's thread, not complete, not being polled.
 unsafe fn poll<F: Future>(task: TaskPtr, cx: &mut std::task::Context<'_>) -> bool {
-    let stage = task.stage::<F>();
-    // SAFETY: the stage is the home's thread's until completion, and nothing else reaches for it while it is polled. A
-    // task never moves, and its future is dropped in its place.
-    let polled = catch_unwind(AssertUnwindSafe(|| unsafe {
-        let Stage::Running(future) = &mut *stage else { unreachable!("polled before its end") };
-        std::pin::Pin::new_unchecked(future).poll(cx)
-    }));
-    let output = match polled {
-        Ok(Poll::Pending) => return false,
-        Ok(Poll::Ready(output)) => Ok(output),
-        Err(panic) => Err(Failure::Panicked(panic)),
-    };
-    // SAFETY: as above.
-    unsafe { end(stage, output) };
-    true
+    task.stage::<F>().with_mut(|stage| {
+        // SAFETY: the stage is the home's thread's until completion, and nothing else reaches for it while it is
+        // polled. A task never moves, and its future is dropped in its place.
+        let polled = catch_unwind(AssertUnwindSafe(|| unsafe {
+            let Stage::Running(future) = &mut *stage else { unreachable!("polled before its end") };
+            std::pin::Pin::new_unchecked(future).poll(cx)
+        }));
+        let output = match polled {
+            Ok(Poll::Pending) => return false,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(panic) => Err(Failure::Panicked(panic)),
+        };
+        // SAFETY: as above.
+        unsafe { end(stage, output) };
+        true
+    })
 }
 
 /// Drops the future in its place and puts the output there. A panic of that drop is the task's, unless it had one.
@@ -614,7 +647,7 @@ unsafe fn end<F: Future>(stage: *mut Stage<F>, output: Result<F::Output, Failure
 /// As for [`Vtable::cancel`].
 unsafe fn cancel<F: Future>(task: TaskPtr) {
     // SAFETY: the caller's promise: the stage is the home's thread's.
-    unsafe { end(task.stage::<F>(), Err(Failure::Cancelled)) };
+    task.stage::<F>().with_mut(|stage| unsafe { end(stage, Err(Failure::Cancelled)) });
 }
 
 /// # Safety
@@ -622,7 +655,7 @@ unsafe fn cancel<F: Future>(task: TaskPtr) {
 /// As for [`Vtable::drop_output`].
 unsafe fn drop_output<F: Future>(task: TaskPtr) {
     // SAFETY: the caller's promise: the output is the caller's.
-    let output = std::mem::replace(unsafe { &mut *task.stage::<F>() }, Stage::Empty);
+    let output = task.stage::<F>().with_mut(|stage| unsafe { std::mem::replace(&mut *stage, Stage::Empty) });
     // Whoever drops a handle, or completes a task, has nothing to do with a panic of what nobody wanted.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(output)));
 }
@@ -633,6 +666,7 @@ unsafe fn drop_output<F: Future>(task: TaskPtr) {
 unsafe fn free<F: Future>(task: TaskPtr) {
     let home = task.header().home;
     let place = task.0.cast::<Task<F>>();
+    task.header().presence.gone();
     // SAFETY: the last reference has gone; the memory is what `spawn` took, for this very type.
     unsafe {
         ptr::drop_in_place(place.as_ptr());

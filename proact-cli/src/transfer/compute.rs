@@ -3,12 +3,13 @@
 //! A device would take jobs through its own queue and signal the semaphore itself. Here a worker thread plays the
 //! device's part ([`StandInDevice`]).
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use proact::status::{Code, Operation, Result, Status};
 use proact::sync::Semaphore;
+use proact::work_queue::WorkQueue;
 
 use super::slab::{Filler, Sealed};
 use super::tls::{Channel, Layout, Task};
@@ -186,9 +187,9 @@ fn perform(work: Work, buffer: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// A worker thread that plays the device's part.
+/// A worker thread that plays the device's part. Dropping it carries out what was submitted before.
 pub struct StandInDevice {
-    jobs: Option<Sender<Job>>,
+    jobs: Arc<WorkQueue<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -198,28 +199,29 @@ impl StandInDevice {
     /// # Errors
     /// The system has no thread to give.
     pub fn start(name: &str) -> Result<StandInDevice> {
-        let (sender, receiver) = channel();
+        let jobs = Arc::new(WorkQueue::new());
+        let of_thread = jobs.clone();
         let thread = std::thread::Builder::new()
             .name(name.into())
-            .spawn(move || serve(&receiver))
+            .spawn(move || serve(&of_thread))
             .map_err(|error| Status::from_io_error(Operation::None, &error).with_context("compute thread"))?;
-        Ok(StandInDevice { jobs: Some(sender), thread: Some(thread) })
+        Ok(StandInDevice { jobs, thread: Some(thread) })
     }
 }
 
-fn serve(jobs: &Receiver<Job>) {
-    for job in jobs {
-        carry_out(job);
+fn serve(jobs: &WorkQueue<Job>) {
+    while let Some(job) = jobs.take() {
+        let semaphore = job.semaphore.clone();
+        // A job that panics fails its own connection, and no other: those that wait are carried out.
+        if catch_unwind(AssertUnwindSafe(|| carry_out(job))).is_err() {
+            semaphore.fail(Status::new(Code::Internal, Operation::None).with_message("a compute job has panicked"));
+        }
     }
 }
 
 impl ComputeQueue for StandInDevice {
     fn submit(&self, job: Job) {
-        let refused = match &self.jobs {
-            Some(jobs) => jobs.send(job).err().map(|refused| refused.0),
-            None => Some(job),
-        };
-        if let Some(job) = refused {
+        if let Err(job) = self.jobs.put(job) {
             job.semaphore
                 .fail(Status::new(Code::Aborted, Operation::None).with_message("the compute queue has stopped"));
         }
@@ -228,9 +230,9 @@ impl ComputeQueue for StandInDevice {
 
 impl Drop for StandInDevice {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.jobs.close();
         if let Some(thread) = self.thread.take() {
-            // A panic in there has failed nobody's semaphore; the connection's time-out has told the user.
+            // Panics of jobs have failed their semaphores.
             let _ = thread.join();
         }
     }
@@ -271,5 +273,18 @@ mod tests {
         carry_out(job(work, filler, &semaphore, 1, &returned));
         assert_eq!(semaphore.value(), 0);
         assert_eq!(semaphore.status().map(|status| status.code()), Some(Code::DataLoss));
+    }
+
+    #[test]
+    fn a_job_that_panics_fails_its_semaphore_and_the_next_is_carried_out() {
+        let (bad, good, returned) = (Semaphore::new(0), Semaphore::new(0), Arc::default());
+        let device = StandInDevice::start("test-device").expect("a thread");
+        // More than the buffer holds: no caller asks for that.
+        let (filler, _outlet) = Chunk::new(8).split();
+        device.submit(job(Work::Check { length: 9, digest: wire::digest(b"") }, filler, &bad, 1, &returned));
+        device.submit(Job::plain(Work::Pass, None, &good, 1, &returned, Ticket::default()));
+        drop(device);
+        assert_eq!(bad.status().map(|status| status.code()), Some(Code::Internal));
+        assert_eq!(good.value(), 1, "and the end has waited for it");
     }
 }

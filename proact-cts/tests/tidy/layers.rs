@@ -4,7 +4,7 @@ use crate::scan::{paths, tokens};
 use crate::{OUTSIDE, expect_none, files, rust_sources};
 
 /// The rooms of `proact/src`, from the top.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "simulated",
     "proactor",
     "operation",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 16] = [
     "status",
     "heap",
     "once_box",
+    "work_queue",
     "fault",
     "atomic",
 ];

@@ -182,7 +182,7 @@ fn threads_that_are_dropped_begin_nothing_more() {
         Ok(())
     };
     let threads = Threads::new(&runtime, 1, run).unwrap();
-    let closing = threads.closing.clone();
+    let work = threads.work.clone();
     runtime.attach(queue, threads);
     for _ in 0..3 {
         runtime.scheduler().submit(&Submission::new(queue), ()).unwrap();
@@ -190,7 +190,7 @@ fn threads_that_are_dropped_begin_nothing_more() {
     runtime.poll();
     has_begun.recv().unwrap();
     let opener = std::thread::spawn(move || {
-        while !closing.load(Ordering::Acquire) {
+        while !work.is_closed() {
             std::thread::yield_now();
         }
         // Whoever has gone by then needs no gate.

@@ -2,12 +2,11 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use proact::status::{Code, Operation, Result, Status};
+use proact::work_queue::WorkQueue;
 
 use super::{Executor, Mailbox, Report, Runtime, Ticket};
 use crate::model::{Barrier, Place};
@@ -21,10 +20,7 @@ use crate::scheduler::Work;
 /// what runs; what no thread has begun ends as `Cancelled`.
 #[derive(Debug)]
 pub struct Threads<P> {
-    /// Nothing more is to be begun.
-    pub(super) closing: Arc<AtomicBool>,
-    /// `None` only while it is dropped.
-    work: Option<Sender<(P, Ticket)>>,
+    pub(super) work: Arc<WorkQueue<(P, Ticket)>>,
     threads: Vec<JoinHandle<()>>,
     mailbox: Arc<Mailbox>,
 }
@@ -43,15 +39,13 @@ impl<P: Send + 'static> Threads<P> {
             let none = Status::new(Code::InvalidArgument, Operation::Build);
             return Err(none.with_message("work without threads would never end"));
         }
-        let (sender, receiver) = channel();
-        let (receiver, run, closing) = (Arc::new(Mutex::new(receiver)), Arc::new(run), Arc::default());
-        let (work, mailbox) = (Some(sender), runtime.mailbox.clone());
-        let mut all = Threads { closing, work, threads: Vec::new(), mailbox };
+        let (work, run) = (Arc::new(WorkQueue::new()), Arc::new(run));
+        let mut all = Threads { work, threads: Vec::new(), mailbox: runtime.mailbox.clone() };
         for index in 0..threads {
-            let (receiver, run, closing) = (receiver.clone(), run.clone(), all.closing.clone());
+            let (work, run) = (all.work.clone(), run.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("proact-schedule-{index}"))
-                .spawn(move || serve(&receiver, &closing, &*run))
+                .spawn(move || serve(&work, &*run))
                 .map_err(|error| Status::from_io_error(Operation::Build, &error))?;
             all.threads.push(thread);
         }
@@ -59,16 +53,9 @@ impl<P: Send + 'static> Threads<P> {
     }
 }
 
-/// Runs what comes until nobody can send any more.
-fn serve<P>(receiver: &Mutex<Receiver<(P, Ticket)>>, closing: &AtomicBool, run: &impl Fn(P) -> Result) {
-    loop {
-        // One thread waits in the line, the others for the lock: whoever gets work lets go of it at once.
-        let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((payload, ticket)) = next else { return };
-        if closing.load(Ordering::Acquire) {
-            // The ticket says that it was cancelled.
-            continue;
-        }
+/// Runs what comes until the executor is dropped.
+fn serve<P>(work: &WorkQueue<(P, Ticket)>, run: &impl Fn(P) -> Result) {
+    while let Some((payload, ticket)) = work.take() {
         let outcome = catch_unwind(AssertUnwindSafe(|| run(payload)));
         ticket.end(outcome.unwrap_or_else(|panic| Err(panicked(&*panic))));
     }
@@ -83,9 +70,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Status {
 impl<P: Send + 'static> Executor<P> for Threads<P> {
     fn begin(&mut self, work: Work<P>, _: &[Barrier]) {
         let ticket = self.mailbox.ticket(work.place);
-        let sender = self.work.as_ref().expect("it is there until the drop");
-        // The threads end only after the sender: they receive all that is sent.
-        sender.send((work.payload, ticket)).unwrap_or_else(|_| unreachable!("the threads hold the receiver"));
+        self.work.put((work.payload, ticket)).unwrap_or_else(|_| unreachable!("it is closed by the drop"));
     }
 
     /// Tickets report by themselves.
@@ -94,8 +79,8 @@ impl<P: Send + 'static> Executor<P> for Threads<P> {
 
 impl<P> Drop for Threads<P> {
     fn drop(&mut self) {
-        self.closing.store(true, Ordering::Release);
-        self.work = None;
+        // Their tickets say that they were cancelled.
+        drop(self.work.close_and_empty());
         for thread in self.threads.drain(..) {
             // Panics of the work were caught.
             let _ = thread.join();

@@ -51,6 +51,8 @@ struct Handle {
 pub(super) struct Shared {
     list: FreeList,
     waiters: Waiters,
+    /// Of 32 bits because nobody can make many: one for all clones, which share it, and one for each thread that puts a
+    /// buffer back right now.
     handles: AtomicU32,
     id: u64,
     slab: Slab,
@@ -60,7 +62,8 @@ pub(super) struct Shared {
 
 /// A buffer that is filled in parts.
 struct Parts {
-    /// How many hold it besides the first.
+    /// How many hold it besides the first. There cannot be too many: each has bytes of its own, of a buffer whose
+    /// length has 32 bits.
     holders: AtomicU32,
     /// How far it has been handed out.
     filled: AtomicU32,

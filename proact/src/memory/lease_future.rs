@@ -38,10 +38,13 @@ impl Told {
     /// Whether a buffer came back. If not, `waker` is woken when one does.
     fn look(&self, waker: &Waker) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.told && !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            state.waker = Some(waker.clone());
-        }
-        state.told
+        let known = state.told || state.waker.as_ref().is_some_and(|known| known.will_wake(waker));
+        let old = if known { None } else { state.waker.replace(waker.clone()) };
+        let told = state.told;
+        drop(state);
+        // Not under the lock: it may run a user's code, and that give a buffer back, which comes here.
+        drop(old);
+        told
     }
 }
 
@@ -124,6 +127,9 @@ impl fmt::Debug for LeaseFuture {
     }
 }
 
+#[cfg(all(test, loom))]
+mod loom_tests;
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::super::{Allocation, Slab};
@@ -205,6 +211,23 @@ mod tests {
         taken(poll(&mut second, Waker::noop()));
         drop(pool.lease());
         assert_eq!(pool.available(), 1);
+    }
+
+    #[test]
+    fn a_waker_that_is_replaced_may_give_the_buffer_back_that_is_waited_for() {
+        struct Holds(#[allow(dead_code)] Lease); // for its drop
+        impl Wake for Holds {
+            fn wake(self: Arc<Self>) {}
+        }
+        let pool = pool(1);
+        let (mut wait, count) = (pool.lease(), Arc::new(Count(AtomicUsize::new(0))));
+        let first = Waker::from(Arc::new(Holds(pool.acquire().unwrap())));
+        assert!(poll(&mut wait, &first).is_pending());
+        drop(first);
+        let second = Waker::from(count.clone());
+        assert!(poll(&mut wait, &second).is_pending(), "the first waker goes at the end of this, with its buffer");
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        taken(poll(&mut wait, &second));
     }
 
     #[test]

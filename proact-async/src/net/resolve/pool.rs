@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use proact::status::{Code, Operation, Result, Status};
 
 use super::{Resolve, literal};
+use crate::atomic::{Condvar, Mutex, MutexGuard, ThreadBuilder};
 
 /// Looks names up as the system does (`getaddrinfo`): `/etc/hosts`, the name service, IPv6 zones, the order of
 /// RFC 6724. It blocks no runtime: lookups wait on threads of its own.
@@ -173,7 +174,7 @@ impl Pool {
         let number = state.next;
         if state.line.len() >= state.idle && state.threads < self.threads_max {
             let pool = self.clone();
-            let thread = std::thread::Builder::new().name(format!("resolver-{}", state.threads));
+            let thread = ThreadBuilder::new().name(format!("resolver-{}", state.threads));
             match thread.spawn(move || pool.work()) {
                 Ok(_) => {
                     state.threads += 1;
@@ -247,5 +248,7 @@ impl fmt::Debug for SystemResolver {
     }
 }
 
+#[cfg(all(test, loom))]
+mod loom_tests;
 #[cfg(all(test, not(loom)))]
 mod tests;

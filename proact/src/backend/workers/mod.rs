@@ -15,9 +15,8 @@ pub(crate) use futex::Futexes;
 pub(crate) use perform::{borrow, outcome_of, perform, retried};
 
 use std::sync::PoisonError;
-use std::thread::JoinHandle;
 
-use crate::atomic::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
+use crate::atomic::{Arc, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, ThreadBuilder};
 use crate::backend::{BackendConfig, Completion, FileRequest, Request, Token, Wake};
 use crate::fault;
 use slot_list::{SlotLinks, SlotList};
@@ -171,7 +170,7 @@ impl Workers {
         let shared = self.shared.clone();
         let name = thread_name(&self.name, &format!("-w{}", self.threads.len()));
         // It runs where the poll thread, which starts it, is pinned to (sched_setaffinity(2): inherited).
-        self.threads.push(std::thread::Builder::new().name(name).spawn(move || shared.work())?);
+        self.threads.push(ThreadBuilder::new().name(name).spawn(move || shared.work())?);
         Ok(())
     }
 }
@@ -290,5 +289,7 @@ impl State {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(all(test, not(loom)))]
 mod tests;

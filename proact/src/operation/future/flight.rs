@@ -11,15 +11,19 @@
 //!   `ENDED` as it unlocks. Found abandoned: everything is the engine's, which frees it. Otherwise the waker is the
 //!   engine's to take, and then it sets `READY`: everything is the future's, or the engine's if it was abandoned in
 //!   between.
+//!
+//! Each exchange that acquires or releases is needed: weakened it fails the model
+//! `loom_a_future_that_goes_leaves_the_storage_to_one_of_both`, and mostly
+//! `loom_an_outcome_reaches_the_future_and_wakes_the_last_waker` as well.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::task::Waker;
 
 use super::storage;
-use crate::atomic::{AtomicU32, Ordering};
+use crate::atomic::{AtomicU32, Ordering, Presence, UnsafeCell};
 use crate::operation::context::Context;
 use crate::operation::identity::OperationId;
 use crate::operation::kind::Kind;
@@ -40,6 +44,7 @@ pub(super) struct Flight<K: Kind> {
     word: AtomicU32,
     /// One more than the number of the proactor that it was submitted to; 0: none yet. The future's alone.
     submitted_to: Cell<u32>,
+    presence: Presence,
     waker: UnsafeCell<Option<Waker>>,
     outcome: UnsafeCell<MaybeUninit<Outcome<K>>>,
 }
@@ -83,6 +88,7 @@ impl<K: Kind> FlightPtr<K> {
         let flight = Flight {
             word: AtomicU32::new(0),
             submitted_to: Cell::new(0),
+            presence: Presence::new(),
             waker: UnsafeCell::new(None),
             outcome: UnsafeCell::new(MaybeUninit::uninit()),
         };
@@ -101,7 +107,9 @@ impl<K: Kind> FlightPtr<K> {
     /// The storage is there.
     unsafe fn flight<'a>(self) -> &'a Flight<K> {
         // SAFETY: the caller's promise. No exclusive reference to this part is ever made while two have the pointer.
-        unsafe { &(*self.0.as_ptr()).state }
+        let flight = unsafe { &(*self.0.as_ptr()).state };
+        flight.presence.used();
+        flight
     }
 
     /// It was submitted under this identity.
@@ -173,7 +181,7 @@ impl<K: Kind> FlightPtr<K> {
     /// It is not in flight, and the future's alone.
     pub(super) unsafe fn set_waker(self, waker: &Waker) {
         // SAFETY: the caller's promise.
-        drop(unsafe { replace(self.flight().waker.get(), waker) });
+        drop(unsafe { replace(&self.flight().waker, waker) });
     }
 
     /// Frees the storage and hands its kind out.
@@ -186,8 +194,9 @@ impl<K: Kind> FlightPtr<K> {
         // SAFETY: the caller's promise; the memory goes back after all that it holds was taken out or dropped.
         unsafe {
             let op = self.0.as_ptr();
+            (*op).state.presence.gone();
             let kind = (&raw const (*op).kind).read();
-            let waker = (*(*op).state.waker.get()).take();
+            let waker = take(&(*op).state.waker);
             let extras = (*op).header.extras.take();
             storage::give(self.0);
             if let Some(extras) = extras {
@@ -207,7 +216,7 @@ impl<K: Kind> FlightPtr<K> {
         // there, the waker has been taken out.
         // SAFETY: the caller's promise.
         unsafe {
-            let outcome = (*self.flight().outcome.get()).assume_init_read();
+            let outcome = self.flight().outcome.with(|outcome| (*outcome).assume_init_read());
             (self.take_kind(), outcome)
         }
     }
@@ -220,7 +229,7 @@ impl<K: Kind> FlightPtr<K> {
     /// As for [`FlightPtr::take`].
     unsafe fn discard(self) {
         // SAFETY: the caller's promise.
-        let outcome = unsafe { (*self.flight().outcome.get()).assume_init_read() };
+        let outcome = unsafe { self.flight().outcome.with(|outcome| (*outcome).assume_init_read()) };
         Leave(self).end(outcome);
     }
 
@@ -241,7 +250,7 @@ impl<K: Kind> FlightPtr<K> {
                 let (kind, outcome) = self.take();
                 return Look::Ready(kind, outcome);
             }
-            drop(replace(flight.waker.get(), waker));
+            drop(replace(&flight.waker, waker));
             Look::Pending
         }
     }
@@ -254,13 +263,14 @@ impl<K: Kind> FlightPtr<K> {
         unsafe {
             let flight = self.flight();
             if flight.word.load(Ordering::Acquire) & READY == 0 {
-                let before = flight.word.fetch_or(LOCKED, Ordering::AcqRel);
+                // Nothing is released: the waker's place is the future's own until the engine finds it unlocked.
+                let before = flight.word.fetch_or(LOCKED, Ordering::Acquire);
                 if before & READY == 0 {
                     if before & ENDED != 0 {
                         return Look::Ending;
                     }
                     let locked = Locked(&flight.word);
-                    let old = replace(flight.waker.get(), waker);
+                    let old = replace(&flight.waker, waker);
                     // What the waker's own code does, panics too, must find it unlocked.
                     let ended = locked.leave();
                     drop(old);
@@ -269,7 +279,7 @@ impl<K: Kind> FlightPtr<K> {
                     }
                 }
             }
-            let waker = (*flight.waker.get()).take();
+            let waker = take(&flight.waker);
             drop(waker);
             let (kind, outcome) = self.take();
             Look::Ready(kind, outcome)
@@ -294,12 +304,13 @@ impl<K: Kind> FlightPtr<K> {
                 }
                 flight.word.store(before | ABANDONED, Ordering::Relaxed);
                 // Now, not at the operation's end: it keeps a task. Nothing of the storage is touched after this.
-                let waker = (*flight.waker.get()).take();
+                let waker = take(&flight.waker);
                 drop(waker);
                 return true;
             }
-            let locked = flight.word.fetch_or(LOCKED, Ordering::AcqRel) & ENDED == 0;
-            let waker = if locked { (*flight.waker.get()).take() } else { None };
+            // Relaxed: the waker that is taken was placed by the future, and all else waits for the next exchange.
+            let locked = flight.word.fetch_or(LOCKED, Ordering::Relaxed) & ENDED == 0;
+            let waker = if locked { take(&flight.waker) } else { None };
             let before = flight.word.fetch_or(ABANDONED, Ordering::AcqRel);
             // Found locked, the engine has left everything here; otherwise it has once it is ready.
             let left_here = before & if locked { ENDED } else { READY } != 0;
@@ -318,14 +329,23 @@ impl<K: Kind> FlightPtr<K> {
 /// # Safety
 ///
 /// The place is the caller's alone.
-unsafe fn replace(place: *mut Option<Waker>, waker: &Waker) -> Option<Waker> {
+unsafe fn replace(place: &UnsafeCell<Option<Waker>>, waker: &Waker) -> Option<Waker> {
     // SAFETY: the caller's promise; no reference is kept while foreign code runs.
-    if unsafe { (*place).as_ref() }.is_some_and(|old| old.will_wake(waker)) {
+    if place.with(|place| unsafe { (*place).as_ref() }.is_some_and(|old| old.will_wake(waker))) {
         return None;
     }
     let new = waker.clone();
     // SAFETY: as above.
-    unsafe { (*place).replace(new) }
+    place.with_mut(|place| unsafe { (*place).replace(new) })
+}
+
+/// # Safety
+///
+/// The place is the caller's alone.
+#[inline]
+unsafe fn take(place: &UnsafeCell<Option<Waker>>) -> Option<Waker> {
+    // SAFETY: the caller's promise.
+    place.with_mut(|place| unsafe { (*place).take() })
 }
 
 /// The future has the waker in its hands, until this goes: also when the clone of a waker panics.
@@ -407,9 +427,9 @@ unsafe fn deliver_here<K: Kind>(raw: NonNull<Header>, ended: Ended, cx: &mut Con
         if flight.word.load(Ordering::Relaxed) & ABANDONED != 0 {
             return Leave(at).end(outcome);
         }
-        (*flight.outcome.get()).write(outcome);
+        flight.outcome.with_mut(|place| (*place).write(outcome));
         flight.word.store(ENDED | READY, Ordering::Relaxed);
-        let waker = (*flight.waker.get()).take();
+        let waker = take(&flight.waker);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -438,7 +458,7 @@ impl<K: Kind> FlightPtr<K> {
         // this file.
         unsafe {
             let flight = self.flight();
-            (*flight.outcome.get()).write(outcome);
+            flight.outcome.with_mut(|place| (*place).write(outcome));
             let before = flight.word.fetch_or(ENDED, Ordering::AcqRel);
             if before & ABANDONED != 0 {
                 return self.discard();
@@ -446,7 +466,7 @@ impl<K: Kind> FlightPtr<K> {
             if before & LOCKED != 0 {
                 return;
             }
-            let waker = (*flight.waker.get()).take();
+            let waker = take(&flight.waker);
             if flight.word.fetch_or(READY, Ordering::AcqRel) & ABANDONED != 0 {
                 self.discard();
             }

@@ -163,11 +163,11 @@ unsafe impl<'a> Batch for Submission<'a> {
     type Ids = OperationId;
     type Shape = Submission<'a>;
 
-    /// Where its future was made, not where an executor submits it.
+    /// Where its future was made (of a chain, its first step's), not where an executor submits it.
     #[inline]
     fn location(&self) -> &'static Location<'static> {
         // SAFETY: as in `Submission::operation`.
-        unsafe { self.op.0.as_ref() }.location
+        unsafe { self.first.op.as_ref() }.location
     }
 
     #[inline]
