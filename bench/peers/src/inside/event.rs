@@ -115,8 +115,7 @@ pub fn tokio(from: From) -> Result<Figures, Failure> {
 }
 
 pub fn compio(from: From) -> Result<Figures, Failure> {
-    compio::runtime::Runtime::new()?
-        .block_on(told(from, |world| compio::runtime::spawn(world.waiter()).detach()))
+    compio::runtime::Runtime::new()?.block_on(told(from, |world| compio::runtime::spawn(world.waiter()).detach()))
 }
 
 pub fn monoio(from: From) -> Result<Figures, Failure> {

@@ -158,7 +158,7 @@ fn ring_bell(bell: &OwnedFd) {
     assert_eq!(written, 8);
 }
 
-const ONE: u64 = 1;
+static ONE: u64 = 1;
 
 /// Both sides of a round trip, each with its way to sleep until its bell is rung.
 fn bells<W: FnMut()>(sleeper: impl Fn(Arc<OwnedFd>) -> W + Send + Copy + 'static) -> Result<Figures, Failure> {
