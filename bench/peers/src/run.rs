@@ -135,6 +135,8 @@ pub fn read(file: &str) -> Result<Vec<Entry>, Failure> {
 struct Rounds {
     file: File,
     known: HashSet<(String, String, u32)>,
+    /// Who failed at what in this run: one that never ends would do so in each round.
+    failed: HashSet<(String, String)>,
 }
 
 impl Rounds {
@@ -151,11 +153,13 @@ impl Rounds {
         // What a run left that was stopped in the midst of a line.
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         file.set_len(whole as u64)?;
-        Ok(Rounds { file, known: known.collect() })
+        Ok(Rounds { file, known: known.collect(), failed: HashSet::new() })
     }
 
+    /// It is measured, or nothing would come of it.
     fn has(&self, work: &str, peer: &str, round: u32) -> bool {
-        self.known.contains(&(work.into(), peer.into(), round))
+        let failed = self.failed.contains(&(work.into(), peer.into()));
+        failed || self.known.contains(&(work.into(), peer.into(), round))
     }
 
     fn add(&mut self, entry: &Entry) -> Result<(), Failure> {
@@ -172,7 +176,8 @@ impl Rounds {
                 self.add(&Entry::Line(Line { work: work.into(), peer: peer.into(), round, figures, load }))
             }
             Err(failure) => {
-                eprintln!("peers: {work} on {peer}: {failure}");
+                eprintln!("peers: {work} on {peer}: {failure}; it is not asked again");
+                self.failed.insert((work.into(), peer.into()));
                 Ok(())
             }
         }

@@ -1,7 +1,7 @@
 //! Files: 4 KiB at random places, from the page cache and past it, and 1 MiB written into it.
 //!
-//! The bare calls and the runtimes read the same file in the same order. Runtimes have so many tasks, each with one
-//! read under way; the callbacks of `proact` and the bare ring have so many operations.
+//! All read the same file. Runtimes have so many tasks, each with one read under way; the bare ring has so many
+//! operations.
 
 use std::fs::File;
 use std::io::Write;
@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use io_uring::{IoUring, opcode, types};
@@ -27,12 +28,13 @@ pub const DIRECT_READS: u32 = 128 * 40;
 /// Writes of a MiB, one after the other.
 pub const WRITES: u32 = 128;
 
-/// Where the next block is read.
+/// Where the next block is read: each value goes a way of its own, or all tasks would read the same block at once.
 pub struct Places(Random);
 
 impl Places {
     pub fn new() -> Places {
-        Places(Random(1))
+        static SEED: AtomicU64 = AtomicU64::new(1);
+        Places(Random(SEED.fetch_add(1, Ordering::Relaxed) << 32))
     }
 
     pub fn next(&mut self) -> u64 {

@@ -29,7 +29,9 @@ struct Baton {
 impl Baton {
     fn pass(&self) {
         self.turns.fetch_add(1, Ordering::SeqCst);
-        if let Some(waker) = self.waiting.lock().expect("no panic").take() {
+        // Not under the lock: who is woken may run at once, and wants it.
+        let waiting = self.waiting.lock().expect("no panic").take();
+        if let Some(waker) = waiting {
             waker.wake();
         }
     }

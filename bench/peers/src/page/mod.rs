@@ -85,7 +85,7 @@ fn told(subject: &Subject, values: &Values, plots: &Path) -> Result<Option<Strin
         let spreads = known.filter_map(|peer| Some((peer.into(), values.spread(column.work, peer, column.figure)?)));
         let mut bars: Vec<(String, Spread)> = spreads.collect();
         bars.sort_by(|a, b| a.1.median.total_cmp(&b.1.median));
-        Panel { head: column.head, bars }
+        Panel { head: format!("{}: {}", subject.title, column.head), bars }
     };
     let panels: Vec<Panel> = ranked.iter().map(panel).filter(|panel| !panel.bars.is_empty()).collect();
     let Some(first) = panels.first() else { return Ok(None) };

@@ -27,8 +27,8 @@ const BARS: (i32, i32) = (170, 610);
 const ROW: i32 = 22;
 
 /// One plot above another, of one subject.
-pub struct Panel<'a> {
-    pub head: &'a str,
+pub struct Panel {
+    pub head: String,
     pub bars: Vec<(String, Spread)>,
 }
 
@@ -52,8 +52,8 @@ fn step(most: f64) -> f64 {
 }
 
 /// Bars of medians from zero, with the middle half of the rounds as a mark across the end.
-pub fn bars(panels: &[Panel<'_>]) -> Result<String, Failure> {
-    let height = |panel: &Panel<'_>| ROW * panel.bars.len() as i32 + 80;
+pub fn bars(panels: &[Panel]) -> Result<String, Failure> {
+    let height = |panel: &Panel| ROW * panel.bars.len() as i32 + 80;
     let all: i32 = panels.iter().map(height).sum::<i32>() + 34;
     let mut svg = String::new();
     {
@@ -75,7 +75,7 @@ pub fn bars(panels: &[Panel<'_>]) -> Result<String, Failure> {
     Ok(svg)
 }
 
-fn bars_of(area: &Area<'_>, panel: &Panel<'_>, top: i32) -> Result<(), Failure> {
+fn bars_of(area: &Area<'_>, panel: &Panel, top: i32) -> Result<(), Failure> {
     // One that is far behind all others is cut off, and says so: the others would be a line each.
     let mut medians: Vec<f64> = panel.bars.iter().map(|(_, spread)| spread.median).collect();
     medians.sort_unstable_by(f64::total_cmp);
@@ -91,7 +91,7 @@ fn bars_of(area: &Area<'_>, panel: &Panel<'_>, top: i32) -> Result<(), Failure> 
         text(area, &number(mark), 12, (x(mark), bottom + 14), HPos::Center)?;
         mark += step;
     }
-    text(area, panel.head, 13, ((BARS.0 + BARS.1) / 2, bottom + 34), HPos::Center)?;
+    text(area, &panel.head, 13, ((BARS.0 + BARS.1) / 2, bottom + 34), HPos::Center)?;
     for (index, (name, spread)) in panel.bars.iter().enumerate() {
         let middle = first + ROW * index as i32 + ROW / 2;
         let colour = match Whose::of(name) {
@@ -155,6 +155,15 @@ fn mark(area: &Area<'_>, at: (i32, i32), backend: &str, colour: RGBColor) -> Res
     drawn.map_err(|error| error.to_string().into())
 }
 
+/// A mark of an axis by powers.
+fn size(value: f64) -> String {
+    if value >= 1.0 {
+        number(value.round()).trim_end_matches(".00").trim_end_matches(".0").into()
+    } else {
+        number(value)
+    }
+}
+
 fn growth_of(area: &Area<'_>, growth: &Growth) -> Result<(), Box<dyn std::error::Error>> {
     let points = || growth.lines.values().flatten();
     let (mut x, mut y) = ((f64::MAX, 0f64), (f64::MAX, 0f64));
@@ -162,14 +171,13 @@ fn growth_of(area: &Area<'_>, growth: &Growth) -> Result<(), Box<dyn std::error:
         x = (x.0.min(*size), x.1.max(*size));
         y = (y.0.min(*cost), y.1.max(*cost));
     }
-    // Ten times at least from end to end: a change of a few percent must not look like a cliff.
-    let middle = (y.0 * y.1).sqrt();
-    let y = ((y.0 / 1.5).min(middle / 3.2), (y.1 * 1.5).max(middle * 3.2));
+    // From one power of ten to another, so that each end has its mark, and a few percent do not look like a cliff.
+    let y = (10f64.powf((y.0 / 1.05).log10().floor()), 10f64.powf((y.1 * 1.05).log10().ceil()));
     let mut chart = ChartBuilder::on(area)
         .caption(&growth.name, (FONT, 14).into_font().color(&INK))
         .margin(8)
         .x_label_area_size(38)
-        .y_label_area_size(58)
+        .y_label_area_size(74)
         .build_cartesian_2d((x.0 / 1.2..x.1 * 1.2).log_scale(), (y.0..y.1).log_scale())
         .map_err(|error| error.to_string())?;
     chart
@@ -181,8 +189,8 @@ fn growth_of(area: &Area<'_>, growth: &Growth) -> Result<(), Box<dyn std::error:
         .y_desc(format!("{} each", growth.unit))
         .x_labels(6)
         .y_labels(5)
-        .x_label_formatter(&|value| number(*value))
-        .y_label_formatter(&|value| number(*value))
+        .x_label_formatter(&|value| size(*value))
+        .y_label_formatter(&|value| size(*value))
         .label_style((FONT, 12).into_font().color(&INK))
         .axis_style(INK)
         .draw()
@@ -221,7 +229,7 @@ mod tests {
         let bars: Vec<_> = [("ring", 10.0), ("tokio", 12.0), ("late", 1000.0)]
             .map(|(name, median)| (String::from(name), spread(median)))
             .into();
-        let svg = super::bars(&[Panel { head: "CPU, ns", bars }]).unwrap();
+        let svg = super::bars(&[Panel { head: "CPU, ns".into(), bars }]).unwrap();
         assert!(svg.contains("1,000 (bar cut off)") && svg.contains("tokio") && svg.contains("CPU, ns"));
     }
 }
