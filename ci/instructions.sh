@@ -7,12 +7,12 @@
 #     ci/instructions.sh --write       writes bench/instructions/counts.txt
 #     ci/instructions.sh --if-present  as the first, but says so and ends well where valgrind is not installed
 #
-# Valgrind's callgrind counts, in the one function that bench/instructions names for it; plain callgrind, and not a crate
-# above it, because a name and a number a case are all that is needed and a runner would take minutes to build. Counts
-# are user code's: what the kernel does is not in them. They belong to one compiler, target, libc and valgrind, which the
-# file names: with others nothing is compared, and this says so. What depends on what the kernel's io_uring can do is
-# compared on the kernel release that the file names alone. Processors differ in which of libc's copies of memcpy is
-# chosen: the choice is taken from them.
+# Valgrind's callgrind counts, in the one function that bench/instructions names for it; plain callgrind, and not a
+# crate above it, because a name and a number a case are all that is needed and a runner would take minutes to build.
+# Counts are user code's: what the kernel does is not in them. They belong to one compiler, target, libc and valgrind,
+# which the file names: with others nothing is compared, and this says so. What depends on what the kernel's io_uring
+# can do is compared on the kernel release that the file names alone. Processors differ in which of libc's copies of
+# memcpy is chosen: the choice is taken from them.
 # shellcheck source=ci/lib.sh
 source "$(dirname "$0")/lib.sh"
 
@@ -28,7 +28,8 @@ if [[ $(uname -s) != Linux ]]; then
     exit 0
 fi
 if [[ $mode == --if-present ]] && ! command -v valgrind >/dev/null; then
-    say "NOT RUN: the ratchet of instruction counts needs valgrind, which is not installed; ci/instructions.sh installs it"
+    say "NOT RUN: the ratchet of instruction counts needs valgrind, which is not installed; ci/instructions.sh"
+    say "         installs it"
     exit 0
 fi
 need valgrind valgrind

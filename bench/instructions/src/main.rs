@@ -1,7 +1,7 @@
 //! The hot paths, one at a time, for a program that counts instructions: `ci/instructions.sh` runs it.
 //!
-//! Time is too noisy where the change of a few percent must be seen; instructions of user code are the same in every run
-//! of one program. What the kernel does is not in them, so a case says what the library itself costs.
+//! Time is too noisy where the change of a few percent must be seen; instructions of user code are the same in every
+//! run of one program. What the kernel does is not in them, so a case says what the library itself costs.
 //!
 //! | command | what it does |
 //! |---|---|

@@ -2,11 +2,14 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `peers run FILE [--rounds N] [--seconds S] [--minutes M] [--work NAME]... [--peer NAME]...` | measures, one JSON line a round into `FILE`; what is there already is not measured again |
-//! | `peers page FILE FOLDER [BENCH]` | writes `FOLDER/benchmarks.md` and its plots; `BENCH`: the lines of `proact bench --json` |
+//! | `peers run FILE [OPTION VALUE]...` | measures, a line of JSON a round into `FILE`, and not again what is there |
+//! | `peers page FILE FOLDER [BENCH]` | writes `FOLDER/benchmarks.md` and plots, with the lines of `proact bench` |
 //! | `peers list` | the names of works and peers |
 //! | `peers serve PEER ANSWER` | one server; what `run` starts |
 //! | `peers measure PEER WORK` | one work without a server; what `run` starts |
+//!
+//! Options of `run`: `--rounds`, `--seconds` for each that is served, `--minutes` after which no round begins, and, as
+//! often as needed, `--work` and `--peer`.
 
 mod inside;
 mod load;

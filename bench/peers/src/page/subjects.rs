@@ -48,8 +48,8 @@ pub const SUBJECTS: &[Subject] = &[
     Subject {
         title: "A canned HTTP answer",
         slug: "hello",
-        says: "Each receive that ends with the end of a request is answered with the same bytes. No request is parsed: \
-               this compares runtimes.",
+        says: "Each receive that ends with the end of a request is answered with the same bytes. No request is \
+               parsed: this compares runtimes.",
         columns: &[ranked("hello/64", "cpu_ns", "CPU a request, ns"), beside("hello/64", "per_second", "requests/s")],
         floors: BARE,
     },
@@ -72,7 +72,8 @@ pub const SUBJECTS: &[Subject] = &[
     Subject {
         title: "Accepting",
         slug: "accept",
-        says: "Connections that are made and reset, 64 at a time: accepted, given a task, found to be gone, and closed.",
+        says: "Connections that are made and reset, 64 at a time: accepted, given a task, found to be gone, and \
+               closed.",
         columns: &[ranked("accept", "cpu_us", "CPU a connection, µs"), beside("accept", "per_second", "connections/s")],
         floors: BARE,
     },
@@ -86,16 +87,16 @@ pub const SUBJECTS: &[Subject] = &[
     Subject {
         title: "Idle connections",
         slug: "idle",
-        says: "Anonymous memory that each of 10,000 connections adds once it has exchanged and waits, its buffer of 512 \
-               bytes included.",
+        says: "Anonymous memory that each of 10,000 connections adds once it has exchanged and waits, its buffer of \
+               512 bytes included.",
         columns: &[ranked("idle/10000", "bytes", "bytes a connection")],
         floors: BARE,
     },
     Subject {
         title: "An operation that does nothing",
         slug: "nop",
-        says: "What submitting, completing and being told costs. Runtimes cannot hand over a batch: there as many tasks \
-               have one operation each under way.",
+        says: "What submitting, completing and being told costs. Runtimes cannot hand over a batch: there as many \
+               tasks have one operation each under way.",
         columns: &[
             ranked("nop/1", "cpu_ns", "1 at a time, ns"),
             ranked("nop/32", "cpu_ns", "32, ns"),

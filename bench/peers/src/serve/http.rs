@@ -1,5 +1,5 @@
-//! HTTP in earnest: hyper reads the request and writes the answer. The bare interfaces answer with canned bytes, and are
-//! what is left when the protocol costs nothing.
+//! HTTP in earnest: hyper reads the request and writes the answer. The bare interfaces answer with canned bytes, and
+//! are what is left when the protocol costs nothing.
 
 use std::convert::Infallible;
 use std::net::TcpListener;
