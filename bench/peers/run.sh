@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures proact, its peers and the bare interfaces, and writes docs/benchmarks.md: about a quarter of an hour.
-# Stopped, it goes on where it was when it is called again; `run.sh --again` forgets what is measured and begins anew. Other
-# arguments go to `peers run` (--rounds 7, --minutes 20).
+# Stopped, it goes on where it was when it is called again; `run.sh --again` forgets what is measured and begins anew.
+# Other arguments go to `peers run` (--rounds 7, --minutes 20).
 set -euo pipefail
 cd "$(dirname "$0")"
 
