@@ -2,18 +2,22 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `peers run [--rounds N] [--seconds S] [--work NAME]... [--peer NAME]...` | measures, one JSON line a round |
-//! | `peers table FILE` | the medians of such lines, as Markdown |
+//! | `peers run FILE [OPTION VALUE]...` | measures, a line of JSON a round into `FILE`, and not again what is there |
+//! | `peers page FILE FOLDER [BENCH]` | writes `FOLDER/benchmarks.md` and plots, with the lines of `proact bench` |
 //! | `peers list` | the names of works and peers |
 //! | `peers serve PEER ANSWER` | one server; what `run` starts |
 //! | `peers measure PEER WORK` | one work without a server; what `run` starts |
+//!
+//! Options of `run`: `--rounds`, `--seconds` for each that is served, `--minutes` after which no round begins, and, as
+//! often as needed, `--work` and `--peer`.
 
 mod inside;
 mod load;
+mod machine;
+mod page;
 mod pin;
 mod run;
 mod serve;
-mod table;
 
 use std::process::ExitCode;
 
@@ -24,15 +28,16 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {
-        ["run", options @ ..] => run::run(options),
-        ["table", file] => table::table(file),
+        ["run", file, options @ ..] => run::run(file, options),
+        ["page", file, folder] => page::write(file, folder, None),
+        ["page", file, folder, bench] => page::write(file, folder, Some(bench)),
         ["list"] => {
             run::list();
             Ok(())
         }
         ["serve", peer, answer] => serve::serve(peer, answer),
         ["measure", peer, work] => inside::measure(peer, work),
-        _ => Err("one of: run, table FILE, list, serve PEER ANSWER, measure PEER WORK".into()),
+        _ => Err("one of: run FILE, page FILE FOLDER [BENCH], list, serve PEER ANSWER, measure PEER WORK".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,6 +20,18 @@ pub fn pin(processor: usize) -> io::Result<()> {
     }
 }
 
+/// Lets the calling thread run on every processor again.
+pub fn unpin() -> io::Result<()> {
+    // SAFETY: the set is plain data, for which any bytes are valid; the kernel passes over processors that are not
+    // there.
+    let set: libc::cpu_set_t = unsafe { std::mem::transmute([0xffu8; size_of::<libc::cpu_set_t>()]) };
+    // SAFETY: the kernel reads the set, whose size is told.
+    match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The processor time that a process has had so far, all its threads and the kernel's work for them included.
 pub fn processor_time(process: u32) -> io::Result<u64> {
     let mut clock = 0;

@@ -28,13 +28,14 @@ const ROOMS: [&str; 17] = [
 const SHARED_BY_BACKENDS: [&str; 4] = ["contract", "pooled", "registered", "workers"];
 
 /// What each crate may use of the workspace. `None`: all of it.
-const CRATES: [(&str, Option<&[&str]>); 7] = [
+const CRATES: [(&str, Option<&[&str]>); 8] = [
     ("proact", Some(&[])),
     // Itself: its tests are built with all of its features.
     ("proact-async", Some(&["proact", "proact-async"])),
     ("proact-examples", Some(&["proact", "proact-async"])),
     ("proact-schedule", Some(&["proact"])),
     ("proact-vm", Some(&["proact", "proact-schedule"])),
+    ("bench/instructions", Some(&["proact", "proact-async", "proact-schedule"])),
     ("proact-cts", None),
     ("proact-cli", None),
 ];

@@ -5,15 +5,19 @@ use compio::buf::{IntoInner, IoBuf};
 use compio::io::{AsyncRead, AsyncWriteExt};
 use compio::net::{TcpListener, TcpStream};
 
-use super::{Answer, BUFFER};
+use super::Answer;
 use crate::Failure;
 
 async fn connection(mut stream: TcpStream, answer: Answer) {
-    let mut buffer = Vec::with_capacity(BUFFER);
+    let mut buffer = Vec::with_capacity(answer.buffer());
     loop {
         buffer.clear();
         let BufResult(Ok(received @ 1..), mut filled) = stream.read(buffer).await else { return };
-        filled.resize(BUFFER, 0);
+        if answer == Answer::Sink {
+            buffer = filled;
+            continue;
+        }
+        filled.resize(answer.buffer(), 0);
         let length = answer.fill(&mut filled, received);
         let BufResult(Ok(()), slice) = stream.write_all(filled.slice(..length)).await else { return };
         buffer = slice.into_inner();

@@ -4,14 +4,14 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 
-use super::{Answer, BUFFER};
+use super::Answer;
 use crate::Failure;
 
 pub fn serve(listener: TcpListener, answer: Answer) -> Result<(), Failure> {
     // SAFETY: no pointer is passed.
     let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
     watch(epoll, listener.as_raw_fd(), u64::MAX)?;
-    let mut connections: Vec<Option<(TcpStream, Box<[u8; BUFFER]>)>> = Vec::new();
+    let mut connections: Vec<Option<(TcpStream, Box<[u8]>)>> = Vec::new();
     let mut events = vec![libc::epoll_event { events: 0, u64: 0 }; 512];
     loop {
         // SAFETY: the kernel writes at most as many events as there is room for.
@@ -25,7 +25,7 @@ pub fn serve(listener: TcpListener, answer: Answer) -> Result<(), Failure> {
                 stream.set_nodelay(true)?;
                 stream.set_nonblocking(true)?;
                 watch(epoll, stream.as_raw_fd(), connections.len() as u64)?;
-                connections.push(Some((stream, Box::new([0; BUFFER]))));
+                connections.push(Some((stream, vec![0; answer.buffer()].into())));
                 continue;
             }
             let place = &mut connections[event.u64 as usize];
@@ -34,7 +34,7 @@ pub fn serve(listener: TcpListener, answer: Answer) -> Result<(), Failure> {
                 Ok(0) => true,
                 Ok(received) => {
                     let length = answer.fill(&mut buffer[..], received);
-                    stream.write_all(&buffer[..length]).is_err()
+                    length > 0 && stream.write_all(&buffer[..length]).is_err()
                 }
                 Err(error) => error.kind() != io::ErrorKind::WouldBlock,
             };

@@ -6,7 +6,7 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::net::TcpListener;
 use glommio::{LocalExecutorBuilder, Placement};
 
-use super::{Answer, BUFFER};
+use super::Answer;
 use crate::Failure;
 
 pub fn serve(listener: std::net::TcpListener, answer: Answer) -> Result<(), Failure> {
@@ -18,7 +18,7 @@ pub fn serve(listener: std::net::TcpListener, answer: Answer) -> Result<(), Fail
             let mut stream = listener.accept().await.map_err(|error| error.to_string())?;
             stream.set_nodelay(true).map_err(|error| error.to_string())?;
             glommio::spawn_local(async move {
-                let mut buffer = vec![0; BUFFER];
+                let mut buffer = vec![0; answer.buffer()];
                 loop {
                     let Ok(received @ 1..) = stream.read(&mut buffer).await else { return };
                     let length = answer.fill(&mut buffer, received);

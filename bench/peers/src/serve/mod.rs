@@ -3,11 +3,13 @@
 mod compio;
 mod epoll;
 mod glommio;
+pub mod http;
 mod monoio;
 mod proact;
 mod proact_async;
 mod ring;
 mod tokio;
+pub mod udp;
 
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -15,8 +17,10 @@ use std::os::fd::FromRawFd;
 
 use crate::{Failure, pin};
 
-/// Bytes of a connection's buffer.
+/// Bytes of a connection's buffer, where messages are exchanged.
 pub const BUFFER: usize = 512;
+/// And where a stream comes in.
+const STREAM_BUFFER: usize = 256 * 1024;
 
 /// What is sent back for what was received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +30,8 @@ pub enum Answer {
     /// [`HELLO`], for each receive that ends with the end of a request. No request is parsed: the same canned answer
     /// for everyone, so that what is compared are runtimes and not parsers.
     Hello,
+    /// Nothing: what comes is thrown away.
+    Sink,
 }
 
 /// The canned answer.
@@ -45,8 +51,13 @@ impl Answer {
                 buffer[..HELLO.len()].copy_from_slice(HELLO);
                 HELLO.len()
             }
-            Answer::Hello => 0,
+            Answer::Hello | Answer::Sink => 0,
         }
+    }
+
+    /// Bytes of a connection's buffer.
+    pub fn buffer(self) -> usize {
+        if self == Answer::Sink { STREAM_BUFFER } else { BUFFER }
     }
 }
 
@@ -70,19 +81,40 @@ pub const PEERS: &[(&str, Serve)] = &[
     ("glommio", glommio::serve),
 ];
 
+/// Who serves `answer`.
+pub fn peers(answer: &str) -> Vec<&'static str> {
+    match answer {
+        "udp" => udp::PEERS.iter().map(|(name, _)| *name).collect(),
+        "http" => http::PEERS.iter().map(|(name, _)| *name).collect(),
+        _ => PEERS.iter().map(|(name, _)| *name).collect(),
+    }
+}
+
 /// Serves as `peer`, telling the port on standard output.
 pub fn serve(peer: &str, answer: &str) -> Result<(), Failure> {
-    let (_, serve) = PEERS.iter().find(|(name, _)| *name == peer).ok_or_else(|| format!("no peer {peer:?}"))?;
+    pin::pin(pin::SERVER)?;
+    if answer == "udp" {
+        let (_, serve) = udp::PEERS.iter().find(|(name, _)| *name == peer).ok_or("no such peer")?;
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        tell(socket.local_addr()?.port())?;
+        return serve(socket);
+    }
+    let list = if answer == "http" { http::PEERS } else { PEERS };
+    let (_, serve) = list.iter().find(|(name, _)| *name == peer).ok_or_else(|| format!("no peer {peer:?}"))?;
     let answer = match answer {
         "echo" => Answer::Echo,
-        "hello" => Answer::Hello,
+        "hello" | "http" => Answer::Hello,
+        "sink" => Answer::Sink,
         _ => return Err(format!("no answer {answer:?}").into()),
     };
-    pin::pin(pin::SERVER)?;
     let listener = listen()?;
-    println!("{}", listener.local_addr()?.port());
-    io::stdout().flush()?;
+    tell(listener.local_addr()?.port())?;
     serve(listener, answer)
+}
+
+fn tell(port: u16) -> io::Result<()> {
+    println!("{port}");
+    io::stdout().flush()
 }
 
 /// A listener on the loopback interface with room for many that connect at once.

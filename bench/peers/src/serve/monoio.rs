@@ -4,15 +4,19 @@ use monoio::buf::IoBuf;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
 
-use super::{Answer, BUFFER};
+use super::Answer;
 use crate::Failure;
 
 async fn connection(mut stream: TcpStream, answer: Answer) {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; answer.buffer()];
     loop {
         let (Ok(received @ 1..), mut filled) = stream.read(buffer).await else { return };
-        filled.resize(BUFFER, 0);
+        filled.resize(answer.buffer(), 0);
         let length = answer.fill(&mut filled, received);
+        if length == 0 {
+            buffer = filled;
+            continue;
+        }
         let (Ok(_), slice) = stream.write_all(filled.slice(..length)).await else { return };
         buffer = slice.into_inner();
     }

@@ -61,7 +61,7 @@ impl Complete<AcceptMany> for Accepting {
         let _ = socket.set_no_delay(true);
         let send = Op::new(Send::exact(socket.clone(), Vec::new()), Sending { next: None });
         let receiving = Receiving { next: Some(send), answer: self.0 };
-        let _ = cx.submit(Op::new(Receive::some(socket, vec![0; BUFFER]), receiving));
+        let _ = cx.submit(Op::new(Receive::some(socket, vec![0; self.0.buffer()]), receiving));
     }
 
     fn done(_: Box<Op<AcceptMany, Accepting>>, outcome: Outcome<AcceptMany>, _: &mut Context<'_>) {
@@ -100,7 +100,7 @@ impl Complete<ReceivePooledMany> for Streaming {
     fn more(&mut self, _: &ReceivePooledMany, outcome: Outcome<ReceivePooledMany>, cx: &mut Context<'_>) {
         let Ok(Some(mut lease)) = outcome.result else { return };
         let received = lease.len();
-        lease.set_len(BUFFER);
+        lease.set_len(self.answer.buffer());
         let length = self.answer.fill(&mut lease, received);
         if length > 0 {
             lease.set_len(length);
@@ -133,7 +133,11 @@ impl Complete<AcceptMany> for AcceptingPooled {
 
 pub fn serve_pooled(listener: std::net::TcpListener, answer: Answer) -> Result<(), Failure> {
     let (mut proactor, listener) = proactor(listener, "io_uring")?;
-    let pool = BufferPool::new(Slab::allocate(BUFFER, 1024, &Allocation::new())?)?;
+    let pool = BufferPool::new(Slab::allocate(
+        answer.buffer(),
+        if answer == Answer::Sink { 16 } else { 1024 },
+        &Allocation::new(),
+    )?)?;
     let accepting = AcceptingPooled { pool, sends: OpPool::new(), answer };
     proactor.submit(Op::new(AcceptMany::new(listener), accepting)).map_err(|refused| refused.status)?;
     loop {

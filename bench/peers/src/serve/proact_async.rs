@@ -3,17 +3,21 @@
 use proact_async::Runtime;
 use proact_async::net::{TcpListener, TcpStream};
 
-use super::{Answer, BUFFER};
+use super::Answer;
 use crate::Failure;
 
 async fn connection(stream: TcpStream, answer: Answer) {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; answer.buffer()];
     loop {
         let (Ok(received @ 1..), mut filled) = stream.read(buffer).await else { return };
         let length = answer.fill(&mut filled, received);
+        if length == 0 {
+            buffer = filled;
+            continue;
+        }
         filled.truncate(length);
         let (Ok(_), mut sent) = stream.write_all(filled).await else { return };
-        sent.resize(BUFFER, 0);
+        sent.resize(answer.buffer(), 0);
         buffer = sent;
     }
 }

@@ -5,14 +5,14 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use io_uring::{IoUring, opcode, squeue, types};
 
-use super::{Answer, BUFFER};
+use super::Answer;
 use crate::Failure;
 
 const ACCEPT: u64 = u64::MAX;
 
 struct Connection {
     stream: OwnedFd,
-    buffer: Box<[u8; BUFFER]>,
+    buffer: Box<[u8]>,
     sends: bool,
 }
 
@@ -49,7 +49,8 @@ pub fn serve(listener: TcpListener, answer: Answer, how: How) -> Result<(), Fail
                 let stream = std::net::TcpStream::from(unsafe { OwnedFd::from_raw_fd(result) });
                 stream.set_nodelay(true)?;
                 let index = connections.len();
-                let mut connection = Connection { stream: stream.into(), buffer: Box::new([0; BUFFER]), sends: false };
+                let mut connection =
+                    Connection { stream: stream.into(), buffer: vec![0; answer.buffer()].into(), sends: false };
                 let entry = receive(&mut connection, index, how);
                 connections.push(Some(connection));
                 push(&mut ring, &entry)?;
@@ -82,7 +83,7 @@ fn receive(connection: &mut Connection, index: usize, how: How) -> squeue::Entry
     let fd = types::Fd(connection.stream.as_raw_fd());
     // IORING_RECVSEND_POLL_FIRST, of <linux/io_uring.h>.
     let flags = if how.poll_first { 1 } else { 0 };
-    let receive = opcode::Recv::new(fd, connection.buffer.as_mut_ptr(), BUFFER as u32).ioprio(flags);
+    let receive = opcode::Recv::new(fd, connection.buffer.as_mut_ptr(), connection.buffer.len() as u32).ioprio(flags);
     receive.build().user_data(index as u64)
 }
 

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Answer, BUFFER};
+use super::Answer;
 use crate::Failure;
 
 pub fn serve(listener: std::net::TcpListener, answer: Answer) -> Result<(), Failure> {
@@ -14,7 +14,7 @@ pub fn serve(listener: std::net::TcpListener, answer: Answer) -> Result<(), Fail
             let (mut stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             tokio::spawn(async move {
-                let mut buffer = vec![0; BUFFER];
+                let mut buffer = vec![0; answer.buffer()];
                 loop {
                     let Ok(received @ 1..) = stream.read(&mut buffer).await else { return };
                     let length = answer.fill(&mut buffer, received);

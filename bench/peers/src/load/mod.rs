@@ -3,10 +3,14 @@
 //! Each connection has one request under way. The answer's last byte is waited for, its time noted, and the next
 //! request sent.
 
+mod extra;
+
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
+
+pub use extra::{Stream, answer_length, connect_and_close};
 
 /// What is sent and how long the answer is.
 #[derive(Clone)]
@@ -49,6 +53,14 @@ pub struct Generator {
 impl Generator {
     /// Connects. The server must accept all of them.
     pub fn connect(address: SocketAddr, count: usize, exchange: Exchange) -> io::Result<Generator> {
+        Generator::of(count, exchange, || {
+            let stream = TcpStream::connect(address)?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        })
+    }
+
+    fn of(count: usize, exchange: Exchange, make: impl Fn() -> io::Result<TcpStream>) -> io::Result<Generator> {
         // SAFETY: no pointer is passed.
         let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if epoll < 0 {
@@ -56,8 +68,7 @@ impl Generator {
         }
         let mut generator = Generator { epoll, connections: Vec::with_capacity(count), exchange };
         for index in 0..count {
-            let stream = TcpStream::connect(address)?;
-            stream.set_nodelay(true)?;
+            let stream = make()?;
             stream.set_nonblocking(true)?;
             let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: index as u64 };
             // SAFETY: the kernel reads the event; both descriptors are open.
