@@ -14,14 +14,15 @@ use proact::proactor::Builder;
 use proact::status::Status;
 use proact::sync::{AxisHandle, FrontierReached, Tracker, TrackerOptions};
 use proact::time::Timeout;
-use proact_cli::exit::{Failure, Place};
 
-use super::allocations;
 use super::compare::{compare, median};
+use super::effort;
+use super::failure::Failure;
+use super::figures::{Figures, Floor};
 use super::measure::Measure;
-use super::row::{Figures, Floor};
+use super::tally::{self, Counted};
 
-pub(super) const ROWS: &[Measure] = &[
+pub(crate) const ROWS: &[Measure] = &[
     Measure::once("frontier/compare/1", || compared(1)),
     Measure::once("frontier/compare/4", || compared(4)),
     Measure::once("frontier/compare/16", || compared(16)),
@@ -54,7 +55,7 @@ const WAITERS: u64 = 1000;
 /// How often all of them are put in line, at most and at least, and for how long.
 const DISPATCHES: usize = 501;
 const DISPATCHES_MIN: usize = 11;
-const DISPATCH_BUDGET: Duration = Duration::from_secs(2);
+const DISPATCH_BUDGET: Duration = Duration::from_millis(500);
 
 /// An entry as two numbers, as whoever does the least work would hold it.
 type Pair = (u64, u64);
@@ -77,13 +78,8 @@ fn pairs(frontier: &Frontier) -> Vec<Pair> {
 fn figures(mut subject: impl FnMut(), mut floor: impl FnMut()) -> Result<Figures, Failure> {
     let mut round = || (0..EACH).for_each(|_| subject());
     let timing = compare(&mut round, Some(|| (0..EACH).for_each(|_| floor())));
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    let (median, ratio) = timing.floor.expect("there is a floor");
-    Ok(Figures {
-        median: timing.subject / f64::from(EACH),
-        floor: Ok(Floor { median: median / f64::from(EACH), ratio }),
-        allocations: allocated as f64 / f64::from(COUNTED_ROUNDS * EACH),
-    })
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    Ok(Figures::of(timing, f64::from(EACH), "", counted.over(f64::from(COUNTED_ROUNDS * EACH))))
 }
 
 /// Compares two frontiers of the same entries, against a loop over both.
@@ -259,7 +255,7 @@ fn advanced_by_handle() -> Result<Figures, Failure> {
 /// time, each of which waits for an epoch of its own. Figures are of one that is told. The waits are used again, and
 /// put in line between the slices.
 fn dispatched(together: bool) -> Result<Figures, Failure> {
-    let failed = |status: Status| Failure::from_status(Place::Backend, "any", &status);
+    let failed = |status: Status| Failure::status("any", &status);
     let mut proactor = Builder::new().build().map_err(failed)?;
     let tracked = Tracked::new(0);
     let axis = tracked.handle.axis();
@@ -268,9 +264,10 @@ fn dispatched(together: bool) -> Result<Figures, Failure> {
     let wait = || FrontierWait::new(&tracked.tracker, Frontier::single(axis, 1).expect("an epoch"));
     let mut ready: Vec<_> = (0..WAITERS).map(|_| Op::new(wait(), Return(pile))).collect();
     let (word, mut value, mut epoch) = (AtomicU64::new(0), 0, 0);
-    let (mut pairs, mut allocated, mut turns) = (Vec::new(), 0, 0);
+    let (mut pairs, mut counted, mut turns) = (Vec::new(), Counted::default(), 0);
     let start = Instant::now();
-    while turns < DISPATCHES && (turns < DISPATCHES_MIN || start.elapsed() < DISPATCH_BUDGET) {
+    let (most, budget) = (effort::rounds(DISPATCHES), effort::budget(DISPATCH_BUDGET));
+    while turns < most && (turns < DISPATCHES_MIN || start.elapsed() < budget) {
         let line = (epoch + 1..)
             .map(|next| if together { epoch + 1 } else { next })
             .map(|epoch| Frontier::single(axis, epoch).expect("an epoch"));
@@ -278,7 +275,7 @@ fn dispatched(together: bool) -> Result<Figures, Failure> {
         proactor.submit(&mut ready).map_err(|refused| failed(refused.status))?;
         proactor.poll(Timeout::Immediate).map_err(failed)?;
         let (mut ours, mut theirs) = (0.0, 0.0);
-        allocated += allocations::count(|| {
+        counted += tally::count(|| {
             ours = timed(|advances| {
                 for _ in 0..if together { 1 } else { advances } {
                     epoch += 1;
@@ -300,11 +297,8 @@ fn dispatched(together: bool) -> Result<Figures, Failure> {
         turns += 1;
     }
     let side = |side: fn(&(f64, f64)) -> f64| median(pairs.iter().map(side).collect());
-    Ok(Figures {
-        median: side(|pair| pair.0),
-        floor: Ok(Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1) }),
-        allocations: allocated as f64 / (turns as u64 * WAITERS) as f64,
-    })
+    let floor = Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1) };
+    Ok(Figures::new(side(|pair| pair.0), Ok(floor), counted.over((turns as u64 * WAITERS) as f64)))
 }
 
 /// Nanoseconds of each of [`WAITERS`].

@@ -3,21 +3,22 @@
 use std::cell::RefCell;
 
 use proact::operation::{Complete, Context, Nop, Op, Outcome};
-use proact::proactor::{Builder, Choice, Proactor};
+use proact::proactor::Proactor;
 use proact::status::Status;
 use proact::time::Timeout;
-use proact_cli::exit::{Failure, Place};
 
-use super::allocations;
 use super::compare::{Timing, compare};
+use super::failure::Failure;
+use super::figures::Figures;
 use super::measure::Measure;
-use super::row::{Figures, Floor};
+use super::tally;
+use crate::config::Configuration;
 
 /// `nop/1` is what an operation costs that is submitted alone.
-pub(super) const ROWS: &[Measure] = &[
-    Measure::each("nop/1", |choice| run(choice, 1)),
-    Measure::each("nop/16", |choice| run(choice, 16)),
-    Measure::each("nop/128", |choice| run(choice, 128)),
+pub(crate) const ROWS: &[Measure] = &[
+    Measure::each("nop/1", |config| run(config, 1)),
+    Measure::each("nop/16", |config| run(config, 16)),
+    Measure::each("nop/128", |config| run(config, 128)),
 ];
 
 /// Rounds over which allocations are counted.
@@ -52,11 +53,11 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn new(choice: Choice, batch: usize) -> Result<Rounds, Status> {
+    fn new(config: Configuration, batch: usize) -> Result<Rounds, Status> {
         // One small vector a row lives to the program's end: cheaper to reach than a counted one, and safe.
         let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(batch))));
         let ready = (0..batch).map(|_| Op::new(Nop, Return(pile))).collect();
-        Ok(Rounds { proactor: Builder::new().backend(choice).build()?, ready, pile, batch })
+        Ok(Rounds { proactor: config.builder().build()?, ready, pile, batch })
     }
 
     /// Submits the batch and polls until it has come back.
@@ -72,29 +73,24 @@ impl Rounds {
 }
 
 /// Measures `batch` nops at a time. Figures are of one operation.
-fn run(choice: Choice, batch: u32) -> Result<Figures, Failure> {
-    let mut rounds = Rounds::new(choice, batch as usize)
-        .map_err(|status| Failure::from_status(Place::Backend, choice.name(), &status))?;
-    let (timing, absent) = measure(choice, batch, || rounds.round());
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| rounds.round()));
-    let per_operation = |nanoseconds: f64| nanoseconds / f64::from(batch);
-    Ok(Figures {
-        median: per_operation(timing.subject),
-        floor: timing.floor.map(|(median, ratio)| Floor { median: per_operation(median), ratio }).ok_or(absent),
-        allocations: allocated as f64 / f64::from(COUNTED_ROUNDS * batch),
-    })
+fn run(config: Configuration, batch: u32) -> Result<Figures, Failure> {
+    let mut rounds = Rounds::new(config, batch as usize).map_err(|status| Failure::status(config.name, &status))?;
+    let (timing, absent) = measure(config, batch, || rounds.round());
+    let enters = |rounds: &Rounds| rounds.proactor.statistics().enters;
+    let counted = tally::rounds(COUNTED_ROUNDS, &mut rounds, Rounds::round, enters);
+    Ok(Figures::of(timing, batch.into(), absent, counted.over(f64::from(COUNTED_ROUNDS * batch))))
 }
 
 /// Times `round` against a bare ring on io_uring, and alone elsewhere; then also answers why.
-fn measure(choice: Choice, batch: u32, mut round: impl FnMut()) -> (Timing, &'static str) {
+fn measure(config: Configuration, batch: u32, mut round: impl FnMut()) -> (Timing, &'static str) {
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    if choice == Choice::IoUring {
+    if config.is_ring() {
         return match super::floor::with_ring(batch, |floor| compare(&mut round, Some(floor))) {
             Ok(timing) => (timing, ""),
             Err(_) => (compare(&mut round, None::<fn()>), "no second ring could be made"),
         };
     }
-    let _ = (choice, batch);
+    let _ = (config, batch);
     // Readiness backends know a nop's result when it is started, and enter the kernel only for what it alone knows.
     (compare(&mut round, None::<fn()>), "a nop takes no system call on this backend, so nothing lies below it")
 }
@@ -102,25 +98,26 @@ fn measure(choice: Choice, batch: u32, mut round: impl FnMut()) -> (Timing, &'st
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measures::tests::settings;
 
     #[test]
     fn a_round_brings_every_operation_back_in_one_enter_at_most() {
-        for choice in Choice::ALL {
-            let mut rounds = match Rounds::new(choice, 5) {
+        for config in settings() {
+            let mut rounds = match Rounds::new(config, 5) {
                 Ok(rounds) => rounds,
                 Err(status) => {
-                    eprintln!("skipped: {}: {status}", choice.name());
+                    eprintln!("skipped: {}: {status}", config.name);
                     continue;
                 }
             };
             for _ in 0..3 {
                 rounds.round();
-                assert_eq!((rounds.ready.len(), rounds.pile.borrow().len()), (5, 0), "{}", choice.name());
+                assert_eq!((rounds.ready.len(), rounds.pile.borrow().len()), (5, 0), "{}", config.name);
             }
             let statistics = rounds.proactor.statistics();
             // Submitting and waiting are one call on a ring, and none at all where a nop needs no kernel.
-            let enters = if choice == Choice::IoUring { 3 } else { 0 };
-            assert_eq!((statistics.completed, statistics.enters), (15, enters), "{}", choice.name());
+            let enters = if config.is_ring() { 3 } else { 0 };
+            assert_eq!((statistics.completed, statistics.enters), (15, enters), "{}", config.name);
         }
     }
 }

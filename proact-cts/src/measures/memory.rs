@@ -6,21 +6,22 @@ use std::path::PathBuf;
 use proact::backend::OpenFlags;
 use proact::memory::{Allocation, BufferPool, Lease, Slab};
 use proact::operation::{Complete, Context, Op, Open, Outcome, Read, Register};
-use proact::proactor::{Builder, Choice, Proactor};
+use proact::proactor::Proactor;
 use proact::resource::File;
 use proact::status::Status;
 use proact::time::Timeout;
-use proact_cli::exit::{Failure, Place};
 
-use super::allocations;
 use super::compare::compare;
+use super::failure::Failure;
+use super::figures::Figures;
 use super::measure::Measure;
-use super::row::Figures;
+use super::tally;
+use crate::config::Configuration;
 
-pub(super) const ROWS: &[Measure] = &[
+pub(crate) const ROWS: &[Measure] = &[
     Measure::once("buffer", pairs),
-    Measure::each("read/4k", |choice| reads(choice, false)),
-    Measure::each("fixed/4k", |choice| reads(choice, true)),
+    Measure::each("read/4k", |config| reads(config, false)),
+    Measure::each("fixed/4k", |config| reads(config, true)),
 ];
 
 /// Buffers taken and given back in a round: a clock read costs more than one.
@@ -34,7 +35,7 @@ const COUNTED_ROUNDS: u32 = 1000;
 
 /// Measures a buffer taken from a pool and given back. Figures are of the two together.
 fn pairs() -> Result<Figures, Failure> {
-    let pool = pool(1024).map_err(|status| Failure::from_status(Place::Backend, "memory", &status))?;
+    let pool = pool(1024).map_err(|status| Failure::status("memory", &status))?;
     let round = || {
         for _ in 0..PAIRS {
             std::hint::black_box(pool.acquire().expect("no other has one"));
@@ -45,20 +46,16 @@ fn pairs() -> Result<Figures, Failure> {
 
 /// Measures reads of what the system has in memory, into buffers of a pool. `registered`: which the proactor knows.
 /// Figures are of one read.
-fn reads(choice: Choice, registered: bool) -> Result<Figures, Failure> {
-    let told = |status| Failure::from_status(Place::Backend, choice.name(), &status);
-    let mut rounds = Rounds::new(choice, registered).map_err(told)?;
+fn reads(config: Configuration, registered: bool) -> Result<Figures, Failure> {
+    let told = |status| Failure::status(config.name, &status);
+    let mut rounds = Rounds::new(config, registered).map_err(told)?;
     Ok(figures(|| rounds.round(), READS as u32, "measured beside its sibling, by address or registered"))
 }
 
 fn figures(mut round: impl FnMut(), each: u32, note: &'static str) -> Figures {
     let timing = compare(&mut round, None::<fn()>);
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    Figures {
-        median: timing.subject / f64::from(each),
-        floor: Err(note),
-        allocations: allocated as f64 / f64::from(COUNTED_ROUNDS * each),
-    }
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    Figures::new(timing.subject / f64::from(each), Err(note), counted.over(f64::from(COUNTED_ROUNDS * each)))
 }
 
 fn pool(count: u32) -> Result<BufferPool, Status> {
@@ -100,8 +97,8 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn new(choice: Choice, registered: bool) -> Result<Rounds, Status> {
-        let mut proactor = Builder::new().backend(choice).build()?;
+    fn new(config: Configuration, registered: bool) -> Result<Rounds, Status> {
+        let mut proactor = config.builder().build()?;
         let file = open(&mut proactor)?;
         let pool = pool(READS as u32)?;
         if registered {
@@ -144,14 +141,15 @@ fn open(proactor: &mut Proactor) -> Result<File, Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measures::tests::settings;
 
     #[test]
     fn reads_are_whole_on_every_backend_whether_registered_or_not() {
-        for (choice, registered) in Choice::ALL.into_iter().flat_map(|choice| [(choice, false), (choice, true)]) {
-            let mut rounds = match Rounds::new(choice, registered) {
+        for (config, registered) in settings().into_iter().flat_map(|config| [(config, false), (config, true)]) {
+            let mut rounds = match Rounds::new(config, registered) {
                 Ok(rounds) => rounds,
                 Err(status) => {
-                    eprintln!("skipped: {}: {status}", choice.name());
+                    eprintln!("skipped: {}: {status}", config.name);
                     continue;
                 }
             };

@@ -7,17 +7,18 @@ use std::os::unix::net::UnixStream;
 use proact::backend::Capabilities;
 use proact::memory::{Allocation, BufferPool, Slab};
 use proact::operation::{Complete, Context, Op, Outcome, ReceivePooledMany};
-use proact::proactor::{Builder, Choice, Proactor};
+use proact::proactor::Proactor;
 use proact::status::Status;
 use proact::time::Timeout;
-use proact_cli::exit::{Failure, Place};
 
-use super::allocations;
 use super::compare::compare;
+use super::failure::Failure;
+use super::figures::{Figures, Floor};
 use super::measure::Measure;
-use super::row::{Figures, Floor};
+use super::tally;
+use crate::config::Configuration;
 
-pub(super) const ROWS: &[Measure] = &[Measure::each("pooled/4k", run)];
+pub(crate) const ROWS: &[Measure] = &[Measure::each("pooled/4k", run)];
 
 const BUFFER: usize = 4096;
 const BUFFERS: u32 = 256;
@@ -27,21 +28,20 @@ const COUNTED_ROUNDS: u32 = 1000;
 
 /// Measures receives of 128 KiB into buffers of 4 KiB; figures are of one buffer. On io_uring the floor is the same
 /// without bundles, so that a ratio below 1 is what they save.
-fn run(choice: Choice) -> Result<Figures, Failure> {
-    let told = |status| Failure::from_status(Place::Backend, choice.name(), &status);
-    let mut whole = Stream::new(choice, Capabilities::all()).map_err(told)?;
+fn run(config: Configuration) -> Result<Figures, Failure> {
+    let told = |status| Failure::status(config.name, &status);
+    let mut whole = Stream::new(config, Capabilities::all()).map_err(told)?;
     let each = (LENGTH / BUFFER) as f64;
     let figures = if whole.proactor.handle().capabilities().contains(Capabilities::RECEIVE_BUNDLES) {
-        let mut single = Stream::new(choice, Capabilities::all() - Capabilities::RECEIVE_BUNDLES).map_err(told)?;
+        let mut single = Stream::new(config, Capabilities::all() - Capabilities::RECEIVE_BUNDLES).map_err(told)?;
         let timing = compare(|| whole.round(), Some(|| single.round()));
         let (median, ratio) = timing.floor.expect("there is a floor");
         (timing.subject / each, Ok(Floor { median: median / each, ratio }))
     } else {
         (compare(|| whole.round(), None::<fn()>).subject / each, Err("no bundles here to be without"))
     };
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| whole.round()));
-    let allocations = allocated as f64 / (f64::from(COUNTED_ROUNDS) * each);
-    Ok(Figures { median: figures.0, floor: figures.1, allocations })
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| whole.round()));
+    Ok(Figures::new(figures.0, figures.1, counted.over(f64::from(COUNTED_ROUNDS) * each)))
 }
 
 /// Counts what comes, and gives every buffer back at once.
@@ -63,8 +63,8 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(choice: Choice, allowed: Capabilities) -> Result<Stream, Status> {
-        let mut proactor = Builder::new().backend(choice).allow(allowed).build()?;
+    fn new(config: Configuration, allowed: Capabilities) -> Result<Stream, Status> {
+        let mut proactor = config.builder().allow(allowed).build()?;
         let failed = |error: std::io::Error| Status::from_io_error(proact::status::Operation::SocketCreate, &error);
         let (sender, receiver) = UnixStream::pair().map_err(failed)?;
         let socket = proactor.handle().import_socket(receiver.into()).map_err(|returned| returned.status)?;
@@ -88,13 +88,14 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measures::tests::settings;
 
     #[test]
     fn every_round_is_received_whole_on_every_backend() {
-        for choice in Choice::ALL {
-            match Stream::new(choice, Capabilities::all()) {
+        for config in settings() {
+            match Stream::new(config, Capabilities::all()) {
                 Ok(mut stream) => (0..20).for_each(|_| stream.round()),
-                Err(status) => eprintln!("skipped: {}: {status}", choice.name()),
+                Err(status) => eprintln!("skipped: {}: {status}", config.name),
             }
         }
     }

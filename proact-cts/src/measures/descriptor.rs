@@ -8,15 +8,14 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 use io_uring::{IoUring, opcode, squeue, types};
-use proact::proactor::Choice;
-use proact_cli::exit::{Exit, Failure};
 
 use super::compare::compare;
+use super::failure::Failure;
+use super::figures::{Costs, Figures};
 use super::measure::Measure;
-use super::row::{Figures, Floor};
 
 /// Only a ring registers descriptors.
-pub(super) const ROWS: &[Measure] = &[Measure::only("descriptor", Choice::IoUring, run)];
+pub(crate) const ROWS: &[Measure] = &[Measure::ring("descriptor", |_| run())];
 
 /// Messages that go to and fro in a round.
 const PAIRS: u32 = 16;
@@ -24,13 +23,12 @@ const LENGTH: u32 = 64;
 
 /// Measures a send and a receive of 64 bytes with registered descriptors; the floor is the same with plain ones.
 fn run() -> Result<Figures, Failure> {
-    let failed = |error: io::Error| Failure::new(Exit::Backend, format!("a bare ring: {error}"));
+    let failed = |error: io::Error| Failure::new(format!("a bare ring: {error}"));
     let mut registered = Messages::new(true).map_err(failed)?;
     let mut plain = Messages::new(false).map_err(failed)?;
     let timing = compare(|| registered.round(), Some(|| plain.round()));
-    let (median, ratio) = timing.floor.expect("there is a floor");
     let each = f64::from(PAIRS);
-    Ok(Figures { median: timing.subject / each, floor: Ok(Floor { median: median / each, ratio }), allocations: 0.0 })
+    Ok(Figures::of(timing, each, "", Costs::UNKNOWN))
 }
 
 /// A ring with two ends of a local connection.

@@ -5,29 +5,31 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use proact::operation::{Complete, Context, Op, OperationId, Outcome, Timer};
-use proact::proactor::{Builder, Choice, Proactor};
+use proact::proactor::Proactor;
 use proact::status::Status;
 use proact::time::{Time, Timeout};
-use proact_cli::exit::{Failure, Place};
 
-use super::allocations;
 use super::compare::{compare, median};
+use super::effort;
+use super::failure::Failure;
+use super::figures::{Costs, Figures};
 use super::measure::Measure;
-use super::row::{Figures, Floor};
+use super::tally;
+use crate::config::Configuration;
 
-pub(super) const ROWS: &[Measure] = &[
+pub(crate) const ROWS: &[Measure] = &[
     Measure::each("timer/replace/100000", replace),
     Measure::each("timer/reset/100000", reset),
-    Measure::each("timer/insert/100000", |choice| half(choice, Half::Insert)),
-    Measure::each("timer/cancel/100000", |choice| half(choice, Half::Cancel)),
+    Measure::each("timer/insert/100000", |config| half(config, Half::Insert)),
+    Measure::each("timer/cancel/100000", |config| half(config, Half::Cancel)),
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    Measure::each("timer/late/100us", |choice| super::timer_late::late(choice, Duration::ZERO)),
+    Measure::each("timer/late/100us", |config| super::timer_late::late(config, Duration::ZERO)),
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    Measure::each("timer/late-spin/100us", |choice| super::timer_late::late(choice, super::timer_late::SPIN)),
+    Measure::each("timer/late-spin/100us", |config| super::timer_late::late(config, super::timer_late::SPIN)),
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    Measure::each("timer/cpu/100us", |choice| super::timer_late::cpu(choice, Duration::ZERO)),
+    Measure::each("timer/cpu/100us", |config| super::timer_late::cpu(config, Duration::ZERO)),
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    Measure::each("timer/cpu-spin/100us", |choice| super::timer_late::cpu(choice, super::timer_late::SPIN)),
+    Measure::each("timer/cpu-spin/100us", |config| super::timer_late::cpu(config, super::timer_late::SPIN)),
 ];
 
 /// How many timers wait.
@@ -80,8 +82,8 @@ struct Timers {
 }
 
 impl Timers {
-    fn new(choice: Choice) -> Result<Timers, Status> {
-        let proactor = Builder::new().backend(choice).operations(2 * WAITING as u32).build()?;
+    fn new(config: Configuration) -> Result<Timers, Status> {
+        let proactor = config.builder().operations(2 * WAITING as u32).build()?;
         // One vector a row lives to the program's end: cheaper to reach than a counted one.
         let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(BATCH))));
         let next = proactor.now() + FAR;
@@ -125,8 +127,8 @@ impl Timers {
     }
 }
 
-fn failed(choice: Choice) -> impl Fn(Status) -> Failure {
-    move |status| Failure::from_status(Place::Backend, choice.name(), &status)
+fn failed(config: Configuration) -> impl Fn(Status) -> Failure {
+    move |status| Failure::status(config.name, &status)
 }
 
 /// The same in the standard library's sorted map, keyed by time and number: what a program has without a proactor, and
@@ -149,29 +151,19 @@ fn sorted_map() -> impl FnMut() {
 }
 
 /// A timer among many is cancelled, tells so, and is set anew: one pass of the proactor each.
-fn replace(choice: Choice) -> Result<Figures, Failure> {
-    let mut timers = Timers::new(choice).map_err(failed(choice))?;
+fn replace(config: Configuration) -> Result<Figures, Failure> {
+    let mut timers = Timers::new(config).map_err(failed(config))?;
     let timing = compare(|| timers.replace(), Some(sorted_map()));
-    let allocated = allocations::count(|| (0..COUNTED).for_each(|_| timers.replace()));
-    let (median, ratio) = timing.floor.expect("there is a floor");
-    Ok(Figures {
-        median: timing.subject,
-        floor: Ok(Floor { median, ratio }),
-        allocations: allocated as f64 / f64::from(COUNTED),
-    })
+    let counted = tally::count(|| (0..COUNTED).for_each(|_| timers.replace()));
+    Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(COUNTED))))
 }
 
 /// A timer among many is set to a later time.
-fn reset(choice: Choice) -> Result<Figures, Failure> {
-    let mut timers = Timers::new(choice).map_err(failed(choice))?;
+fn reset(config: Configuration) -> Result<Figures, Failure> {
+    let mut timers = Timers::new(config).map_err(failed(config))?;
     let timing = compare(|| timers.reset(), Some(sorted_map()));
-    let allocated = allocations::count(|| (0..COUNTED).for_each(|_| timers.reset()));
-    let (median, ratio) = timing.floor.expect("there is a floor");
-    Ok(Figures {
-        median: timing.subject,
-        floor: Ok(Floor { median, ratio }),
-        allocations: allocated as f64 / f64::from(COUNTED),
-    })
+    let counted = tally::count(|| (0..COUNTED).for_each(|_| timers.reset()));
+    Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(COUNTED))))
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -181,13 +173,14 @@ enum Half {
 }
 
 /// Many are cancelled at once and told in one pass, and submitted one by one.
-fn half(choice: Choice, half: Half) -> Result<Figures, Failure> {
-    let mut timers = Timers::new(choice).map_err(failed(choice))?;
+fn half(config: Configuration, half: Half) -> Result<Figures, Failure> {
+    let mut timers = Timers::new(config).map_err(failed(config))?;
     let mut ready = Vec::with_capacity(BATCH);
     let mut places = Vec::with_capacity(BATCH);
-    let mut samples = Vec::with_capacity(ROUNDS);
+    let rounds = effort::rounds(ROUNDS);
+    let mut samples = Vec::with_capacity(rounds);
     let mut taken = vec![usize::MAX; WAITING];
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         places.clear();
         while places.len() < BATCH {
             let place = timers.random.below(WAITING);
@@ -210,16 +203,18 @@ fn half(choice: Choice, half: Half) -> Result<Figures, Failure> {
         let spent = if half == Half::Insert { again.elapsed() } else { middle - start };
         samples.push(spent.as_nanos() as f64 / BATCH as f64);
     }
-    Ok(Figures { median: median(samples), floor: Err("half of timer/replace, which has one"), allocations: 0.0 })
+    Ok(Figures::new(median(samples), Err("half of timer/replace, which has one"), Costs::UNKNOWN))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measures::tests::whole;
+    use proact::proactor::Choice;
 
     #[test]
     fn a_replaced_timer_waits_again_and_all_the_others_still_do() {
-        let mut timers = Timers::new(Choice::Poll).unwrap();
+        let mut timers = Timers::new(whole(Choice::Poll)).unwrap();
         timers.replace();
         let statistics = timers.proactor.statistics();
         assert_eq!(statistics.queue_depth, WAITING as u64);

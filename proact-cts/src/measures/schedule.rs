@@ -5,17 +5,18 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use proact::causal::Axis;
-use proact_cli::exit::Failure;
 use proact_schedule::model::{Place, Point, PoolId, QueueId, SemaphoreId, Submission};
 use proact_schedule::pool::{PoolOptions, Reuse};
 use proact_schedule::{QueueOptions, Scheduler, SchedulerOptions};
 
-use super::allocations;
 use super::compare::{compare, median};
+use super::effort;
+use super::failure::Failure;
+use super::figures::{Figures, Floor};
 use super::measure::Measure;
-use super::row::{Figures, Floor};
+use super::tally::{self, Counted};
 
-pub(super) const ROWS: &[Measure] = &[
+pub(crate) const ROWS: &[Measure] = &[
     Measure::once("schedule/submit", submitted),
     Measure::once("schedule/elide/4", || elided(4)),
     Measure::once("schedule/elide/16", || elided(16)),
@@ -90,9 +91,10 @@ fn elided(waits: u8) -> Result<Figures, Failure> {
     let needed: Vec<(u64, u64)> = (0..u64::from(waits)).map(|axis| (axis, 5)).collect();
     let known: Vec<u64> = vec![5; waits.into()];
     let mut ring = VecDeque::with_capacity(EACH as usize);
-    let mut pairs = Vec::with_capacity(PAIRS);
-    let mut allocated = 0;
-    for pair in 0..WARM_UP + PAIRS {
+    let measured = effort::rounds(PAIRS);
+    let mut pairs = Vec::with_capacity(measured);
+    let mut counted = Counted::default();
+    for pair in 0..WARM_UP + measured {
         world.promise();
         let before = world.scheduler.statistics().waits;
         let mut taken = 0.0;
@@ -103,7 +105,7 @@ fn elided(waits: u8) -> Result<Figures, Failure> {
         };
         match pair < WARM_UP {
             true => subject(),
-            false => allocated += allocations::count(subject),
+            false => counted += tally::count(subject),
         }
         let after = world.scheduler.statistics().waits;
         assert_eq!(after.implied - before.implied, EACH * u64::from(waits), "every wait is left out");
@@ -120,23 +122,15 @@ fn elided(waits: u8) -> Result<Figures, Failure> {
         }
     }
     let middle = |value: fn(&(f64, f64)) -> f64| median(pairs.iter().map(value).collect());
-    Ok(Figures {
-        median: middle(|pair| pair.0),
-        floor: Ok(Floor { median: middle(|pair| pair.1), ratio: middle(|pair| pair.0 / pair.1) }),
-        allocations: allocated as f64 / (PAIRS as u64 * EACH) as f64,
-    })
+    let floor = Floor { median: middle(|pair| pair.1), ratio: middle(|pair| pair.0 / pair.1) };
+    Ok(Figures::new(middle(|pair| pair.0), Ok(floor), counted.over((measured as u64 * EACH) as f64)))
 }
 
 /// Times rounds of both sides in turn. Figures are of one of [`EACH`].
 fn figures(mut round: impl FnMut(), floor: impl FnMut()) -> Figures {
     let timing = compare(&mut round, Some(floor));
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    let (median, ratio) = timing.floor.expect("there is a floor");
-    Figures {
-        median: timing.subject / EACH as f64,
-        floor: Ok(Floor { median: median / EACH as f64, ratio }),
-        allocations: allocated as f64 / (COUNTED_ROUNDS * EACH) as f64,
-    }
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    Figures::of(timing, EACH as f64, "", counted.over((COUNTED_ROUNDS * EACH) as f64))
 }
 
 /// Measures a submission that signals the queue's semaphore, from submit to its end: taken, handed out, and ended.

@@ -6,27 +6,28 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
+use crate::config::Configuration;
 use io_uring::{EnterFlags, IoUring, opcode, types};
 use proact::proactor::Choice;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, epoll};
 
 /// An eventfd.
 #[derive(Clone)]
-pub(super) struct RawEvent {
+pub(crate) struct RawEvent {
     fd: Arc<OwnedFd>,
 }
 
 impl RawEvent {
-    pub(super) fn new() -> io::Result<RawEvent> {
+    pub(crate) fn new() -> io::Result<RawEvent> {
         Ok(RawEvent { fd: Arc::new(rustix::event::eventfd(0, EventfdFlags::CLOEXEC)?) })
     }
 
-    pub(super) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         rustix::io::write(&*self.fd, &1u64.to_ne_bytes()).expect("an eventfd takes a write");
     }
 
     /// Waits until it is readable, by a call of its own: it may not block, and reads it.
-    pub(super) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let mut fds = [PollFd::from_borrowed_fd(self.fd.as_fd(), PollFlags::IN)];
         assert_eq!(rustix::event::poll(&mut fds, None), Ok(1));
         self.read();
@@ -37,19 +38,19 @@ impl RawEvent {
     }
 
     /// Another descriptor of it.
-    pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
+    pub(crate) fn try_clone(&self) -> io::Result<OwnedFd> {
         self.fd.try_clone()
     }
 
     /// Written and read by the same thread.
-    pub(super) fn round(&self) {
+    pub(crate) fn round(&self) {
         self.ring();
         self.read();
     }
 }
 
 /// A loop that sleeps for an eventfd, with as few calls as its interface takes.
-pub(super) struct RawBell {
+pub(crate) struct RawBell {
     event: RawEvent,
     how: How,
 }
@@ -61,8 +62,8 @@ enum How {
 }
 
 impl RawBell {
-    pub(super) fn new(choice: Choice, event: &RawEvent) -> io::Result<RawBell> {
-        let how = match choice {
+    pub(crate) fn new(config: Configuration, event: &RawEvent) -> io::Result<RawBell> {
+        let how = match config.choice {
             Choice::IoUring => {
                 let ring =
                     IoUring::builder().setup_single_issuer().setup_defer_taskrun().setup_submit_all().build(256)?;
@@ -81,7 +82,7 @@ impl RawBell {
     }
 
     /// Sleeps until it is rung.
-    pub(super) fn wait(&mut self) {
+    pub(crate) fn wait(&mut self) {
         match &mut self.how {
             How::Ring { ring, counter } => {
                 let (fd, to) = (types::Fd(self.event.fd.as_raw_fd()), (&raw mut **counter).cast::<u8>());
@@ -112,17 +113,18 @@ impl RawBell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measures::tests::settings;
 
     #[test]
     fn a_bell_that_was_rung_is_heard_on_every_interface() {
-        for choice in Choice::ALL {
+        for config in settings() {
             let event = RawEvent::new().unwrap();
-            match RawBell::new(choice, &event) {
+            match RawBell::new(config, &event) {
                 Ok(mut bell) => (0..3).for_each(|_| {
                     event.ring();
                     bell.wait();
                 }),
-                Err(error) => eprintln!("skipped: {}: {error}", choice.name()),
+                Err(error) => eprintln!("skipped: {}: {error}", config.name),
             }
         }
     }

@@ -11,32 +11,34 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use proact::operation::{Chain, Complete, Context, ImportFence, Kind, Lowering, Op, Outcome, Receive, SemaphoreSignal};
-use proact::proactor::{Builder, Choice, Proactor};
+use proact::proactor::{Choice, Proactor};
 use proact::resource::Socket;
 use proact::status::Status;
 use proact::sync::Semaphore;
 use proact::time::Timeout;
-use proact_cli::exit::{Exit, Failure, Place};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 
-use super::allocations;
-use super::compare::{compare, median};
+use super::compare::{compare, median, part};
+use super::effort;
+use super::failure::Failure;
+use super::figures::{Costs, Figures, Floor};
 use super::measure::Measure;
-use super::row::{Figures, Floor};
+use super::tally;
+use crate::config::Configuration;
 
-pub(super) const ROWS: &[Measure] = &[
+pub(crate) const ROWS: &[Measure] = &[
     Measure::each("fence/import", imports),
     Measure::once("fence/export", exports),
     // Where no kernel takes the step, it is the same as the next.
-    Measure::only("lowered/receive-signal", Choice::IoUring, || behind_a_receive(Choice::IoUring, Lowering::Always)),
-    Measure::each("portable/receive-signal", |choice| behind_a_receive(choice, Lowering::Never)),
+    Measure::ring("lowered/receive-signal", |config| behind_a_receive(config, Lowering::Always)),
+    Measure::each("portable/receive-signal", |config| behind_a_receive(config, Lowering::Never)),
 ];
 
 /// Rounds over which allocations are counted.
 const COUNTED_ROUNDS: u32 = 1000;
 
-fn refused(choice: Choice) -> impl Fn(Status) -> Failure {
-    move |status| Failure::from_status(Place::Backend, choice.name(), &status)
+fn refused(config: Configuration) -> impl Fn(Status) -> Failure {
+    move |status| Failure::status(config.name, &status)
 }
 
 fn event() -> io::Result<OwnedFd> {
@@ -72,9 +74,9 @@ struct Imports {
 }
 
 impl Imports {
-    fn new(choice: Choice) -> Result<Imports, Failure> {
-        let proactor = Builder::new().backend(choice).build().map_err(refused(choice))?;
-        let failed = |error: io::Error| Failure::new(Exit::Backend, format!("an eventfd: {error}"));
+    fn new(config: Configuration) -> Result<Imports, Failure> {
+        let proactor = config.builder().build().map_err(refused(config))?;
+        let failed = |error: io::Error| Failure::new(format!("an eventfd: {error}"));
         let event = event().map_err(failed)?;
         let fence = proactor.handle().import_pollable(event.try_clone().map_err(failed)?);
         let (home, back) = sync_channel(1);
@@ -99,23 +101,18 @@ impl Imports {
 }
 
 /// Measures an import, its signal, and its end. The floor waits for the same eventfd by the backend's own interface.
-fn imports(choice: Choice) -> Result<Figures, Failure> {
-    let mut imports = Imports::new(choice)?;
-    let event = event().map_err(|error| Failure::new(Exit::Backend, format!("an eventfd: {error}")))?;
-    let timing = match choice {
+fn imports(config: Configuration) -> Result<Figures, Failure> {
+    let mut imports = Imports::new(config)?;
+    let event = event().map_err(|error| Failure::new(format!("an eventfd: {error}")))?;
+    let timing = match config.choice {
         #[cfg(target_pointer_width = "64")]
         Choice::IoUring => raw::polled(&event, |floor| compare(|| imports.round(), Some(floor)))
-            .map_err(|error| Failure::new(Exit::Backend, format!("a bare ring: {error}")))?,
+            .map_err(|error| Failure::new(format!("a bare ring: {error}")))?,
         Choice::Epoll => compare(|| imports.round(), Some(by_epoll(&event)?)),
         _ => compare(|| imports.round(), Some(|| by_poll(&event))),
     };
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| imports.round()));
-    let (median, ratio) = timing.floor.expect("there is a floor");
-    Ok(Figures {
-        median: timing.subject,
-        floor: Ok(Floor { median, ratio }),
-        allocations: allocated as f64 / f64::from(COUNTED_ROUNDS),
-    })
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| imports.round()));
+    Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(COUNTED_ROUNDS))))
 }
 
 fn by_poll(event: &OwnedFd) {
@@ -130,7 +127,7 @@ fn by_poll(event: &OwnedFd) {
 /// An import is watched for once, so the floor adds and deletes, too.
 fn by_epoll(event: &OwnedFd) -> Result<impl FnMut() + '_, Failure> {
     use rustix::event::epoll;
-    let failed = |error: rustix::io::Errno| Failure::new(Exit::Backend, format!("a bare epoll: {error}"));
+    let failed = |error: rustix::io::Errno| Failure::new(format!("a bare epoll: {error}"));
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
     Ok(move || {
         let data = epoll::EventData::new_u64(0);
@@ -163,20 +160,15 @@ fn exports() -> Result<Figures, Failure> {
         drop((event, theirs));
     };
     let timing = compare(&mut round, Some(floor));
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    let (median, ratio) = timing.floor.expect("there is a floor");
-    Ok(Figures {
-        median: timing.subject,
-        floor: Ok(Floor { median, ratio }),
-        allocations: allocated as f64 / f64::from(COUNTED_ROUNDS),
-    })
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(COUNTED_ROUNDS))))
 }
 
 /// How many bytes a signal stands behind.
 const LENGTH: usize = 64;
 /// Rounds of each side, in turn: at most, for so long, and the first of them, which are not counted.
-const ROUNDS: u64 = 2001;
-const BUDGET: Duration = Duration::from_secs(2);
+const ROUNDS: u64 = 1901;
+const BUDGET: Duration = Duration::from_millis(500);
 const SETTLING: u64 = 100;
 /// Long enough for the other thread to have gone to sleep in the kernel.
 const SETTLED: Duration = Duration::from_micros(40);
@@ -237,13 +229,13 @@ fn readable(fd: BorrowedFd<'_>) {
 /// The library's way: a receive and, linked to it, a signal of an exported value. With the number of allocations
 /// from each submit to the callbacks, once it has settled: the export is made anew in each round, and counted in
 /// its own row.
-fn by_chain(choice: Choice, how: Lowering) -> Result<(Receiving, Arc<AtomicU64>), Failure> {
+fn by_chain(config: Configuration, how: Lowering) -> Result<(Receiving, Arc<AtomicU64>), Failure> {
     // Built here too, so that a backend that is missing is told.
-    Builder::new().backend(choice).build().map_err(refused(choice))?;
-    let allocated = Arc::new(AtomicU64::new(0));
-    let counted = allocated.clone();
+    config.builder().build().map_err(refused(config))?;
+    let counted = Arc::new(AtomicU64::new(0));
+    let theirs = counted.clone();
     let receiving = Receiving::new(move |socket, exports, armed| {
-        let mut proactor = Builder::new().backend(choice).build().expect("it was built a moment ago");
+        let mut proactor = config.builder().build().expect("it was built a moment ago");
         let socket = proactor.handle().import_socket(socket).expect("it is a socket");
         let semaphore = Semaphore::new(0);
         let mut next = Some(Pair::new(&socket, &semaphore));
@@ -253,14 +245,14 @@ fn by_chain(choice: Choice, how: Lowering) -> Result<(Receiving, Arc<AtomicU64>)
             if exports.send(export).is_err() {
                 break;
             }
-            let count = allocations::count(|| next = pair.round(&mut proactor, value, how, &armed));
+            let count = tally::count(|| next = pair.round(&mut proactor, value, how, &armed));
             if value > SETTLING && next.is_some() {
-                counted.fetch_add(count, Ordering::Relaxed);
+                theirs.fetch_add(count.allocations(), Ordering::Relaxed);
             }
         }
     });
-    let failed = |error| Failure::new(Exit::Backend, format!("a thread: {error}"));
-    Ok((receiving.map_err(failed)?, allocated))
+    let failed = |error| Failure::new(format!("a thread: {error}"));
+    Ok((receiving.map_err(failed)?, counted))
 }
 
 type KeptOp<K> = Box<Op<K, Kept<K>>>;
@@ -315,15 +307,16 @@ impl Pair {
 /// Measures from a peer's send until whoever polls the descriptor that the value was exported as is told, while the
 /// thread that receives sleeps. `how` says whether the kernel takes the step by itself. The floor is a bare ring's
 /// receive, and a write to an eventfd linked to it.
-fn behind_a_receive(choice: Choice, how: Lowering) -> Result<Figures, Failure> {
-    let (mut subject, allocated) = by_chain(choice, how)?;
-    let mut floor = raw_receiving(choice);
+fn behind_a_receive(config: Configuration, how: Lowering) -> Result<Figures, Failure> {
+    let (mut subject, counted) = by_chain(config, how)?;
+    let mut floor = raw_receiving(config);
     // With their room, so that nothing is allocated here while the other thread counts.
     let room = || Vec::with_capacity(ROUNDS as usize);
     let (mut times, mut below, mut ratios) = (room(), room(), room());
     let start = Instant::now();
     let mut round = 0;
-    while round < ROUNDS && (round <= 2 * SETTLING || start.elapsed() < BUDGET) {
+    let most = effort::rounds(ROUNDS as usize) as u64 + SETTLING;
+    while round < most && (round <= 2 * SETTLING || start.elapsed() < effort::budget(BUDGET)) {
         round += 1;
         let time = subject.round();
         let least = floor.as_mut().ok().map(Receiving::round);
@@ -336,19 +329,18 @@ fn behind_a_receive(choice: Choice, how: Lowering) -> Result<Figures, Failure> {
     let measured = times.len() as f64;
     // Its thread has counted then.
     drop(subject);
-    Ok(Figures {
-        median: median(times),
-        floor: floor.map(|_| Floor { median: median(below), ratio: median(ratios) }),
-        allocations: allocated.load(Ordering::Relaxed) as f64 / measured,
-    })
+    let allocations = counted.load(Ordering::Relaxed) as f64 / measured;
+    let costs = Costs { allocations: tally::counts_allocations().then_some(allocations), ..Costs::UNKNOWN };
+    let floor = floor.map(|_| Floor { median: median(below), ratio: median(ratios) });
+    Ok(Figures { p99: Some(part(&mut times, 99)), ..Figures::new(median(times), floor, costs) })
 }
 
-fn raw_receiving(choice: Choice) -> Result<Receiving, &'static str> {
+fn raw_receiving(config: Configuration) -> Result<Receiving, &'static str> {
     #[cfg(target_pointer_width = "64")]
-    if choice == Choice::IoUring {
+    if config.is_ring() {
         return Receiving::new(raw::receive_and_write).map_err(|_| "no second ring could be made");
     }
-    let _ = choice;
+    let _ = config;
     Err("no kernel takes the step by itself on this backend")
 }
 
@@ -366,7 +358,7 @@ mod raw {
     }
 
     /// Runs `with` on a round that waits for the event by a poll entry.
-    pub(super) fn polled<T>(event: &OwnedFd, with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
+    pub(crate) fn polled<T>(event: &OwnedFd, with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
         let mut ring = ring()?;
         let mut round = || {
             let entry = opcode::PollAdd::new(types::Fd(event.as_raw_fd()), PollFlags::IN.bits().into()).build();
@@ -382,7 +374,7 @@ mod raw {
     }
 
     /// Receives and, by the kernel alone, writes an event, until the stream ends.
-    pub(super) fn receive_and_write(socket: OwnedFd, exports: SyncSender<OwnedFd>, armed: Arc<AtomicU64>) {
+    pub(crate) fn receive_and_write(socket: OwnedFd, exports: SyncSender<OwnedFd>, armed: Arc<AtomicU64>) {
         let mut ring = ring().expect("a ring, as for the subject");
         let mut bytes = [0u8; LENGTH];
         let one = 1u64;
@@ -412,31 +404,33 @@ mod raw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measures::tests::{settings, whole};
+    use proact::proactor::Choice;
 
     #[test]
     fn every_round_of_an_import_raises_the_next_value() {
-        for choice in Choice::ALL {
-            match Imports::new(choice) {
+        for config in settings() {
+            match Imports::new(config) {
                 Ok(mut imports) => {
                     (0..10).for_each(|_| imports.round());
-                    assert_eq!((imports.value, imports.proactor.pending()), (10, 0), "{}", choice.name());
+                    assert_eq!((imports.value, imports.proactor.pending()), (10, 0), "{}", config.name);
                 }
-                Err(_) => eprintln!("skipped: no {} here", choice.name()),
+                Err(_) => eprintln!("skipped: no {} here", config.name),
             }
         }
     }
 
     #[test]
     fn every_round_behind_a_receive_ends_and_so_does_its_thread() {
-        for choice in Choice::ALL {
+        for config in settings() {
             for how in [Lowering::Never, Lowering::Always] {
-                match by_chain(choice, how) {
+                match by_chain(config, how) {
                     Ok((mut receiving, _)) => assert!((0..5).all(|_| receiving.round() > 0.0)),
-                    Err(_) => eprintln!("skipped: no {} here", choice.name()),
+                    Err(_) => eprintln!("skipped: no {} here", config.name),
                 }
             }
         }
-        if let Ok(mut floor) = raw_receiving(Choice::IoUring) {
+        if let Ok(mut floor) = raw_receiving(whole(Choice::IoUring)) {
             assert!((0..5).all(|_| floor.round() > 0.0));
         }
     }

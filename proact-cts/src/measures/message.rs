@@ -9,22 +9,24 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use proact::operation::{Chain, Complete, Context, Message, Op, Outcome};
-use proact::proactor::{Builder, Choice, Handle, Proactor};
+use proact::proactor::{Handle, Proactor};
 use proact::status::Status;
 use proact::time::Timeout;
-use proact_cli::exit::{Failure, Place};
 
-use super::allocations;
 use super::compare::{Timing, compare, median};
+use super::effort;
+use super::failure::Failure;
+use super::figures::Figures;
 use super::measure::Measure;
-use super::row::{Figures, Floor};
+use super::tally::{self, Counted};
+use crate::config::Configuration;
 
-pub(super) const ROWS: &[Measure] = &[
+pub(crate) const ROWS: &[Measure] = &[
     Measure::each("message/send", sends),
     Measure::each("message/throughput", throughput),
     Measure::each("message/round-trip", round_trips),
-    Measure::each("message/batch/16", |choice| operations(choice, false)),
-    Measure::each("message/chain", |choice| operations(choice, true)),
+    Measure::each("message/batch/16", |config| operations(config, false)),
+    Measure::each("message/chain", |config| operations(config, true)),
 ];
 
 /// Messages of a slice whose sends alone are timed.
@@ -45,22 +47,18 @@ const OPERATIONS: usize = 16;
 /// Rounds over which allocations are counted.
 const COUNTED_ROUNDS: u32 = 100;
 
-fn failed(choice: Choice) -> impl Fn(Status) -> Failure {
-    move |status| Failure::from_status(Place::Backend, choice.name(), &status)
+fn failed(config: Configuration) -> impl Fn(Status) -> Failure {
+    move |status| Failure::status(config.name, &status)
 }
 
-fn figures(timing: Timing, each: f64, allocated: u64, rounds: u32, absent: &'static str) -> Figures {
-    Figures {
-        median: timing.subject / each,
-        floor: timing.floor.map(|(median, ratio)| Floor { median: median / each, ratio }).ok_or(absent),
-        allocations: allocated as f64 / (f64::from(rounds) * each),
-    }
+fn figures(timing: Timing, each: f64, counted: Counted, rounds: u32, absent: &'static str) -> Figures {
+    Figures::of(timing, each, absent, counted.over(f64::from(rounds) * each))
 }
 
 /// Measures the call alone, to a proactor that does not sleep; what is sent is taken out between the slices. The floor
 /// is the same with the standard library's channel, bounded as ours is.
-fn sends(choice: Choice) -> Result<Figures, Failure> {
-    let mut proactor = Builder::new().backend(choice).build().map_err(failed(choice))?;
+fn sends(config: Configuration) -> Result<Figures, Failure> {
+    let mut proactor = config.builder().build().map_err(failed(config))?;
     proactor.on_message(|message, _| {
         std::hint::black_box(message);
     });
@@ -80,16 +78,17 @@ fn sends(choice: Choice) -> Result<Figures, Failure> {
         assert_eq!(receiver.try_iter().count(), SENDS as usize);
         elapsed
     };
-    let pairs: Vec<(f64, f64)> = (0..SLICES).map(|_| (ours(), theirs())).collect();
+    let pairs: Vec<(f64, f64)> = (0..effort::rounds(SLICES)).map(|_| (ours(), theirs())).collect();
     let timing = Timing {
         subject: median(pairs.iter().map(|pair| pair.0).collect()),
         floor: Some((
             median(pairs.iter().map(|pair| pair.1).collect()),
             median(pairs.iter().map(|pair| pair.0 / pair.1).collect()),
         )),
+        p99: None,
     };
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| assert!(ours() > 0.0)));
-    Ok(figures(timing, SENDS.into(), allocated, COUNTED_ROUNDS, ""))
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| assert!(ours() > 0.0)));
+    Ok(figures(timing, SENDS.into(), counted, COUNTED_ROUNDS, ""))
 }
 
 /// Times rounds of `subject` in turn with rounds of `floor`. A round of two threads is a slice by itself, and hundreds
@@ -97,13 +96,13 @@ fn sends(choice: Choice) -> Result<Figures, Failure> {
 /// below, which were not disturbed.
 fn alternate(mut subject: impl FnMut(), mut floor: Option<impl FnMut()>) -> Timing {
     let (mut subjects, mut floors) = (Vec::new(), Vec::new());
-    for _ in 0..PAIRS {
+    for _ in 0..effort::rounds(PAIRS) {
         subjects.push(timed(&mut subject));
         floors.extend(floor.as_mut().map(|floor| timed(floor)));
     }
     let subject = tenth(subjects);
     let floor = (!floors.is_empty()).then(|| tenth(floors));
-    Timing { subject, floor: floor.map(|floor| (floor, subject / floor)) }
+    Timing { subject, floor: floor.map(|floor| (floor, subject / floor)), p99: None }
 }
 
 fn timed(work: &mut impl FnMut()) -> f64 {
@@ -146,7 +145,7 @@ struct Partner {
 impl Partner {
     /// Starts it: `receive` is told of messages, and each poll waits for `timeout`.
     fn start(
-        choice: Choice,
+        config: Configuration,
         timeout: Timeout,
         mut receive: impl FnMut(u64) + Send + 'static,
     ) -> Result<Partner, Status> {
@@ -154,7 +153,7 @@ impl Partner {
         let stopped = stop.clone();
         let (tell, told) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let mut proactor = match Builder::new().backend(choice).build() {
+            let mut proactor = match config.builder().build() {
                 Ok(proactor) => proactor,
                 Err(status) => return tell.send(Err(status)).expect("the starter waits"),
             };
@@ -180,26 +179,26 @@ impl Drop for Partner {
 /// Measures a stream from one polling proactor to another, until the last message was told. Figures are of one. The
 /// floor is a stream of entries from one bare ring to another (`MSG_RING`), and elsewhere the standard library's
 /// channel.
-fn throughput(choice: Choice) -> Result<Figures, Failure> {
+fn throughput(config: Configuration) -> Result<Figures, Failure> {
     let (mut ours, mut below) = (Vec::new(), Vec::new());
     let mut absent = "";
     // Either side keeps two processors busy, also when it is not measured: so it is made anew each time.
-    for _ in 0..BLOCKS {
-        let mut stream = OwnStream::start(choice).map_err(failed(choice))?;
+    for _ in 0..effort::rounds(BLOCKS as usize) {
+        let mut stream = OwnStream::start(config).map_err(failed(config))?;
         ours.extend(rounds(|| stream.send()));
         drop(stream);
-        match Below::start(choice) {
+        match Below::start(config) {
             Ok(mut stream) => below.extend(rounds(|| stream.send())),
             Err(_) => absent = "no bare rings that send to each other could be made",
         }
     }
     let subject = tenth(ours);
     let floor = (!below.is_empty()).then(|| tenth(below));
-    let timing = Timing { subject, floor: floor.map(|floor| (floor, subject / floor)) };
-    let mut stream = OwnStream::start(choice).map_err(failed(choice))?;
+    let timing = Timing { subject, floor: floor.map(|floor| (floor, subject / floor)), p99: None };
+    let mut stream = OwnStream::start(config).map_err(failed(config))?;
     rounds(|| stream.send());
-    let allocated = allocations::count(|| (0..BLOCK).for_each(|_| stream.send()));
-    Ok(figures(timing, STREAM as f64, allocated, BLOCK, absent))
+    let counted = tally::count(|| (0..BLOCK).for_each(|_| stream.send()));
+    Ok(figures(timing, STREAM as f64, counted, BLOCK, absent))
 }
 
 /// Times the rounds of a block, after one that is not counted.
@@ -217,15 +216,15 @@ struct OwnStream {
 }
 
 impl OwnStream {
-    fn start(choice: Choice) -> Result<OwnStream, Status> {
+    fn start(config: Configuration) -> Result<OwnStream, Status> {
         let count = Arc::new(AtomicU64::new(0));
         let (counted, mut told) = (count.clone(), 0);
         let receive = move |_| {
             told += 1;
             counted.store(told, Ordering::Release);
         };
-        let partner = Partner::start(choice, Timeout::Immediate, receive)?;
-        Ok(OwnStream { here: Builder::new().backend(choice).build()?, partner, count, sent: 0 })
+        let partner = Partner::start(config, Timeout::Immediate, receive)?;
+        Ok(OwnStream { here: config.builder().build()?, partner, count, sent: 0 })
     }
 
     fn send(&mut self) {
@@ -255,12 +254,12 @@ enum Below {
 }
 
 impl Below {
-    fn start(choice: Choice) -> std::io::Result<Below> {
+    fn start(config: Configuration) -> std::io::Result<Below> {
         #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-        if choice == Choice::IoUring {
+        if config.is_ring() {
             return Ok(Below::Rings(Box::new(super::message_floor::Stream::start()?)));
         }
-        let _ = choice;
+        let _ = config;
         let (sender, receiver) = mpsc::sync_channel::<u64>(65_536);
         let count = Arc::new(AtomicU64::new(0));
         let counted = count.clone();
@@ -296,32 +295,32 @@ impl Below {
 
 /// Measures there and back between two proactors that sleep in between. The floor is two bare rings that wait for
 /// each other's entries, and elsewhere two of the standard library's channels.
-fn round_trips(choice: Choice) -> Result<Figures, Failure> {
-    let mut here = Builder::new().backend(choice).build().map_err(failed(choice))?;
+fn round_trips(config: Configuration) -> Result<Figures, Failure> {
+    let mut here = config.builder().build().map_err(failed(config))?;
     here.on_message(|message, _| assert_eq!(message, 1));
     let back = here.handle().clone();
     let answer = move |message| back.send_message(message).expect("there is room");
-    let partner = Partner::start(choice, Timeout::Infinite, answer).map_err(failed(choice))?;
+    let partner = Partner::start(config, Timeout::Infinite, answer).map_err(failed(config))?;
     let mut round = || {
         for _ in 0..TRIPS {
             partner.handle.send_message(1).expect("there is room");
             while here.poll(Timeout::Infinite).expect("the backend works").messages == 0 {}
         }
     };
-    let (timing, absent) = against_echo(choice, &mut round);
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    Ok(figures(timing, TRIPS.into(), allocated, COUNTED_ROUNDS, absent))
+    let (timing, absent) = against_echo(config, &mut round);
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    Ok(figures(timing, TRIPS.into(), counted, COUNTED_ROUNDS, absent))
 }
 
-fn against_echo(choice: Choice, round: &mut impl FnMut()) -> (Timing, &'static str) {
+fn against_echo(config: Configuration, round: &mut impl FnMut()) -> (Timing, &'static str) {
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    if choice == Choice::IoUring {
+    if config.is_ring() {
         return match super::message_floor::Echo::start() {
             Ok(mut echo) => (alternate(round, Some(|| (0..TRIPS).for_each(|_| echo.round()))), ""),
             Err(_) => (alternate(round, None::<fn()>), "no bare rings that send to each other could be made"),
         };
     }
-    let _ = choice;
+    let _ = config;
     let ((there, at_there), (back, at_back)) = (mpsc::sync_channel::<u64>(16), mpsc::sync_channel::<u64>(16));
     let thread =
         std::thread::spawn(move || at_there.iter().try_for_each(|message| back.send(message)).unwrap_or_default());
@@ -356,18 +355,18 @@ impl Complete<Message> for Return {
 
 /// Measures messages as operations, sixteen at a time, to the proactor itself: submitted, completed and told; linked to
 /// each other, or not, which is the floor of that. Figures are of one.
-fn operations(choice: Choice, linked: bool) -> Result<Figures, Failure> {
-    let mut subject = Operations::new(choice).map_err(failed(choice))?;
+fn operations(config: Configuration, linked: bool) -> Result<Figures, Failure> {
+    let mut subject = Operations::new(config).map_err(failed(config))?;
     let mut round = || subject.round(linked);
     let (timing, absent) = match linked {
         true => {
-            let mut apart = Operations::new(choice).map_err(failed(choice))?;
+            let mut apart = Operations::new(config).map_err(failed(config))?;
             (compare(&mut round, Some(|| apart.round(false))), "")
         }
         false => (compare(&mut round, None::<fn()>), "the way of an operation; message/send is the call alone"),
     };
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    Ok(figures(timing, OPERATIONS as f64, allocated, COUNTED_ROUNDS, absent))
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    Ok(figures(timing, OPERATIONS as f64, counted, COUNTED_ROUNDS, absent))
 }
 
 /// Messages that are submitted together, over and over.
@@ -379,8 +378,8 @@ struct Operations {
 }
 
 impl Operations {
-    fn new(choice: Choice) -> Result<Operations, Status> {
-        let mut proactor = Builder::new().backend(choice).build()?;
+    fn new(config: Configuration) -> Result<Operations, Status> {
+        let mut proactor = config.builder().build()?;
         proactor.on_message(|message, _| assert_eq!(message, 1));
         let own = proactor.handle().clone();
         // Small, and to the program's end: see the row of nops.
@@ -407,15 +406,16 @@ impl Operations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measures::tests::settings;
 
     #[test]
     fn a_partner_answers_on_every_backend_and_ends_when_dropped() {
-        for choice in Choice::ALL {
-            let Ok(mut here) = Builder::new().backend(choice).build() else { continue };
+        for config in settings() {
+            let Ok(mut here) = config.builder().build() else { continue };
             let back = here.handle().clone();
             here.on_message(|message, _| assert_eq!(message, 8));
             let answer = move |message| back.send_message(message + 1).unwrap();
-            let partner = Partner::start(choice, Timeout::Infinite, answer).unwrap();
+            let partner = Partner::start(config, Timeout::Infinite, answer).unwrap();
             partner.handle.send_message(7).unwrap();
             drain(&mut here, 1);
         }

@@ -9,7 +9,7 @@ use std::io;
 use io_uring::{EnterFlags, IoUring, opcode, types};
 
 /// Runs `with` on a floor's round. Fails where there is no ring.
-pub(super) fn with_ring<T>(batch: u32, with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
+pub(crate) fn with_ring<T>(batch: u32, with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
     let mut ring = ring()?;
     let (mut submitter, mut submission, mut completion) = ring.split();
     // It may fail where proact's may not: the places of a thread are few. It saves a few nanoseconds a call.
@@ -40,7 +40,7 @@ pub(super) fn with_ring<T>(batch: u32, with: impl FnOnce(&mut dyn FnMut()) -> T)
 }
 
 /// A bare ring, made for the calling thread.
-pub(super) fn ring() -> io::Result<IoUring> {
+pub(crate) fn ring() -> io::Result<IoUring> {
     match build(true) {
         // Kernels before 6.6 do not know the flag for "no submission array".
         Err(error) if error.raw_os_error() == Some(22) => build(false),
@@ -49,7 +49,7 @@ pub(super) fn ring() -> io::Result<IoUring> {
 }
 
 /// Runs `with` on a wait for one of these descriptors to become readable, each watched by a poll that goes on.
-pub(super) fn with_polls<T>(
+pub(crate) fn with_polls<T>(
     descriptors: impl Iterator<Item = i32>,
     with: impl FnOnce(&mut dyn FnMut()) -> T,
 ) -> io::Result<T> {

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 /// Keeps the calling thread on one processor; where it may run again is put back at the end.
-pub(super) struct Pinned(rustix::thread::CpuSet);
+pub(crate) struct Pinned(rustix::thread::CpuSet);
 
 /// The processor that this thread, and those it starts, stay on.
-pub(super) fn pinned() -> io::Result<Pinned> {
+pub(crate) fn pinned() -> io::Result<Pinned> {
     let before = rustix::thread::sched_getaffinity(None)?;
     let first = (0..rustix::thread::CpuSet::MAX_CPU).find(|cpu| before.is_set(*cpu));
     let mut one = rustix::thread::CpuSet::new();
@@ -25,7 +25,7 @@ impl Drop for Pinned {
 }
 
 /// The other side of a row. Ends, when it is told once more, at the end.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     last_word: Box<dyn Fn()>,
@@ -33,7 +33,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// A thread that runs `body` until the flag that it is given is set. `last_word` tells it to look.
-    pub(super) fn spawn(body: impl FnOnce(&AtomicBool) + Send + 'static, last_word: impl Fn() + 'static) -> Peer {
+    pub(crate) fn spawn(body: impl FnOnce(&AtomicBool) + Send + 'static, last_word: impl Fn() + 'static) -> Peer {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = Some(std::thread::spawn(move || body(&stopped)));

@@ -10,26 +10,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
 use proact::operation::{Complete, Context, EventWait, Kind, NotificationWait, Op, Outcome};
-use proact::proactor::{Builder, Choice, Handle, Proactor};
+use proact::proactor::{Handle, Proactor};
 use proact::status::Status;
 use proact::sync::{Epoch, Notification};
 use proact::time::Timeout;
-use proact_cli::exit::{Exit, Failure, Place};
 use rustix::thread::futex;
 
-use super::allocations;
 use super::compare::{Timing, compare};
+use super::failure::Failure;
+use super::figures::Figures;
 use super::measure::Measure;
 use super::peer::{Peer, pinned};
 use super::raw::{RawBell, RawEvent};
-use super::row::{Figures, Floor};
+use super::tally::{self, Counted};
+use crate::config::Configuration;
 
-pub(super) const ROWS: &[Measure] = &[
+pub(crate) const ROWS: &[Measure] = &[
     Measure::once("notification/signal", signal),
-    Measure::each("notification/wait", |choice| waits(choice, 1)),
-    Measure::each("notification/fan-out/8", |choice| waits(choice, 8)),
-    Measure::each("notification/fan-out/64", |choice| waits(choice, 64)),
-    Measure::each("notification/fan-out/256", |choice| waits(choice, 256)),
+    Measure::each("notification/wait", |config| waits(config, 1)),
+    Measure::each("notification/fan-out/8", |config| waits(config, 8)),
+    Measure::each("notification/fan-out/64", |config| waits(config, 64)),
+    Measure::each("notification/fan-out/256", |config| waits(config, 256)),
     Measure::once("notification/blocking", blocking),
     Measure::each("notification/round-trip", round_trip),
     Measure::each("wake", wake),
@@ -41,21 +42,17 @@ const SIGNALS: u32 = 64;
 /// Rounds over which allocations are counted.
 const COUNTED_ROUNDS: u32 = 1000;
 
-fn failed(choice: Choice) -> impl Fn(Status) -> Failure {
-    move |status| Failure::from_status(Place::Backend, choice.name(), &status)
+fn failed(config: Configuration) -> impl Fn(Status) -> Failure {
+    move |status| Failure::status(config.name, &status)
 }
 
 fn no_floor(error: io::Error) -> Failure {
-    Failure::new(Exit::Backend, format!("the floor: {error}"))
+    Failure::new(format!("the floor: {error}"))
 }
 
-fn figures(timing: Timing, each: u32, without: &'static str, allocated: u64) -> Figures {
+fn figures(timing: Timing, each: u32, without: &'static str, counted: Counted) -> Figures {
     let each = f64::from(each);
-    Figures {
-        median: timing.subject / each,
-        floor: timing.floor.map(|(median, ratio)| Floor { median: median / each, ratio }).ok_or(without),
-        allocations: allocated as f64 / (f64::from(COUNTED_ROUNDS) * each),
-    }
+    Figures::of(timing, each, without, counted.over(f64::from(COUNTED_ROUNDS) * each))
 }
 
 /// Signals that nobody observes; the floor is the addition and the fence without which a waiter could be missed.
@@ -71,8 +68,8 @@ fn signal() -> Result<Figures, Failure> {
         }
     };
     let timing = compare(&mut subject, Some(floor));
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| subject()));
-    Ok(figures(timing, SIGNALS, "", allocated))
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| subject()));
+    Ok(figures(timing, SIGNALS, "", counted))
 }
 
 /// Operations between their flights.
@@ -126,9 +123,9 @@ impl<K: Kind> Waits<K> {
 
 /// `count` operations wait for one notification, which is signalled once. Figures are of the whole round: submits,
 /// signal and callbacks. The floor of one is an eventfd that is written and read.
-fn waits(choice: Choice, count: u32) -> Result<Figures, Failure> {
+fn waits(config: Configuration, count: u32) -> Result<Figures, Failure> {
     let notification = Notification::new();
-    let proactor = Builder::new().backend(choice).build().map_err(failed(choice))?;
+    let proactor = config.builder().build().map_err(failed(config))?;
     let mut waits = Waits::new(proactor, count, |_| NotificationWait::new(notification.clone()));
     let mut round = || waits.round(|| notification.signal(1));
     let timing = if count == 1 {
@@ -137,25 +134,25 @@ fn waits(choice: Choice, count: u32) -> Result<Figures, Failure> {
     } else {
         compare(&mut round, None::<fn()>)
     };
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    Ok(figures(timing, 1, "one signal is one wake, however many wait", allocated))
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    Ok(figures(timing, 1, "one signal is one wake, however many wait", counted))
 }
 
 /// A wait for an event that is set after the submit; the floor is a bare loop that sleeps for one that is written.
-fn event(choice: Choice) -> Result<Figures, Failure> {
-    let proactor = Builder::new().backend(choice).build().map_err(failed(choice))?;
-    let event = proactor.handle().event().map_err(failed(choice))?;
+fn event(config: Configuration) -> Result<Figures, Failure> {
+    let proactor = config.builder().build().map_err(failed(config))?;
+    let event = proactor.handle().event().map_err(failed(config))?;
     let mut waits = Waits::new(proactor, 1, |_| EventWait::new(event.clone()));
     let raw = RawEvent::new().map_err(no_floor)?;
-    let mut bell = RawBell::new(choice, &raw).map_err(no_floor)?;
+    let mut bell = RawBell::new(config, &raw).map_err(no_floor)?;
     let mut round = || waits.round(|| event.set().expect("the event is open"));
     let floor = || {
         raw.ring();
         bell.wait();
     };
     let timing = compare(&mut round, Some(floor));
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    Ok(figures(timing, 1, "", allocated))
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    Ok(figures(timing, 1, "", counted))
 }
 
 /// Two threads that block, each for a notification of the other's; the floor is the same with two bare futexes.
@@ -196,8 +193,8 @@ fn blocking() -> Result<Figures, Failure> {
         futex_wait(&words[0], seen);
     };
     let timing = compare(&mut subject, Some(floor));
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| subject()));
-    Ok(figures(timing, 1, "", allocated))
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| subject()));
+    Ok(figures(timing, 1, "", counted))
 }
 
 fn futex_wait(word: &AtomicU32, seen: u32) -> u32 {
@@ -222,13 +219,13 @@ fn until_woken(proactor: &mut Proactor) {
 
 /// Two proactors on two threads that wake each other; the floor is two bare loops over eventfds, on the same interface
 /// of the kernel.
-fn wake(choice: Choice) -> Result<Figures, Failure> {
+fn wake(config: Configuration) -> Result<Figures, Failure> {
     let _pinned = pinned().map_err(no_floor)?;
-    let mut proactor = Builder::new().backend(choice).build().map_err(failed(choice))?;
+    let mut proactor = config.builder().build().map_err(failed(config))?;
     let back = proactor.handle().clone();
     let (sender, receiver) = std::sync::mpsc::channel::<Handle>();
     let body = move |stop: &AtomicBool| {
-        let mut proactor = Builder::new().backend(choice).build().expect("as the first one");
+        let mut proactor = config.builder().build().expect("as the first one");
         sender.send(proactor.handle().clone()).expect("the other side listens");
         loop {
             until_woken(&mut proactor);
@@ -242,23 +239,23 @@ fn wake(choice: Choice) -> Result<Figures, Failure> {
     let there: Arc<std::sync::OnceLock<Handle>> = Arc::default();
     let last = there.clone();
     let _peer = Peer::spawn(body, move || last.get().into_iter().for_each(Handle::wake));
-    let handle = receiver.recv().map_err(|_| Failure::new(Exit::Backend, "the second proactor was not built"))?;
+    let handle = receiver.recv().map_err(|_| Failure::new("the second proactor was not built"))?;
     let _ = there.set(handle.clone());
     let mut subject = || {
         handle.wake();
         until_woken(&mut proactor);
     };
-    let timing = against_bells(choice, &mut subject)?;
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| subject()));
-    Ok(figures(timing, 1, "", allocated))
+    let timing = against_bells(config, &mut subject)?;
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| subject()));
+    Ok(figures(timing, 1, "", counted))
 }
 
 /// The same by operations that wait for notifications: a submit and a callback on each side beside the wake.
-fn round_trip(choice: Choice) -> Result<Figures, Failure> {
+fn round_trip(config: Configuration) -> Result<Figures, Failure> {
     let _pinned = pinned().map_err(no_floor)?;
     let (here, there) = (Notification::new(), Notification::new());
-    let build = move || Builder::new().backend(choice).build();
-    let mut waits = Waits::new(build().map_err(failed(choice))?, 1, |_| NotificationWait::new(here.clone()));
+    let build = move || config.builder().build();
+    let mut waits = Waits::new(build().map_err(failed(config))?, 1, |_| NotificationWait::new(here.clone()));
     let (mine, theirs) = (here.clone(), there.clone());
     let body = move |stop: &AtomicBool| {
         let proactor = build().expect("as the first one");
@@ -274,18 +271,18 @@ fn round_trip(choice: Choice) -> Result<Figures, Failure> {
     let last = there.clone();
     let _peer = Peer::spawn(body, move || last.signal(1));
     let mut subject = || waits.round(|| there.signal(1));
-    let timing = against_bells(choice, &mut subject)?;
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| subject()));
-    Ok(figures(timing, 1, "", allocated))
+    let timing = against_bells(config, &mut subject)?;
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| subject()));
+    Ok(figures(timing, 1, "", counted))
 }
 
 /// Times `subject` against two bare loops that ring each other.
-fn against_bells(choice: Choice, subject: &mut impl FnMut()) -> Result<Timing, Failure> {
+fn against_bells(config: Configuration, subject: &mut impl FnMut()) -> Result<Timing, Failure> {
     let (here, there) = (RawEvent::new().map_err(no_floor)?, RawEvent::new().map_err(no_floor)?);
-    let mut bell = RawBell::new(choice, &here).map_err(no_floor)?;
+    let mut bell = RawBell::new(config, &here).map_err(no_floor)?;
     let (mine, theirs) = (here.clone(), there.clone());
     let body = move |stop: &AtomicBool| {
-        let mut bell = RawBell::new(choice, &theirs).expect("as the first one");
+        let mut bell = RawBell::new(config, &theirs).expect("as the first one");
         while !stop.load(Ordering::SeqCst) {
             bell.wait();
             mine.ring();
@@ -305,12 +302,13 @@ fn against_bells(choice: Choice, subject: &mut impl FnMut()) -> Result<Timing, F
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measures::tests::settings;
 
     #[test]
     fn rounds_bring_every_operation_back_whatever_is_told() {
-        for choice in Choice::ALL {
-            let Ok(proactor) = Builder::new().backend(choice).build() else {
-                eprintln!("skipped: {}", choice.name());
+        for config in settings() {
+            let Ok(proactor) = config.builder().build() else {
+                eprintln!("skipped: {}", config.name);
                 continue;
             };
             let notification = Notification::new();

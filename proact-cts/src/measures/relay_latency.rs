@@ -5,34 +5,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 
 use proact::operation::{Op, RelayMany};
-use proact::proactor::{Builder, Choice, Handle};
+use proact::proactor::Handle;
 use proact::status::{Operation, Status};
 use proact::sync::Event;
 use proact::time::Timeout;
-use proact_cli::exit::{Exit, Failure, Place};
 
-use super::allocations;
 use super::compare::compare;
+use super::failure::Failure;
+use super::figures::Figures;
 use super::measure::Measure;
 use super::peer::{Peer, pinned};
 use super::raw::{RawBell, RawEvent};
-use super::row::{Figures, Floor};
+use super::tally;
+use crate::config::Configuration;
 
-pub(super) const ROWS: &[Measure] = &[Measure::each("relay/latency", latency)];
+pub(crate) const ROWS: &[Measure] = &[Measure::each("relay/latency", latency)];
 
 /// Rounds over which allocations are counted.
 const COUNTED_ROUNDS: u32 = 1000;
 
-fn failed(choice: Choice) -> impl Fn(Status) -> Failure {
-    move |status| Failure::from_status(Place::Backend, choice.name(), &status)
+fn failed(config: Configuration) -> impl Fn(Status) -> Failure {
+    move |status| Failure::status(config.name, &status)
 }
 
 fn no_floor(error: std::io::Error) -> Failure {
-    Failure::new(Exit::Backend, format!("the floor: {error}"))
+    Failure::new(format!("the floor: {error}"))
 }
 
 /// A proactor that sleeps on a thread of its own, with a relay from the event that is returned to `sink`.
-fn relaying(choice: Choice, sink: &RawEvent) -> Result<(Event, Peer), Status> {
+fn relaying(config: Configuration, sink: &RawEvent) -> Result<(Event, Peer), Status> {
     let sink = sink
         .try_clone()
         .map_err(|error| Status::from_os_error(Operation::EventCreate, error.raw_os_error().unwrap_or(0)))?;
@@ -41,7 +42,7 @@ fn relaying(choice: Choice, sink: &RawEvent) -> Result<(Event, Peer), Status> {
     let last = there.clone();
     let body = move |stop: &AtomicBool| {
         let relay = || {
-            let mut proactor = Builder::new().backend(choice).build()?;
+            let mut proactor = config.builder().build()?;
             let source = proactor.handle().event()?;
             let sink = proactor.handle().import_event(sink)?;
             proactor.submit(Op::new(RelayMany::new(source.clone(), sink), ())).map_err(|refused| refused.status)?;
@@ -66,10 +67,10 @@ fn relaying(choice: Choice, sink: &RawEvent) -> Result<(Event, Peer), Status> {
 
 /// From before the source is set by one thread until it has polled and read the sink, which a proactor on another
 /// thread sets; both on one processor. The floor is a bare loop on the other thread.
-fn latency(choice: Choice) -> Result<Figures, Failure> {
+fn latency(config: Configuration) -> Result<Figures, Failure> {
     let _pinned = pinned().map_err(no_floor)?;
     let sink = RawEvent::new().map_err(no_floor)?;
-    let (source, _peer) = relaying(choice, &sink).map_err(failed(choice))?;
+    let (source, _peer) = relaying(config, &sink).map_err(failed(config))?;
     let mut subject = || {
         source.set().expect("an open event");
         sink.wait();
@@ -77,7 +78,7 @@ fn latency(choice: Choice) -> Result<Figures, Failure> {
     let (from, to) = (RawEvent::new().map_err(no_floor)?, RawEvent::new().map_err(no_floor)?);
     let (theirs, sets) = (from.clone(), to.clone());
     let body = move |stop: &AtomicBool| {
-        let mut bell = RawBell::new(choice, &theirs).expect("as for the other rows");
+        let mut bell = RawBell::new(config, &theirs).expect("as for the other rows");
         while !stop.load(Ordering::SeqCst) {
             bell.wait();
             sets.ring();
@@ -90,29 +91,25 @@ fn latency(choice: Choice) -> Result<Figures, Failure> {
         to.wait();
     };
     let timing = compare(&mut subject, Some(floor));
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| subject()));
-    let (median, ratio) = timing.floor.expect("there is a floor");
-    Ok(Figures {
-        median: timing.subject,
-        floor: Ok(Floor { median, ratio }),
-        allocations: allocated as f64 / f64::from(COUNTED_ROUNDS),
-    })
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| subject()));
+    Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(COUNTED_ROUNDS))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measures::tests::settings;
 
     #[test]
     fn what_is_set_comes_out_on_every_backend_and_the_thread_ends() {
-        for choice in Choice::ALL {
+        for config in settings() {
             let sink = RawEvent::new().unwrap();
-            match relaying(choice, &sink) {
+            match relaying(config, &sink) {
                 Ok((source, _peer)) => (0..3).for_each(|_| {
                     source.set().unwrap();
                     sink.wait();
                 }),
-                Err(status) => eprintln!("skipped: {}: {status}", choice.name()),
+                Err(status) => eprintln!("skipped: {}: {status}", config.name),
             }
         }
     }

@@ -4,26 +4,28 @@ use std::time::Duration;
 
 use io_uring::types::{SubmitArgs, Timespec};
 use proact::operation::{Op, Timer};
-use proact::proactor::{Builder, Choice, Proactor};
+use proact::proactor::Proactor;
 use proact::status::Status;
 use proact::time::{Clock, Timeout};
-use proact_cli::exit::{Failure, Place};
 
-use super::allocations;
-use super::compare::median;
-use super::row::{Figures, Floor};
+use super::compare::{median, part};
+use super::effort;
+use super::failure::Failure;
+use super::figures::{Figures, Floor};
+use super::tally;
+use crate::config::Configuration;
 
 /// How long is slept.
 const SLEEP: Duration = Duration::from_micros(100);
 /// How long the rows that spin do so.
-pub(super) const SPIN: Duration = Duration::from_micros(100);
+pub(crate) const SPIN: Duration = Duration::from_micros(100);
 /// Pairs of sleeps: odd, so that a median is one of them.
 const PAIRS: usize = 501;
 /// Sleeps over which allocations are counted.
 const COUNTED: u32 = 100;
 
-fn failed(choice: Choice) -> impl Fn(Status) -> Failure {
-    move |status| Failure::from_status(Place::Backend, choice.name(), &status)
+fn failed(config: Configuration) -> impl Fn(Status) -> Failure {
+    move |status| Failure::status(config.name, &status)
 }
 
 /// Sleeps once. Answers how late it was.
@@ -48,13 +50,13 @@ fn nanoseconds(duration: Duration) -> f64 {
 }
 
 /// By how much a timer misses its time.
-pub(super) fn late(choice: Choice, spin: Duration) -> Result<Figures, Failure> {
-    measure(choice, spin, |work| work())
+pub(crate) fn late(config: Configuration, spin: Duration) -> Result<Figures, Failure> {
+    measure(config, spin, |work| work())
 }
 
 /// Processor time, the kernel's included, that a sleep takes.
-pub(super) fn cpu(choice: Choice, spin: Duration) -> Result<Figures, Failure> {
-    measure(choice, spin, |work| {
+pub(crate) fn cpu(config: Configuration, spin: Duration) -> Result<Figures, Failure> {
+    measure(config, spin, |work| {
         let before = processor_time();
         work();
         nanoseconds(processor_time() - before)
@@ -67,37 +69,42 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-fn measure(choice: Choice, spin: Duration, of: impl Fn(&mut dyn FnMut() -> f64) -> f64) -> Result<Figures, Failure> {
-    let mut proactor = Builder::new().backend(choice).spin(spin).build().map_err(failed(choice))?;
+fn measure(
+    config: Configuration,
+    spin: Duration,
+    of: impl Fn(&mut dyn FnMut() -> f64) -> f64,
+) -> Result<Figures, Failure> {
+    let mut proactor = config.builder().spin(spin).build().map_err(failed(config))?;
     let ring = super::floor::ring();
     let clock = Clock::monotonic();
     let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..PAIRS {
+    for _ in 0..effort::rounds(PAIRS) {
         ours.push(of(&mut || sleep(&mut proactor)));
         if let Ok(ring) = &ring {
             bare.push(of(&mut || sleep_bare(ring, &clock)));
             ratios.push(ours[ours.len() - 1] / bare[bare.len() - 1]);
         }
     }
-    let allocated = allocations::count(|| (0..COUNTED).for_each(|_| _ = sleep(&mut proactor)));
-    Ok(Figures {
-        median: median(ours),
-        floor: match ring {
-            Ok(_) => Ok(Floor { median: median(bare), ratio: median(ratios) }),
-            Err(_) => Err("no ring could be made"),
-        },
-        allocations: allocated as f64 / f64::from(COUNTED),
-    })
+    let enters = |proactor: &Proactor| proactor.statistics().enters;
+    let counted = tally::rounds(COUNTED, &mut proactor, |proactor| _ = sleep(proactor), enters);
+    let floor = match ring {
+        Ok(_) => Ok(Floor { median: median(bare), ratio: median(ratios) }),
+        Err(_) => Err("no ring could be made"),
+    };
+    let p99 = Some(part(&mut ours, 99));
+    Ok(Figures { p99, ..Figures::new(median(ours), floor, counted.over(f64::from(COUNTED))) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measures::tests::whole;
+    use proact::proactor::Choice;
 
     #[test]
     fn a_sleep_lasts_until_its_time_however_it_is_waited_for() {
         for spin in [Duration::ZERO, SPIN] {
-            let mut proactor = Builder::new().backend(Choice::Poll).spin(spin).build().unwrap();
+            let mut proactor = whole(Choice::Poll).builder().spin(spin).build().unwrap();
             let clock = Clock::monotonic();
             let start = clock.now();
             sleep(&mut proactor);

@@ -12,29 +12,30 @@ use proact::proactor::{Builder, Choice, Proactor};
 use proact::status::Status;
 use proact::sync::{Event, Notification};
 use proact::time::Timeout;
-use proact_cli::exit::{Failure, Place};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, epoll, eventfd};
 
-use super::allocations;
 use super::compare::{Timing, compare};
+use super::failure::Failure;
+use super::figures::Figures;
 use super::measure::Measure;
-use super::row::{Figures, Floor};
+use super::tally;
+use crate::config::Configuration;
 
-pub(super) const ROWS: &[Measure] = &[
+pub(crate) const ROWS: &[Measure] = &[
     Measure::once("event-pool", || pool(1)),
     Measure::once("event-pool/batch/4", || pool(4)),
     Measure::once("event-pool/batch/16", || pool(16)),
     Measure::once("event-pool/batch/64", || pool(64)),
-    Measure::each("relay/1", |choice| dispatch(choice, 1)),
-    Measure::each("relay/512", |choice| dispatch(choice, 512)),
-    Measure::each("relay/4096", |choice| dispatch(choice, 4096)),
-    Measure::each("notification-relays/8", |choice| fan_out(choice, 8)),
-    Measure::each("notification-relays/64", |choice| fan_out(choice, 64)),
-    Measure::each("notification-relays/256", |choice| fan_out(choice, 256)),
-    Measure::each("source/1", |choice| source(choice, 1, false)),
-    Measure::each("source/512", |choice| source(choice, 512, false)),
-    Measure::each("source/4096", |choice| source(choice, 4096, false)),
-    Measure::each("source/edge/4096", |choice| source(choice, 4096, true)),
+    Measure::each("relay/1", |config| dispatch(config, 1)),
+    Measure::each("relay/512", |config| dispatch(config, 512)),
+    Measure::each("relay/4096", |config| dispatch(config, 4096)),
+    Measure::each("notification-relays/8", |config| fan_out(config, 8)),
+    Measure::each("notification-relays/64", |config| fan_out(config, 64)),
+    Measure::each("notification-relays/256", |config| fan_out(config, 256)),
+    Measure::each("source/1", |config| source(config, 1, false)),
+    Measure::each("source/512", |config| source(config, 512, false)),
+    Measure::each("source/4096", |config| source(config, 4096, false)),
+    Measure::each("source/edge/4096", |config| source(config, 4096, true)),
 ];
 
 /// Rounds over which allocations are counted.
@@ -43,25 +44,22 @@ const COUNTED_ROUNDS: u32 = 1000;
 const PAIRS: u32 = 64;
 
 fn figures(timing: Timing, why: &'static str, each: u32, mut round: impl FnMut()) -> Figures {
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
     let each = f64::from(each);
-    Figures {
-        median: timing.subject / each,
-        floor: timing.floor.map(|(median, ratio)| Floor { median: median / each, ratio }).ok_or(why),
-        allocations: allocated as f64 / (f64::from(COUNTED_ROUNDS) * each),
-    }
+    Figures::of(timing, each, why, counted.over(f64::from(COUNTED_ROUNDS) * each))
 }
 
-fn told(choice: Choice) -> impl Fn(Status) -> Failure {
-    move |status| Failure::from_status(Place::Backend, choice.name(), &status)
+fn told(config: Configuration) -> impl Fn(Status) -> Failure {
+    move |status| Failure::status(config.name, &status)
 }
 
 /// Measures an event taken from a pool and given back, `batch` at a time. Figures are of the two together; the floor is
 /// two bare exchanges, of words on lines of their own.
 fn pool(batch: u32) -> Result<Figures, Failure> {
     // Any proactor: where the events come from makes no difference.
-    let proactor = Builder::new().build().map_err(told(Choice::Auto))?;
-    let pool = proactor.handle().event_pool(PAIRS).map_err(told(Choice::Auto))?;
+    let failed = |status| Failure::status("any", &status);
+    let proactor = Builder::new().build().map_err(failed)?;
+    let pool = proactor.handle().event_pool(PAIRS).map_err(failed)?;
     let mut events = Vec::with_capacity(batch as usize);
     let rounds = PAIRS / batch;
     let mut round = || {
@@ -136,7 +134,7 @@ fn lower(event: impl AsFd) {
 
 /// Times `round` against the least that the kernel's interface needs for one of `count` descriptors, and a write to
 /// another if `passes_on`.
-fn measure(choice: Choice, count: usize, passes_on: bool, round: impl FnMut()) -> (Timing, &'static str) {
+fn measure(config: Configuration, count: usize, passes_on: bool, round: impl FnMut()) -> (Timing, &'static str) {
     let sink = event();
     let all: std::io::Result<Vec<OwnedFd>> = (0..count).map(|_| event()).collect();
     let (Ok(sink), Ok(all)) = (sink, all) else {
@@ -149,7 +147,7 @@ fn measure(choice: Choice, count: usize, passes_on: bool, round: impl FnMut()) -
             raise(&sink);
         }
     };
-    match choice {
+    match config.choice {
         Choice::Epoll => {
             let set = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
             for (index, event) in all.iter().enumerate() {
@@ -193,12 +191,12 @@ fn measure(choice: Choice, count: usize, passes_on: bool, round: impl FnMut()) -
 }
 
 /// Measures one relay from event to event among `count`: from before its source is set until its sink has been.
-fn dispatch(choice: Choice, count: usize) -> Result<Figures, Failure> {
+fn dispatch(config: Configuration, count: usize) -> Result<Figures, Failure> {
     raise_limit();
-    let mut proactor = builder(choice, count).map_err(told(choice))?;
+    let mut proactor = builder(config, count).map_err(told(config))?;
     let events = |_| proactor.handle().event();
-    let sources = (0..count).map(events).collect::<Result<Vec<Event>, Status>>().map_err(told(choice))?;
-    let sinks = (0..count).map(events).collect::<Result<Vec<Event>, Status>>().map_err(told(choice))?;
+    let sources = (0..count).map(events).collect::<Result<Vec<Event>, Status>>().map_err(told(config))?;
+    let sinks = (0..count).map(events).collect::<Result<Vec<Event>, Status>>().map_err(told(config))?;
     let fired = counter();
     for (source, sink) in sources.iter().zip(sinks) {
         proactor.submit(Op::new(RelayMany::new(source.clone(), sink), Count(fired))).expect("a relay");
@@ -209,14 +207,14 @@ fn dispatch(choice: Choice, count: usize) -> Result<Figures, Failure> {
         let next = fired.get() + 1;
         poll_until(&mut proactor, fired, next);
     };
-    let (timing, why) = measure(choice, count, true, &mut round);
+    let (timing, why) = measure(config, count, true, &mut round);
     Ok(figures(timing, why, 1, round))
 }
 
 /// Measures a notification that `count` relays pass on to as many others. Figures are of one signal, which all of them
 /// pass on.
-fn fan_out(choice: Choice, count: usize) -> Result<Figures, Failure> {
-    let mut proactor = builder(choice, count).map_err(told(choice))?;
+fn fan_out(config: Configuration, count: usize) -> Result<Figures, Failure> {
+    let mut proactor = builder(config, count).map_err(told(config))?;
     let (source, fired) = (Notification::new(), counter());
     for _ in 0..count {
         let relay = RelayMany::new(source.clone(), Notification::new());
@@ -246,12 +244,12 @@ impl Complete<PollHandleMany> for Taken {
 }
 
 /// Measures one descriptor that is watched among `count`, from before it becomes readable until it has been read.
-fn source(choice: Choice, count: usize, edge: bool) -> Result<Figures, Failure> {
+fn source(config: Configuration, count: usize, edge: bool) -> Result<Figures, Failure> {
     raise_limit();
     let failed = |error: std::io::Error| {
-        told(choice)(Status::from_os_error(proact::status::Operation::EventCreate, error.raw_os_error().unwrap_or(0)))
+        told(config)(Status::from_os_error(proact::status::Operation::EventCreate, error.raw_os_error().unwrap_or(0)))
     };
-    let mut proactor = builder(choice, count).map_err(told(choice))?;
+    let mut proactor = builder(config, count).map_err(told(config))?;
     let fired = counter();
     let mut active = None;
     for index in 0..count {
@@ -271,12 +269,12 @@ fn source(choice: Choice, count: usize, edge: bool) -> Result<Figures, Failure> 
         let next = fired.get() + 1;
         poll_until(&mut proactor, fired, next);
     };
-    let (timing, why) = measure(choice, count, false, &mut round);
+    let (timing, why) = measure(config, count, false, &mut round);
     Ok(figures(timing, why, 1, round))
 }
 
-fn builder(choice: Choice, count: usize) -> Result<Proactor, Status> {
-    Builder::new().backend(choice).operations(count as u32 + 64).build()
+fn builder(config: Configuration, count: usize) -> Result<Proactor, Status> {
+    config.builder().operations(count as u32 + 64).build()
 }
 
 /// Lets everything that was submitted be armed.
@@ -289,20 +287,21 @@ fn settle(proactor: &mut Proactor) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measures::tests::settings;
 
     #[test]
     fn every_round_fires_once_on_every_backend() {
-        for choice in Choice::ALL {
-            if let Err(status) = Builder::new().backend(choice).build() {
-                eprintln!("skipped: {}: {status}", choice.name());
+        for config in settings() {
+            if let Err(status) = config.builder().build() {
+                eprintln!("skipped: {}: {status}", config.name);
                 continue;
             }
             // Each round waits for exactly what it caused, and nothing is allocated on the way.
-            for figures in [dispatch(choice, 3), fan_out(choice, 3), source(choice, 3, false), source(choice, 3, true)]
+            for figures in [dispatch(config, 3), fan_out(config, 3), source(config, 3, false), source(config, 3, true)]
             {
-                let figures = figures.unwrap_or_else(|_| panic!("{}", choice.name()));
+                let figures = figures.unwrap_or_else(|_| panic!("{}", config.name));
                 assert!(figures.median > 0.0);
-                assert_eq!(figures.allocations, 0.0, "{}", choice.name());
+                assert_eq!(figures.costs.allocations, Some(0.0), "{}", config.name);
             }
         }
     }

@@ -12,24 +12,26 @@ use std::time::{Duration, Instant};
 
 use proact::causal::{Axis, Entry, Frontier};
 use proact::operation::{Complete, Context, Op, Outcome, SemaphoreWait};
-use proact::proactor::{Builder, Choice, Proactor};
+use proact::proactor::Proactor;
 use proact::status::Status;
 use proact::sync::{Semaphore, WaitFlags};
 use proact::time::Timeout;
-use proact_cli::exit::{Failure, Place};
 
-use super::allocations;
 use super::compare::{compare, median};
+use super::effort;
+use super::failure::Failure;
+use super::figures::{Costs, Figures, Floor};
 use super::measure::Measure;
-use super::row::{Figures, Floor};
+use super::tally::{self, Counted};
+use crate::config::Configuration;
 
-pub(super) const ROWS: &[Measure] = &[
+pub(crate) const ROWS: &[Measure] = &[
     Measure::once("semaphore/signal", || signals(0)),
     Measure::once("semaphore/signal-frontier", || signals(4)),
     Measure::each("semaphore/signal-timepoint", timepoints),
     Measure::each("semaphore/wait", waits),
-    Measure::each("semaphore/fan-out/256", |choice| fan_out(choice, 256)),
-    Measure::each("semaphore/fan-out/10000", |choice| fan_out(choice, 10_000)),
+    Measure::each("semaphore/fan-out/256", |config| fan_out(config, 256)),
+    Measure::each("semaphore/fan-out/10000", |config| fan_out(config, 10_000)),
     Measure::once("semaphore/link", links),
     Measure::once("semaphore/future", futures),
     Measure::once("semaphore/blocking-active", || blocking(WaitFlags::ACTIVE)),
@@ -68,13 +70,8 @@ fn signals(entries: u8) -> Result<Figures, Failure> {
         }
     };
     let timing = compare(&mut round, Some(bare_signals(SIGNALS)));
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    let (floor, ratio) = timing.floor.expect("there is a floor");
-    Ok(Figures {
-        median: timing.subject / SIGNALS as f64,
-        floor: Ok(Floor { median: floor / SIGNALS as f64, ratio }),
-        allocations: allocated as f64 / (COUNTED_ROUNDS * SIGNALS) as f64,
-    })
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    Ok(Figures::of(timing, SIGNALS as f64, "", counted.over((COUNTED_ROUNDS * SIGNALS) as f64)))
 }
 
 /// The floor of a signal: the word alone.
@@ -89,14 +86,14 @@ fn bare_signals(count: u64) -> impl FnMut() {
 }
 
 /// Measures a signal that an operation waits for: the call of it, with the poll thread awake.
-fn timepoints(choice: Choice) -> Result<Figures, Failure> {
-    let mut waits = Waits::new(choice, PREPARED, PREPARED)?;
+fn timepoints(config: Configuration) -> Result<Figures, Failure> {
+    let mut waits = Waits::new(config, PREPARED, PREPARED)?;
     Ok(prepared(&mut waits, Waits::submit, Waits::signal, Waits::collect, PREPARED, Some(PREPARED as u64)))
 }
 
 /// Measures a wait from submit to callback, with its signal.
-fn waits(choice: Choice) -> Result<Figures, Failure> {
-    let mut waits = Waits::new(choice, 1, 1)?;
+fn waits(config: Configuration) -> Result<Figures, Failure> {
+    let mut waits = Waits::new(config, 1, 1)?;
     let mut round = || {
         waits.submit();
         waits.signal();
@@ -106,8 +103,8 @@ fn waits(choice: Choice) -> Result<Figures, Failure> {
 }
 
 /// Measures one signal that `count` operations wait for, until all are called back. Figures are of one of them.
-fn fan_out(choice: Choice, count: usize) -> Result<Figures, Failure> {
-    let mut waits = Waits::new(choice, 1, count)?;
+fn fan_out(config: Configuration, count: usize) -> Result<Figures, Failure> {
+    let mut waits = Waits::new(config, 1, count)?;
     let work = |waits: &mut Waits| {
         waits.signal();
         waits.collect();
@@ -149,9 +146,8 @@ fn futures() -> Result<Figures, Failure> {
 
 fn alone(round: &mut dyn FnMut(), note: &'static str) -> Figures {
     let timing = compare(&mut *round, None::<fn()>);
-    let allocated = allocations::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    let allocations = allocated as f64 / COUNTED_ROUNDS as f64;
-    Figures { median: timing.subject, floor: Err(note), allocations }
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    Figures::of(timing, 1.0, note, counted.over(COUNTED_ROUNDS as f64))
 }
 
 /// Times `work` alone, on what `prepare` made ready; `finish` clears up. In turn with as many bare signals as `floor`
@@ -171,9 +167,10 @@ fn prepared<T>(
         work();
         (start.elapsed().as_nanos() as f64 - clock).max(0.0) / each as f64
     };
-    let mut pairs = Vec::with_capacity(PAIRS);
-    let mut allocated = 0;
-    for pair in 0..WARM_UP + PAIRS {
+    let measured = effort::rounds(PAIRS);
+    let mut pairs = Vec::with_capacity(measured);
+    let mut counted = Counted::default();
+    for pair in 0..WARM_UP + measured {
         // Most slices are short: of several, the middle one, so that an interrupt takes one and not the pair.
         let mut slices = vec![(0.0, 0.0); if each > 1000 { 1 } else { 9 }];
         for slice in &mut slices {
@@ -190,16 +187,13 @@ fn prepared<T>(
     const COUNTED: usize = 100;
     for _ in 0..COUNTED {
         prepare(state);
-        allocated += allocations::count(|| work(state));
+        counted += tally::count(|| work(state));
         finish(state);
     }
     let side = |side: fn(&(f64, f64)) -> f64| median(pairs.iter().map(side).collect());
     let floor = floor.map(|_| Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1.max(0.1)) });
-    Figures {
-        median: side(|pair| pair.0),
-        floor: floor.ok_or("the system has no timeline semaphores"),
-        allocations: allocated as f64 / (COUNTED * each) as f64,
-    }
+    let floor = floor.ok_or("the system has no timeline semaphores");
+    Figures::new(side(|pair| pair.0), floor, counted.over((COUNTED * each) as f64))
 }
 
 /// What the two reads of the clock around a slice cost by themselves.
@@ -240,10 +234,10 @@ struct Waits {
 
 impl Waits {
     /// `count` waits, shared out among so many semaphores.
-    fn new(choice: Choice, semaphores: usize, count: usize) -> Result<Waits, Failure> {
-        let told = |status: Status| Failure::from_status(Place::Backend, choice.name(), &status);
+    fn new(config: Configuration, semaphores: usize, count: usize) -> Result<Waits, Failure> {
+        let told = |status: Status| Failure::status(config.name, &status);
         let limit = u32::try_from(count).unwrap_or(u32::MAX).max(1024);
-        let proactor = Builder::new().backend(choice).operations(limit).build().map_err(told)?;
+        let proactor = config.builder().operations(limit).build().map_err(told)?;
         let semaphores: Vec<_> = (0..semaphores).map(|_| Semaphore::new(0)).collect();
         // Small, and to the program's end: see the row of nops.
         let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(count))));
@@ -283,35 +277,32 @@ const TRIP_PAIRS: usize = 151;
 /// So many are made in any case, and no more once the budget is spent: threads that spin for each other on one CPU, or
 /// on CPUs that others need, take milliseconds for a trip.
 const TRIP_PAIRS_MIN: usize = 5;
-const BUDGET: Duration = Duration::from_secs(2);
+const BUDGET: Duration = Duration::from_millis(500);
 
 /// Measures the way from one thread's signal to another's return from its wait: half a round trip between two threads.
 /// The floor of a wait that spins is a bare word that is spun on; of the others, two threads that park.
 fn blocking(flags: WaitFlags) -> Result<Figures, Failure> {
     let spins = flags.effective() == WaitFlags::ACTIVE;
-    let mut allocated = 0;
+    let mut counted = Counted::default();
     let (start, mut trips) = (Instant::now(), TRIPS_MIN);
     // Doubled until they fill a slice: these are the warm-up, too.
     while trips < TRIPS {
         let once = Instant::now();
-        between_semaphores(flags, trips, &mut allocated);
+        between_semaphores(flags, trips, &mut counted);
         if once.elapsed() >= SLICE {
             break;
         }
         trips *= 2;
     }
-    allocated = 0;
+    counted = Counted::default();
     let mut pairs = Vec::with_capacity(TRIP_PAIRS);
-    while pairs.len() < TRIP_PAIRS && (pairs.len() < TRIP_PAIRS_MIN || start.elapsed() < BUDGET) {
-        let subject = between_semaphores(flags, trips, &mut allocated);
+    while pairs.len() < TRIP_PAIRS && (pairs.len() < TRIP_PAIRS_MIN || start.elapsed() < effort::budget(BUDGET)) {
+        let subject = between_semaphores(flags, trips, &mut counted);
         pairs.push((subject, if spins { between_words(trips) } else { between_parked(trips) }));
     }
     let side = |side: fn(&(f64, f64)) -> f64| median(pairs.iter().map(side).collect());
-    Ok(Figures {
-        median: side(|pair| pair.0),
-        floor: Ok(Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1) }),
-        allocations: allocated as f64 / (pairs.len() as u64 * trips * 2) as f64,
-    })
+    let floor = Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1) };
+    Ok(Figures::new(side(|pair| pair.0), Ok(floor), counted.over((pairs.len() as u64 * trips * 2) as f64)))
 }
 
 /// How long [`occupied`] lets a thread wait.
@@ -342,7 +333,7 @@ fn occupied(flags: WaitFlags) -> Result<Figures, Failure> {
         taken = waiter.join().expect("the waiter does not panic");
     });
     let floor = Err("of the CPU's time, while another thread sleeps for 100 µs and then signals");
-    Ok(Figures { median: median(taken), floor, allocations: 0.0 })
+    Ok(Figures::new(median(taken), floor, Costs::UNKNOWN))
 }
 
 /// Nanoseconds of a CPU that this thread has had.
@@ -375,7 +366,7 @@ fn half_trip(
 }
 
 /// Counts what is allocated from the second trip on: starting a thread is not the wait's.
-fn between_semaphores(flags: WaitFlags, trips: u64, allocated: &mut u64) -> f64 {
+fn between_semaphores(flags: WaitFlags, trips: u64, counted: &mut Counted) -> f64 {
     let (ping, pong) = (Semaphore::new(0), Semaphore::new(0));
     half_trip(
         trips,
@@ -387,7 +378,7 @@ fn between_semaphores(flags: WaitFlags, trips: u64, allocated: &mut u64) -> f64 
             ping.wait(value, Timeout::Infinite, flags).expect("nothing fails");
             pong.signal(value, None).expect("a rising value");
         },
-        |timed| *allocated += allocations::count(timed),
+        |timed| *counted += tally::count(timed),
     )
 }
 
@@ -445,19 +436,20 @@ fn between_parked(trips: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measures::tests::settings;
 
     #[test]
     fn waits_come_back_on_every_backend_and_may_be_submitted_again() {
-        for choice in Choice::ALL {
-            let Ok(mut waits) = Waits::new(choice, 3, 7) else {
-                eprintln!("skipped: {}", choice.name());
+        for config in settings() {
+            let Ok(mut waits) = Waits::new(config, 3, 7) else {
+                eprintln!("skipped: {}", config.name);
                 continue;
             };
             for round in 1..=3 {
                 waits.submit();
                 waits.signal();
                 waits.collect();
-                assert_eq!((waits.ready.len(), waits.pile.borrow().len()), (7, 0), "{}", choice.name());
+                assert_eq!((waits.ready.len(), waits.pile.borrow().len()), (7, 0), "{}", config.name);
                 assert!(waits.semaphores.iter().all(|semaphore| semaphore.value() == round));
             }
         }
@@ -466,7 +458,7 @@ mod tests {
     #[test]
     fn half_trips_take_time_in_every_way_of_waiting() {
         for flags in [WaitFlags::empty(), WaitFlags::YIELD, WaitFlags::ACTIVE] {
-            assert!(between_semaphores(flags, 3, &mut 0) > 0.0);
+            assert!(between_semaphores(flags, 3, &mut Counted::default()) > 0.0);
         }
         assert!(between_words(3) > 0.0 && between_parked(3) > 0.0);
     }

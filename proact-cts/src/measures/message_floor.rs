@@ -72,7 +72,7 @@ impl Other {
 }
 
 /// A stream of messages from this thread's ring to another's, which polls.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     ring: IoUring,
     other: Other,
     to: RawFd,
@@ -81,7 +81,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn start() -> io::Result<Stream> {
+    pub(crate) fn start() -> io::Result<Stream> {
         let count = Arc::new(AtomicU64::new(0));
         let counted = count.clone();
         let (other, to) = Other::start(move |mut ring, stop| {
@@ -96,7 +96,7 @@ impl Stream {
     }
 
     /// Sends so many, and waits until all have come.
-    pub(super) fn send(&mut self, messages: u64) {
+    pub(crate) fn send(&mut self, messages: u64) {
         let end = self.sent + messages;
         while self.sent < end {
             while self.sent - self.count.load(Ordering::Acquire) > WINDOW - BATCH {
@@ -120,7 +120,7 @@ impl Drop for Stream {
 }
 
 /// Messages there and back between two rings, which wait for each other.
-pub(super) struct Echo {
+pub(crate) struct Echo {
     ring: IoUring,
     other: Other,
     to: RawFd,
@@ -130,7 +130,7 @@ pub(super) struct Echo {
 const LAST: u64 = u64::MAX;
 
 impl Echo {
-    pub(super) fn start() -> io::Result<Echo> {
+    pub(crate) fn start() -> io::Result<Echo> {
         let ring = ring()?;
         let back = ring.as_raw_fd();
         let (other, to) = Other::start(move |mut ring, _| {
@@ -152,7 +152,7 @@ impl Echo {
         Ok(Echo { ring, other, to })
     }
 
-    pub(super) fn round(&mut self) {
+    pub(crate) fn round(&mut self) {
         push(&mut self.ring, self.to, 1);
         enter(&mut self.ring, 1, 1);
         while taken(&mut self.ring) == 0 {
