@@ -50,6 +50,14 @@ pub(crate) fn budget(full: Duration) -> Duration {
     }
 }
 
+/// How large something is made: what is full, or what is enough to run.
+pub(crate) fn size(full: usize, quick: usize) -> usize {
+    match EFFORT.get() {
+        Effort::Full => full,
+        Effort::Quick => quick,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

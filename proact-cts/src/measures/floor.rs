@@ -6,10 +6,19 @@
 
 use std::io;
 
-use io_uring::{EnterFlags, IoUring, opcode, types};
+use io_uring::{EnterFlags, IoUring, opcode, squeue, types};
 
 /// Runs `with` on a floor's round. Fails where there is no ring.
 pub(crate) fn with_ring<T>(batch: u32, with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
+    with_nops(batch, false, with)
+}
+
+/// The same, with each entry linked to the next.
+pub(crate) fn with_links<T>(steps: u32, with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
+    with_nops(steps, true, with)
+}
+
+fn with_nops<T>(batch: u32, linked: bool, with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
     let mut ring = ring()?;
     let (mut submitter, mut submission, mut completion) = ring.split();
     // It may fail where proact's may not: the places of a thread are few. It saves a few nanoseconds a call.
@@ -18,6 +27,7 @@ pub(crate) fn with_ring<T>(batch: u32, with: impl FnOnce(&mut dyn FnMut()) -> T)
     let mut round = || {
         for number in 0..batch {
             let entry = opcode::Nop::new().build().user_data(number.into());
+            let entry = if linked && number + 1 < batch { entry.flags(squeue::Flags::IO_LINK) } else { entry };
             // SAFETY: a NOP points nowhere.
             unsafe { submission.push(&entry) }.expect("the queue has room for a batch");
         }
@@ -35,6 +45,24 @@ pub(crate) fn with_ring<T>(batch: u32, with: impl FnOnce(&mut dyn FnMut()) -> T)
         assert!(seen == batch && failed == 0, "{seen} of {batch} completions, results {failed}");
         completion.sync();
         submission.sync();
+    };
+    Ok(with(&mut round))
+}
+
+/// Runs `with` on a time-out that is set and removed before it is due.
+pub(crate) fn with_removal<T>(with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
+    let mut ring = ring()?;
+    let _ = ring.submitter().register_ring_fd();
+    let far = types::Timespec::new().sec(3600);
+    let mut round = || {
+        let set = opcode::Timeout::new(&far).build().user_data(1);
+        let removed = opcode::TimeoutRemove::new(1).build().user_data(2);
+        for entry in [set, removed] {
+            // SAFETY: the time lives longer than the ring's entry, which is over before the round ends.
+            unsafe { ring.submission().push(&entry) }.expect("the queue has room");
+        }
+        ring.submit_and_wait(2).expect("the ring works");
+        assert_eq!(ring.completion().count(), 2);
     };
     Ok(with(&mut round))
 }

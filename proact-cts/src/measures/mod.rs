@@ -8,7 +8,10 @@
 //!
 //! `proact bench` draws the table. How much is repeated is the run's matter: see [`Effort`].
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod accept;
 mod causal;
+mod chain;
 mod compare;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod descriptor;
@@ -18,7 +21,15 @@ mod failure;
 mod fence;
 mod figures;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod file;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod floor;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod futex;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod growth;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod heartbeat;
 mod measure;
 mod memory;
 mod message;
@@ -32,16 +43,22 @@ mod peer;
 mod pooled;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod raw;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod raw_socket;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod relay;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod relay_latency;
 mod schedule;
 mod semaphore;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod socket;
+mod submit;
 mod tally;
 mod timer;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod timer_late;
+mod together;
 
 pub use effort::Effort;
 pub use failure::Failure;
@@ -52,6 +69,14 @@ pub use tally::Counter;
 /// The measures, in the order in which they are printed.
 pub const ALL: &[&[Measure]] = &[
     nop::ROWS,
+    submit::ROWS,
+    chain::ROWS,
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    socket::ROWS,
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    accept::ROWS,
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    file::ROWS,
     memory::ROWS,
     pooled::ROWS,
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
@@ -69,6 +94,12 @@ pub const ALL: &[&[Measure]] = &[
     relay::ROWS,
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     relay_latency::ROWS,
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    futex::ROWS,
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    growth::ROWS,
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    heartbeat::ROWS,
 ];
 
 /// Those whose name contains `filter`, in their order.

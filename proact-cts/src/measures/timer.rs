@@ -33,13 +33,17 @@ pub(crate) const ROWS: &[Measure] = &[
 ];
 
 /// How many timers wait.
-const WAITING: usize = 100_000;
+fn waiting() -> usize {
+    effort::size(100_000, 1000)
+}
 /// Timers that one round of the halves inserts or cancels.
 const BATCH: usize = 256;
 /// Rounds of the halves: odd, so that a median is one of them.
 const ROUNDS: usize = 401;
-/// Timers over which allocations are counted.
-const COUNTED: u32 = 10_000;
+/// Timers over which costs are counted.
+fn counted_rounds() -> u32 {
+    effort::size(10_000, 100) as u32
+}
 /// How far in the future they lie.
 const FAR: Duration = Duration::from_secs(60);
 
@@ -83,17 +87,17 @@ struct Timers {
 
 impl Timers {
     fn new(config: Configuration) -> Result<Timers, Status> {
-        let proactor = config.builder().operations(2 * WAITING as u32).build()?;
+        let proactor = config.builder().operations(2 * waiting() as u32).build()?;
         // One vector a row lives to the program's end: cheaper to reach than a counted one.
         let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(BATCH))));
         let next = proactor.now() + FAR;
         let mut timers = Timers { proactor, ids: Vec::new(), pile, random: Random(1), next };
-        for _ in 0..WAITING {
+        for _ in 0..waiting() {
             let id = timers.insert(Op::new(Timer::new(next), Return(pile)));
             timers.ids.push(id);
         }
         // Until nothing lies in the order in which it was made.
-        (0..2 * WAITING).for_each(|_| timers.replace());
+        (0..2 * waiting()).for_each(|_| timers.replace());
         Ok(timers)
     }
 
@@ -111,7 +115,7 @@ impl Timers {
     /// Sets any of them to a later time.
     #[inline]
     fn reset(&mut self) {
-        let place = self.random.below(WAITING);
+        let place = self.random.below(self.ids.len());
         self.next = self.next + Duration::from_nanos(100);
         self.proactor.reset_timer(self.ids[place], self.next).expect("it waits");
     }
@@ -119,7 +123,7 @@ impl Timers {
     /// Cancels any of them, waits for its callback, and submits it again.
     #[inline]
     fn replace(&mut self) {
-        let place = self.random.below(WAITING);
+        let place = self.random.below(self.ids.len());
         self.proactor.cancel(self.ids[place]).expect("it waits");
         self.poll();
         let op = self.pile.borrow_mut().pop().expect("it was cancelled");
@@ -142,9 +146,9 @@ fn sorted_map() -> impl FnMut() {
         map.insert((next, number), place);
         (next, number)
     };
-    let mut keys: Vec<(u64, u64)> = (0..WAITING).map(|place| insert(&mut map, place)).collect();
+    let mut keys: Vec<(u64, u64)> = (0..waiting()).map(|place| insert(&mut map, place)).collect();
     move || {
-        let place = random.below(WAITING);
+        let place = random.below(waiting());
         assert_eq!(map.remove(&keys[place]), Some(place));
         keys[place] = insert(&mut map, place);
     }
@@ -154,16 +158,16 @@ fn sorted_map() -> impl FnMut() {
 fn replace(config: Configuration) -> Result<Figures, Failure> {
     let mut timers = Timers::new(config).map_err(failed(config))?;
     let timing = compare(|| timers.replace(), Some(sorted_map()));
-    let counted = tally::count(|| (0..COUNTED).for_each(|_| timers.replace()));
-    Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(COUNTED))))
+    let counted = tally::count(|| (0..counted_rounds()).for_each(|_| timers.replace()));
+    Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(counted_rounds()))))
 }
 
 /// A timer among many is set to a later time.
 fn reset(config: Configuration) -> Result<Figures, Failure> {
     let mut timers = Timers::new(config).map_err(failed(config))?;
     let timing = compare(|| timers.reset(), Some(sorted_map()));
-    let counted = tally::count(|| (0..COUNTED).for_each(|_| timers.reset()));
-    Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(COUNTED))))
+    let counted = tally::count(|| (0..counted_rounds()).for_each(|_| timers.reset()));
+    Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(counted_rounds()))))
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -179,11 +183,11 @@ fn half(config: Configuration, half: Half) -> Result<Figures, Failure> {
     let mut places = Vec::with_capacity(BATCH);
     let rounds = effort::rounds(ROUNDS);
     let mut samples = Vec::with_capacity(rounds);
-    let mut taken = vec![usize::MAX; WAITING];
+    let mut taken = vec![usize::MAX; waiting()];
     for round in 0..rounds {
         places.clear();
         while places.len() < BATCH {
-            let place = timers.random.below(WAITING);
+            let place = timers.random.below(waiting());
             if std::mem::replace(&mut taken[place], round) != round {
                 places.push(place);
             }
@@ -217,8 +221,8 @@ mod tests {
         let mut timers = Timers::new(whole(Choice::Poll)).unwrap();
         timers.replace();
         let statistics = timers.proactor.statistics();
-        assert_eq!(statistics.queue_depth, WAITING as u64);
-        assert_eq!(statistics.completed, 2 * WAITING as u64 + 1);
+        assert_eq!(statistics.queue_depth, waiting() as u64);
+        assert_eq!(statistics.completed, 2 * waiting() as u64 + 1);
         assert!(timers.pile.borrow().is_empty());
     }
 }
