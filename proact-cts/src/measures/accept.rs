@@ -104,7 +104,8 @@ fn accept_one(stage: &mut Stage<(Together<Accept>, SocketAddr)>) {
     drop(connected);
 }
 
-/// A connection that is made, accepted, and closed on both sides. The floor accepts on a bare ring, or by the bare call.
+/// A connection that is made, accepted, and closed on both sides. The floor accepts on a bare ring, or by the bare
+/// call.
 fn accept_single(config: Configuration) -> Result<Figures, Failure> {
     let mut stage = single(config)?;
     let (_, address) = name()?;

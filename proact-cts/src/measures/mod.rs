@@ -2,9 +2,9 @@
 //!
 //! Each file here brings its measures as `ROWS`, and [`ALL`] is where a file is added. A measure takes any
 //! [`Configuration`](crate::config::Configuration), as the conformance cases do: a backend, whole or with capabilities
-//! masked. Both sides of a row run in this process, in turn, in slices far shorter than a scheduler's (see `compare`), so that what disturbs one
-//! disturbs the other. A floor is the same work on a bare ring, `epoll`, futex, or whatever lies below, by another
-//! implementation than proact's own; its file stands beside the measures that it is for.
+//! masked. Both sides of a row run in this process, in turn, in slices far shorter than a scheduler's (see `compare`),
+//! so that what disturbs one disturbs the other. A floor is the same work on a bare ring, `epoll`, futex, or whatever
+//! lies below, by another implementation than proact's own; its file stands beside the measures that it is for.
 //!
 //! `proact bench` draws the table. How much is repeated is the run's matter: see [`Effort`].
 

@@ -31,7 +31,7 @@ pub(crate) const ROWS: &[Measure] = &[
     Measure::each("semaphore/signal-timepoint", timepoints),
     Measure::each("semaphore/wait", waits),
     Measure::each("semaphore/fan-out/256", |config| fan_out(config, 256)),
-    Measure::each("semaphore/fan-out/10000", |config| fan_out(config, 10_000)),
+    Measure::each("semaphore/fan-out/10000", |config| fan_out(config, effort::size(10_000, 500))),
     Measure::once("semaphore/link", links),
     Measure::once("semaphore/future", futures),
     Measure::once("semaphore/blocking-active", || blocking(WaitFlags::ACTIVE)),
@@ -170,7 +170,8 @@ fn prepared<T>(
     let measured = effort::rounds(PAIRS);
     let mut pairs = Vec::with_capacity(measured);
     let mut counted = Counted::default();
-    for pair in 0..WARM_UP + measured {
+    let warm_up = effort::rounds(WARM_UP);
+    for pair in 0..warm_up + measured {
         // Most slices are short: of several, the middle one, so that an interrupt takes one and not the pair.
         let mut slices = vec![(0.0, 0.0); if each > 1000 { 1 } else { 9 }];
         for slice in &mut slices {
@@ -179,13 +180,13 @@ fn prepared<T>(
             finish(state);
             slice.1 = timed(&mut below);
         }
-        if pair >= WARM_UP {
+        if pair >= warm_up {
             let middle = |side: fn(&(f64, f64)) -> f64| median(slices.iter().map(side).collect());
             pairs.push((middle(|slice| slice.0), middle(|slice| slice.1)));
         }
     }
-    const COUNTED: usize = 100;
-    for _ in 0..COUNTED {
+    let rounds = effort::size(100, 3);
+    for _ in 0..rounds {
         prepare(state);
         counted += tally::count(|| work(state));
         finish(state);
@@ -193,7 +194,7 @@ fn prepared<T>(
     let side = |side: fn(&(f64, f64)) -> f64| median(pairs.iter().map(side).collect());
     let floor = floor.map(|_| Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1.max(0.1)) });
     let floor = floor.ok_or("the system has no timeline semaphores");
-    Figures::new(side(|pair| pair.0), floor, counted.over((COUNTED * each) as f64))
+    Figures::new(side(|pair| pair.0), floor, counted.over((rounds * each) as f64))
 }
 
 /// What the two reads of the clock around a slice cost by themselves.

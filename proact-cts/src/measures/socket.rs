@@ -1,4 +1,5 @@
-//! What it costs to send and receive: there and back, in bulk, as datagrams, without a copy, and from registered memory.
+//! What it costs to send and receive: there and back, in bulk, as datagrams, without a copy, and from registered
+//! memory.
 //!
 //! Both ends of a connection are on one proactor and one thread, so that no figure tells of the scheduler. The end that
 //! receives asks before the other sends, as a server does. The floor does the same on the bare interface below.
