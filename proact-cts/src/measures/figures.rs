@@ -51,7 +51,7 @@ pub struct Floor {
 /// What an operation takes beside time.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Costs {
-    /// Allocations and reallocations; `None` where nobody counts them: see [`tally`](super::tally).
+    /// Allocations and reallocations; `None` where nobody counts them: see [`Counter`](super::Counter).
     pub allocations: Option<f64>,
     /// Times the poll thread entered the kernel; `None` where no proactor takes part, or one on another thread does.
     pub enters: Option<f64>,
