@@ -54,7 +54,7 @@ pub(super) fn json(row: &Row, change: Option<Option<f64>>) -> String {
 /// How wide the first column is: the longest name, or a backend below it.
 const NAME: usize = 29;
 /// The other columns, which make 80 with it.
-const WIDTHS: [usize; 7] = [9, 8, 9, 6, 5, 5, 8];
+const WIDTHS: [usize; 7] = [9, 8, 9, 6, 6, 6, 7];
 
 /// Rows for a reader at 80 columns. A name that has rows for backends stands above them. Reasons for a missing floor
 /// stand below the table, each once.
@@ -142,8 +142,8 @@ fn written(unit: Unit, value: f64) -> String {
         },
     };
     match value {
-        large if large >= 100.0 => format!("{value:.0}{unit}"),
-        medium if medium >= 10.0 => format!("{value:.1}{unit}"),
+        large if large >= 99.95 => format!("{value:.0}{unit}"),
+        medium if medium >= 9.995 => format!("{value:.1}{unit}"),
         _ => format!("{value:.2}{unit}"),
     }
 }
@@ -213,7 +213,7 @@ pub(super) mod tests {
         assert_eq!(json(&row, None), expected);
         let mut table = Table::new(false);
         let last = lines(&mut table, &row, None).pop().unwrap();
-        let expected = "  poll                          12.3ns       -      (1)     - 1e-6    -       -";
+        let expected = "  poll                          12.3ns       -      (1)     -  1e-6     -      -";
         assert_eq!(last, expected);
         assert_eq!(table.notes().collect::<Vec<_>>(), ["(1) no kernel in it"]);
     }
