@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use proact::backend::Capabilities;
 
 use crate::exit::{Exit, Failure};
 use crate::size::{KIB, MIB, parse_duration, parse_size};
@@ -269,6 +270,19 @@ pub struct Bench {
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     pub backend: BackendChoice,
 
+    /// Forbid this capability, as `doctor` names it; may be repeated
+    ///
+    /// What the machine lacks anyway is forbidden without effect. Rows bear the names of what is masked.
+    #[arg(long, value_name = "CAPABILITY", value_parser = capability)]
+    pub mask: Vec<Capabilities>,
+
+    /// Compare with what an earlier `proact bench --json` has written
+    ///
+    /// Each row also says how many times as far above its floor it is as then. Rows without a floor, then or now, are
+    /// not compared.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+
     /// Print each row as one JSON object on a line
     #[arg(long)]
     pub json: bool,
@@ -401,6 +415,12 @@ fn timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn capability(text: &str) -> Result<Capabilities, String> {
+    let known = || Capabilities::all().iter_names().map(|(name, _)| name.to_lowercase());
+    Capabilities::from_name(&text.to_uppercase())
+        .ok_or_else(|| format!("no capability has this name: they are {}", known().collect::<Vec<_>>().join(", ")))
+}
+
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse::<u16>() {
         return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
@@ -460,6 +480,8 @@ const BENCH_EXAMPLES: &str = "\
 Examples:
   proact bench
   proact bench --filter nop --backend io_uring --json
+  proact bench > before.json && proact bench --baseline before.json
+  proact bench --filter chain --mask kernel_chains
 ";
 
 const COMPLETIONS_EXAMPLES: &str = "\

@@ -11,6 +11,7 @@
 //! - `storm`: this process under ten thousand signals a second.
 //! - [`document`], [`faults`]: what `docs/conformance.md` says, and the faults that the tests would find.
 //! - `restriction`: this process under a kernel that refuses what it has.
+//! - [`measures`]: what `proact bench` measures, on any configuration: a folder, one file a subject.
 //! - [`cases`](mod@cases): the cases, one file a subject. A new one is a function and a line in its file's list.
 //!
 //! The suite is one program, `tests/conformance.rs`. Its file runs anywhere by itself: on another machine, in a virtual
@@ -38,6 +39,7 @@ pub mod faults;
 #[cfg(target_os = "linux")]
 pub mod handler;
 pub mod harness;
+pub mod measures;
 #[cfg(unix)]
 pub mod peer;
 pub mod random;

@@ -204,8 +204,24 @@ fn completions_know_five_shells() {
 #[test]
 fn bench_and_doctor_know_their_options() {
     let command = parse(["proact", "bench", "--filter", "nop", "--backend", "epoll", "--json"]).unwrap();
-    let expected = Bench { filter: Some("nop".into()), backend: BackendChoice::Epoll, json: true };
+    let expected = Bench {
+        filter: Some("nop".into()),
+        backend: BackendChoice::Epoll,
+        mask: Vec::new(),
+        baseline: None,
+        json: true,
+    };
     assert_eq!(command, Command::Bench(expected));
     assert_eq!(parse(["proact", "doctor"]).unwrap(), Command::Doctor(Doctor { json: false }));
     assert!(command.json());
+}
+
+#[test]
+fn bench_takes_masks_by_the_names_that_doctor_prints_and_lists_them_when_there_is_no_such() {
+    let arguments = ["proact", "bench", "--mask", "kernel_chains", "--mask", "KERNEL_FILES", "--baseline", "old.json"];
+    let Command::Bench(bench) = parse(arguments).unwrap() else { panic!("another command") };
+    assert_eq!(bench.mask, [Capabilities::KERNEL_CHAINS, Capabilities::KERNEL_FILES]);
+    assert_eq!(bench.baseline, Some("old.json".into()));
+    let refused = parse(["proact", "bench", "--mask", "chains"]).unwrap_err();
+    assert!(refused.message.contains("they are kernel_chains, "), "{refused}");
 }

@@ -1,6 +1,8 @@
 //! What the program's commands do, around the engine: proactors, threads, signals, reports.
 
 mod answer;
+#[cfg(unix)]
+mod bench;
 mod completions;
 mod credentials;
 mod doctor;
@@ -12,6 +14,8 @@ mod simulate;
 mod trace;
 mod transfer;
 
+#[cfg(unix)]
+pub use bench::bench;
 pub use completions::completions;
 pub use doctor::doctor;
 pub use interrupt::Interrupt;

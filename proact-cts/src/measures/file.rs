@@ -1,0 +1,217 @@
+//! What it costs to read files: at random and in order, through the page cache and around it, with registered memory.
+//!
+//! The floor is a bare ring with as many reads, or as many `pread` calls one after another. Figures are of one read.
+
+use std::fs::File as SystemFile;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use io_uring::{IoUring, opcode, types};
+use proact::memory::{Allocation, BufferPool, Lease, Slab};
+use proact::operation::{Op, Read, Register, Unregister};
+use proact::proactor::Proactor;
+
+use super::compare::compare;
+use super::effort;
+use super::failure::Failure;
+use super::figures::Figures;
+use super::measure::Measure;
+use super::together::{Stage, Together};
+use crate::config::Configuration;
+use crate::random::Random;
+use crate::system::Folder;
+
+pub(crate) const ROWS: &[Measure] = &[
+    Measure::each("file/random-4k/1", |config| reads(config, &RANDOM, 1)),
+    Measure::each("file/random-4k/32", |config| reads(config, &RANDOM, 32)),
+    Measure::each("file/random-4k/128", |config| reads(config, &RANDOM, 128)),
+    Measure::each("file/direct-4k/1", |config| reads(config, &DIRECT, 1)),
+    Measure::each("file/direct-4k/32", |config| reads(config, &DIRECT, 32)),
+    Measure::each("file/direct-4k/128", |config| reads(config, &DIRECT, 128)),
+    Measure::each("file/sequential-128k/4", |config| reads(config, &SEQUENTIAL, 4)),
+    Measure::each("registered/file/4k", |config| registered(config, 4 << 10)),
+    Measure::each("registered/file/64k", |config| registered(config, 64 << 10)),
+    Measure::each("registered/file/1m", |config| registered(config, 1 << 20)),
+    Measure::each("register/1m", |config| register(config, 1 << 20)),
+    Measure::each("register/64m", |config| register(config, 64 << 20)),
+];
+
+/// Bytes of the file.
+const SIZE: usize = 64 << 20;
+
+/// How a file is read.
+struct Pattern {
+    length: usize,
+    direct: bool,
+    random: bool,
+}
+
+const RANDOM: Pattern = Pattern { length: 4 << 10, direct: false, random: true };
+const DIRECT: Pattern = Pattern { length: 4 << 10, direct: true, random: true };
+const SEQUENTIAL: Pattern = Pattern { length: 128 << 10, direct: false, random: false };
+
+/// A file without a name any more, written just now and known to be on the disk.
+fn scratch(direct: bool) -> io::Result<SystemFile> {
+    let folder = Folder::new()?;
+    let path = folder.path().join("scratch");
+    let mut file = SystemFile::create(&path)?;
+    let block: Vec<u8> = (0..1 << 20).map(|index: u32| index as u8).collect();
+    for _ in 0..effort::size(SIZE, 4 << 20) / block.len() {
+        file.write_all(&block)?;
+    }
+    file.sync_all()?;
+    let mut options = SystemFile::options();
+    options.read(true);
+    if direct {
+        options.custom_flags(rustix::fs::OFlags::DIRECT.bits() as i32);
+    }
+    options.open(&path)
+}
+
+/// Where the next reads begin.
+struct Offsets {
+    random: Option<Random>,
+    next: u64,
+    length: u64,
+    count: u64,
+}
+
+impl Offsets {
+    fn new(pattern: &Pattern, file: &SystemFile) -> io::Result<Offsets> {
+        let length = pattern.length as u64;
+        let count = file.metadata()?.len() / length;
+        Ok(Offsets { random: pattern.random.then(|| Random::new(1)), next: 0, length, count })
+    }
+
+    #[inline]
+    fn next(&mut self) -> u64 {
+        self.next = match &mut self.random {
+            Some(random) => random.below(self.count as usize) as u64,
+            None => (self.next + 1) % self.count,
+        };
+        self.next * self.length
+    }
+}
+
+/// Reads that are made together.
+struct Reads {
+    ops: Together<Read<Lease>>,
+    offsets: Offsets,
+}
+
+impl Reads {
+    fn new(proactor: &Proactor, pattern: &Pattern, depth: u32, pool: &BufferPool) -> Result<Reads, Failure> {
+        let file = scratch(pattern.direct)?;
+        let offsets = Offsets::new(pattern, &file)?;
+        let file = proactor.handle().import_file(OwnedFd::from(file)).map_err(|returned| returned.status)?;
+        let read = |_| Ok(Read::exact(file.clone(), 0, pool.acquire()?));
+        let kinds = (0..depth).map(read).collect::<Result<Vec<_>, proact::status::Status>>()?;
+        Ok(Reads { ops: Together::new(kinds), offsets })
+    }
+
+    fn round(stage: &mut Stage<Reads>) {
+        let Stage { proactor, of: Reads { ops, offsets } } = stage;
+        ops.ready.iter_mut().for_each(|op| op.kind.offset = offsets.next());
+        ops.round(proactor);
+    }
+}
+
+fn pool(length: usize, count: u32) -> Result<BufferPool, Failure> {
+    Ok(BufferPool::new(Slab::allocate(length, count, &Allocation::new())?)?)
+}
+
+fn reads(config: Configuration, pattern: &'static Pattern, depth: u32) -> Result<Figures, Failure> {
+    let proactor = config.builder().build()?;
+    let pool = pool(pattern.length, 2 * depth)?;
+    let of = Reads::new(&proactor, pattern, depth, &pool)?;
+    let mut stage = Stage { proactor, of };
+    let mut raw = RawReads::new(config, pattern, depth, &pool)?;
+    let timing = compare(|| Reads::round(&mut stage), Some(|| raw.round()));
+    Ok(stage.figures(timing, depth.into(), "", Reads::round))
+}
+
+/// The floor: reads into buffers of the same pool, by nothing but the kernel's interface.
+struct RawReads {
+    file: SystemFile,
+    ring: Option<IoUring>,
+    buffers: Vec<Lease>,
+    offsets: Offsets,
+}
+
+impl RawReads {
+    fn new(config: Configuration, pattern: &Pattern, depth: u32, pool: &BufferPool) -> Result<RawReads, Failure> {
+        let file = scratch(pattern.direct)?;
+        let ring = if config.is_ring() { Some(super::floor::ring()?) } else { None };
+        if let Some(ring) = &ring {
+            let _ = ring.submitter().register_ring_fd();
+        }
+        let buffers = (0..depth).map(|_| pool.acquire()).collect::<Result<Vec<_>, _>>()?;
+        Ok(RawReads { offsets: Offsets::new(pattern, &file)?, file, ring, buffers })
+    }
+
+    fn round(&mut self) {
+        let Some(ring) = &mut self.ring else {
+            for buffer in &mut self.buffers {
+                let whole = buffer.len();
+                let read = rustix::io::pread(&self.file, &mut buffer[..], self.offsets.next());
+                assert_eq!(read, Ok(whole));
+            }
+            return;
+        };
+        for buffer in &mut self.buffers {
+            let fd = types::Fd(self.file.as_raw_fd());
+            let read = opcode::Read::new(fd, buffer.as_mut_ptr(), buffer.len() as u32).offset(self.offsets.next());
+            // SAFETY: the buffer lives as long as the ring, and the read is over before the round ends.
+            unsafe { ring.submission().push(&read.build()) }.expect("the queue has room");
+        }
+        ring.submit_and_wait(self.buffers.len()).expect("the ring works");
+        let whole = self.buffers[0].len() as i32;
+        assert!(ring.completion().all(|completed| completed.result() == whole), "every read is whole");
+    }
+}
+
+/// Reads of what the system has in memory, into registered memory; the floor is the same into memory that is not.
+fn registered(config: Configuration, length: usize) -> Result<Figures, Failure> {
+    let pattern = Pattern { length, direct: false, random: true };
+    let depth = 4;
+    let made = |known: bool| {
+        let mut proactor = config.builder().build()?;
+        let pool = pool(length, depth)?;
+        if known {
+            let register = Register::new(pool.slab().region().clone());
+            proactor.submit(Op::new(register, ())).map_err(|refused| refused.status)?;
+            proactor.run()?;
+        }
+        let of = Reads::new(&proactor, &pattern, depth, &pool)?;
+        Ok::<_, Failure>(Stage { proactor, of })
+    };
+    let (mut stage, mut plain) = (made(true)?, made(false)?);
+    let timing = compare(|| Reads::round(&mut stage), Some(|| Reads::round(&mut plain)));
+    Ok(stage.figures(timing, depth.into(), "", Reads::round))
+}
+
+/// What registering costs, once, with its end: memory that is pinned, and let go. The floor is the bare call.
+fn register(config: Configuration, length: usize) -> Result<Figures, Failure> {
+    let slab = Slab::allocate(length, 1, &Allocation::new())?;
+    let region = slab.region().clone();
+    let of = (Together::new([Register::new(region.clone())]), Together::new([Unregister::new(region.clone())]));
+    let mut stage = Stage { proactor: config.builder().build()?, of };
+    let round = |stage: &mut Stage<(Together<Register>, Together<Unregister>)>| {
+        stage.of.0.round(&mut stage.proactor);
+        stage.of.1.round(&mut stage.proactor);
+    };
+    if !config.is_ring() {
+        let timing = compare(|| round(&mut stage), None::<fn()>);
+        return Ok(stage.figures(timing, 1.0, "this backend pins nothing, so nothing lies below it", round));
+    }
+    let ring = super::floor::ring()?;
+    let vector = libc::iovec { iov_base: region.as_ptr().cast(), iov_len: length };
+    let floor = || {
+        // SAFETY: the memory lives as long as `region`, longer than it is registered.
+        unsafe { ring.submitter().register_buffers(&[vector]) }.expect("it may be locked");
+        ring.submitter().unregister_buffers().expect("it was registered");
+    };
+    let timing = compare(|| round(&mut stage), Some(floor));
+    Ok(stage.figures(timing, 1.0, "", round))
+}

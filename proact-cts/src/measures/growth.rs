@@ -1,0 +1,131 @@
+//! Whether cost grows with what is idle: timers, semaphore waits, connections. And what an idle connection takes.
+//!
+//! Each row is the same work beside so many that nothing happens to; the floor is the same work beside none.
+
+use std::os::unix::net::UnixStream;
+
+use proact::memory::{Allocation, BufferPool, Slab};
+use proact::operation::{Nop, Op, ReceivePooled, SemaphoreWait, Timer};
+use proact::proactor::Proactor;
+use proact::sync::Semaphore;
+use proact::time::Timeout;
+
+use super::compare::compare;
+use super::effort;
+use super::failure::Failure;
+use super::figures::{Costs, Figures, Unit};
+use super::measure::Measure;
+use super::socket::Exchange;
+use super::together::{Stage, Together};
+use crate::config::Configuration;
+
+pub(crate) const ROWS: &[Measure] = &[
+    Measure::each("growth/timers/1", |config| nops(config, Idle::Timers, 1)),
+    Measure::each("growth/timers/1000", |config| nops(config, Idle::Timers, 1000)),
+    Measure::each("growth/timers/100000", |config| nops(config, Idle::Timers, 100_000)),
+    Measure::each("growth/waiters/1", |config| nops(config, Idle::Waiters, 1)),
+    Measure::each("growth/waiters/100", |config| nops(config, Idle::Waiters, 100)),
+    Measure::each("growth/waiters/10000", |config| nops(config, Idle::Waiters, 10_000)),
+    Measure::each("growth/connections/1", |config| exchange(config, 1)),
+    Measure::each("growth/connections/64", |config| exchange(config, 64)),
+    Measure::each("growth/connections/1024", |config| exchange(config, 1024)),
+    Measure::each("memory/connection/10000", memory),
+];
+
+#[derive(Clone, Copy)]
+enum Idle {
+    Timers,
+    Waiters,
+}
+
+fn builder(config: Configuration, count: u32) -> Result<Proactor, Failure> {
+    Ok(config.builder().operations(count + 1024).build()?)
+}
+
+/// Nops, 16 at a time, beside what is idle.
+fn nops(config: Configuration, idle: Idle, count: u32) -> Result<Figures, Failure> {
+    const EACH: u32 = 16;
+    let made = |count: u32| {
+        let mut proactor = builder(config, count)?;
+        for index in 0..u64::from(count) {
+            let far = proactor.now() + std::time::Duration::from_secs(3600 + index);
+            let submitted = match idle {
+                Idle::Timers => proactor.submit(Op::new(Timer::new(far), ())).map_err(|refused| refused.status),
+                Idle::Waiters => {
+                    let wait = SemaphoreWait::new(Semaphore::new(0), 1);
+                    proactor.submit(Op::new(wait, ())).map_err(|refused| refused.status)
+                }
+            };
+            submitted?;
+        }
+        proactor.poll(Timeout::Immediate)?;
+        Ok::<_, Failure>(Stage { proactor, of: Together::new((0..EACH).map(|_| Nop)) })
+    };
+    let (mut stage, mut alone) = (made(count)?, made(0)?);
+    let round = |stage: &mut Stage<Together<Nop>>| stage.of.round(&mut stage.proactor);
+    let timing = compare(|| round(&mut stage), Some(|| round(&mut alone)));
+    Ok(stage.figures(timing, EACH.into(), "", round))
+}
+
+/// As many descriptors as the process may have.
+fn raise_limit() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let most = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    // A failure leaves what there was.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, most);
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Local connections that wait for bytes into a pool, and their other ends.
+fn idle_connections(proactor: &mut Proactor, count: u32) -> Result<Vec<UnixStream>, Failure> {
+    let pool = BufferPool::new(Slab::allocate(4096, 64, &Allocation::new())?)?;
+    let mut others = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let (theirs, ours) = UnixStream::pair()?;
+        let socket = proactor.handle().import_socket(ours.into()).map_err(|returned| returned.status)?;
+        let receive = Op::new(ReceivePooled::new(socket, &pool), ());
+        proactor.submit(receive).map_err(|refused| refused.status)?;
+        others.push(theirs);
+    }
+    proactor.poll(Timeout::Immediate)?;
+    Ok(others)
+}
+
+/// 64 bytes there and back beside idle connections.
+fn exchange(config: Configuration, count: u32) -> Result<Figures, Failure> {
+    raise_limit();
+    let made = |count: u32| {
+        let mut proactor = builder(config, count)?;
+        let idle = idle_connections(&mut proactor, count)?;
+        let of = (Exchange::new(&proactor, 64)?, idle);
+        Ok::<_, Failure>(Stage { proactor, of })
+    };
+    let (mut stage, mut alone) = (made(count)?, made(0)?);
+    let round = |stage: &mut Stage<(Exchange, Vec<UnixStream>)>| stage.of.0.round(&mut stage.proactor);
+    let timing = compare(|| round(&mut stage), Some(|| round(&mut alone)));
+    Ok(stage.figures(timing, 1.0, "", round))
+}
+
+/// What this process has in memory.
+fn resident() -> Result<f64, Failure> {
+    let text = std::fs::read_to_string("/proc/self/statm")?;
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok());
+    let pages = pages.ok_or_else(|| Failure::new("/proc/self/statm: no second number"))?;
+    Ok(pages * rustix::param::page_size() as f64)
+}
+
+/// What 10,000 connections take that wait for bytes, each: in this process, and not in the kernel. Fewer where so many
+/// descriptors may not be had.
+fn memory(config: Configuration) -> Result<Figures, Failure> {
+    let most = u32::try_from(raise_limit().saturating_sub(256) / 2).unwrap_or(u32::MAX);
+    let count = effort::size(10_000, 100).min(most as usize) as u32;
+    let mut proactor = builder(config, count)?;
+    // What the first brings along is not the others'.
+    let first = idle_connections(&mut proactor, 16.min(count))?;
+    let before = resident()?;
+    let idle = idle_connections(&mut proactor, count)?;
+    let each = (resident()? - before).max(0.0) / f64::from(count);
+    drop((first, idle));
+    let figures = Figures::new(each, Err("memory of this process alone, of which no floor takes any"), Costs::UNKNOWN);
+    Ok(Figures { unit: Unit::Bytes, ..figures })
+}

@@ -1,0 +1,228 @@
+//! Timers: what they cost among a hundred thousand others, and how late they are.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use proact::operation::{Complete, Context, Op, OperationId, Outcome, Timer};
+use proact::proactor::Proactor;
+use proact::status::Status;
+use proact::time::{Time, Timeout};
+
+use super::compare::{compare, median};
+use super::effort;
+use super::failure::Failure;
+use super::figures::{Costs, Figures};
+use super::measure::Measure;
+use super::tally;
+use crate::config::Configuration;
+
+pub(crate) const ROWS: &[Measure] = &[
+    Measure::each("timer/replace/100000", replace),
+    Measure::each("timer/reset/100000", reset),
+    Measure::each("timer/insert/100000", |config| half(config, Half::Insert)),
+    Measure::each("timer/cancel/100000", |config| half(config, Half::Cancel)),
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure::each("timer/late/100us", |config| super::timer_late::late(config, Duration::ZERO)),
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure::each("timer/late-spin/100us", |config| super::timer_late::late(config, super::timer_late::SPIN)),
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure::each("timer/cpu/100us", |config| super::timer_late::cpu(config, Duration::ZERO)),
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    Measure::each("timer/cpu-spin/100us", |config| super::timer_late::cpu(config, super::timer_late::SPIN)),
+];
+
+/// How many timers wait.
+fn waiting() -> usize {
+    effort::size(100_000, 1000)
+}
+/// Timers that one round of the halves inserts or cancels.
+const BATCH: usize = 256;
+/// Rounds of the halves: odd, so that a median is one of them.
+const ROUNDS: usize = 401;
+/// Timers over which costs are counted.
+fn counted_rounds() -> u32 {
+    effort::size(10_000, 100) as u32
+}
+/// How far in the future they lie.
+const FAR: Duration = Duration::from_secs(60);
+
+/// Where timers go when they have ended, each with its place.
+#[allow(clippy::vec_box)] // an operation only ever lives in its box
+type Pile = RefCell<Vec<Box<Op<Timer, Return>>>>;
+
+struct Return(&'static Pile);
+
+impl Complete<Timer> for Return {
+    #[inline]
+    fn done(op: Box<Op<Timer, Return>>, _: Outcome<Timer>, _: &mut Context<'_>) {
+        let pile = op.state.0;
+        pile.borrow_mut().push(op);
+    }
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % limit as u64) as usize
+    }
+}
+
+/// A proactor with its timers.
+struct Timers {
+    proactor: Proactor,
+    ids: Vec<OperationId>,
+    pile: &'static Pile,
+    random: Random,
+    /// When the next timer is due: each is set to a little later than the one before, as deadlines are that are set
+    /// anew when something arrives.
+    next: Time,
+}
+
+impl Timers {
+    fn new(config: Configuration) -> Result<Timers, Status> {
+        let proactor = config.builder().operations(2 * waiting() as u32).build()?;
+        // One vector a row lives to the program's end: cheaper to reach than a counted one.
+        let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(BATCH))));
+        let next = proactor.now() + FAR;
+        let mut timers = Timers { proactor, ids: Vec::new(), pile, random: Random(1), next };
+        for _ in 0..waiting() {
+            let id = timers.insert(Op::new(Timer::new(next), Return(pile)));
+            timers.ids.push(id);
+        }
+        // Until nothing lies in the order in which it was made.
+        (0..2 * waiting()).for_each(|_| timers.replace());
+        Ok(timers)
+    }
+
+    #[inline]
+    fn insert(&mut self, mut op: Box<Op<Timer, Return>>) -> OperationId {
+        self.next = self.next + Duration::from_nanos(100);
+        op.kind.deadline = self.next;
+        self.proactor.submit(op).expect("a timer is valid")
+    }
+
+    fn poll(&mut self) {
+        self.proactor.poll(Timeout::Immediate).expect("the backend works");
+    }
+
+    /// Sets any of them to a later time.
+    #[inline]
+    fn reset(&mut self) {
+        let place = self.random.below(self.ids.len());
+        self.next = self.next + Duration::from_nanos(100);
+        self.proactor.reset_timer(self.ids[place], self.next).expect("it waits");
+    }
+
+    /// Cancels any of them, waits for its callback, and submits it again.
+    #[inline]
+    fn replace(&mut self) {
+        let place = self.random.below(self.ids.len());
+        self.proactor.cancel(self.ids[place]).expect("it waits");
+        self.poll();
+        let op = self.pile.borrow_mut().pop().expect("it was cancelled");
+        self.ids[place] = self.insert(op);
+    }
+}
+
+fn failed(config: Configuration) -> impl Fn(Status) -> Failure {
+    move |status| Failure::status(config.name, &status)
+}
+
+/// The same in the standard library's sorted map, keyed by time and number: what a program has without a proactor, and
+/// it has told nobody.
+fn sorted_map() -> impl FnMut() {
+    let mut map = BTreeMap::new();
+    let mut random = Random(1);
+    let (mut number, mut next) = (0u64, FAR.as_nanos() as u64);
+    let mut insert = move |map: &mut BTreeMap<(u64, u64), usize>, place| {
+        (number, next) = (number + 1, next + 100);
+        map.insert((next, number), place);
+        (next, number)
+    };
+    let mut keys: Vec<(u64, u64)> = (0..waiting()).map(|place| insert(&mut map, place)).collect();
+    move || {
+        let place = random.below(waiting());
+        assert_eq!(map.remove(&keys[place]), Some(place));
+        keys[place] = insert(&mut map, place);
+    }
+}
+
+/// A timer among many is cancelled, tells so, and is set anew: one pass of the proactor each.
+fn replace(config: Configuration) -> Result<Figures, Failure> {
+    let mut timers = Timers::new(config).map_err(failed(config))?;
+    let timing = compare(|| timers.replace(), Some(sorted_map()));
+    let counted = tally::count(|| (0..counted_rounds()).for_each(|_| timers.replace()));
+    Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(counted_rounds()))))
+}
+
+/// A timer among many is set to a later time.
+fn reset(config: Configuration) -> Result<Figures, Failure> {
+    let mut timers = Timers::new(config).map_err(failed(config))?;
+    let timing = compare(|| timers.reset(), Some(sorted_map()));
+    let counted = tally::count(|| (0..counted_rounds()).for_each(|_| timers.reset()));
+    Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(counted_rounds()))))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Half {
+    Insert,
+    Cancel,
+}
+
+/// Many are cancelled at once and told in one pass, and submitted one by one.
+fn half(config: Configuration, half: Half) -> Result<Figures, Failure> {
+    let mut timers = Timers::new(config).map_err(failed(config))?;
+    let mut ready = Vec::with_capacity(BATCH);
+    let mut places = Vec::with_capacity(BATCH);
+    let rounds = effort::rounds(ROUNDS);
+    let mut samples = Vec::with_capacity(rounds);
+    let mut taken = vec![usize::MAX; waiting()];
+    for round in 0..rounds {
+        places.clear();
+        while places.len() < BATCH {
+            let place = timers.random.below(waiting());
+            if std::mem::replace(&mut taken[place], round) != round {
+                places.push(place);
+            }
+        }
+        let start = Instant::now();
+        for &place in &places {
+            timers.proactor.cancel(timers.ids[place]).expect("it waits");
+        }
+        timers.poll();
+        let middle = Instant::now();
+        std::mem::swap(&mut ready, &mut timers.pile.borrow_mut());
+        assert_eq!(ready.len(), BATCH, "all were cancelled and told");
+        let again = Instant::now();
+        for (&place, op) in places.iter().zip(ready.drain(..)) {
+            timers.ids[place] = timers.insert(op);
+        }
+        let spent = if half == Half::Insert { again.elapsed() } else { middle - start };
+        samples.push(spent.as_nanos() as f64 / BATCH as f64);
+    }
+    Ok(Figures::new(median(samples), Err("half of timer/replace, which has one"), Costs::UNKNOWN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measures::tests::whole;
+    use proact::proactor::Choice;
+
+    #[test]
+    fn a_replaced_timer_waits_again_and_all_the_others_still_do() {
+        let mut timers = Timers::new(whole(Choice::Poll)).unwrap();
+        timers.replace();
+        let statistics = timers.proactor.statistics();
+        assert_eq!(statistics.queue_depth, waiting() as u64);
+        assert_eq!(statistics.completed, 2 * waiting() as u64 + 1);
+        assert!(timers.pile.borrow().is_empty());
+    }
+}
