@@ -1,8 +1,6 @@
 //! No set of an event is lost to a future that is dropped: what it has taken by then, and told nobody, is set again.
 //! On every backend and in a simulated world, dropped at any moment before and after the set was taken.
 
-mod support;
-
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -10,20 +8,26 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use proact::operation::{EventWait, EventWaitMany};
-use proact::proactor::Builder;
+use proact::proactor::{Builder, Choice};
 use proact::simulated::World;
 use proact_async::runtime::statistics;
 use proact_async::sync::{self, Event};
 use proact_async::{Runtime, handle, operation, stream, time, yield_now};
-use support::on_every_backend;
 
 /// Passes of the loop before the set, and between it and the drop: more than an operation takes from one end of the
 /// proactor to the other.
 const MOMENTS: usize = 5;
 
+/// Each with a poll of the proactor between two passes.
 fn everywhere(test: impl Fn(Runtime)) {
-    on_every_backend(&test);
-    test(Runtime::builder().proactor(World::new(1).host("here").builder()).build().unwrap());
+    let build = |proactor| Runtime::builder().proactor(proactor).tasks_between_polls(1).build();
+    for choice in [Choice::IoUring, Choice::Epoll, Choice::Poll] {
+        match build(Builder::new().backend(choice)) {
+            Ok(runtime) => test(runtime),
+            Err(status) => println!("skipped: {choice:?}: {status}"),
+        }
+    }
+    test(build(World::new(1).host("here").builder()).unwrap());
 }
 
 /// Begins what waits for `event`, sets that, and drops the waiting one at each moment: the set is always there after.
