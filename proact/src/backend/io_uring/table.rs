@@ -71,15 +71,24 @@ pub(super) enum Standing {
     Worker,
 }
 
-/// How a request stands to others in the ring.
+/// How a request stands to others in the ring: by itself, or with so many steps that hang on it. It cannot be tried again
+/// where there are some, as a failure has severed the link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Link {
+pub(super) struct Link(u8);
+
+impl Link {
     /// By itself.
-    Alone,
-    /// The last step of a chain.
-    Last,
-    /// Another step hangs on this one: it cannot be tried again, as a failure has severed the link.
-    Leads,
+    pub(super) const ALONE: Link = Link(u8::MAX);
+
+    /// A step of a chain, and how many are behind it; more than 254 count as that many.
+    pub(super) fn step(behind: usize) -> Link {
+        Link(behind.min(254) as u8)
+    }
+
+    /// How many steps hang on it.
+    pub(super) fn behind(self) -> u32 {
+        if self == Link::ALONE { 0 } else { self.0.into() }
+    }
 }
 
 struct Record {
@@ -124,7 +133,7 @@ impl Record {
         events: 0,
         group: NO_GROUP,
         place: Place::Gone,
-        link: Link::Alone,
+        link: Link::ALONE,
         cancelled: false,
         bundle: false,
     };
@@ -161,7 +170,7 @@ impl Record {
             _ if self.stats() => ROLE_STAT,
             Request::ReceiveMessage { .. } => ROLE_MESSAGE,
             Request::ReceivePooled { .. } | Request::ReceiveMessagePooled { .. } => ROLE_POOLED,
-            Request::Send { zero_copy: true, .. } if self.link != Link::Alone => ROLE_CHAINED_SEND,
+            Request::Send { zero_copy: true, .. } if self.link != Link::ALONE => ROLE_CHAINED_SEND,
             _ => role::OPERATION,
         }
     }
@@ -222,9 +231,9 @@ impl Table {
         }
     }
 
-    /// Whether the request of this token was linked to one behind it.
-    pub(super) fn was_linked(&self, token: Token) -> bool {
-        self.records.get(token.slot()).is_some_and(|record| record.link == Link::Leads)
+    /// How many steps hung on the request of this token.
+    pub(super) fn steps_behind(&self, token: Token) -> u32 {
+        self.records.get(token.slot()).map_or(0, |record| record.link.behind())
     }
 
     /// Takes note of a request that goes into the ring: what its entry must carry, and where its answer goes.
@@ -443,7 +452,7 @@ impl Table {
             // A cancel interrupts a running request.
             Again::Never if record.cancelled && result == -libc::EINTR => return Some(-libc::ECANCELED),
             Again::Never => return Some(result),
-            _ if record.cancelled || record.link == Link::Leads => return Some(-libc::ECANCELED),
+            _ if record.cancelled || record.link.behind() > 0 => return Some(-libc::ECANCELED),
             Again::Now => record.events = 0,
             Again::Copying => {
                 record.events = 0;

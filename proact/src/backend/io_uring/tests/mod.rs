@@ -69,7 +69,7 @@ impl Driver {
     /// has readiness, so that the answer has to be made up. What follows from it is real.
     fn refused(&mut self, request: Request, errno: i32, linked: bool) -> Token {
         let token = self.token();
-        let link = if linked { Link::Leads } else { Link::Alone };
+        let link = if linked { Link::step(1) } else { Link::ALONE };
         self.backend.table.admit(token, &request, link);
         if let Some(completion) = self.backend.table.settle(token, -errno, 0) {
             self.came.insert(completion.token.to_bits(), completion.result);
