@@ -169,3 +169,19 @@ fn it_goes_to_another_thread_s_proactor_too() {
     thread.stop();
     assert_eq!(thread.join().unwrap().leaked, 0, "operations that did not end");
 }
+
+#[test]
+fn a_chain_that_is_dropped_calls_every_step_off_by_the_way_that_it_went() {
+    let (mut one, other) = (Builder::new().build().unwrap(), Builder::new().build().unwrap());
+    let never = SemaphoreWait::new(Semaphore::new(0), 1);
+    let mut chained = Box::pin(chain((one.handle().future(Nop), other.handle().future(never))));
+    assert!(chained.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    while one.pending() != 1 {
+        one.poll(proact::time::Timeout::Immediate).unwrap();
+    }
+    drop(chained);
+    for _ in 0..3 {
+        one.poll(proact::time::Timeout::Immediate).unwrap();
+    }
+    assert_eq!(one.pending(), 0, "the step that was made for another proactor goes on");
+}

@@ -273,3 +273,28 @@ fn a_sleep_that_ends_where_a_far_bucket_begins_is_not_late() {
         });
     }
 }
+
+/// Its place in the wheel keeps it until the runtime is about to sleep.
+#[test]
+fn the_waker_that_a_dropped_sleep_leaves_may_wake_a_task_by_its_own_drop() {
+    struct Last(Waker);
+    impl Wake for Last {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.wake_by_ref();
+        }
+    }
+    let mut polls = 0;
+    simulated(9).block_on(poll_fn(|cx| {
+        polls += 1;
+        if polls == 2 {
+            return Poll::Ready(());
+        }
+        let last = Waker::from(Arc::new(Last(cx.waker().clone())));
+        let mut sleep = Box::pin(time::sleep(Duration::from_secs(1)));
+        assert!(sleep.as_mut().poll(&mut Context::from_waker(&last)).is_pending());
+        Poll::Pending
+    }));
+}

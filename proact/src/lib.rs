@@ -73,6 +73,7 @@ mod fault;
 mod heap;
 #[cfg(feature = "std")]
 pub mod memory;
+#[cfg(feature = "std")]
 mod once_box;
 #[cfg(feature = "std")]
 pub mod operation;

@@ -44,3 +44,21 @@ fn a_place_that_was_left_is_taken_over_and_the_order_is_that_of_the_submits() {
     assert_eq!(names, "cde", "{:?}", log.borrow());
     assert_eq!(proactor.next_timer(), None, "nothing is left of what was called off");
 }
+
+#[test]
+fn a_place_that_is_taken_over_for_the_same_time_is_behind_those_that_were_set_to_it_since() {
+    let mut proactor = Builder::new().build().unwrap();
+    let log = Log::default();
+    let (first, soon) = (proactor.now() + Duration::from_millis(2), proactor.now() + Duration::from_millis(3));
+    let timer = |name, at| Op::new(Timer::new(at), Note(name, log.clone()));
+    // So that the place that is left does not stand first, where it would go at once.
+    proactor.submit(timer('a', first)).unwrap();
+    let left = proactor.submit(timer('b', soon)).unwrap();
+    proactor.submit(timer('c', soon)).unwrap();
+    proactor.cancel(left).unwrap();
+    proactor.poll(Timeout::Immediate).unwrap();
+    proactor.submit(timer('d', soon)).unwrap();
+    proactor.run().unwrap();
+    let fired: String = log.borrow().iter().filter(|&&(_, fired)| fired).map(|&(name, _)| name).collect();
+    assert_eq!(fired, "acd", "{:?}", log.borrow());
+}

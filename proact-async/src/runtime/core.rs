@@ -128,6 +128,11 @@ impl Core {
     }
 
     fn poll(&self) -> Result<(), Status> {
+        if !self.home().is_ready() {
+            // It drops wakers, whose code may make a task ready, which is to be known before the sleep, or call an
+            // operation off, for which the proactor must not be borrowed.
+            self.timers.settle();
+        }
         let mut guard = self.proactor.borrow_mut();
         let Some(proactor) = guard.as_mut() else { return Ok(()) };
         if self.home().is_ready() {

@@ -41,7 +41,7 @@ impl Timers {
 
     /// Carries out what was only noted. Not borrowed while a waker is dropped, as ever, which may ask for more.
     #[inline]
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         loop {
             let gone = self.wheel.borrow_mut().settle();
             if gone.is_none() {

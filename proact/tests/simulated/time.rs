@@ -65,6 +65,20 @@ fn a_run_ends_when_its_time_is_over() {
 }
 
 #[test]
+fn a_timer_that_was_called_off_is_no_time_to_go_on_to() {
+    let world = World::new(1);
+    let mut waiting = proactor(&world.host("a"));
+    let event = waiting.handle().event().unwrap();
+    let never = start(&mut waiting, EventWait::new(event));
+    let fires = start(&mut waiting, Timer::new(Time::from_nanoseconds(1_000)));
+    let off = waiting.submit(Op::new(Timer::new(Time::from_nanoseconds(5_000_000)), ())).unwrap();
+    // It does not stand first among the timers: that comes to it when the other has fired.
+    waiting.cancel(off).unwrap();
+    assert_eq!(world.run(&mut [&mut waiting], Duration::from_secs(1)).unwrap(), Stalled::AtRest);
+    assert_eq!((world.now().as_nanoseconds(), fires.is_there(), never.is_there()), (1_000, true, false));
+}
+
+#[test]
 fn a_program_that_polls_without_waiting_comes_to_its_timer() {
     let world = World::new(1);
     let mut spinning = proactor(&world.host("a"));

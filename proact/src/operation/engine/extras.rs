@@ -59,6 +59,7 @@ impl Engine {
         }
         if let Some(key) = self.rare.get_mut(slot).and_then(|rare| rare.deadline.take()) {
             self.timers.remove(key);
+            self.drop_vacant();
         }
         self.leave_scope(slot);
         if let Some(extras) = self.extras(slot) {

@@ -153,7 +153,7 @@ pub(crate) struct Engine {
     pub(crate) latencies: Option<Latencies>,
 }
 
-/// The engine itself ended it; its failure, if any, is in the entry.
+/// The engine itself ended it; its failure, if any, is in `Engine::failures`.
 const BY_ENGINE: u32 = crate::backend::flags::BY_ENGINE;
 
 impl Engine {

@@ -176,9 +176,9 @@ impl<'a> Taken<'a> {
             subscription.below.store(below, Ordering::Relaxed);
             old
         } else {
-            // SAFETY: a batch on the stack, or taken from it, is the taker's alone.
-            let header = unsafe { &mut *node.cast::<Header>() };
-            std::mem::replace(&mut header.below, below)
+            // SAFETY: the link of a batch on the stack, or taken from it, is the taker's alone. No reference is made to
+            // the whole header, whose token a future may read meanwhile.
+            unsafe { (&raw mut (*node.cast::<Header>()).below).replace(below) }
         }
     }
 }

@@ -28,14 +28,15 @@ impl Engine {
         self.entries[slot as usize].phase = Phase::Timer;
     }
 
-    /// Sets what `slot` has among the timers to a time: where it stands already, if that is no later.
+    /// Sets what `slot` has among the timers to a time: where it stands already, if that is sooner. At an equal time it
+    /// would come before those that were set to it since.
     #[inline]
     fn place_timer(&mut self, slot: u32, deadline: Time) {
         let order = self.timers.number();
         let rare = &mut self.rare[slot as usize];
         (rare.due, rare.order, rare.vacant) = (deadline, order, false);
         if let Some(key) = rare.timer {
-            if deadline >= rare.at {
+            if deadline > rare.at {
                 return;
             }
             self.timers.remove(key);
@@ -60,7 +61,12 @@ impl Engine {
     pub(super) fn stop_timer(&mut self, slot: u32) {
         let rare = &mut self.rare[slot as usize];
         (rare.waiting, rare.vacant) = (Rare::NOBODY, true);
-        // Nobody is to be told of a time for which nothing waits.
+        self.drop_vacant();
+    }
+
+    /// Drops what stands first in the heap while it is a place that was left: nobody is to be told of a time for which
+    /// nothing waits. After whatever has taken the first out of the heap.
+    pub(super) fn drop_vacant(&mut self) {
         while let Some((_, &first)) = self.timers.peek() {
             if first & DEADLINE != 0 || !self.rare[first as usize].vacant {
                 break;
@@ -125,10 +131,12 @@ impl Engine {
     /// Ends all whose time has come.
     pub(super) fn fire_timers(&mut self) {
         let now = self.pass_time();
+        let mut taken = false;
         while let Some((&at, &slot)) = self.timers.peek() {
             if at > now {
                 break;
             }
+            taken = true;
             if self.is_postponed(at, slot) {
                 self.postpone(slot);
                 continue;
@@ -139,6 +147,9 @@ impl Engine {
             } else {
                 self.fire(slot, now);
             }
+        }
+        if taken {
+            self.drop_vacant();
         }
     }
 

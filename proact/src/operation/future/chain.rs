@@ -91,6 +91,14 @@ impl<S: Steps> Future for OperationChain<S> {
     }
 }
 
+impl<S: Steps> Drop for OperationChain<S> {
+    fn drop(&mut self) {
+        if self.submitted {
+            self.steps.cancel();
+        }
+    }
+}
+
 // Its futures stay where they are whether it moves or not.
 impl<S: Steps> Unpin for OperationChain<S> {}
 
@@ -117,6 +125,9 @@ mod sealed {
 
         /// Looks whether all have ended.
         fn look(&mut self, done: &mut Self::Done, cx: &mut Context<'_>) -> Poll<Self::Outcomes>;
+
+        /// Gives them up, once they were handed over, and cancels what has not ended, by the way that all of them went.
+        fn cancel(&mut self);
     }
 }
 
@@ -187,6 +198,18 @@ macro_rules! steps {
                 )+
                 const ALL: &str = "all were looked at";
                 Poll::Ready((done.$zero.take().expect(ALL), $(done.$index.take().expect(ALL),)+))
+            }
+
+            fn cancel(&mut self) {
+                // One after another: where a waker panics that is dropped, those behind it are left to their own drop.
+                if let Some(id) = self.$zero.abandon() {
+                    self.$zero.port.cancel(id);
+                }
+                $(
+                    if let Some(id) = self.$index.abandon() {
+                        self.$zero.port.cancel(id);
+                    }
+                )+
             }
         }
     };

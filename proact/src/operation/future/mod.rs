@@ -395,17 +395,26 @@ impl<K: Kind, P: Port<K>> OperationFuture<K, P> {
     }
 }
 
-impl<K: Kind, P: Port<K>> Drop for OperationFuture<K, P> {
-    fn drop(&mut self) {
-        let Some(flight) = self.flight.take() else { return };
+impl<K: Kind, P: Port<K>> OperationFuture<K, P> {
+    /// Gives up what there is. Answers what is to be cancelled, if that goes on.
+    #[inline]
+    fn abandon(&mut self) -> Option<OperationId> {
+        let flight = self.flight.take()?;
         // SAFETY: just forgotten, and not given up yet.
         let Some(id) = (unsafe { flight.id() }) else {
             // SAFETY: never submitted, so this future's alone and without an outcome; just forgotten.
-            return drop(unsafe { flight.take_kind() });
+            drop(unsafe { flight.take_kind() });
+            return None;
         };
         // SAFETY: in flight, or ended with its outcome there; just forgotten.
         let goes_on = unsafe { if P::SHARED { flight.abandon::<true>() } else { flight.abandon::<false>() } };
-        if goes_on {
+        goes_on.then_some(id)
+    }
+}
+
+impl<K: Kind, P: Port<K>> Drop for OperationFuture<K, P> {
+    fn drop(&mut self) {
+        if let Some(id) = self.abandon() {
             self.port.cancel(id);
         }
     }
