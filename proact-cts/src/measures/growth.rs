@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::figures::{Costs, Figures, Unit};
 use super::measure::Measure;
 use super::socket::Exchange;
+use super::tally;
 use super::together::{Stage, Together};
 use crate::config::Configuration;
 
@@ -78,8 +79,13 @@ fn raise_limit() -> u64 {
 
 /// Local connections that wait for bytes into a pool, and their other ends.
 fn idle_connections(proactor: &mut Proactor, count: u32) -> Result<Vec<UnixStream>, Failure> {
-    let pool = BufferPool::new(Slab::allocate(4096, 64, &Allocation::new())?)?;
     let mut others = Vec::with_capacity(count as usize);
+    add_idle_connections(proactor, count, &mut others)?;
+    Ok(others)
+}
+
+fn add_idle_connections(proactor: &mut Proactor, count: u32, others: &mut Vec<UnixStream>) -> Result<(), Failure> {
+    let pool = BufferPool::new(Slab::allocate(4096, 64, &Allocation::new())?)?;
     for _ in 0..count {
         let (theirs, ours) = UnixStream::pair()?;
         let socket = proactor.handle().import_socket(ours.into()).map_err(|returned| returned.status)?;
@@ -88,7 +94,7 @@ fn idle_connections(proactor: &mut Proactor, count: u32) -> Result<Vec<UnixStrea
         others.push(theirs);
     }
     proactor.poll(Timeout::Immediate)?;
-    Ok(others)
+    Ok(())
 }
 
 /// 64 bytes there and back beside idle connections.
@@ -106,26 +112,20 @@ fn exchange(config: Configuration, count: u32) -> Result<Figures, Failure> {
     Ok(stage.figures(timing, 1.0, "", round))
 }
 
-/// What this process has in memory.
-fn resident() -> Result<f64, Failure> {
-    let text = std::fs::read_to_string("/proc/self/statm")?;
-    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok());
-    let pages = pages.ok_or_else(|| Failure::new("/proc/self/statm: no second number"))?;
-    Ok(pages * rustix::param::page_size() as f64)
-}
-
-/// What 10,000 connections take that wait for bytes, each: in this process, and not in the kernel. Fewer where so many
-/// descriptors may not be had.
+/// What 10,000 connections take that wait for bytes, each: what is allocated in this process, and not the kernel's. Fewer
+/// where so many descriptors may not be had.
 fn memory(config: Configuration) -> Result<Figures, Failure> {
     let most = u32::try_from(raise_limit().saturating_sub(256) / 2).unwrap_or(u32::MAX);
     let count = effort::size(10_000, 100).min(most as usize) as u32;
     let mut proactor = builder(config, count)?;
     // What the first brings along is not the others'.
     let first = idle_connections(&mut proactor, 16.min(count))?;
-    let before = resident()?;
-    let idle = idle_connections(&mut proactor, count)?;
-    let each = (resident()? - before).max(0.0) / f64::from(count);
-    drop((first, idle));
+    let mut others = Vec::with_capacity(count as usize);
+    let (idle, bytes) = tally::held(|| add_idle_connections(&mut proactor, count, &mut others));
+    idle?;
+    drop((first, others));
+    let bytes = bytes.ok_or_else(|| Failure::new("this program does not count its allocations"))?;
+    let each = bytes as f64 / f64::from(count);
     let figures = Figures::new(each, Err("memory of this process alone, of which no floor takes any"), Costs::UNKNOWN);
     Ok(Figures { unit: Unit::Bytes, ..figures })
 }

@@ -13,26 +13,29 @@ use super::figures::Costs;
 
 #[cfg(not(test))]
 mod number {
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
     static COUNTING: AtomicBool = AtomicBool::new(false);
     static COUNT: AtomicU64 = AtomicU64::new(0);
+    static BYTES: AtomicI64 = AtomicI64::new(0);
 
     #[inline]
-    pub fn note() {
+    pub fn note(allocations: u64, bytes: i64) {
         if COUNTING.load(Ordering::Relaxed) {
-            COUNT.fetch_add(1, Ordering::Relaxed);
+            COUNT.fetch_add(allocations, Ordering::Relaxed);
+            BYTES.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 
     pub fn begin() {
         COUNT.store(0, Ordering::Relaxed);
+        BYTES.store(0, Ordering::Relaxed);
         COUNTING.store(true, Ordering::Relaxed);
     }
 
-    pub fn end() -> u64 {
+    pub fn end() -> (u64, i64) {
         COUNTING.store(false, Ordering::Relaxed);
-        COUNT.load(Ordering::Relaxed)
+        (COUNT.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed))
     }
 }
 
@@ -43,18 +46,18 @@ mod number {
 
     thread_local! {
         // Without a destructor and made at once, so that an allocation may look at it at any time.
-        static COUNT: Cell<Option<u64>> = const { Cell::new(None) };
+        static COUNT: Cell<Option<(u64, i64)>> = const { Cell::new(None) };
     }
 
-    pub fn note() {
-        COUNT.set(COUNT.get().map(|count| count + 1));
+    pub fn note(allocations: u64, bytes: i64) {
+        COUNT.set(COUNT.get().map(|(count, held)| (count + allocations, held + bytes)));
     }
 
     pub fn begin() {
-        COUNT.set(Some(0));
+        COUNT.set(Some((0, 0)));
     }
 
-    pub fn end() -> u64 {
+    pub fn end() -> (u64, i64) {
         COUNT.take().expect("it was begun")
     }
 }
@@ -79,24 +82,25 @@ static COUNTER: Counter = Counter;
 // SAFETY: everything is the system allocator's; counting touches no memory of its clients and allocates nothing.
 unsafe impl GlobalAlloc for Counter {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        number::note();
+        number::note(1, layout.size() as i64);
         // SAFETY: the caller's promise, passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        number::note();
+        number::note(1, layout.size() as i64);
         // SAFETY: the caller's promise, passed on.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        number::note();
+        number::note(1, size as i64 - layout.size() as i64);
         // SAFETY: the caller's promise, passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        number::note(0, -(layout.size() as i64));
         // SAFETY: the caller's promise, passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -106,7 +110,7 @@ unsafe impl GlobalAlloc for Counter {
 pub(crate) fn counts_allocations() -> bool {
     number::begin();
     drop(std::hint::black_box(Box::new(1_u8)));
-    number::end() > 0
+    number::end().0 > 0
 }
 
 /// What rounds have taken.
@@ -146,8 +150,18 @@ pub(crate) fn count(work: impl FnOnce()) -> Counted {
     let before = processor_time();
     number::begin();
     work();
-    let allocations = number::end();
+    let (allocations, _) = number::end();
     Counted { allocations, cpu: processor_time() - before, enters: None }
+}
+
+/// How many bytes more are allocated when `work` has returned than before: what it answers holds them. `None` where
+/// nobody counts.
+pub(crate) fn held<T>(work: impl FnOnce() -> T) -> (T, Option<i64>) {
+    let counts = counts_allocations();
+    number::begin();
+    let answer = work();
+    let (_, bytes) = number::end();
+    (answer, counts.then_some(bytes))
 }
 
 /// What so many rounds take, `enters` being how often their proactor has entered the kernel until now.
@@ -181,6 +195,11 @@ mod tests {
         });
         assert_eq!(counted.allocations(), 2);
         assert!(counts_allocations());
+        let (kept, bytes) = held(|| {
+            drop(std::hint::black_box(vec![0_u8; 100]));
+            vec![0_u8; 7]
+        });
+        assert_eq!((kept.len(), bytes), (7, Some(7)));
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub struct Claims(Rc<RefCell<Claimed>>);
 struct Claimed {
     /// Each with a semaphore that reaches 1 when the claim is given up.
     held: BTreeMap<String, Semaphore>,
-    /// How many wait for one of them.
-    waiting: usize,
+    /// Sessions that were asked to keep files, until they have looked whether the directory can go.
+    users: usize,
 }
 
 impl Claims {
@@ -50,25 +50,25 @@ impl Claims {
         }
     }
 
-    /// Counts one who waits for a claim, until what it answers is dropped.
-    pub(super) fn wait(&self) -> Waiting {
-        self.0.borrow_mut().waiting += 1;
-        Waiting(self.clone())
+    /// Counts a session that may use the directory, until what it answers is dropped.
+    fn join(&self) -> User {
+        self.0.borrow_mut().users += 1;
+        User(self.clone())
     }
 
-    /// Whether somebody needs the directory.
-    fn need_directory(&self) -> bool {
+    /// Whether nobody but one session, who asks, may use the directory.
+    fn is_free(&self) -> bool {
         let claimed = self.0.borrow();
-        !claimed.held.is_empty() || claimed.waiting > 0
+        claimed.held.is_empty() && claimed.users <= 1
     }
 }
 
-/// One who waits for a claim.
-pub(super) struct Waiting(Claims);
+/// A session that may use the directory.
+struct User(Claims);
 
-impl Drop for Waiting {
+impl Drop for User {
     fn drop(&mut self) {
-        self.0.0.borrow_mut().waiting -= 1;
+        self.0.0.borrow_mut().users -= 1;
     }
 }
 
@@ -83,13 +83,15 @@ pub(super) struct Keep {
     pub(super) asked: bool,
     /// The device of the directory; `None` where there is none.
     pub(super) device: Option<u64>,
+    /// From its HELLO until it has looked whether the directory can go.
+    user: Option<User>,
     /// It was looked at whether the directory can go, at the session's end.
     cleared: Option<bool>,
 }
 
 impl Keep {
     pub(super) fn new(claims: Claims) -> Keep {
-        Keep { claims, claimed: HashMap::new(), awaiting: None, asked: false, device: None, cleared: None }
+        Keep { claims, claimed: HashMap::new(), awaiting: None, asked: false, device: None, user: None, cleared: None }
     }
 
     /// Claims `name`, on which there is no claim, for `file`.
@@ -131,6 +133,7 @@ impl Session {
         if !asked || !self.options.keep {
             return self.find_kept_directory(cx);
         }
+        self.keep.user = Some(self.keep.claims.join());
         self.call(MakeDirectory::new(path).mode(0o700), cx, |session, _, outcome, cx| match outcome.result {
             Ok(()) => session.sync_folder(session.options.into.clone(), cx, Session::find_kept_directory),
             Err(status) if status.code() == Code::AlreadyExists => session.find_kept_directory(cx),
@@ -169,14 +172,20 @@ impl Session {
 
     /// At the end of a session that could have left something: the directory goes if nothing is in it. `true`: done.
     pub(super) fn clear_kept_files(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.keep.asked || self.keep.device.is_none() || self.keep.claims.need_directory() {
+        if !self.keep.asked || self.keep.device.is_none() {
             return true;
         }
         if self.keep.cleared.is_none() {
-            self.keep.cleared = Some(false);
+            let free = self.keep.claims.is_free();
+            self.keep.cleared = Some(!free);
+            if !free {
+                // Whoever uses it still looks at its own end.
+                self.keep.user = None;
+                return true;
+            }
             // It is not empty when other files wait for their transfer.
             self.call(Remove::directory(self.kept_directory()), cx, |session, _, _, _| {
-                session.keep.cleared = Some(true);
+                (session.keep.cleared, session.keep.user) = (Some(true), None);
             });
         }
         self.keep.cleared == Some(true)

@@ -165,7 +165,6 @@ impl Session {
             self.set_have(file, Have::nothing(Standing::Busy));
             return self.create(file, cx);
         }
-        let waiting = self.keep.claims.wait();
         let then = self.then(move |session, _, _, cx| {
             session.keep.awaiting = None;
             match session.phase {
@@ -173,7 +172,6 @@ impl Session {
                 Phase::Receiving => session.look_at_name(file, cx),
                 _ => session.prepared(file, Ok(()), cx),
             }
-            drop(waiting);
         });
         let wait = Op::new(SemaphoreWait::new(released, 1), then).deadline(until);
         self.keep.awaiting = self.submit(wait, 1, cx);
@@ -316,6 +314,12 @@ impl Session {
             let Some(target) = session.targets.get(&file) else { return };
             let journal = match outcome.result {
                 Ok(journal) => journal,
+                // The directory has gone since: one who had just ended found nothing in it, and nobody who needs it.
+                Err(status) if status.code() == Code::NotFound => {
+                    session.set_have(file, Have::nothing(Standing::Unable));
+                    session.keep.give_up_claim(file);
+                    return session.create(file, cx);
+                }
                 Err(status) => return session.prepared(file, Err(destination(&status)), cx),
             };
             let header = About::new(&target.entry, session.incoming.chunk_size()).encode();
