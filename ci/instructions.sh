@@ -13,6 +13,8 @@
 # which the file names: with others nothing is compared, and this says so. What depends on what the kernel's io_uring
 # can do is compared on the kernel release that the file names alone. Processors differ in which of libc's copies of
 # memcpy is chosen: the choice is taken from them.
+set -euo pipefail
+export LC_ALL=C
 # shellcheck source=ci/lib.sh
 source "$(dirname "$0")/lib.sh"
 

@@ -24,7 +24,21 @@ use std::process::ExitCode;
 /// What has no answer of its own fails with a sentence.
 type Failure = Box<dyn std::error::Error>;
 
+/// As many descriptors as may be had, for this program and those that it starts: ten thousand connections take more than
+/// a shell allows.
+fn raise_descriptors() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls look at this structure alone. A failure leaves the limit that there was.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}
+
 fn main() -> ExitCode {
+    raise_descriptors();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {

@@ -287,7 +287,7 @@ fn loaded(work: &Work, process: u32, address: SocketAddr, time: Duration) -> Res
             let load = generator.run(time)?;
             Ok(vec![
                 ("cpu_ns".into(), spent_since(before)? / load.requests as f64),
-                ("per_second".into(), load.requests as f64 / load.elapsed.as_secs_f64()),
+                ("per_second".into(), load.in_time() as f64 / load.elapsed.as_secs_f64()),
                 ("p50_us".into(), load.quantile(0.5)),
                 ("p99_us".into(), load.quantile(0.99)),
             ])

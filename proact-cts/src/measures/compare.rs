@@ -31,14 +31,14 @@ pub(crate) struct Timing {
 
 /// Times rounds of `subject`, in turn with rounds of `floor` where there is one.
 pub(crate) fn compare(subject: impl FnMut(), floor: Option<impl FnMut()>) -> Timing {
-    let (pairs, _) = pairs_of(subject, floor, slice);
+    let (pairs, ..) = pairs_of(subject, floor, slice);
     judge(&pairs)
 }
 
 /// As [`compare`], with every round of the subject timed by itself: for what takes microseconds and whose tail matters.
 /// The floor's rounds are timed the same way, so that both pay for the looks at the clock.
 pub(crate) fn compare_each(subject: impl FnMut(), floor: Option<impl FnMut()>) -> Timing {
-    let (pairs, mut rounds) = pairs_of(subject, floor, |work, count, rounds| {
+    let (pairs, mut rounds, mut below) = pairs_of(subject, floor, |work, count, rounds| {
         let start = Instant::now();
         let mut last = start;
         for _ in 0..count {
@@ -49,21 +49,25 @@ pub(crate) fn compare_each(subject: impl FnMut(), floor: Option<impl FnMut()>) -
         }
         (last - start).as_nanos() as f64 / f64::from(count)
     });
-    rounds.sort_unstable();
-    let part = |hundredths: usize| f64::from(rounds[(rounds.len() - 1) * hundredths / 100]);
-    // The median of all rounds, and not of slices' means, is what the tail belongs to.
-    Timing { subject: part(50), p99: Some(part(99)), ..judge(&pairs) }
+    let part = |rounds: &mut Vec<u32>, hundredths: usize| {
+        rounds.sort_unstable();
+        f64::from(rounds[(rounds.len() - 1) * hundredths / 100])
+    };
+    let judged = judge(&pairs);
+    // The medians of all rounds, and not of slices' means, are what the tail belongs to; the ratio is of slices in turn.
+    let floor = judged.floor.map(|(_, ratio)| (part(&mut below, 50), ratio));
+    Timing { subject: part(&mut rounds, 50), floor, p99: Some(part(&mut rounds, 99)) }
 }
 
 /// A slice's time of the subject, and of the floor.
 type Pair = (f64, Option<f64>);
 
-/// Times slices of both sides in turn by `slice`, which may note the subject's rounds.
+/// Times slices of both sides in turn by `slice`, which may note rounds: the subject's, and the floor's.
 fn pairs_of(
     mut subject: impl FnMut(),
     mut floor: Option<impl FnMut()>,
     slice: impl Fn(&mut dyn FnMut(), u32, &mut Vec<u32>) -> f64,
-) -> (Vec<Pair>, Vec<u32>) {
+) -> (Vec<Pair>, Vec<u32>, Vec<u32>) {
     let rounds = rounds_of(&mut subject);
     let floor_rounds = floor.as_mut().map_or(0, |floor| rounds_of(floor));
     let budget = effort::budget(BUDGET);
@@ -80,15 +84,13 @@ fn pairs_of(
         }
         others.clear();
     }
+    // From here on those of the floor.
     let mut pairs = Vec::with_capacity(pairs_max);
     for pair in 0..pairs_max {
         if pair >= pairs_min && start.elapsed() > budget {
             break;
         }
-        let mut below = || {
-            others.clear();
-            floor.as_mut().map(|floor| slice(floor, floor_rounds, &mut others))
-        };
+        let mut below = || floor.as_mut().map(|floor| slice(floor, floor_rounds, &mut others));
         // Who goes first changes, so that neither is always the one that finds the caches cold.
         pairs.push(if pair % 2 == 0 {
             let below = below();
@@ -98,7 +100,7 @@ fn pairs_of(
             (above, below())
         });
     }
-    (pairs, noted)
+    (pairs, noted, others)
 }
 
 fn judge(pairs: &[Pair]) -> Timing {

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use io_uring::{IoUring, opcode, types};
 use proact::memory::{Allocation, BufferPool, Lease, Slab};
-use proact::operation::{Op, Read, Register, Unregister};
+use proact::operation::{Read, Register, Unregister};
 use proact::proactor::Proactor;
 
 use super::compare::compare;
@@ -30,11 +30,11 @@ pub(crate) const ROWS: &[Measure] = &[
     Measure::each("file/direct-4k/32", |config| reads(config, &DIRECT, 32)),
     Measure::each("file/direct-4k/128", |config| reads(config, &DIRECT, 128)),
     Measure::each("file/sequential-128k/4", |config| reads(config, &SEQUENTIAL, 4)),
-    Measure::each("registered/file/4k", |config| registered(config, 4 << 10)),
-    Measure::each("registered/file/64k", |config| registered(config, 64 << 10)),
-    Measure::each("registered/file/1m", |config| registered(config, 1 << 20)),
+    Measure::ring("registered/file/4k", |config| registered(config, 4 << 10)),
+    Measure::ring("registered/file/64k", |config| registered(config, 64 << 10)),
+    Measure::ring("registered/file/1m", |config| registered(config, 1 << 20)),
     Measure::each("register/1m", |config| register(config, 1 << 20)),
-    Measure::each("register/64m", |config| register(config, 64 << 20)),
+    Measure::each("register/64m", |config| register(config, effort::size(64 << 20, 256 << 10))),
 ];
 
 /// Bytes of the file.
@@ -179,9 +179,7 @@ fn registered(config: Configuration, length: usize) -> Result<Figures, Failure> 
         let mut proactor = config.builder().build()?;
         let pool = pool(length, depth)?;
         if known {
-            let register = Register::new(pool.slab().region().clone());
-            proactor.submit(Op::new(register, ())).map_err(|refused| refused.status)?;
-            proactor.run()?;
+            super::pooled::pin(&mut proactor, &pool)?;
         }
         let of = Reads::new(&proactor, &pattern, depth, &pool)?;
         Ok::<_, Failure>(Stage { proactor, of })
@@ -207,8 +205,11 @@ fn register(config: Configuration, length: usize) -> Result<Figures, Failure> {
     }
     let ring = super::floor::ring()?;
     let vector = libc::iovec { iov_base: region.as_ptr().cast(), iov_len: length };
+    // SAFETY: the memory lives as long as `region`, longer than it is registered. It may be too much to lock.
+    unsafe { ring.submitter().register_buffers(&[vector]) }?;
+    ring.submitter().unregister_buffers()?;
     let floor = || {
-        // SAFETY: the memory lives as long as `region`, longer than it is registered.
+        // SAFETY: as above.
         unsafe { ring.submitter().register_buffers(&[vector]) }.expect("it may be locked");
         ring.submitter().unregister_buffers().expect("it was registered");
     };

@@ -58,7 +58,10 @@ impl Measure {
     ) {
         let mut tell = |backend, run: &dyn Fn() -> Result<Figures>| {
             begin(backend);
-            row(backend, run().map(|figures| Row { name: self.name, backend, figures }));
+            // One that panics, because something is refused that it takes for granted, ends no other.
+            let figures = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
+                .unwrap_or_else(|_| Err(Failure::new("it panicked")));
+            row(backend, figures.map(|figures| Row { name: self.name, backend, figures }));
         };
         match self.run {
             Run::Each(run) => configurations.iter().for_each(|&config| tell(config.name, &|| run(config))),

@@ -3,10 +3,11 @@
 use std::cell::Cell;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 
 use proact::backend::Capabilities;
 use proact::memory::{Allocation, BufferPool, Slab};
-use proact::operation::{Complete, Context, Op, Outcome, ReceivePooledMany};
+use proact::operation::{Complete, Context, Op, Outcome, ReceivePooledMany, Register, Registered};
 use proact::proactor::Proactor;
 use proact::status::Status;
 use proact::time::Timeout;
@@ -82,6 +83,27 @@ impl Stream {
         while self.received.get() < LENGTH {
             self.proactor.poll(Timeout::Infinite).expect("the backend works");
         }
+    }
+}
+
+/// Where a [`Register`] tells what has come of it.
+struct Told(Rc<Cell<Option<Registered>>>);
+
+impl Complete<Register> for Told {
+    fn done(op: Box<Op<Register, Told>>, outcome: Outcome<Register>, _: &mut Context<'_>) {
+        op.state.0.set(outcome.result.ok());
+    }
+}
+
+/// Registers a pool's memory. Fails where the kernel does not pin it: what follows would be measured against itself.
+pub(super) fn pin(proactor: &mut Proactor, pool: &BufferPool) -> Result<(), Failure> {
+    let told = Rc::default();
+    let register = Op::new(Register::new(pool.slab().region().clone()), Told(Rc::clone(&told)));
+    proactor.submit(register).map_err(|refused| refused.status)?;
+    proactor.run()?;
+    match told.take() {
+        Some(Registered::Fixed(_)) => Ok(()),
+        other => Err(Failure::new(format!("the memory is not pinned: {other:?}"))),
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 
 use proact::memory::{Allocation, BufferPool, Lease, Slab, StableBytesMut};
-use proact::operation::{Op, Receive, ReceiveFrom, Register, Send, SendTo};
+use proact::operation::{Receive, ReceiveFrom, Send, SendTo};
 use proact::proactor::Proactor;
 use proact::resource::{Domain, Socket, SocketOptions};
 
@@ -32,9 +32,9 @@ pub(crate) const ROWS: &[Measure] = &[
     Measure::ring("zero-copy/4k", |config| zero_copy(config, 4 << 10)),
     Measure::ring("zero-copy/64k", |config| zero_copy(config, 64 << 10)),
     Measure::ring("zero-copy/1m", |config| zero_copy(config, 1 << 20)),
-    Measure::each("registered/socket/4k", |config| registered(config, 4 << 10)),
-    Measure::each("registered/socket/64k", |config| registered(config, 64 << 10)),
-    Measure::each("registered/socket/1m", |config| registered(config, 1 << 20)),
+    Measure::ring("registered/socket/4k", |config| registered(config, 4 << 10)),
+    Measure::ring("registered/socket/64k", |config| registered(config, 64 << 10)),
+    Measure::ring("registered/socket/1m", |config| registered(config, 1 << 20)),
 ];
 
 /// Two ends of a connection over the loopback network, which wait for nothing before they send.
@@ -137,9 +137,7 @@ fn leased(config: Configuration, length: usize, known: bool) -> Result<Stage<One
     let mut proactor = config.builder().build()?;
     let pool = BufferPool::new(Slab::allocate(length, 2, &Allocation::new())?)?;
     if known {
-        let register = Register::new(pool.slab().region().clone());
-        proactor.submit(Op::new(register, ())).map_err(|refused| refused.status)?;
-        proactor.run()?;
+        super::pooled::pin(&mut proactor, &pool)?;
     }
     let [from, to] = sockets(&proactor)?;
     Ok(Stage { proactor, of: OneWay::new(&from, &to, [pool.acquire()?, pool.acquire()?]) })

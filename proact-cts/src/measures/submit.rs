@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Instant;
 
 use proact::operation::{Complete, Context, Nop, Op, Outcome, Timer};
@@ -118,7 +118,7 @@ fn remote(config: Configuration, together: usize) -> Result<Figures, Failure> {
 }
 
 /// Counts on the poll thread.
-struct Count(Arc<AtomicU64>, Sender<Box<Op<Nop, Count>>>);
+struct Count(Arc<AtomicU64>, SyncSender<Box<Op<Nop, Count>>>);
 
 impl Complete<Nop> for Count {
     fn done(op: Box<Op<Nop, Count>>, _: Outcome<Nop>, _: &mut Context<'_>) {
@@ -132,7 +132,8 @@ impl Complete<Nop> for Count {
 /// boxes through a channel to a thread that sends them back.
 fn stream(config: Configuration, together: usize) -> Result<Figures, Failure> {
     let thread = ProactorThread::spawn(config.builder().remote_operations(2 * STREAM as u32))?;
-    let (back, home) = mpsc::channel();
+    // Bounded, since the others allocate as they go; there is room for all that are out.
+    let (back, home) = mpsc::sync_channel(STREAM);
     let count = Arc::new(AtomicU64::new(0));
     let mut ready: Vec<_> = (0..STREAM).map(|_| Op::new(Nop, Count(count.clone(), back.clone()))).collect();
     let mut batch = Vec::with_capacity(together);

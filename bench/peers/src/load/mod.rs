@@ -28,6 +28,11 @@ pub struct Load {
 }
 
 impl Load {
+    /// How many requests were answered before the time was up.
+    pub fn in_time(&self) -> usize {
+        self.latencies.len()
+    }
+
     /// The latency that `part` of the requests did not exceed, in microseconds.
     pub fn quantile(&self, part: f64) -> f64 {
         let last = self.latencies.len().saturating_sub(1);
@@ -139,7 +144,6 @@ impl Generator {
         Ok(Load { requests, elapsed, latencies })
     }
 
-    /// Requests a second can only be told of those that ended in time.
     fn send(&mut self, index: usize) -> io::Result<()> {
         let connection = &mut self.connections[index];
         connection.sent = Instant::now();

@@ -11,6 +11,11 @@ async fn connection(mut stream: TcpStream, answer: Answer) {
     let mut buffer = vec![0; answer.buffer()];
     loop {
         let (Ok(received @ 1..), mut filled) = stream.read(buffer).await else { return };
+        if answer == Answer::Sink {
+            // It has cut the vector to what came, and reads into its capacity.
+            buffer = filled;
+            continue;
+        }
         filled.resize(answer.buffer(), 0);
         let length = answer.fill(&mut filled, received);
         if length == 0 {
