@@ -115,6 +115,7 @@ impl Session {
             return;
         }
         self.phase = Phase::Failing;
+        self.keep.leave();
         if let Some(Awaiting::Chunk(arrived)) = self.awaiting.take() {
             self.tracer.ended(Step::Fill, arrived.value, Some(&fault.message));
         }

@@ -32,7 +32,7 @@ pub struct Claims(Rc<RefCell<Claimed>>);
 struct Claimed {
     /// Each with a semaphore that reaches 1 when the claim is given up.
     held: BTreeMap<String, Semaphore>,
-    /// Sessions that were asked to keep files, until they have looked whether the directory can go.
+    /// Sessions that were asked to keep files, and may begin some.
     users: usize,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct Keep {
     pub(super) asked: bool,
     /// The device of the directory; `None` where there is none.
     pub(super) device: Option<u64>,
-    /// From its HELLO until it has looked whether the directory can go.
+    /// From its HELLO until it has looked whether the directory can go, or fails.
     user: Option<User>,
     /// It was looked at whether the directory can go, at the session's end.
     cleared: Option<bool>,
@@ -98,6 +98,11 @@ impl Keep {
     pub(super) fn claim(&mut self, file: u32, name: String) {
         self.claims.0.borrow_mut().held.insert(name.clone(), Semaphore::new(0));
         self.claimed.insert(file, name);
+    }
+
+    /// The session begins no more files.
+    pub(super) fn leave(&mut self) {
+        self.user = None;
     }
 
     pub(super) fn give_up_claim(&mut self, file: u32) {

@@ -315,7 +315,7 @@ impl Session {
             let journal = match outcome.result {
                 Ok(journal) => journal,
                 // The directory has gone since: one who had just ended found nothing in it, and nobody who needs it.
-                Err(status) if status.code() == Code::NotFound => {
+                Err(status) if status.code() == Code::NotFound && session.phase == Phase::Receiving => {
                     session.set_have(file, Have::nothing(Standing::Unable));
                     session.keep.give_up_claim(file);
                     return session.create(file, cx);
