@@ -24,8 +24,8 @@ use std::process::ExitCode;
 /// What has no answer of its own fails with a sentence.
 type Failure = Box<dyn std::error::Error>;
 
-/// As many descriptors as may be had, for this program and those that it starts: ten thousand connections take more than
-/// a shell allows.
+/// As many descriptors as may be had, for this program and those that it starts: ten thousand connections take more
+/// than a shell allows.
 fn raise_descriptors() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls look at this structure alone. A failure leaves the limit that there was.

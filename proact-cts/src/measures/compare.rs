@@ -54,7 +54,8 @@ pub(crate) fn compare_each(subject: impl FnMut(), floor: Option<impl FnMut()>) -
         f64::from(rounds[(rounds.len() - 1) * hundredths / 100])
     };
     let judged = judge(&pairs);
-    // The medians of all rounds, and not of slices' means, are what the tail belongs to; the ratio is of slices in turn.
+    // The medians of all rounds, and not of slices' means, are what the tail belongs to; the ratio is of slices in
+    // turn.
     let floor = judged.floor.map(|(_, ratio)| (part(&mut below, 50), ratio));
     Timing { subject: part(&mut rounds, 50), floor, p99: Some(part(&mut rounds, 99)) }
 }

@@ -112,8 +112,8 @@ fn exchange(config: Configuration, count: u32) -> Result<Figures, Failure> {
     Ok(stage.figures(timing, 1.0, "", round))
 }
 
-/// What 10,000 connections take that wait for bytes, each: what is allocated in this process, and not the kernel's. Fewer
-/// where so many descriptors may not be had.
+/// What 10,000 connections take that wait for bytes, each: what is allocated in this process, and not the kernel's.
+/// Fewer where so many descriptors may not be had.
 fn memory(config: Configuration) -> Result<Figures, Failure> {
     let most = u32::try_from(raise_limit().saturating_sub(256) / 2).unwrap_or(u32::MAX);
     let count = effort::size(10_000, 100).min(most as usize) as u32;

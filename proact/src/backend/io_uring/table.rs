@@ -71,8 +71,8 @@ pub(super) enum Standing {
     Worker,
 }
 
-/// How a request stands to others in the ring: by itself, or with so many steps that hang on it. It cannot be tried again
-/// where there are some, as a failure has severed the link.
+/// How a request stands to others in the ring: by itself, or with so many steps that hang on it. It cannot be tried
+/// again where there are some, as a failure has severed the link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Link(u8);
 
