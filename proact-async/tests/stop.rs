@@ -25,7 +25,13 @@ fn poll<F: Future>(future: Pin<&mut F>, count: &Arc<Count>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(&Waker::from(count.clone())))
 }
 
+/// One test in this program: what is allocated is counted for the whole process.
 #[test]
+fn everyone_who_waits_is_told_and_who_waits_no_more_leaves_nothing() {
+    all_who_wait_are_told_by_their_newest_waker_and_who_comes_later_does_not_wait();
+    who_waits_no_more_is_forgotten_and_the_place_is_the_next_ones();
+}
+
 fn all_who_wait_are_told_by_their_newest_waker_and_who_comes_later_does_not_wait() {
     let (stop, counts) = (Stop::new(), [(); 4].map(|()| Arc::new(Count::default())));
     let [first, second, third, old] = &counts;
@@ -45,7 +51,6 @@ fn all_who_wait_are_told_by_their_newest_waker_and_who_comes_later_does_not_wait
     assert!(poll(pin!(stop.requested()), old).is_ready());
 }
 
-#[test]
 fn who_waits_no_more_is_forgotten_and_the_place_is_the_next_ones() {
     let (stop, count) = (Stop::new(), Arc::new(Count::default()));
     let mut kept = pin!(stop.requested());
