@@ -3,8 +3,7 @@
 //! With `--cfg loom` they are loom's, which explores every interleaving of a test, so that any structure built on this
 //! module can be model-checked without a change. Nothing else in the crate names `core::sync::atomic` directly.
 
-#[cfg(not(loom))]
-pub(crate) use self::plain::{Presence, UnsafeCell};
+pub(crate) use crate::watched::{Presence, UnsafeCell};
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(not(loom))]
@@ -12,10 +11,6 @@ pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub(crate) use std::thread::{Builder as ThreadBuilder, JoinHandle, ThreadId, current as current_thread};
 
-#[cfg(loom)]
-pub(crate) use self::modelled::Presence;
-#[cfg(loom)]
-pub(crate) use loom::cell::UnsafeCell;
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(loom)]
@@ -36,71 +31,6 @@ pub(crate) fn spin() {
     // loom would go on with this thread for ever.
     #[cfg(loom)]
     loom::thread::yield_now();
-}
-
-/// What the models watch, without them: nothing beside the value.
-#[cfg(not(loom))]
-mod plain {
-    /// A cell whose accesses the models watch: it fails one in which two accesses meet that nothing orders.
-    #[repr(transparent)]
-    pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
-
-    impl<T> UnsafeCell<T> {
-        #[inline(always)]
-        pub(crate) const fn new(value: T) -> UnsafeCell<T> {
-            UnsafeCell(core::cell::UnsafeCell::new(value))
-        }
-
-        /// Lends the value to be read.
-        #[inline(always)]
-        pub(crate) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
-            read(self.0.get())
-        }
-
-        /// Lends the value to be written.
-        #[inline(always)]
-        pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
-            write(self.0.get())
-        }
-    }
-
-    /// That counted memory is there: the models fail if it goes while a use of it may still come.
-    pub(crate) struct Presence;
-
-    impl Presence {
-        #[inline(always)]
-        pub(crate) const fn new() -> Presence {
-            Presence
-        }
-
-        /// The memory is used by one of those who count.
-        #[inline(always)]
-        pub(crate) fn used(&self) {}
-
-        /// It is about to be freed.
-        #[inline(always)]
-        pub(crate) fn gone(&self) {}
-    }
-}
-
-/// What stands for it in the models.
-#[cfg(loom)]
-mod modelled {
-    pub(crate) struct Presence(loom::cell::UnsafeCell<()>);
-
-    impl Presence {
-        pub(crate) fn new() -> Presence {
-            Presence(loom::cell::UnsafeCell::new(()))
-        }
-
-        pub(crate) fn used(&self) {
-            self.0.with(|_| ());
-        }
-
-        pub(crate) fn gone(&self) {
-            self.0.with_mut(|_| ());
-        }
-    }
 }
 
 /// A word that the kernel reads too, or another process: never loom's.

@@ -94,6 +94,9 @@ pub mod topology;
 #[cfg(all(feature = "std", any(target_os = "linux", target_os = "android")))]
 mod uring;
 #[cfg(feature = "std")]
+#[doc(hidden)] // for proact-async, whose models watch the same
+pub mod watched;
+#[cfg(feature = "std")]
 #[doc(hidden)] // for proact-schedule and the program, whose threads take their work from it
 pub mod work_queue;
 

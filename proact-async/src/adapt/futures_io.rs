@@ -35,14 +35,7 @@ macro_rules! futures_io {
         }
 
         impl<$($generic)*> futures_io::AsyncWrite for $type {
-            crate::adapt::written!(poll_flush);
-
-            fn poll_close(
-                self: std::pin::Pin<&mut Self>,
-                cx: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<std::io::Result<()>> {
-                crate::adapt::Buffered::poll_shutdown(self.get_mut(), cx)
-            }
+            crate::adapt::written!(poll_flush, poll_close);
         }
     };
 }

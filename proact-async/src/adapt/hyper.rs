@@ -27,14 +27,7 @@ macro_rules! hyper_io {
         }
 
         impl<$($generic)*> hyper::rt::Write for $type {
-            crate::adapt::written!(poll_started);
-
-            fn poll_shutdown(
-                self: std::pin::Pin<&mut Self>,
-                cx: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<std::io::Result<()>> {
-                crate::adapt::Buffered::poll_shutdown(self.get_mut(), cx)
-            }
+            crate::adapt::written!(poll_started, poll_shutdown);
 
             fn is_write_vectored(&self) -> bool {
                 true

@@ -32,7 +32,7 @@
 /// What the writing traits of others have in common.
 #[cfg(any(feature = "futures-io", feature = "hyper", feature = "tokio"))]
 macro_rules! written {
-    ($flush:ident) => {
+    ($flush:ident, $shutdown:ident) => {
         fn poll_write(
             self: std::pin::Pin<&mut Self>,
             cx: &mut std::task::Context<'_>,
@@ -54,6 +54,13 @@ macro_rules! written {
             cx: &mut std::task::Context<'_>,
         ) -> std::task::Poll<std::io::Result<()>> {
             crate::adapt::Buffered::$flush(self.get_mut(), cx)
+        }
+
+        fn $shutdown(
+            self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            crate::adapt::Buffered::poll_shutdown(self.get_mut(), cx)
         }
     };
 }

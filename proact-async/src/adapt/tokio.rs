@@ -19,14 +19,7 @@ macro_rules! tokio_io {
         }
 
         impl<$($generic)*> tokio::io::AsyncWrite for $type {
-            crate::adapt::written!(poll_flush);
-
-            fn poll_shutdown(
-                self: std::pin::Pin<&mut Self>,
-                cx: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<std::io::Result<()>> {
-                crate::adapt::Buffered::poll_shutdown(self.get_mut(), cx)
-            }
+            crate::adapt::written!(poll_flush, poll_shutdown);
 
             fn is_write_vectored(&self) -> bool {
                 true

@@ -68,11 +68,11 @@ fn nops(config: Configuration, idle: Idle, count: u32) -> Result<Figures, Failur
     Ok(stage.figures(timing, EACH.into(), "", round))
 }
 
-/// As many descriptors as the process may have.
-fn raise_limit() -> u64 {
+/// As many descriptors as the process may have. Answers how many.
+pub(super) fn raise_limit() -> u64 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let most = rustix::process::Rlimit { current: limit.maximum, ..limit };
-    // A failure leaves what there was.
+    // A failure leaves what there was, and shows where the descriptors are made.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, most);
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }

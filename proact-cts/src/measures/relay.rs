@@ -112,14 +112,6 @@ fn poll_until(proactor: &mut Proactor, fired: &Cell<u64>, count: u64) {
     }
 }
 
-/// As many descriptors as the process may have.
-fn raise_limit() {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    // A failure shows where the descriptors are made.
-    let most = rustix::process::Rlimit { current: limit.maximum, ..limit };
-    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, most);
-}
-
 fn event() -> std::io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC)?)
 }
@@ -192,7 +184,7 @@ fn measure(config: Configuration, count: usize, passes_on: bool, round: impl FnM
 
 /// Measures one relay from event to event among `count`: from before its source is set until its sink has been.
 fn dispatch(config: Configuration, count: usize) -> Result<Figures, Failure> {
-    raise_limit();
+    super::growth::raise_limit();
     let mut proactor = builder(config, count).map_err(told(config))?;
     let events = |_| proactor.handle().event();
     let sources = (0..count).map(events).collect::<Result<Vec<Event>, Status>>().map_err(told(config))?;
@@ -245,7 +237,7 @@ impl Complete<PollHandleMany> for Taken {
 
 /// Measures one descriptor that is watched among `count`, from before it becomes readable until it has been read.
 fn source(config: Configuration, count: usize, edge: bool) -> Result<Figures, Failure> {
-    raise_limit();
+    super::growth::raise_limit();
     let failed = |error: std::io::Error| {
         told(config)(Status::from_os_error(proact::status::Operation::EventCreate, error.raw_os_error().unwrap_or(0)))
     };

@@ -4,7 +4,7 @@ use crate::scan::{paths, tokens};
 use crate::{OUTSIDE, expect_none, files, rust_sources};
 
 /// The rooms of `proact/src`, from the top.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 18] = [
     "simulated",
     "proactor",
     "operation",
@@ -22,6 +22,7 @@ const ROOMS: [&str; 17] = [
     "work_queue",
     "fault",
     "atomic",
+    "watched",
 ];
 
 /// Modules of `backend` that every backend may use.
