@@ -35,13 +35,15 @@ pub const SUBJECTS: &[Subject] = &[
     Subject {
         title: "Echo of 64 bytes over TCP",
         slug: "echo",
-        says: "A task a connection reads and writes back. Server processor time a request, and requests a second as \
-               one load generator saw them.",
+        says: "A task a connection reads and writes back. Server processor time a request, and requests a second and \
+               the latency that one in a hundred exceeds, as one load generator saw them.",
         columns: &[
             ranked("echo/64", "cpu_ns", "64 connections, ns"),
             beside("echo/64", "per_second", "requests/s"),
+            beside("echo/64", "p99_us", "p99, µs"),
             ranked("echo/512", "cpu_ns", "512 connections, ns"),
             beside("echo/512", "per_second", "requests/s"),
+            beside("echo/512", "p99_us", "p99, µs"),
         ],
         floors: BARE,
     },
@@ -50,7 +52,11 @@ pub const SUBJECTS: &[Subject] = &[
         slug: "hello",
         says: "Each receive that ends with the end of a request is answered with the same bytes. No request is \
                parsed: this compares runtimes.",
-        columns: &[ranked("hello/64", "cpu_ns", "CPU a request, ns"), beside("hello/64", "per_second", "requests/s")],
+        columns: &[
+            ranked("hello/64", "cpu_ns", "CPU a request, ns"),
+            beside("hello/64", "per_second", "requests/s"),
+            beside("hello/64", "p99_us", "p99, µs"),
+        ],
         floors: BARE,
     },
     Subject {
@@ -58,7 +64,11 @@ pub const SUBJECTS: &[Subject] = &[
         slug: "http",
         says: "hyper 1 parses each request and writes each answer; the same service on each runtime. The floor answers \
                with canned bytes and parses nothing, so what lies between is mostly hyper's.",
-        columns: &[ranked("http/64", "cpu_ns", "CPU a request, ns"), beside("http/64", "per_second", "requests/s")],
+        columns: &[
+            ranked("http/64", "cpu_ns", "CPU a request, ns"),
+            beside("http/64", "per_second", "requests/s"),
+            beside("http/64", "p99_us", "p99, µs"),
+        ],
         floors: &["epoll-canned", "ring-canned"],
     },
     Subject {
