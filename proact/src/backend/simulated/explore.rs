@@ -21,6 +21,7 @@ pub fn explore(seeds: impl IntoIterator<Item = u64>, mut test: impl FnMut(&World
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&world)));
         if let Err(panic) = ran {
             eprintln!("failed with seed {seed}, at {:?}, after {} events", world.now(), world.events());
+            world.forget_plans();
             std::panic::resume_unwind(panic);
         }
         world.forget_plans();
@@ -58,6 +59,7 @@ pub fn exhaust(runs_max: usize, mut test: impl FnMut(&World)) -> Exhausted {
         if let Err(panic) = ran {
             let chosen: Vec<u32> = made.iter().map(|choice| choice.chosen).collect();
             eprintln!("failed in run {runs} of an exhaustive exploration, with the choices {chosen:?}");
+            world.forget_plans();
             std::panic::resume_unwind(panic);
         }
         world.forget_plans();
