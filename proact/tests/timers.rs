@@ -1,4 +1,4 @@
-//! Timers that are called off and made anew.
+//! Timers that are called off and made anew, in virtual time: none is due before its place has been left.
 
 #![cfg(not(loom))]
 
@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proact::operation::{Complete, Context, Op, Outcome, Timer};
-use proact::proactor::Builder;
+use proact::proactor::Proactor;
+use proact::simulated::{Stalled, World};
 use proact::time::Timeout;
 
 type Log = Rc<RefCell<Vec<(char, bool)>>>;
@@ -20,9 +21,15 @@ impl Complete<Timer> for Note {
     }
 }
 
+/// Goes on until nothing is left to happen.
+fn run(world: &World, proactor: &mut Proactor) {
+    assert_eq!(world.run(&mut [proactor], Duration::from_secs(120)).unwrap(), Stalled::Done);
+}
+
 #[test]
 fn a_place_that_was_left_is_taken_over_and_the_order_is_that_of_the_submits() {
-    let mut proactor = Builder::new().build().unwrap();
+    let world = World::new(0);
+    let mut proactor = world.host("one").builder().build().unwrap();
     let log = Log::default();
     let (soon, far) = (proactor.now() + Duration::from_millis(2), proactor.now() + Duration::from_secs(60));
     let timer = |name, at| Op::new(Timer::new(at), Note(name, log.clone()));
@@ -36,8 +43,8 @@ fn a_place_that_was_left_is_taken_over_and_the_order_is_that_of_the_submits() {
         proactor.submit(timer(name, soon)).unwrap();
     }
     assert_eq!(proactor.next_timer(), Some(soon));
-    proactor.run().unwrap();
-    // The cancels' callbacks come at once, unless all were due by then.
+    run(&world, &mut proactor);
+    // What was cancelled stands in the log too.
     let mut fired = log.borrow().clone();
     fired.retain(|&(_, fired)| fired);
     let names: String = fired.iter().map(|&(name, _)| name).filter(|name| "cde".contains(*name)).collect();
@@ -47,7 +54,8 @@ fn a_place_that_was_left_is_taken_over_and_the_order_is_that_of_the_submits() {
 
 #[test]
 fn a_place_that_is_taken_over_for_the_same_time_is_behind_those_that_were_set_to_it_since() {
-    let mut proactor = Builder::new().build().unwrap();
+    let world = World::new(0);
+    let mut proactor = world.host("one").builder().build().unwrap();
     let log = Log::default();
     let (first, soon) = (proactor.now() + Duration::from_millis(2), proactor.now() + Duration::from_millis(3));
     let timer = |name, at| Op::new(Timer::new(at), Note(name, log.clone()));
@@ -58,7 +66,7 @@ fn a_place_that_is_taken_over_for_the_same_time_is_behind_those_that_were_set_to
     proactor.cancel(left).unwrap();
     proactor.poll(Timeout::Immediate).unwrap();
     proactor.submit(timer('d', soon)).unwrap();
-    proactor.run().unwrap();
+    run(&world, &mut proactor);
     let fired: String = log.borrow().iter().filter(|&&(_, fired)| fired).map(|&(name, _)| name).collect();
     assert_eq!(fired, "acd", "{:?}", log.borrow());
 }
