@@ -57,10 +57,14 @@ library() {
         -- "${unfit[@]}" "${filter[@]}"
 }
 
-# The futures, with every adapter. Those dropped after every poll are a program that counts what is left by itself.
+# The futures, with every adapter; and those dropped after every poll, by a program that counts by itself, as `faults`.
 async() {
-    one async cargo test --locked --no-fail-fast -p proact-async --all-features --lib --tests "${options[@]}" \
-        -- "${unfit[@]}" "${filter[@]}"
+    local tests=(--lib) each
+    for each in proact-async/tests/*.rs; do tests+=(--test "$(basename "$each" .rs)"); done
+    local test=(cargo test --locked --no-fail-fast -p proact-async --all-features)
+    one async "${test[@]}" "${tests[@]}" "${options[@]}" -- "${unfit[@]}" "${filter[@]}"
+    one drops env ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" \
+        "${test[@]}" --test drops "${options[@]}" -- "${filter[@]}"
 }
 
 programs() {

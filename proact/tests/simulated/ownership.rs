@@ -170,6 +170,27 @@ fn an_explored_world_is_given_back_with_what_was_still_planned_in_it() {
 }
 
 #[test]
+fn what_is_planned_goes_with_the_world_whatever_it_holds() {
+    let kept = Arc::new(());
+    let world = World::new(1);
+    let host = world.host("a");
+    let mut waiting = proactor(&host);
+    let event = waiting.handle().event().unwrap();
+    let told = start(&mut waiting, Timer::new(world.now() + SECOND));
+    for _ in 0..2 {
+        let held = (kept.clone(), host.clone(), event.clone());
+        world.after(SECOND, move |_| drop(held));
+    }
+    let other = world.clone();
+    drop(world);
+    assert_eq!(Arc::strong_count(&kept), 3, "the world is still there");
+    drop(other);
+    assert_eq!(Arc::strong_count(&kept), 1, "what is planned keeps its world, and that what is planned");
+    waiting.run().unwrap();
+    told.take().unwrap();
+}
+
+#[test]
 fn a_wake_from_another_thread_decides_nothing() {
     let run = |wake: bool| {
         let world = World::new(1);

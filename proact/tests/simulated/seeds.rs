@@ -41,7 +41,7 @@ fn busy(world: &World) {
     let crashing = far.clone();
     world.after(Duration::from_micros(2000 + world.random(3000)), move |_| crashing.crash());
     world.run(&mut [&mut client, &mut server], Duration::from_secs(3600)).unwrap();
-    // Where all has ended before it, the crash is still to come, and its plan would keep the world.
+    // Where all has ended before it, the crash is still to come.
     world.pass_until(world.now() + Duration::from_millis(6));
     far.restart();
     let left = far.read_file("/f").map_or(0, |bytes| bytes.len());

@@ -137,6 +137,15 @@ impl State {
         std::mem::take(&mut self.agenda)
     }
 
+    /// What the program has planned, which never happens. The rest goes on.
+    pub(super) fn take_plans(&mut self) -> impl Sized + use<> {
+        let (plans, rest) = std::mem::take(&mut self.agenda)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(_, what)| matches!(what, Happening::Call(_)));
+        self.agenda = rest;
+        plans
+    }
+
     /// When the next thing happens.
     pub(super) fn next_time(&self) -> Option<u64> {
         self.agenda.first_key_value().map(|((time, _), _)| *time)

@@ -38,6 +38,20 @@ use crate::time::{Clock, Time};
 #[derive(Clone)]
 pub struct World {
     pub(super) inner: Arc<Inner>,
+    /// The right to have things planned. The world that a host knows has it not, or what is planned and holds a host
+    /// would keep itself.
+    _plans: Option<Arc<Plans>>,
+}
+
+/// Forgets with its last handle what is planned.
+struct Plans(Arc<Inner>);
+
+impl Drop for Plans {
+    fn drop(&mut self) {
+        // Dropped outside of the lock: they may hold what closes a descriptor.
+        let forgotten = self.0.lock_anywhere().take_plans();
+        drop(forgotten);
+    }
 }
 
 pub(super) struct Inner {
@@ -86,14 +100,13 @@ impl World {
     }
 
     pub(super) fn with(seed: u64, script: Option<Vec<u32>>) -> World {
-        World {
-            inner: Arc::new(Inner {
-                thread: std::thread::current().id(),
-                seed,
-                clock: Arc::default(),
-                state: Mutex::new(State::new(Chance::new(seed, script))),
-            }),
-        }
+        let inner = Arc::new(Inner {
+            thread: std::thread::current().id(),
+            seed,
+            clock: Arc::default(),
+            state: Mutex::new(State::new(Chance::new(seed, script))),
+        });
+        World { _plans: Some(Arc::new(Plans(inner.clone()))), inner }
     }
 
     /// The seed that it was made of.
@@ -127,7 +140,8 @@ impl World {
             });
             state.hosts.len() - 1
         });
-        Host { world: self.clone(), number: number as u32 }
+        let world = World { inner: self.inner.clone(), _plans: None };
+        Host { world, number: number as u32 }
     }
 
     /// Says how packets fare between two hosts, or within one, from now on.
@@ -181,9 +195,9 @@ impl World {
 
     /// Has something happen after so long: a crash, a partition, or whatever a test wants to do then. It must not poll.
     ///
-    /// What has not happened yet is kept by the world. If it holds a handle to the world in turn (a [`Host`], a
-    /// resource), both are kept for good, unless the world is one of [`explore`](super::explore) or
-    /// [`exhaust`](super::exhaust), which forget what is still planned when their test is over.
+    /// What has not happened when the last [`World`] goes never will, and is dropped then, whatever [`Host`]s and
+    /// proactors are left. So it may hold hosts and resources, but no clone of the world, which would keep itself; but
+    /// [`explore`](super::explore) and [`exhaust`](super::exhaust) forget what is planned when their test is over.
     pub fn after(&self, delay: Duration, happens: impl FnOnce(&World) + Send + 'static) {
         self.inner.lock().plan(nanoseconds(delay), Happening::Call(Box::new(happens)));
     }
@@ -234,7 +248,7 @@ impl World {
         self.set_time(time.as_nanoseconds());
     }
 
-    /// Forgets what is planned. It is dropped outside of the lock: it may hold what closes a descriptor.
+    /// Forgets all that is to happen. It is dropped outside of the lock: it may hold what closes a descriptor.
     pub(super) fn forget_plans(&self) {
         let forgotten = self.inner.lock().take_agenda();
         drop(forgotten);
