@@ -41,7 +41,8 @@ fn run(config: Configuration) -> Result<Figures, Failure> {
     } else {
         (compare(|| whole.round(), None::<fn()>).subject / each, Err("no bundles here to be without"))
     };
-    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| whole.round()));
+    let enters = |stream: &Stream| stream.proactor.statistics().enters;
+    let counted = tally::rounds(COUNTED_ROUNDS, &mut whole, Stream::round, enters);
     Ok(Figures::new(figures.0, figures.1, counted.over(f64::from(COUNTED_ROUNDS) * each)))
 }
 

@@ -16,6 +16,7 @@ use super::figures::{Costs, Figures};
 use super::measure::Measure;
 use super::tally;
 use crate::config::Configuration;
+use crate::random::Random;
 
 pub(crate) const ROWS: &[Measure] = &[
     Measure::each("timer/replace/100000", replace),
@@ -61,19 +62,6 @@ impl Complete<Timer> for Return {
     }
 }
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit as u64) as usize
-    }
-}
-
 /// A proactor with its timers.
 struct Timers {
     proactor: Proactor,
@@ -91,7 +79,7 @@ impl Timers {
         // One vector a row lives to the program's end: cheaper to reach than a counted one.
         let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(BATCH))));
         let next = proactor.now() + FAR;
-        let mut timers = Timers { proactor, ids: Vec::new(), pile, random: Random(1), next };
+        let mut timers = Timers { proactor, ids: Vec::new(), pile, random: Random::new(1), next };
         for _ in 0..waiting() {
             let id = timers.insert(Op::new(Timer::new(next), Return(pile)));
             timers.ids.push(id);
@@ -106,6 +94,10 @@ impl Timers {
         self.next = self.next + Duration::from_nanos(100);
         op.kind.deadline = self.next;
         self.proactor.submit(op).expect("a timer is valid")
+    }
+
+    fn enters(&self) -> u64 {
+        self.proactor.statistics().enters
     }
 
     fn poll(&mut self) {
@@ -139,7 +131,7 @@ fn failed(config: Configuration) -> impl Fn(Status) -> Failure {
 /// it has told nobody.
 fn sorted_map() -> impl FnMut() {
     let mut map = BTreeMap::new();
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let (mut number, mut next) = (0u64, FAR.as_nanos() as u64);
     let mut insert = move |map: &mut BTreeMap<(u64, u64), usize>, place| {
         (number, next) = (number + 1, next + 100);
@@ -158,7 +150,7 @@ fn sorted_map() -> impl FnMut() {
 fn replace(config: Configuration) -> Result<Figures, Failure> {
     let mut timers = Timers::new(config).map_err(failed(config))?;
     let timing = compare(|| timers.replace(), Some(sorted_map()));
-    let counted = tally::count(|| (0..counted_rounds()).for_each(|_| timers.replace()));
+    let counted = tally::rounds(counted_rounds(), &mut timers, Timers::replace, Timers::enters);
     Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(counted_rounds()))))
 }
 
@@ -166,7 +158,7 @@ fn replace(config: Configuration) -> Result<Figures, Failure> {
 fn reset(config: Configuration) -> Result<Figures, Failure> {
     let mut timers = Timers::new(config).map_err(failed(config))?;
     let timing = compare(|| timers.reset(), Some(sorted_map()));
-    let counted = tally::count(|| (0..counted_rounds()).for_each(|_| timers.reset()));
+    let counted = tally::rounds(counted_rounds(), &mut timers, Timers::reset, Timers::enters);
     Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(counted_rounds()))))
 }
 
