@@ -125,19 +125,19 @@ fn take(work: &str, peer: &str, time: Duration) -> Result<Profile, Failure> {
             record(&data, &[program.as_os_str(), "measure".as_ref(), peer.as_ref(), work.as_ref()])
         }
         false => {
-            // As long as the samples, with what comes before; a fifth more is the warm-up.
-            let load = (BEGIN + time).mul_f64(1.1);
+            // In one slice, most times: another makes its connections anew.
+            let load = BEGIN + time;
             let perf = run::watched(work, peer, load, |process| attach(&data, process, time))?;
             perf.ok_or_else(|| format!("no work {work}"))?.wait_with_output().map_err(Failure::from)
         }
     }?;
     if !recorded.status.success() {
-        return Err(format!("perf record: {}", last_line(&recorded.stderr)).into());
+        return Err(format!("perf record: {}: {}", recorded.status, last_line(&recorded.stderr)).into());
     }
     let script = Command::new("perf").args(["script", "--no-inline", "-F", "ip,sym,dso", "-i"]).arg(&data).output()?;
     let _ = std::fs::remove_file(&data);
     if !script.status.success() {
-        return Err(format!("perf script: {}", last_line(&script.stderr)).into());
+        return Err(format!("perf script: {}: {}", script.status, last_line(&script.stderr)).into());
     }
     let (samples, symbols) = reduce(&String::from_utf8_lossy(&script.stdout));
     match samples {

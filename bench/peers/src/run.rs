@@ -262,27 +262,33 @@ impl Drop for Server {
 }
 
 fn serve(work: &Work, peer: &str, time: Duration) -> Result<Figures, Failure> {
-    beside(work, peer, time, |_| Ok(())).map(|(figures, ())| figures)
+    served(work, peer, |process, address| loaded(work, process, address, time))
 }
 
-/// As [`serve`], with something that `begin` starts when the server, whose process it is told of, has been started, and
-/// that is handed out when the load is over. `None`: the work has no server.
-pub fn watched<T>(
+/// Loads a server for as long as what `begin` starts beside it runs: a program that is told of the server's process, and
+/// that is handed out when it has ended. In slices of `time`. `None`: the work has no server.
+pub fn watched(
     work: &str,
     peer: &str,
     time: Duration,
-    begin: impl FnOnce(u32) -> Result<T, Failure>,
-) -> Result<Option<T>, Failure> {
+    begin: impl FnOnce(u32) -> Result<Child, Failure>,
+) -> Result<Option<Child>, Failure> {
     let Some(work) = WORKS.iter().find(|known| known.name == work) else { return Ok(None) };
-    beside(work, peer, time, begin).map(|(_, begun)| Some(begun))
+    served(work, peer, |process, address| {
+        let (mut beside, start) = (begin(process)?, Instant::now());
+        while beside.try_wait()?.is_none() {
+            if start.elapsed() > PATIENCE {
+                beside.kill()?;
+                return Err("what watches the server has not ended in twenty seconds".into());
+            }
+            loaded(work, process, address, time)?;
+        }
+        Ok(Some(beside))
+    })
 }
 
-fn beside<T>(
-    work: &Work,
-    peer: &str,
-    time: Duration,
-    begin: impl FnOnce(u32) -> Result<T, Failure>,
-) -> Result<(Figures, T), Failure> {
+/// Starts a server, and runs `with` on the load generator's processor. Then it is ended.
+fn served<T>(work: &Work, peer: &str, with: impl FnOnce(u32, SocketAddr) -> Result<T, Failure>) -> Result<T, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     let child = command.args(["serve", peer, work.answer]).stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
     let mut server = Server(child);
@@ -292,10 +298,10 @@ fn beside<T>(
     let (process, address) = (server.0.id(), SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     // After the server was started, which would inherit it.
     pin::pin(pin::load())?;
-    let figures = begin(process).and_then(|begun| Ok((loaded(work, process, address, time)?, begun)));
+    let outcome = with(process, address);
     // Works without a server, which may follow, choose for themselves.
     pin::unpin()?;
-    figures
+    outcome
 }
 
 /// The first line of what another process tells: short, and soon, or it would hold up the run for ever.

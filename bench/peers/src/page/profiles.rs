@@ -38,9 +38,10 @@ impl Profiles {
             None => "No profiles were taken.".into(),
             Some(Head { missing: Some(why), .. }) => format!("No profiles were taken: {why}."),
             Some(Head { perf, .. }) => format!(
-                "The worst of each list stand with profiles of both sides ({}, `cpu-clock`), taken behind the rounds: \
-                 the share of a symbol in the samples, and that share of the median above. A work without a server is \
-                 sampled from its process's begin to its end, preparation and warm-up included.",
+                "The worst of each list have profiles of both sides below them ({}, `cpu-clock`), taken after the\n\
+                 rounds: the symbols in which ours spends more, the greatest difference first, each with its share of \
+                 the\nsamples and what that is of the median. A work without a server is sampled from its process's \
+                 begin to its end,\npreparation and warm-up included.",
                 perf.as_deref().unwrap_or("perf")
             ),
         }
