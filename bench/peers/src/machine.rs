@@ -57,7 +57,7 @@ pub fn load() -> f64 {
 
 /// The day that is so many days after 1970-01-01.
 fn date(mut days: u64) -> String {
-    let leap = |year: u64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let leap = |year: u64| (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
     let (mut year, mut month) = (1970, 0);
     while days >= 365 + u64::from(leap(year)) {
         days -= 365 + u64::from(leap(year));

@@ -60,7 +60,7 @@ struct Options {
 }
 
 fn options(arguments: &[&str]) -> Result<Options, Failure> {
-    let mut options = Options { losses: 6, time: Duration::from_secs(1), of: None };
+    let mut options = Options { losses: 6, time: Duration::from_secs(2), of: None };
     let mut rest = arguments.iter();
     while let Some(&name) = rest.next() {
         let value = *rest.next().ok_or_else(|| format!("{name} wants a value"))?;

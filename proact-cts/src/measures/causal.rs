@@ -41,8 +41,6 @@ pub(crate) const ROWS: &[Measure] = &[
     Measure::once("tracker/advance", || advanced(0)),
     Measure::once("tracker/advance-unrelated/16", || advanced(16)),
     Measure::once("tracker/advance-unrelated/256", || advanced(256)),
-    Measure::once("tracker/advance-unrelated/1024", || advanced(1024)),
-    Measure::once("tracker/advance-unrelated/4096", || advanced(4096)),
     Measure::once("tracker/advance-handle", advanced_by_handle),
     Measure::once("tracker/dispatch", || dispatched(true)),
     Measure::once("tracker/dispatch-each", || dispatched(false)),

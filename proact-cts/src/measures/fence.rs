@@ -227,13 +227,19 @@ fn readable(fd: BorrowedFd<'_>) {
     assert_eq!(rustix::event::poll(&mut watched, None), Ok(1));
 }
 
-/// The library's way: a receive and, linked to it, a signal of an exported value. With the number of allocations
-/// from each submit to the callbacks, once it has settled: the export is made anew in each round, and counted in
-/// its own row.
-fn by_chain(config: Configuration, how: Lowering) -> Result<(Receiving, Arc<AtomicU64>), Failure> {
+/// What all rounds on the thread that receives have taken, once it has settled.
+#[derive(Default)]
+struct Spent {
+    allocations: AtomicU64,
+    enters: AtomicU64,
+}
+
+/// The library's way: a receive and, linked to it, a signal of an exported value. With what it takes from each submit to
+/// the callbacks: the export is made anew in each round, and counted in its own row.
+fn by_chain(config: Configuration, how: Lowering) -> Result<(Receiving, Arc<Spent>), Failure> {
     // Built here too, so that a backend that is missing is told.
     config.builder().build().map_err(refused(config))?;
-    let counted = Arc::new(AtomicU64::new(0));
+    let counted = Arc::new(Spent::default());
     let theirs = counted.clone();
     let receiving = Receiving::new(move |socket, exports, armed| {
         let mut proactor = config.builder().build().expect("it was built a moment ago");
@@ -246,9 +252,11 @@ fn by_chain(config: Configuration, how: Lowering) -> Result<(Receiving, Arc<Atom
             if exports.send(export).is_err() {
                 break;
             }
+            let before = proactor.statistics().enters;
             let count = tally::count(|| next = pair.round(&mut proactor, value, how, &armed));
             if value > SETTLING && next.is_some() {
-                theirs.fetch_add(count.allocations(), Ordering::Relaxed);
+                theirs.allocations.fetch_add(count.allocations(), Ordering::Relaxed);
+                theirs.enters.fetch_add(proactor.statistics().enters - before, Ordering::Relaxed);
             }
         }
     });
@@ -330,8 +338,9 @@ fn behind_a_receive(config: Configuration, how: Lowering) -> Result<Figures, Fai
     let measured = times.len() as f64;
     // Its thread has counted then.
     drop(subject);
-    let allocations = counted.load(Ordering::Relaxed) as f64 / measured;
-    let costs = Costs { allocations: tally::counts_allocations().then_some(allocations), ..Costs::UNKNOWN };
+    let each = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64 / measured;
+    let allocations = tally::counts_allocations().then(|| each(&counted.allocations));
+    let costs = Costs { allocations, enters: Some(each(&counted.enters)), ..Costs::UNKNOWN };
     let floor = floor.map(|_| Floor { median: median(below), ratio: median(ratios) });
     Ok(Figures { p99: Some(part(&mut times, 99)), ..Figures::new(median(times), floor, costs) })
 }

@@ -210,8 +210,11 @@ fn register(config: Configuration, length: usize) -> Result<Figures, Failure> {
     }
     let ring = Ring::new()?;
     let vector = libc::iovec { iov_base: region.as_ptr().cast(), iov_len: length };
-    // SAFETY: the memory lives as long as `region`, longer than it is registered. It may be too much to lock.
-    unsafe { ring.submitter().register_buffers(&[vector]) }?;
+    // SAFETY: the memory lives as long as `region`, longer than it is registered.
+    unsafe { ring.submitter().register_buffers(&[vector]) }.map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOMEM) => Failure::lacking(super::pooled::LOCK_LIMIT),
+        _ => error.into(),
+    })?;
     ring.submitter().unregister_buffers()?;
     let floor = || {
         // SAFETY: as above.
@@ -220,4 +223,30 @@ fn register(config: Configuration, length: usize) -> Result<Figures, Failure> {
     };
     let timing = compare(|| round(&mut stage), Some(floor));
     Ok(stage.figures(timing, 1.0, "", round))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_direct_reads_is_named_and_the_measure_left_out() {
+        let failure = no_direct_reads(std::path::Path::new("/tmp/proact-cts-1-2"));
+        assert!(failure.is_lacking());
+        assert!(failure.to_string().starts_with("the file system of /tmp has no direct reads"), "{failure}");
+    }
+
+    #[test]
+    fn every_read_of_the_floor_is_whole_with_and_without_a_ring() {
+        for config in crate::measures::tests::settings() {
+            effort::Effort::Quick.scope(|| {
+                let pool = pool(RANDOM.length, 4).unwrap();
+                match RawReads::new(config, &RANDOM, 4, &pool) {
+                    // A round asserts it.
+                    Ok(mut reads) => (0..3).for_each(|_| reads.round()),
+                    Err(failure) => eprintln!("skipped: {}: {failure}", config.name),
+                }
+            });
+        }
+    }
 }

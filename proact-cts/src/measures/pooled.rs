@@ -96,6 +96,9 @@ impl Complete<Register> for Told {
     }
 }
 
+/// Why memory is not pinned where it might be.
+pub(super) const LOCK_LIMIT: &str = "this process may not lock so much memory (RLIMIT_MEMLOCK, ulimit -l)";
+
 /// Registers a pool's memory. Fails where the kernel does not pin it: what follows would be measured against itself.
 pub(super) fn pin(proactor: &mut Proactor, pool: &BufferPool) -> Result<(), Failure> {
     let told = Rc::default();
@@ -104,6 +107,7 @@ pub(super) fn pin(proactor: &mut Proactor, pool: &BufferPool) -> Result<(), Fail
     proactor.run()?;
     match told.take() {
         Some(Registered::Fixed(_)) => Ok(()),
+        Some(Registered::LockLimit) => Err(Failure::lacking(LOCK_LIMIT)),
         other => Err(Failure::new(format!("the memory is not pinned: {other:?}"))),
     }
 }

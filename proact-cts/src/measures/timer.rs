@@ -12,9 +12,9 @@ use proact::time::{Time, Timeout};
 use super::compare::{compare, median};
 use super::effort;
 use super::failure::Failure;
-use super::figures::{Costs, Figures};
+use super::figures::Figures;
 use super::measure::Measure;
-use super::tally;
+use super::tally::{self, Counted};
 use crate::config::Configuration;
 use crate::random::Random;
 
@@ -104,6 +104,25 @@ impl Timers {
         self.proactor.poll(Timeout::Immediate).expect("the backend works");
     }
 
+    /// Cancels those at `places`, which are told in one pass.
+    #[inline]
+    fn cancel_all(&mut self, places: &[usize]) {
+        for &place in places {
+            self.proactor.cancel(self.ids[place]).expect("it waits");
+        }
+        self.poll();
+    }
+
+    /// Submits those that were cancelled again, by way of a vector with room for them.
+    #[inline]
+    fn insert_all(&mut self, places: &[usize], ready: &mut Vec<Box<Op<Timer, Return>>>) {
+        std::mem::swap(ready, &mut self.pile.borrow_mut());
+        assert_eq!(ready.len(), places.len(), "all were cancelled and told");
+        for (&place, op) in places.iter().zip(ready.drain(..)) {
+            self.ids[place] = self.insert(op);
+        }
+    }
+
     /// Sets any of them to a later time.
     #[inline]
     fn reset(&mut self) {
@@ -168,7 +187,7 @@ enum Half {
     Cancel,
 }
 
-/// Many are cancelled at once and told in one pass, and submitted one by one.
+/// Many are cancelled at once and told in one pass, and submitted one by one. Timed and counted is one of the two.
 fn half(config: Configuration, half: Half) -> Result<Figures, Failure> {
     let mut timers = Timers::new(config).map_err(failed(config))?;
     let mut ready = Vec::with_capacity(BATCH);
@@ -176,6 +195,7 @@ fn half(config: Configuration, half: Half) -> Result<Figures, Failure> {
     let rounds = effort::rounds(ROUNDS);
     let mut samples = Vec::with_capacity(rounds);
     let mut taken = vec![usize::MAX; waiting()];
+    let (mut counted, mut entered) = (Counted::default(), 0);
     for round in 0..rounds {
         places.clear();
         while places.len() < BATCH {
@@ -184,22 +204,29 @@ fn half(config: Configuration, half: Half) -> Result<Figures, Failure> {
                 places.push(place);
             }
         }
-        let start = Instant::now();
-        for &place in &places {
-            timers.proactor.cancel(timers.ids[place]).expect("it waits");
-        }
-        timers.poll();
-        let middle = Instant::now();
-        std::mem::swap(&mut ready, &mut timers.pile.borrow_mut());
-        assert_eq!(ready.len(), BATCH, "all were cancelled and told");
-        let again = Instant::now();
-        for (&place, op) in places.iter().zip(ready.drain(..)) {
-            timers.ids[place] = timers.insert(op);
-        }
-        let spent = if half == Half::Insert { again.elapsed() } else { middle - start };
-        samples.push(spent.as_nanos() as f64 / BATCH as f64);
+        let mut work = |timers: &mut Timers, which: Half| {
+            let before = timers.enters();
+            let mut spent = Duration::ZERO;
+            let count = tally::count(|| {
+                let start = Instant::now();
+                match which {
+                    Half::Cancel => timers.cancel_all(&places),
+                    Half::Insert => timers.insert_all(&places, &mut ready),
+                }
+                spent = start.elapsed();
+            });
+            if which == half {
+                samples.push(spent.as_nanos() as f64 / BATCH as f64);
+                counted += count;
+                entered += timers.enters() - before;
+            }
+        };
+        work(&mut timers, Half::Cancel);
+        work(&mut timers, Half::Insert);
     }
-    Ok(Figures::new(median(samples), Err("half of timer/replace, which has one"), Costs::UNKNOWN))
+    counted.set_enters(entered);
+    let costs = counted.over((rounds * BATCH) as f64);
+    Ok(Figures::new(median(samples), Err("half of timer/replace, which has one"), costs))
 }
 
 #[cfg(test)]

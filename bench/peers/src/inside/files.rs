@@ -61,7 +61,11 @@ pub fn path() -> Result<PathBuf, Failure> {
 pub fn open(direct: bool) -> Result<File, Failure> {
     let path = path()?;
     let flags = if direct { libc::O_DIRECT } else { 0 };
-    let file = File::options().read(true).write(true).custom_flags(flags).open(&path)?;
+    let file = File::options().read(true).write(true).custom_flags(flags).open(&path);
+    let file = file.map_err(|error| match direct && error.raw_os_error() == Some(libc::EINVAL) {
+        true => "the file system of this program has no direct reads (O_DIRECT)".into(),
+        false => Failure::from(error),
+    })?;
     if !direct {
         std::io::copy(&mut File::open(&path)?, &mut std::io::sink())?;
     }

@@ -88,7 +88,11 @@ fn pair(
 
 pub fn proact_async() -> Result<Figures, Failure> {
     let make = || proact_async::Runtime::new().map_err(|status| status.to_string());
-    pair(move |batons| Ok(make()?.block_on(second(batons))), move |batons| make()?.block_on(first(batons)))
+    let partner = move |batons| {
+        make()?.block_on(second(batons));
+        Ok(())
+    };
+    pair(partner, move |batons| make()?.block_on(first(batons)))
 }
 
 pub fn tokio() -> Result<Figures, Failure> {
@@ -97,12 +101,20 @@ pub fn tokio() -> Result<Figures, Failure> {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().build().map_err(|error| error.to_string())
     };
-    pair(move |batons| Ok(make()?.block_on(second(batons))), move |batons| make()?.block_on(first(batons)))
+    let partner = move |batons| {
+        make()?.block_on(second(batons));
+        Ok(())
+    };
+    pair(partner, move |batons| make()?.block_on(first(batons)))
 }
 
 pub fn compio() -> Result<Figures, Failure> {
     let make = || compio::runtime::Runtime::new().map_err(|error| error.to_string());
-    pair(move |batons| Ok(make()?.block_on(second(batons))), move |batons| make()?.block_on(first(batons)))
+    let partner = move |batons| {
+        make()?.block_on(second(batons));
+        Ok(())
+    };
+    pair(partner, move |batons| make()?.block_on(first(batons)))
 }
 
 pub fn glommio() -> Result<Figures, Failure> {
@@ -110,7 +122,11 @@ pub fn glommio() -> Result<Figures, Failure> {
         let builder = glommio::LocalExecutorBuilder::new(glommio::Placement::Unbound);
         builder.make().map_err(|error| error.to_string())
     };
-    pair(move |batons| Ok(make()?.run(second(batons))), move |batons| make()?.run(first(batons)))
+    let partner = move |batons| {
+        make()?.run(second(batons));
+        Ok(())
+    };
+    pair(partner, move |batons| make()?.run(first(batons)))
 }
 
 /// Two proactors that send each other messages.
