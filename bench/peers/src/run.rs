@@ -265,8 +265,8 @@ fn serve(work: &Work, peer: &str, time: Duration) -> Result<Figures, Failure> {
     served(work, peer, |process, address| loaded(work, process, address, time))
 }
 
-/// Loads a server for as long as what `begin` starts beside it runs: a program that is told of the server's process, and
-/// that is handed out when it has ended. In slices of `time`. `None`: the work has no server.
+/// Loads a server for as long as what `begin` starts beside it runs: a program that is told of the server's process,
+/// and that is handed out when it has ended. In slices of `time`. `None`: the work has no server.
 pub fn watched(
     work: &str,
     peer: &str,

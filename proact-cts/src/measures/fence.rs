@@ -234,8 +234,8 @@ struct Spent {
     enters: AtomicU64,
 }
 
-/// The library's way: a receive and, linked to it, a signal of an exported value. With what it takes from each submit to
-/// the callbacks: the export is made anew in each round, and counted in its own row.
+/// The library's way: a receive and, linked to it, a signal of an exported value. With what it takes from each submit
+/// to the callbacks: the export is made anew in each round, and counted in its own row.
 fn by_chain(config: Configuration, how: Lowering) -> Result<(Receiving, Arc<Spent>), Failure> {
     // Built here too, so that a backend that is missing is told.
     config.builder().build().map_err(refused(config))?;

@@ -1,9 +1,9 @@
 //! The floor of the io_uring rows: a bare ring, by another implementation than proact's own.
 //!
 //! It is made with the same promises to the kernel (one issuer, deferred task running, no submission array, registered
-//! descriptor), or the comparison would be between kernel modes: no other file here makes one. A round is the least that
-//! carries operations out: fill the entries and publish them once, one call that submits all and waits for all, look at
-//! every completion.
+//! descriptor), or the comparison would be between kernel modes: no other file here makes one. A round is the least
+//! that carries operations out: fill the entries and publish them once, one call that submits all and waits for all,
+//! look at every completion.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -21,8 +21,8 @@ const COMPLETIONS: u32 = 1024;
 /// A bare ring, made for the calling thread.
 pub(crate) struct Ring {
     ring: IoUring,
-    /// What stands for its descriptor in this thread. The crate keeps that in a `Submitter`, which borrows the ring: one
-    /// that is made for a single call forgets it, and the place is taken until the thread ends.
+    /// What stands for its descriptor in this thread. The crate keeps that in a `Submitter`, which borrows the ring:
+    /// one that is made for a single call forgets it, and the place is taken until the thread ends.
     registered: Option<u32>,
 }
 

@@ -92,9 +92,9 @@ fn sends(config: Configuration) -> Result<Figures, Failure> {
     Ok(figures(timing, SENDS.into(), counted, COUNTED_ROUNDS, ""))
 }
 
-/// Times rounds of `subject` in turn with rounds of `floor`. A round of two threads is a slice by itself, and many times
-/// longer whenever one of them is not scheduled: medians and the tail are told as they were, and the ratio is the median
-/// of the pairs' own.
+/// Times rounds of `subject` in turn with rounds of `floor`. A round of two threads is a slice by itself, and many
+/// times longer whenever one of them is not scheduled: medians and the tail are told as they were, and the ratio is the
+/// median of the pairs' own.
 fn alternate(mut subject: impl FnMut(), mut floor: Option<impl FnMut()>) -> Timing {
     let (mut subjects, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..effort::rounds(PAIRS) {

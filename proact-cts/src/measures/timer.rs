@@ -114,6 +114,7 @@ impl Timers {
     }
 
     /// Submits those that were cancelled again, by way of a vector with room for them.
+    #[allow(clippy::vec_box)] // as above
     #[inline]
     fn insert_all(&mut self, places: &[usize], ready: &mut Vec<Box<Op<Timer, Return>>>) {
         std::mem::swap(ready, &mut self.pile.borrow_mut());
