@@ -1,6 +1,6 @@
 //! A bare ring, made with the promises to the kernel that proact's own are made with: one issuer, deferred task
-//! running, whole batches, no submission array, a registered descriptor. Without them it would be slower than a ring can
-//! be, and no floor.
+//! running, whole batches, no submission array, a registered descriptor. Without them it would be slower than a ring
+//! can be, and no floor.
 
 use std::io;
 
