@@ -8,7 +8,7 @@ use proact::sync::{Semaphore, Tracker};
 use proact_schedule::model::{Point, Submission};
 use proact_schedule::{QueueOptions, Scheduler, SchedulerOptions};
 
-use crate::Prepare;
+use crate::{Prepare, TIMES, WARM_UP};
 
 pub(super) const CASES: &[(&str, Prepare)] = &[
     ("frontier/compare/4", || {
@@ -20,8 +20,14 @@ pub(super) const CASES: &[(&str, Prepare)] = &[
         Ok(Box::new(move || _ = black_box(black_box(&a).compare(black_box(&b)))))
     }),
     ("frontier/merge/4", || {
-        let (mut a, b) = (ladder(0, 1, 4, 5), ladder(0, 1, 4, 6));
-        Ok(Box::new(move || black_box(&mut a).merge(black_box(&b)).expect("the same axes")))
+        // Each further than the one before, so that each merge raises every entry.
+        let all: Vec<Frontier> = (1..=u64::from(TIMES + WARM_UP)).map(|epoch| ladder(0, 1, 4, 1 + epoch)).collect();
+        let (mut a, mut times) = (ladder(0, 1, 4, 1), 0);
+        Ok(Box::new(move || {
+            black_box(&mut a).merge(black_box(&all[times])).expect("the same axes");
+            debug_assert_eq!(a, all[times], "all of it was raised");
+            times += 1;
+        }))
     }),
     ("frontier/merge-interleaved/16", || {
         let (even, odd, mut target) = (ladder(0, 2, 16, 5), ladder(1, 2, 16, 5), ladder(0, 1, 32, 1));

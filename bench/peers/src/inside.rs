@@ -138,7 +138,7 @@ pub fn peers(work: &str) -> impl Iterator<Item = &'static str> + use<> {
 pub fn measure(peer: &str, work: &str) -> Result<(), Failure> {
     let found = MEASURES.iter().find(|(name, who, _)| *name == work && *who == peer);
     let (.., measure) = found.ok_or_else(|| format!("{peer:?} has no {work:?}"))?;
-    pin::pin(pin::SERVER)?;
+    pin::pin(pin::server())?;
     println!("{}", serde_json::to_string(&measure()?)?);
     Ok(())
 }

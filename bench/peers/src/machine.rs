@@ -10,6 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct Machine {
     pub processor: String,
     pub processors: usize,
+    /// How many of them this program may use. `None` in older files.
+    #[serde(default)]
+    pub usable: Option<usize>,
+    /// What was measured: its version, commit and programs, as whoever ran it says. `None`: nobody has.
+    #[serde(default)]
+    pub program: Option<String>,
     pub kernel: String,
     /// Of the processor's clock, where the system tells.
     pub governor: Option<String>,
@@ -20,7 +26,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn here() -> Machine {
+    pub fn here(program: Option<&str>) -> Machine {
         let processors = read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let trimmed = |path| read_to_string(path).ok().map(|text| text.trim().to_owned());
@@ -28,6 +34,8 @@ impl Machine {
         Machine {
             processor: model.map_or("unknown".into(), |(_, name)| name.trim().into()),
             processors: processors.lines().filter(|line| line.starts_with("processor")).count(),
+            usable: Some(crate::pin::allowed().len()),
+            program: program.map(String::from),
             kernel: kernel(&trimmed("/proc/sys/kernel/osrelease").unwrap_or_default()),
             governor: trimmed("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             date: date(seconds / 86_400),
@@ -49,7 +57,7 @@ pub fn load() -> f64 {
 
 /// The day that is so many days after 1970-01-01.
 fn date(mut days: u64) -> String {
-    let leap = |year: u64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let leap = |year: u64| (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
     let (mut year, mut month) = (1970, 0);
     while days >= 365 + u64::from(leap(year)) {
         days -= 365 + u64::from(leap(year));

@@ -3,19 +3,23 @@
 //! | command | what it does |
 //! |---|---|
 //! | `peers run FILE [OPTION VALUE]...` | measures, a line of JSON a round into `FILE`, and not again what is there |
-//! | `peers page FILE FOLDER [BENCH]` | writes `FOLDER/benchmarks.md` and plots, with the lines of `proact bench` |
+//! | `peers profile FILE PROFILES [OPTION VALUE]...` | profiles the worst losses of `FILE`, a line of JSON each |
+//! | `peers page FILE FOLDER [BENCH [PROFILES]]` | writes `FOLDER/benchmarks.md` and plots, with `proact bench` |
 //! | `peers list` | the names of works and peers |
 //! | `peers serve PEER ANSWER` | one server; what `run` starts |
 //! | `peers measure PEER WORK` | one work without a server; what `run` starts |
 //!
 //! Options of `run`: `--rounds`, `--seconds` for each that is served, `--minutes` after which no round begins, and, as
-//! often as needed, `--work` and `--peer`.
+//! often as needed, `--work` and `--peer`; `--of` says what is measured, and what was measured of another is refused.
+//! Options of `profile`: `--losses`, `--seconds` of each, and `--of`.
 
+mod bare;
 mod inside;
 mod load;
 mod machine;
 mod page;
 mod pin;
+mod profile;
 mod run;
 mod serve;
 
@@ -39,19 +43,25 @@ fn raise_descriptors() {
 
 fn main() -> ExitCode {
     raise_descriptors();
+    // Before anything is pinned.
+    pin::allowed();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {
         ["run", file, options @ ..] => run::run(file, options),
-        ["page", file, folder] => page::write(file, folder, None),
-        ["page", file, folder, bench] => page::write(file, folder, Some(bench)),
+        ["profile", file, profiles, options @ ..] => profile::profile(file, profiles, options),
+        ["page", file, folder] => page::write(file, folder, None, None),
+        ["page", file, folder, bench] => page::write(file, folder, Some(bench), None),
+        ["page", file, folder, bench, profiles] => page::write(file, folder, Some(bench), Some(profiles)),
         ["list"] => {
             run::list();
             Ok(())
         }
         ["serve", peer, answer] => serve::serve(peer, answer),
         ["measure", peer, work] => inside::measure(peer, work),
-        _ => Err("one of: run FILE, page FILE FOLDER [BENCH], list, serve PEER ANSWER, measure PEER WORK".into()),
+        _ => Err("one of: run FILE, profile FILE PROFILES, page FILE FOLDER [BENCH [PROFILES]], list, \
+                  serve PEER ANSWER, measure PEER WORK"
+            .into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,30 +1,50 @@
-//! Which processor runs what.
+//! Which processor runs what: the first two that this program may use, whatever their numbers are. A machine, container
+//! or set of processors may have one alone, which server and load generator share then.
 
 use std::io;
+use std::sync::OnceLock;
+
+/// The processors that this program was given, by number. To be asked for before anything is pinned.
+pub fn allowed() -> &'static [usize] {
+    static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
+    ALLOWED.get_or_init(|| {
+        // SAFETY: a set of processors is plain data, for which zero is a value.
+        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel writes the set, whose size is told.
+        if unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) } != 0 {
+            // More than a set has room for: whoever has so many has the first two.
+            return vec![0, 1];
+        }
+        // SAFETY: each number is below what the set has room for.
+        (0..libc::CPU_SETSIZE as usize).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect()
+    })
+}
 
 /// The server's processor.
-pub const SERVER: usize = 0;
-/// The load generator's.
-pub const LOAD: usize = 1;
+pub fn server() -> usize {
+    allowed()[0]
+}
+
+/// The load generator's: another, where there is one.
+pub fn load() -> usize {
+    *allowed().get(1).unwrap_or(&allowed()[0])
+}
 
 /// Has the calling thread, and what it starts, run on one processor.
 pub fn pin(processor: usize) -> io::Result<()> {
-    // SAFETY: a set of processors is plain data, for which zero is a value.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `processor` is far below the 1,024 that a set has room for.
-    unsafe { libc::CPU_SET(processor, &mut set) };
-    // SAFETY: the kernel reads the set, whose size is told.
-    match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    restrict(&[processor])
 }
 
-/// Lets the calling thread run on every processor again.
+/// Lets the calling thread run on every processor again that the program was given.
 pub fn unpin() -> io::Result<()> {
-    // SAFETY: the set is plain data, for which any bytes are valid; the kernel passes over processors that are not
-    // there.
-    let set: libc::cpu_set_t = unsafe { std::mem::transmute([0xffu8; size_of::<libc::cpu_set_t>()]) };
+    restrict(allowed())
+}
+
+fn restrict(processors: &[usize]) -> io::Result<()> {
+    // SAFETY: a set of processors is plain data, for which zero is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: each number is one of a set's own.
+    processors.iter().for_each(|processor| unsafe { libc::CPU_SET(*processor, &mut set) });
     // SAFETY: the kernel reads the set, whose size is told.
     match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } {
         0 => Ok(()),
@@ -54,4 +74,25 @@ pub fn memory(process: u32) -> io::Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kibibytes.map(|kibibytes| kibibytes * 1024).ok_or_else(|| io::Error::other("no RssAnon in /proc"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_processors_that_were_given_are_used_and_all_of_them_come_back() {
+        // In a thread of its own, which inherits what the program was given.
+        let before = allowed().to_vec();
+        assert!(before.contains(&server()) && before.contains(&load()));
+        assert_eq!(server() == load(), before.len() == 1);
+        std::thread::spawn(move || {
+            pin(load()).unwrap();
+            assert_eq!(std::thread::available_parallelism().unwrap().get(), 1);
+            unpin().unwrap();
+            assert_eq!(std::thread::available_parallelism().unwrap().get(), before.len());
+        })
+        .join()
+        .unwrap();
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -94,6 +95,7 @@ struct Options {
     limit: Duration,
     works: Vec<String>,
     peers: Vec<String>,
+    of: Option<String>,
 }
 
 fn options(arguments: &[&str]) -> Result<Options, Failure> {
@@ -103,6 +105,7 @@ fn options(arguments: &[&str]) -> Result<Options, Failure> {
         limit: Duration::from_secs(10 * 60),
         works: Vec::new(),
         peers: Vec::new(),
+        of: None,
     };
     let mut rest = arguments.iter();
     while let Some(&name) = rest.next() {
@@ -113,6 +116,7 @@ fn options(arguments: &[&str]) -> Result<Options, Failure> {
             "--minutes" => options.limit = Duration::try_from_secs_f64(60.0 * value.parse::<f64>()?)?,
             "--work" => options.works.push(value.into()),
             "--peer" => options.peers.push(value.into()),
+            "--of" => options.of = Some(value.into()),
             _ => return Err(format!("no option {name}").into()),
         }
     }
@@ -139,10 +143,42 @@ struct Rounds {
     failed: HashSet<(String, String)>,
 }
 
+/// What was measured, of all that a file of rounds says; fails where that is not one and the same.
+pub fn program(file: &str, entries: &[Entry]) -> Result<Option<String>, Failure> {
+    let mut programs = entries.iter().filter_map(|entry| match entry {
+        Entry::Machine(machine) => Some(&machine.program),
+        Entry::Line(_) => None,
+    });
+    let Some(first) = programs.next() else { return Ok(None) };
+    match programs.find(|other| *other != first) {
+        Some(other) => Err(format!("{file} has rounds of two: {}; and {}", said(first), said(other)).into()),
+        None => Ok(first.clone()),
+    }
+}
+
+/// A program as it is told.
+pub fn said(program: &Option<String>) -> &str {
+    program.as_deref().unwrap_or("nobody has said of what")
+}
+
+/// Fails where what is there was measured of another than `now`: figures of two are not beside each other.
+pub fn refuse_another(file: &str, there: &Option<String>, now: &Option<String>) -> Result<(), Failure> {
+    match there == now {
+        true => Ok(()),
+        false => {
+            let (there, now) = (said(there), said(now));
+            Err(format!("{file} was measured of another: {there}. This is: {now}. `run.sh --again` begins anew").into())
+        }
+    }
+}
+
 impl Rounds {
-    fn open(path: &str) -> Result<Rounds, Failure> {
+    fn open(path: &str, of: &Option<String>) -> Result<Rounds, Failure> {
         let exists = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0);
         let known = if exists { read(path)? } else { Vec::new() };
+        if !known.is_empty() {
+            refuse_another(path, &program(path, &known)?, of)?;
+        }
         let known = known.into_iter().filter_map(|entry| match entry {
             Entry::Line(line) => Some((line.work, line.peer, line.round)),
             Entry::Machine(_) => None,
@@ -188,8 +224,8 @@ type Figures = Vec<(String, f64)>;
 
 pub fn run(file: &str, arguments: &[&str]) -> Result<(), Failure> {
     let (options, start) = (options(arguments)?, Instant::now());
-    let mut rounds = Rounds::open(file)?;
-    rounds.add(&Entry::Machine(Machine::here()))?;
+    let mut rounds = Rounds::open(file, &options.of)?;
+    rounds.add(&Entry::Machine(Machine::here(options.of.as_deref())))?;
     for round in 0..options.rounds {
         // A round that was begun is brought to its end: all of its peers, or the ratios would lack one.
         if start.elapsed() > options.limit {
@@ -226,19 +262,69 @@ impl Drop for Server {
 }
 
 fn serve(work: &Work, peer: &str, time: Duration) -> Result<Figures, Failure> {
+    served(work, peer, |process, address| loaded(work, process, address, time))
+}
+
+/// Loads a server for as long as what `begin` starts beside it runs: a program that is told of the server's process,
+/// and that is handed out when it has ended. In slices of `time`. `None`: the work has no server.
+pub fn watched(
+    work: &str,
+    peer: &str,
+    time: Duration,
+    begin: impl FnOnce(u32) -> Result<Child, Failure>,
+) -> Result<Option<Child>, Failure> {
+    let Some(work) = WORKS.iter().find(|known| known.name == work) else { return Ok(None) };
+    served(work, peer, |process, address| {
+        let (mut beside, start) = (begin(process)?, Instant::now());
+        while beside.try_wait()?.is_none() {
+            if start.elapsed() > PATIENCE {
+                beside.kill()?;
+                return Err("what watches the server has not ended in twenty seconds".into());
+            }
+            loaded(work, process, address, time)?;
+        }
+        Ok(Some(beside))
+    })
+}
+
+/// Starts a server, and runs `with` on the load generator's processor. Then it is ended.
+fn served<T>(work: &Work, peer: &str, with: impl FnOnce(u32, SocketAddr) -> Result<T, Failure>) -> Result<T, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     let child = command.args(["serve", peer, work.answer]).stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
     let mut server = Server(child);
-    let mut port = String::new();
-    BufReader::new(server.0.stdout.take().expect("it was piped")).read_line(&mut port)?;
-    let port = port.trim().parse::<u16>().map_err(|_| "the server ended before it listened")?;
+    let mut out = server.0.stdout.take().expect("it was piped");
+    let port = first_line(&mut out, PATIENCE).map_err(|failure| format!("the server: {failure}"))?;
+    let port = port.parse::<u16>().map_err(|_| format!("the server told {port:?}, which is no port"))?;
     let (process, address) = (server.0.id(), SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     // After the server was started, which would inherit it.
-    pin::pin(pin::LOAD)?;
-    let figures = loaded(work, process, address, time);
+    pin::pin(pin::load())?;
+    let outcome = with(process, address);
     // Works without a server, which may follow, choose for themselves.
     pin::unpin()?;
-    figures
+    outcome
+}
+
+/// The first line of what another process tells: short, and soon, or it would hold up the run for ever.
+fn first_line(from: &mut (impl Read + AsRawFd), patience: Duration) -> Result<String, Failure> {
+    const MOST: usize = 16;
+    let (start, mut line) = (Instant::now(), Vec::new());
+    loop {
+        let left = patience.saturating_sub(start.elapsed());
+        let mut watched = libc::pollfd { fd: from.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one structure is read and written; the descriptor is open.
+        match unsafe { libc::poll(&mut watched, 1, left.as_millis() as libc::c_int) } {
+            0 => return Err(format!("it has told no line in {} s", patience.as_secs_f64()).into()),
+            1 => {}
+            _ => return Err(io::Error::last_os_error().into()),
+        }
+        let mut byte = [0];
+        match from.read(&mut byte)? {
+            0 => return Err("it ended before it told a line".into()),
+            _ if byte == *b"\n" => return Ok(String::from_utf8(line)?),
+            _ if line.len() == MOST => return Err(format!("its first line is longer than {MOST} bytes").into()),
+            _ => line.push(byte[0]),
+        }
+    }
 }
 
 fn loaded(work: &Work, process: u32, address: SocketAddr, time: Duration) -> Result<Figures, Failure> {
@@ -314,5 +400,46 @@ fn measure(peer: &str, work: &str) -> Result<Figures, Failure> {
     match status.success() {
         true => Ok(serde_json::from_str(&out)?),
         false => Err(format!("{status}: {}", errors.trim()).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_first_line_is_short_and_soon_or_a_failure() {
+        let told = |bytes: &[u8], ends: bool| {
+            let (mut here, mut there) = UnixStream::pair().unwrap();
+            there.write_all(bytes).unwrap();
+            let open = if ends {
+                drop(there);
+                None
+            } else {
+                Some(there)
+            };
+            let line = first_line(&mut here, Duration::from_millis(20)).map_err(|failure| failure.to_string());
+            drop(open);
+            line
+        };
+        assert_eq!(told(b"4711\nand more", false), Ok("4711".into()));
+        assert!(told(b"4711", false).unwrap_err().contains("no line in 0.02 s"));
+        assert!(told(b"47", true).unwrap_err().contains("ended before"));
+        assert!(told(&[b'1'; 100], false).unwrap_err().contains("longer than 16 bytes"));
+    }
+
+    #[test]
+    fn rounds_of_another_program_are_refused_and_told_apart() {
+        let entry = |program: Option<&str>| Entry::Machine(Machine::here(program));
+        let (one, two) = (Some(String::from("commit 1")), Some(String::from("commit 2")));
+        assert_eq!(program("f", &[]).unwrap(), None);
+        assert_eq!(program("f", &[entry(Some("commit 1")), entry(Some("commit 1"))]).unwrap(), one);
+        let mixed = program("f", &[entry(Some("commit 1")), entry(Some("commit 2"))]).unwrap_err().to_string();
+        assert!(mixed.contains("commit 1") && mixed.contains("commit 2"), "{mixed}");
+        assert!(refuse_another("f", &one, &one).is_ok());
+        let refused = refuse_another("f", &one, &two).unwrap_err().to_string();
+        assert!(refused.contains("commit 1") && refused.contains("--again"), "{refused}");
+        assert!(refuse_another("f", &None, &two).is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
-use io_uring::{IoUring, opcode, types};
+use io_uring::{opcode, types};
 use proact::memory::{Allocation, BufferPool, Slab};
 use proact::operation::{
     Accept, AcceptMany, Complete, Context, Kind, Op, Outcome, PollHandle, PollHandleMany, ReceivePooled,
@@ -21,6 +21,7 @@ use proact::time::Timeout;
 use super::compare::compare;
 use super::failure::Failure;
 use super::figures::Figures;
+use super::floor::Ring;
 use super::measure::Measure;
 use super::together::{Stage, Together};
 use crate::config::Configuration;
@@ -110,7 +111,7 @@ fn accept_single(config: Configuration) -> Result<Figures, Failure> {
     let mut stage = single(config)?;
     let (_, address) = name()?;
     let listener = UnixListener::bind_addr(&address)?;
-    let mut ring = if config.is_ring() { Some(super::floor::ring()?) } else { None };
+    let mut ring = if config.is_ring() { Some(Ring::new()?) } else { None };
     let floor = || {
         let connected = UnixStream::connect_addr(&address).expect("the listener is there");
         match &mut ring {
@@ -123,13 +124,12 @@ fn accept_single(config: Configuration) -> Result<Figures, Failure> {
     Ok(stage.figures(timing, 1.0, "", accept_one))
 }
 
-fn accepted(ring: &mut IoUring, listener: &UnixListener) -> UnixStream {
+fn accepted(ring: &mut Ring, listener: &UnixListener) -> UnixStream {
     let accept = opcode::Accept::new(types::Fd(listener.as_raw_fd()), std::ptr::null_mut(), std::ptr::null_mut());
+    let mut result = 0;
     // SAFETY: no address is asked for, so the entry points nowhere.
-    unsafe { ring.submission().push(&accept.build()) }.expect("the queue has room");
-    ring.submit_and_wait(1).expect("the ring works");
-    let result = ring.completion().next().expect("it has ended").result();
-    assert!(result >= 0, "an accept failed: {result}");
+    unsafe { ring.round([accept.build()], 1, |completed| result = completed.result()) };
+    assert!(result > 0, "an accept failed: {result}");
     // SAFETY: the kernel has just made it for this entry, and nobody else has it.
     unsafe { <UnixStream as std::os::fd::FromRawFd>::from_raw_fd(result) }
 }

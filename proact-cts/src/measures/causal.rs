@@ -104,10 +104,13 @@ fn compared(entries: u32) -> Result<Figures, Failure> {
     )
 }
 
-/// Merges a frontier of the same axes, against the maximum of each pair.
+/// Merges frontiers of the same axes that are each further than the one before, against the maximum of each pair. What
+/// is merged into begins anew every [`EACH`] times.
 fn merged(entries: u32) -> Result<Figures, Failure> {
-    let (mut a, b) = (ladder(0, 1, entries, 5), ladder(0, 1, entries, 6));
-    let (mut x, y) = (pairs(&a), pairs(&b));
+    let further: Vec<Frontier> = (1..=u64::from(EACH)).map(|epoch| ladder(0, 1, entries, 1 + epoch)).collect();
+    let (first, mut a) = (ladder(0, 1, entries, 1), ladder(0, 1, entries, 1));
+    let pairs_of: Vec<Vec<Pair>> = further.iter().map(pairs).collect();
+    let (begin, mut x) = (pairs(&first), pairs(&first));
     let least = |x: &mut [Pair], y: &[Pair]| {
         for (x, y) in x.iter_mut().zip(y) {
             if x.0 != y.0 {
@@ -117,10 +120,26 @@ fn merged(entries: u32) -> Result<Figures, Failure> {
         }
         true
     };
-    figures(
-        || black_box(&mut a).merge(black_box(&b)).expect("the same axes"),
-        || assert!(black_box(least(black_box(&mut x), black_box(&y)))),
-    )
+    let (mut ours, mut below) = (0, 0);
+    let figures = figures(
+        || {
+            if ours == 0 {
+                a.clone_from(&first);
+            }
+            black_box(&mut a).merge(black_box(&further[ours])).expect("the same axes");
+            ours = (ours + 1) % EACH as usize;
+        },
+        || {
+            if below == 0 {
+                x.copy_from_slice(&begin);
+            }
+            assert!(black_box(least(black_box(&mut x), black_box(&pairs_of[below]))));
+            below = (below + 1) % EACH as usize;
+        },
+    );
+    // Each has been merged, and the last was the furthest.
+    assert_eq!(a, further[EACH as usize - 1]);
+    figures
 }
 
 /// Merges a frontier whose axes lie between, into one that is filled anew each time: against a merge of two sorted
@@ -265,7 +284,7 @@ fn dispatched(together: bool) -> Result<Figures, Failure> {
     let mut ready: Vec<_> = (0..WAITERS).map(|_| Op::new(wait(), Return(pile))).collect();
     let (word, mut value, mut epoch) = (AtomicU64::new(0), 0, 0);
     let (mut pairs, mut counted, mut turns) = (Vec::new(), Counted::default(), 0);
-    let start = Instant::now();
+    let (start, entered) = (Instant::now(), proactor.statistics().enters);
     let (most, budget) = (effort::rounds(DISPATCHES), effort::budget(DISPATCH_BUDGET));
     while turns < most && (turns < DISPATCHES_MIN || start.elapsed() < budget) {
         let line = (epoch + 1..)
@@ -298,6 +317,8 @@ fn dispatched(together: bool) -> Result<Figures, Failure> {
     }
     let side = |side: fn(&(f64, f64)) -> f64| median(pairs.iter().map(side).collect());
     let floor = Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1) };
+    // Those of the whole way, from the submit to the last callback.
+    counted.set_enters(proactor.statistics().enters - entered);
     Ok(Figures::new(side(|pair| pair.0), Ok(floor), counted.over((turns as u64 * WAITERS) as f64)))
 }
 

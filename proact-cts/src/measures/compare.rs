@@ -38,26 +38,25 @@ pub(crate) fn compare(subject: impl FnMut(), floor: Option<impl FnMut()>) -> Tim
 /// As [`compare`], with every round of the subject timed by itself: for what takes microseconds and whose tail matters.
 /// The floor's rounds are timed the same way, so that both pay for the looks at the clock.
 pub(crate) fn compare_each(subject: impl FnMut(), floor: Option<impl FnMut()>) -> Timing {
-    let (pairs, mut rounds, mut below) = pairs_of(subject, floor, |work, count, rounds| {
+    let (pairs, rounds, below) = pairs_of(subject, floor, |work, count, rounds| {
         let start = Instant::now();
         let mut last = start;
         for _ in 0..count {
             work();
             let now = Instant::now();
-            rounds.push((now - last).as_nanos() as u32);
+            rounds.push(u32::try_from((now - last).as_nanos()).unwrap_or(u32::MAX));
             last = now;
         }
         (last - start).as_nanos() as f64 / f64::from(count)
     });
-    let part = |rounds: &mut Vec<u32>, hundredths: usize| {
-        rounds.sort_unstable();
-        f64::from(rounds[(rounds.len() - 1) * hundredths / 100])
-    };
-    let judged = judge(&pairs);
-    // The medians of all rounds, and not of slices' means, are what the tail belongs to; the ratio is of slices in
-    // turn.
-    let floor = judged.floor.map(|(_, ratio)| (part(&mut below, 50), ratio));
-    Timing { subject: part(&mut rounds, 50), floor, p99: Some(part(&mut rounds, 99)) }
+    judge_each(&pairs, &rounds, &below)
+}
+
+/// The medians of all rounds, and not of slices' means, are what the tail belongs to; the ratio is of slices in turn.
+fn judge_each(pairs: &[Pair], rounds: &[u32], below: &[u32]) -> Timing {
+    let all = |rounds: &[u32]| rounds.iter().copied().map(f64::from).collect::<Vec<_>>();
+    let floor = judge(pairs).floor.map(|(_, ratio)| (median(all(below)), ratio));
+    Timing { subject: median(all(rounds)), floor, p99: Some(part(&mut all(rounds), 99)) }
 }
 
 /// A slice's time of the subject, and of the floor.
@@ -125,14 +124,14 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
-/// What so many of a hundred of `values` are not above.
+/// The least of `values` that so many of a hundred are not above: of few, the largest, since nothing is known beyond.
 ///
 /// # Panics
 ///
 /// When there is none.
 pub(crate) fn part(values: &mut [f64], hundredths: usize) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
-    values[(values.len() - 1) * hundredths / 100]
+    values[(values.len() * hundredths).div_ceil(100).max(1) - 1]
 }
 
 /// How many rounds fill a slice. One that was interrupted may have been filled by the interruption: so they must fill
@@ -177,6 +176,24 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_what_so_many_are_not_above_and_of_few_the_largest() {
+        let mut hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!([50, 99, 100].map(|hundredths| part(&mut hundred, hundredths)), [50.0, 99.0, 100.0]);
+        assert_eq!(part(&mut [1.0, 7.0, 2.0], 99), 7.0);
+        assert_eq!(part(&mut [3.0], 50), 3.0);
+    }
+
+    #[test]
+    fn the_tail_is_that_of_single_rounds_and_not_of_slices() {
+        // Two of a hundred rounds are slow, in slices whose means hide them.
+        let rounds: Vec<u32> = (0..100).map(|round| if round % 50 == 7 { 9000 } else { 100 }).collect();
+        let below = vec![50; 100];
+        let timing = judge_each(&[(278.0, Some(50.0)), (278.0, Some(50.0))], &rounds, &below);
+        assert_eq!((timing.subject, timing.p99), (100.0, Some(9000.0)));
+        assert_eq!(timing.floor, Some((50.0, 5.56)));
+    }
+
+    #[test]
     fn without_a_floor_there_is_no_ratio() {
         assert_eq!(judge(&[(5.0, None), (6.0, None), (9.0, None)]), Timing { subject: 6.0, floor: None, p99: None });
     }
@@ -195,12 +212,18 @@ mod tests {
 
     #[test]
     fn each_round_is_timed_where_the_tail_is_asked_for() {
-        let mut turn = 0;
-        let slow = || {
+        const SLOW: Duration = Duration::from_millis(20);
+        let (mut turn, mut fastest) = (0, f64::MAX);
+        // Every other round is slow, so that of any three that follow each other one is.
+        let subject = || {
             turn += 1;
-            std::thread::sleep(if turn % 5 == 0 { 20 * SLICE } else { SLICE });
+            let start = Instant::now();
+            std::thread::sleep(if turn % 2 == 0 { SLOW } else { SLICE });
+            fastest = fastest.min(start.elapsed().as_nanos() as f64);
         };
-        let timing = effort::Effort::Quick.scope(|| compare_each(slow, None::<fn()>));
-        assert!(timing.p99 >= Some(timing.subject) && timing.subject >= SLICE.as_nanos() as f64, "{timing:?}");
+        let timing = effort::Effort::Quick.scope(|| compare_each(subject, None::<fn()>));
+        let tail = timing.p99.expect("each round was timed");
+        assert!(tail >= SLOW.as_nanos() as f64, "the slow rounds are lost: {timing:?}");
+        assert!(timing.subject >= fastest, "{timing:?}");
     }
 }

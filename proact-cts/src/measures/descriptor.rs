@@ -7,11 +7,12 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
-use io_uring::{IoUring, opcode, squeue, types};
+use io_uring::{opcode, squeue, types};
 
 use super::compare::compare;
 use super::failure::Failure;
 use super::figures::{Costs, Figures};
+use super::floor::Ring;
 use super::measure::Measure;
 
 /// Only a ring registers descriptors.
@@ -33,7 +34,7 @@ fn run() -> Result<Figures, Failure> {
 
 /// A ring with two ends of a local connection.
 struct Messages {
-    ring: IoUring,
+    ring: Ring,
     ends: [UnixStream; 2],
     registered: bool,
     bytes: Box<[[u8; LENGTH as usize]; 2]>,
@@ -41,7 +42,7 @@ struct Messages {
 
 impl Messages {
     fn new(registered: bool) -> io::Result<Messages> {
-        let ring = IoUring::builder().setup_single_issuer().setup_defer_taskrun().setup_submit_all().build(256)?;
+        let ring = Ring::new()?;
         let (one, two) = UnixStream::pair()?;
         let ends = [one, two];
         if registered {
@@ -50,36 +51,29 @@ impl Messages {
         Ok(Messages { ring, ends, registered, bytes: Box::new([[7; LENGTH as usize], [0; LENGTH as usize]]) })
     }
 
-    fn send(&self) -> squeue::Entry {
-        let bytes = self.bytes[0].as_ptr();
+    /// A send and a receive.
+    fn pair(&mut self) -> [squeue::Entry; 2] {
+        let [out, into] = &mut *self.bytes;
+        let (out, into) = (out.as_ptr(), into.as_mut_ptr());
+        let [sender, receiver] = self.ends.each_ref().map(|end| types::Fd(end.as_raw_fd()));
         match self.registered {
-            true => opcode::Send::new(types::Fixed(0), bytes, LENGTH).build(),
-            false => opcode::Send::new(types::Fd(self.ends[0].as_raw_fd()), bytes, LENGTH).build(),
-        }
-    }
-
-    fn receive(&mut self) -> squeue::Entry {
-        let bytes = self.bytes[1].as_mut_ptr();
-        match self.registered {
-            true => opcode::Recv::new(types::Fixed(1), bytes, LENGTH).build(),
-            false => opcode::Recv::new(types::Fd(self.ends[1].as_raw_fd()), bytes, LENGTH).build(),
+            true => [
+                opcode::Send::new(types::Fixed(0), out, LENGTH).build(),
+                opcode::Recv::new(types::Fixed(1), into, LENGTH).build(),
+            ],
+            false => {
+                [opcode::Send::new(sender, out, LENGTH).build(), opcode::Recv::new(receiver, into, LENGTH).build()]
+            }
         }
     }
 
     fn round(&mut self) {
-        for _ in 0..PAIRS {
-            for entry in [self.send(), self.receive()] {
-                // SAFETY: the bytes live as long as the ring, and all is complete before the round ends.
-                unsafe { self.ring.submission().push(&entry) }.expect("the queue has room for a round");
-            }
-        }
-        let count = 2 * PAIRS as usize;
-        self.ring.submit_and_wait(count).expect("the ring works");
-        let mut moved = 0;
-        for completed in self.ring.completion() {
-            moved += completed.result();
-        }
-        assert_eq!(moved, count as i32 * LENGTH as i32, "every message arrives");
+        let pair = self.pair();
+        let (count, mut moved) = (2 * PAIRS, 0);
+        let entries = (0..PAIRS).flat_map(|_| pair.clone());
+        // SAFETY: the bytes live as long as the ring, and all is complete before the round ends.
+        unsafe { self.ring.round(entries, count, |completed| moved += completed.result()) };
+        assert_eq!(moved, (count * LENGTH) as i32, "every message arrives");
     }
 }
 

@@ -111,7 +111,8 @@ fn imports(config: Configuration) -> Result<Figures, Failure> {
         Choice::Epoll => compare(|| imports.round(), Some(by_epoll(&event)?)),
         _ => compare(|| imports.round(), Some(|| by_poll(&event))),
     };
-    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| imports.round()));
+    let enters = |imports: &Imports| imports.proactor.statistics().enters;
+    let counted = tally::rounds(COUNTED_ROUNDS, &mut imports, Imports::round, enters);
     Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(COUNTED_ROUNDS))))
 }
 
@@ -226,13 +227,19 @@ fn readable(fd: BorrowedFd<'_>) {
     assert_eq!(rustix::event::poll(&mut watched, None), Ok(1));
 }
 
-/// The library's way: a receive and, linked to it, a signal of an exported value. With the number of allocations
-/// from each submit to the callbacks, once it has settled: the export is made anew in each round, and counted in
-/// its own row.
-fn by_chain(config: Configuration, how: Lowering) -> Result<(Receiving, Arc<AtomicU64>), Failure> {
+/// What all rounds on the thread that receives have taken, once it has settled.
+#[derive(Default)]
+struct Spent {
+    allocations: AtomicU64,
+    enters: AtomicU64,
+}
+
+/// The library's way: a receive and, linked to it, a signal of an exported value. With what it takes from each submit
+/// to the callbacks: the export is made anew in each round, and counted in its own row.
+fn by_chain(config: Configuration, how: Lowering) -> Result<(Receiving, Arc<Spent>), Failure> {
     // Built here too, so that a backend that is missing is told.
     config.builder().build().map_err(refused(config))?;
-    let counted = Arc::new(AtomicU64::new(0));
+    let counted = Arc::new(Spent::default());
     let theirs = counted.clone();
     let receiving = Receiving::new(move |socket, exports, armed| {
         let mut proactor = config.builder().build().expect("it was built a moment ago");
@@ -245,9 +252,11 @@ fn by_chain(config: Configuration, how: Lowering) -> Result<(Receiving, Arc<Atom
             if exports.send(export).is_err() {
                 break;
             }
+            let before = proactor.statistics().enters;
             let count = tally::count(|| next = pair.round(&mut proactor, value, how, &armed));
             if value > SETTLING && next.is_some() {
-                theirs.fetch_add(count.allocations(), Ordering::Relaxed);
+                theirs.allocations.fetch_add(count.allocations(), Ordering::Relaxed);
+                theirs.enters.fetch_add(proactor.statistics().enters - before, Ordering::Relaxed);
             }
         }
     });
@@ -329,8 +338,9 @@ fn behind_a_receive(config: Configuration, how: Lowering) -> Result<Figures, Fai
     let measured = times.len() as f64;
     // Its thread has counted then.
     drop(subject);
-    let allocations = counted.load(Ordering::Relaxed) as f64 / measured;
-    let costs = Costs { allocations: tally::counts_allocations().then_some(allocations), ..Costs::UNKNOWN };
+    let each = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64 / measured;
+    let allocations = tally::counts_allocations().then(|| each(&counted.allocations));
+    let costs = Costs { allocations, enters: Some(each(&counted.enters)), ..Costs::UNKNOWN };
     let floor = floor.map(|_| Floor { median: median(below), ratio: median(ratios) });
     Ok(Figures { p99: Some(part(&mut times, 99)), ..Figures::new(median(times), floor, costs) })
 }
@@ -349,25 +359,24 @@ fn raw_receiving(config: Configuration) -> Result<Receiving, &'static str> {
 mod raw {
     use std::os::fd::AsRawFd;
 
-    use io_uring::{IoUring, opcode, squeue, types};
+    use io_uring::{cqueue, opcode, squeue, types};
 
+    use super::super::floor::Ring;
     use super::*;
-
-    fn ring() -> io::Result<IoUring> {
-        IoUring::builder().setup_single_issuer().setup_defer_taskrun().setup_submit_all().build(256)
-    }
 
     /// Runs `with` on a round that waits for the event by a poll entry.
     pub(crate) fn polled<T>(event: &OwnedFd, with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
-        let mut ring = ring()?;
+        let mut ring = Ring::new()?;
         let mut round = || {
             let entry = opcode::PollAdd::new(types::Fd(event.as_raw_fd()), PollFlags::IN.bits().into()).build();
+            let mut told = 0;
             // SAFETY: a poll entry points nowhere, and the event is open until the round has ended.
-            unsafe { ring.submission().push(&entry) }.expect("the queue has room");
-            ring.submit().expect("the ring works");
-            set(event);
-            ring.submit_and_wait(1).expect("the ring works");
-            assert_eq!(ring.completion().count(), 1);
+            unsafe {
+                ring.round([entry], 0, |_| panic!("it is not set yet"));
+                set(event);
+                ring.round([], 1, |_| told += 1);
+            }
+            assert_eq!(told, 1);
             empty(event);
         };
         Ok(with(&mut round))
@@ -375,7 +384,7 @@ mod raw {
 
     /// Receives and, by the kernel alone, writes an event, until the stream ends.
     pub(crate) fn receive_and_write(socket: OwnedFd, exports: SyncSender<OwnedFd>, armed: Arc<AtomicU64>) {
-        let mut ring = ring().expect("a ring, as for the subject");
+        let mut ring = Ring::new().expect("a ring, as for the subject");
         let mut bytes = [0u8; LENGTH];
         let one = 1u64;
         for value in 1.. {
@@ -387,14 +396,19 @@ mod raw {
             let receive = opcode::Recv::new(types::Fd(socket.as_raw_fd()), bytes.as_mut_ptr(), LENGTH as u32);
             let receive = receive.flags(whole).build().flags(squeue::Flags::IO_LINK);
             let write = opcode::Write::new(types::Fd(event.as_raw_fd()), (&raw const one).cast(), 8).build();
-            for entry in [receive, write] {
-                // SAFETY: the bytes live until both have completed, which the round waits for.
-                unsafe { ring.submission().push(&entry) }.expect("the queue has room");
+            // Both may have ended at once, with the stream.
+            let (ended, over) = (Cell::new(0), Cell::new(false));
+            let told = |completed: cqueue::Entry| {
+                ended.set(ended.get() + 1);
+                over.set(over.get() || completed.result() <= 0);
+            };
+            // SAFETY: the bytes live until both have completed, which is waited for.
+            unsafe {
+                ring.round([receive, write], 0, told);
+                armed.store(value, Ordering::Release);
+                ring.round([], 2 - ended.get(), told);
             }
-            ring.submit().expect("the ring works");
-            armed.store(value, Ordering::Release);
-            ring.submit_and_wait(2).expect("the ring works");
-            if ring.completion().map(|completed| completed.result()).any(|result| result <= 0) {
+            if over.get() {
                 break;
             }
         }

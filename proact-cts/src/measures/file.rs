@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-use io_uring::{IoUring, opcode, types};
+use io_uring::{opcode, types};
 use proact::memory::{Allocation, BufferPool, Lease, Slab};
 use proact::operation::{Read, Register, Unregister};
 use proact::proactor::Proactor;
@@ -16,6 +16,7 @@ use super::compare::compare;
 use super::effort;
 use super::failure::Failure;
 use super::figures::Figures;
+use super::floor::Ring;
 use super::measure::Measure;
 use super::together::{Stage, Together};
 use crate::config::Configuration;
@@ -52,7 +53,7 @@ const DIRECT: Pattern = Pattern { length: 4 << 10, direct: true, random: true };
 const SEQUENTIAL: Pattern = Pattern { length: 128 << 10, direct: false, random: false };
 
 /// A file without a name any more, written just now and known to be on the disk.
-fn scratch(direct: bool) -> io::Result<SystemFile> {
+fn scratch(direct: bool) -> Result<SystemFile, Failure> {
     let folder = Folder::new()?;
     let path = folder.path().join("scratch");
     let mut file = SystemFile::create(&path)?;
@@ -66,7 +67,16 @@ fn scratch(direct: bool) -> io::Result<SystemFile> {
     if direct {
         options.custom_flags(rustix::fs::OFlags::DIRECT.bits() as i32);
     }
-    options.open(&path)
+    options.open(&path).map_err(|error| match direct && error.raw_os_error() == Some(libc::EINVAL) {
+        true => no_direct_reads(folder.path()),
+        false => error.into(),
+    })
+}
+
+/// Older kernels' tmpfs, and some file systems of containers, have nothing to read past.
+fn no_direct_reads(folder: &std::path::Path) -> Failure {
+    let folder = folder.parent().unwrap_or(folder).display();
+    Failure::lacking(format!("the file system of {folder} has no direct reads (O_DIRECT); TMPDIR names another"))
 }
 
 /// Where the next reads begin.
@@ -134,7 +144,7 @@ fn reads(config: Configuration, pattern: &'static Pattern, depth: u32) -> Result
 /// The floor: reads into buffers of the same pool, by nothing but the kernel's interface.
 struct RawReads {
     file: SystemFile,
-    ring: Option<IoUring>,
+    ring: Option<Ring>,
     buffers: Vec<Lease>,
     offsets: Offsets,
 }
@@ -142,32 +152,27 @@ struct RawReads {
 impl RawReads {
     fn new(config: Configuration, pattern: &Pattern, depth: u32, pool: &BufferPool) -> Result<RawReads, Failure> {
         let file = scratch(pattern.direct)?;
-        let ring = if config.is_ring() { Some(super::floor::ring()?) } else { None };
-        if let Some(ring) = &ring {
-            let _ = ring.submitter().register_ring_fd();
-        }
+        let ring = if config.is_ring() { Some(Ring::new()?) } else { None };
         let buffers = (0..depth).map(|_| pool.acquire()).collect::<Result<Vec<_>, _>>()?;
         Ok(RawReads { offsets: Offsets::new(pattern, &file)?, file, ring, buffers })
     }
 
     fn round(&mut self) {
-        let Some(ring) = &mut self.ring else {
-            for buffer in &mut self.buffers {
+        let RawReads { file, ring, buffers, offsets } = self;
+        let Some(ring) = ring else {
+            for buffer in buffers {
                 let whole = buffer.len();
-                let read = rustix::io::pread(&self.file, &mut buffer[..], self.offsets.next());
+                let read = rustix::io::pread(&*file, &mut buffer[..], offsets.next());
                 assert_eq!(read, Ok(whole));
             }
             return;
         };
-        for buffer in &mut self.buffers {
-            let fd = types::Fd(self.file.as_raw_fd());
-            let read = opcode::Read::new(fd, buffer.as_mut_ptr(), buffer.len() as u32).offset(self.offsets.next());
-            // SAFETY: the buffer lives as long as the ring, and the read is over before the round ends.
-            unsafe { ring.submission().push(&read.build()) }.expect("the queue has room");
-        }
-        ring.submit_and_wait(self.buffers.len()).expect("the ring works");
-        let whole = self.buffers[0].len() as i32;
-        assert!(ring.completion().all(|completed| completed.result() == whole), "every read is whole");
+        let (depth, whole, fd) = (buffers.len() as u32, buffers[0].len() as i32, types::Fd(file.as_raw_fd()));
+        let reads = buffers.iter_mut().map(|buffer| {
+            opcode::Read::new(fd, buffer.as_mut_ptr(), buffer.len() as u32).offset(offsets.next()).build()
+        });
+        // SAFETY: the buffers live as long as the ring, and the reads are over before the round ends.
+        unsafe { ring.round(reads, depth, |completed| assert_eq!(completed.result(), whole, "every read is whole")) };
     }
 }
 
@@ -203,10 +208,13 @@ fn register(config: Configuration, length: usize) -> Result<Figures, Failure> {
         let timing = compare(|| round(&mut stage), None::<fn()>);
         return Ok(stage.figures(timing, 1.0, "this backend pins nothing, so nothing lies below it", round));
     }
-    let ring = super::floor::ring()?;
+    let ring = Ring::new()?;
     let vector = libc::iovec { iov_base: region.as_ptr().cast(), iov_len: length };
-    // SAFETY: the memory lives as long as `region`, longer than it is registered. It may be too much to lock.
-    unsafe { ring.submitter().register_buffers(&[vector]) }?;
+    // SAFETY: the memory lives as long as `region`, longer than it is registered.
+    unsafe { ring.submitter().register_buffers(&[vector]) }.map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOMEM) => Failure::lacking(super::pooled::LOCK_LIMIT),
+        _ => error.into(),
+    })?;
     ring.submitter().unregister_buffers()?;
     let floor = || {
         // SAFETY: as above.
@@ -215,4 +223,30 @@ fn register(config: Configuration, length: usize) -> Result<Figures, Failure> {
     };
     let timing = compare(|| round(&mut stage), Some(floor));
     Ok(stage.figures(timing, 1.0, "", round))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_direct_reads_is_named_and_the_measure_left_out() {
+        let failure = no_direct_reads(std::path::Path::new("/tmp/proact-cts-1-2"));
+        assert!(failure.is_lacking());
+        assert!(failure.to_string().starts_with("the file system of /tmp has no direct reads"), "{failure}");
+    }
+
+    #[test]
+    fn every_read_of_the_floor_is_whole_with_and_without_a_ring() {
+        for config in crate::measures::tests::settings() {
+            effort::Effort::Quick.scope(|| {
+                let pool = pool(RANDOM.length, 4).unwrap();
+                match RawReads::new(config, &RANDOM, 4, &pool) {
+                    // A round asserts it.
+                    Ok(mut reads) => (0..3).for_each(|_| reads.round()),
+                    Err(failure) => eprintln!("skipped: {}: {failure}", config.name),
+                }
+            });
+        }
+    }
 }

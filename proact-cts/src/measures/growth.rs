@@ -11,6 +11,7 @@ use proact::sync::Semaphore;
 use proact::time::Timeout;
 
 use super::compare::compare;
+use super::descriptors::descriptors;
 use super::effort;
 use super::failure::Failure;
 use super::figures::{Costs, Figures, Unit};
@@ -68,15 +69,6 @@ fn nops(config: Configuration, idle: Idle, count: u32) -> Result<Figures, Failur
     Ok(stage.figures(timing, EACH.into(), "", round))
 }
 
-/// As many descriptors as the process may have. Answers how many.
-pub(super) fn raise_limit() -> u64 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let most = rustix::process::Rlimit { current: limit.maximum, ..limit };
-    // A failure leaves what there was, and shows where the descriptors are made.
-    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, most);
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
-}
-
 /// Local connections that wait for bytes into a pool, and their other ends.
 fn idle_connections(proactor: &mut Proactor, count: u32) -> Result<Vec<UnixStream>, Failure> {
     let mut others = Vec::with_capacity(count as usize);
@@ -99,7 +91,8 @@ fn add_idle_connections(proactor: &mut Proactor, count: u32, others: &mut Vec<Un
 
 /// 64 bytes there and back beside idle connections.
 fn exchange(config: Configuration, count: u32) -> Result<Figures, Failure> {
-    raise_limit();
+    // Both ends of each, beside what two proactors and their exchanges have.
+    descriptors(2 * u64::from(count))?;
     let made = |count: u32| {
         let mut proactor = builder(config, count)?;
         let idle = idle_connections(&mut proactor, count)?;
@@ -113,10 +106,9 @@ fn exchange(config: Configuration, count: u32) -> Result<Figures, Failure> {
 }
 
 /// What 10,000 connections take that wait for bytes, each: what is allocated in this process, and not the kernel's.
-/// Fewer where so many descriptors may not be had.
 fn memory(config: Configuration) -> Result<Figures, Failure> {
-    let most = u32::try_from(raise_limit().saturating_sub(256) / 2).unwrap_or(u32::MAX);
-    let count = effort::size(10_000, 100).min(most as usize) as u32;
+    let count = effort::size(10_000, 100) as u32;
+    descriptors(2 * u64::from(count))?;
     let mut proactor = builder(config, count)?;
     // What the first brings along is not the others'.
     let first = idle_connections(&mut proactor, 16.min(count))?;

@@ -9,13 +9,13 @@ use proact::operation::{Complete, Context, Op, Open, Outcome, Read, Register};
 use proact::proactor::Proactor;
 use proact::resource::File;
 use proact::status::Status;
-use proact::time::Timeout;
 
 use super::compare::compare;
 use super::failure::Failure;
 use super::figures::Figures;
 use super::measure::Measure;
 use super::tally;
+use super::together::{Stage, Together};
 use crate::config::Configuration;
 
 pub(crate) const ROWS: &[Measure] = &[
@@ -41,42 +41,23 @@ fn pairs() -> Result<Figures, Failure> {
             std::hint::black_box(pool.acquire().expect("no other has one"));
         }
     };
-    Ok(figures(round, PAIRS, "a pool is of no backend, and nothing lies below it"))
+    let timing = compare(round, None::<fn()>);
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    let costs = counted.over(f64::from(COUNTED_ROUNDS * PAIRS));
+    Ok(Figures::of(timing, PAIRS.into(), "a pool is of no backend, and nothing lies below it", costs))
 }
 
 /// Measures reads of what the system has in memory, into buffers of a pool. `registered`: which the proactor knows.
 /// Figures are of one read.
 fn reads(config: Configuration, registered: bool) -> Result<Figures, Failure> {
-    let told = |status| Failure::status(config.name, &status);
-    let mut rounds = Rounds::new(config, registered).map_err(told)?;
-    Ok(figures(|| rounds.round(), READS as u32, "measured beside its sibling, by address or registered"))
-}
-
-fn figures(mut round: impl FnMut(), each: u32, note: &'static str) -> Figures {
-    let timing = compare(&mut round, None::<fn()>);
-    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    Figures::new(timing.subject / f64::from(each), Err(note), counted.over(f64::from(COUNTED_ROUNDS * each)))
+    let mut stage = stage(config, registered).map_err(|status| Failure::status(config.name, &status))?;
+    let timing = compare(|| round(&mut stage), None::<fn()>);
+    let each = READS as f64;
+    Ok(stage.figures(timing, each, "measured beside its sibling, by address or registered", round))
 }
 
 fn pool(count: u32) -> Result<BufferPool, Status> {
     BufferPool::new(Slab::allocate(LENGTH, count, &Allocation::new())?)
-}
-
-type ReadOp = Op<Read<Lease>, Return>;
-/// Where operations go when they have ended.
-#[allow(clippy::vec_box)] // an operation only ever lives in its box
-type Pile = RefCell<Vec<Box<ReadOp>>>;
-
-/// Puts its operation on the pile.
-#[derive(Clone, Copy)]
-struct Return(&'static Pile);
-
-impl Complete<Read<Lease>> for Return {
-    fn done(op: Box<ReadOp>, outcome: Outcome<Read<Lease>>, _: &mut Context<'_>) {
-        assert_eq!(outcome.result.expect("a read of an open file"), LENGTH);
-        let pile = op.state.0;
-        pile.borrow_mut().push(op);
-    }
 }
 
 /// Notes the opened file.
@@ -89,40 +70,21 @@ impl Complete<Open> for Opened {
 }
 
 /// Reads that are submitted together, over and over.
-struct Rounds {
-    proactor: Proactor,
-    #[allow(clippy::vec_box)] // as above
-    ready: Vec<Box<ReadOp>>,
-    pile: &'static Pile,
+fn stage(config: Configuration, registered: bool) -> Result<Stage<Together<Read<Lease>>>, Status> {
+    let mut proactor = config.builder().build()?;
+    let file = open(&mut proactor)?;
+    let pool = pool(READS as u32)?;
+    if registered {
+        proactor.submit(Op::new(Register::new(pool.slab().region().clone()), ())).expect("new memory");
+        proactor.run()?;
+    }
+    let read = |index| Ok(Read::exact(file.clone(), (index * LENGTH) as u64, pool.acquire()?));
+    let of = Together::new((0..READS).map(read).collect::<Result<Vec<_>, Status>>()?);
+    Ok(Stage { proactor, of })
 }
 
-impl Rounds {
-    fn new(config: Configuration, registered: bool) -> Result<Rounds, Status> {
-        let mut proactor = config.builder().build()?;
-        let file = open(&mut proactor)?;
-        let pool = pool(READS as u32)?;
-        if registered {
-            proactor.submit(Op::new(Register::new(pool.slab().region().clone()), ())).expect("new memory");
-            proactor.run()?;
-        }
-        // Small, and to the program's end: see the row of nops.
-        let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(READS))));
-        let read = |index| {
-            let offset = (index * LENGTH) as u64;
-            Ok(Op::new(Read::exact(file.clone(), offset, pool.acquire()?), Return(pile)))
-        };
-        let ready = (0..READS).map(read).collect::<Result<_, Status>>()?;
-        Ok(Rounds { proactor, ready, pile })
-    }
-
-    fn round(&mut self) {
-        self.proactor.submit(&mut self.ready).expect("the reads are valid");
-        let mut ended = 0;
-        while ended < READS {
-            ended += self.proactor.poll(Timeout::Infinite).expect("the backend works").completed;
-        }
-        std::mem::swap(&mut self.ready, &mut self.pile.borrow_mut());
-    }
+fn round(stage: &mut Stage<Together<Read<Lease>>>) {
+    stage.of.round(&mut stage.proactor);
 }
 
 /// A file that has been written just now, and has no name any more.
@@ -146,18 +108,19 @@ mod tests {
     #[test]
     fn reads_are_whole_on_every_backend_whether_registered_or_not() {
         for (config, registered) in settings().into_iter().flat_map(|config| [(config, false), (config, true)]) {
-            let mut rounds = match Rounds::new(config, registered) {
-                Ok(rounds) => rounds,
+            let mut stage = match stage(config, registered) {
+                Ok(stage) => stage,
                 Err(status) => {
                     eprintln!("skipped: {}: {status}", config.name);
                     continue;
                 }
             };
             for _ in 0..3 {
-                rounds.round();
+                round(&mut stage);
             }
-            assert_eq!(rounds.ready.len(), READS);
-            assert!(rounds.ready.iter().all(|op| op.kind.buffer.iter().all(|byte| *byte == 7)));
+            let ready = &stage.of.ready;
+            assert_eq!(ready.len(), READS);
+            assert!(ready.iter().all(|op| op.kind.buffer.iter().all(|byte| *byte == 7)));
         }
     }
 }

@@ -1,24 +1,25 @@
 //! What messages cost: the call that sends one, a stream of them between two threads that poll, there and back between
 //! two that sleep, and as operations.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use proact::operation::{Chain, Complete, Context, Message, Op, Outcome};
+use proact::operation::{Chain, Message};
 use proact::proactor::{Handle, Proactor};
 use proact::status::Status;
 use proact::time::Timeout;
 
-use super::compare::{Timing, compare, median};
+use super::compare::{Timing, compare, median, part};
 use super::effort;
 use super::failure::Failure;
 use super::figures::Figures;
 use super::measure::Measure;
 use super::tally::{self, Counted};
+use super::together::{Stage, Together};
 use crate::config::Configuration;
 
 pub(crate) const ROWS: &[Measure] = &[
@@ -91,30 +92,29 @@ fn sends(config: Configuration) -> Result<Figures, Failure> {
     Ok(figures(timing, SENDS.into(), counted, COUNTED_ROUNDS, ""))
 }
 
-/// Times rounds of `subject` in turn with rounds of `floor`. A round of two threads is a slice by itself, and hundreds
-/// of times longer whenever one of them is not scheduled: what is told of each side is what a tenth of its rounds stay
-/// below, which were not disturbed.
+/// Times rounds of `subject` in turn with rounds of `floor`. A round of two threads is a slice by itself, and many
+/// times longer whenever one of them is not scheduled: medians and the tail are told as they were, and the ratio is the
+/// median of the pairs' own.
 fn alternate(mut subject: impl FnMut(), mut floor: Option<impl FnMut()>) -> Timing {
     let (mut subjects, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..effort::rounds(PAIRS) {
         subjects.push(timed(&mut subject));
         floors.extend(floor.as_mut().map(|floor| timed(floor)));
     }
-    let subject = tenth(subjects);
-    let floor = (!floors.is_empty()).then(|| tenth(floors));
-    Timing { subject, floor: floor.map(|floor| (floor, subject / floor)), p99: None }
+    judged(subjects, floors)
+}
+
+/// The medians of both sides, and that of the ratios of each to the other beside it.
+fn judged(subjects: Vec<f64>, floors: Vec<f64>) -> Timing {
+    let ratios: Vec<f64> = subjects.iter().zip(&floors).map(|(subject, floor)| subject / floor).collect();
+    let p99 = Some(part(&mut subjects.clone(), 99));
+    Timing { floor: (!floors.is_empty()).then(|| (median(floors), median(ratios))), subject: median(subjects), p99 }
 }
 
 fn timed(work: &mut impl FnMut()) -> f64 {
     let start = Instant::now();
     work();
     start.elapsed().as_nanos() as f64
-}
-
-/// What a tenth of `values` stay below.
-fn tenth(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 10]
 }
 
 /// Waits for what another thread counts.
@@ -192,9 +192,8 @@ fn throughput(config: Configuration) -> Result<Figures, Failure> {
             Err(_) => absent = "no bare rings that send to each other could be made",
         }
     }
-    let subject = tenth(ours);
-    let floor = (!below.is_empty()).then(|| tenth(below));
-    let timing = Timing { subject, floor: floor.map(|floor| (floor, subject / floor)), p99: None };
+    // Each block's rounds stand beside those of the floor's block that followed it.
+    let timing = judged(ours, below);
     let mut stream = OwnStream::start(config).map_err(failed(config))?;
     rounds(|| stream.send());
     let counted = tally::count(|| (0..BLOCK).for_each(|_| stream.send()));
@@ -309,6 +308,7 @@ fn round_trips(config: Configuration) -> Result<Figures, Failure> {
     };
     let (timing, absent) = against_echo(config, &mut round);
     let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    // The partner's enters are not seen from here, so none are told.
     Ok(figures(timing, TRIPS.into(), counted, COUNTED_ROUNDS, absent))
 }
 
@@ -336,70 +336,55 @@ fn against_echo(config: Configuration, round: &mut impl FnMut()) -> (Timing, &'s
     (timing, "")
 }
 
-type MessageOp = Op<Message, Return>;
-/// Where operations go when they have ended.
-#[allow(clippy::vec_box)] // an operation only ever lives in its box
-type Pile = RefCell<Vec<Box<MessageOp>>>;
-
-/// Puts its operation on the pile.
-#[derive(Clone, Copy)]
-struct Return(&'static Pile);
-
-impl Complete<Message> for Return {
-    fn done(op: Box<MessageOp>, outcome: Outcome<Message>, _: &mut Context<'_>) {
-        outcome.result.expect("there is room");
-        let pile = op.state.0;
-        pile.borrow_mut().push(op);
-    }
-}
-
 /// Measures messages as operations, sixteen at a time, to the proactor itself: submitted, completed and told; linked to
 /// each other, or not, which is the floor of that. Figures are of one.
 fn operations(config: Configuration, linked: bool) -> Result<Figures, Failure> {
-    let mut subject = Operations::new(config).map_err(failed(config))?;
-    let mut round = || subject.round(linked);
+    let mut subject = Operations::stage(config)?;
+    let round = |stage: &mut Stage<Operations>| Operations::round(stage, linked);
     let (timing, absent) = match linked {
         true => {
-            let mut apart = Operations::new(config).map_err(failed(config))?;
-            (compare(&mut round, Some(|| apart.round(false))), "")
+            let mut apart = Operations::stage(config)?;
+            (compare(|| round(&mut subject), Some(|| Operations::round(&mut apart, false))), "")
         }
-        false => (compare(&mut round, None::<fn()>), "the way of an operation; message/send is the call alone"),
+        false => {
+            let absent = "the way of an operation; message/send is the call alone";
+            (compare(|| round(&mut subject), None::<fn()>), absent)
+        }
     };
-    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    Ok(figures(timing, OPERATIONS as f64, counted, COUNTED_ROUNDS, absent))
+    Ok(subject.figures(timing, OPERATIONS as f64, absent, round))
 }
 
-/// Messages that are submitted together, over and over.
+/// Messages that are submitted together, over and over, and how many have come.
 struct Operations {
-    proactor: Proactor,
-    #[allow(clippy::vec_box)] // as above
-    ready: Vec<Box<MessageOp>>,
-    pile: &'static Pile,
+    messages: Together<Message>,
+    told: &'static Cell<usize>,
 }
 
 impl Operations {
-    fn new(config: Configuration) -> Result<Operations, Status> {
+    fn stage(config: Configuration) -> Result<Stage<Operations>, Status> {
         let mut proactor = config.builder().build()?;
-        proactor.on_message(|message, _| assert_eq!(message, 1));
+        // Small, and to the program's end.
+        let told: &'static Cell<usize> = Box::leak(Box::new(Cell::new(0)));
+        proactor.on_message(|message, _| {
+            assert_eq!(message, 1);
+            told.set(told.get() + 1);
+        });
         let own = proactor.handle().clone();
-        // Small, and to the program's end: see the row of nops.
-        let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(OPERATIONS))));
-        let ready = (0..OPERATIONS).map(|_| Op::new(Message::new(&own, 1), Return(pile))).collect();
-        Ok(Operations { proactor, ready, pile })
+        let messages = Together::new((0..OPERATIONS).map(|_| Message::new(&own, 1)));
+        Ok(Stage { proactor, of: Operations { messages, told } })
     }
 
-    fn round(&mut self, linked: bool) {
+    fn round(stage: &mut Stage<Operations>, linked: bool) {
+        let Stage { proactor, of: Operations { messages, told } } = stage;
+        let end = told.get() + OPERATIONS;
         match linked {
-            true => self.proactor.submit(Chain::new(&mut self.ready)).map(|_| ()).expect("a valid chain"),
-            false => self.proactor.submit(&mut self.ready).map(|_| ()).expect("a message is valid"),
+            true => proactor.submit(Chain::new(&mut messages.ready)).map(drop).expect("a valid chain"),
+            false => messages.submit(proactor),
         }
-        let (mut ended, mut told) = (0, 0);
-        while ended < OPERATIONS || told < OPERATIONS {
-            let polled = self.proactor.poll(Timeout::Immediate).expect("the backend works");
-            ended += polled.completed;
-            told += polled.messages;
+        messages.collect(proactor);
+        while told.get() < end {
+            proactor.poll(Timeout::Immediate).expect("the backend works");
         }
-        std::mem::swap(&mut self.ready, &mut self.pile.borrow_mut());
     }
 }
 
@@ -407,6 +392,15 @@ impl Operations {
 mod tests {
     use super::*;
     use crate::measures::tests::settings;
+
+    #[test]
+    fn what_is_told_of_rounds_is_their_median_with_its_tail_and_the_median_of_the_pairs_ratios() {
+        let ours: Vec<f64> = (1..=11).map(|round| f64::from(round) * 10.0).collect();
+        let below: Vec<f64> = ours.iter().map(|round| round / 2.0).collect();
+        let timing = judged(ours, below);
+        assert_eq!(timing, Timing { subject: 60.0, floor: Some((30.0, 2.0)), p99: Some(110.0) });
+        assert_eq!(judged(vec![3.0], Vec::new()).floor, None);
+    }
 
     #[test]
     fn a_partner_answers_on_every_backend_and_ends_when_dropped() {

@@ -2,50 +2,31 @@
 //! 5.18), each made and used by its own thread, with the same promises to the kernel as proact's.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use io_uring::squeue::Flags;
-use io_uring::{EnterFlags, IoUring, opcode, types};
+use io_uring::squeue::{self, Flags};
+use io_uring::{cqueue, opcode, types};
 
-use super::floor::ring;
+use super::floor::Ring;
 
 /// Entries handed over at once.
 const BATCH: u64 = 64;
 /// Messages on their way at most: within the other ring's completion queue.
 const WINDOW: u64 = 512;
 
-/// Puts a message into the queue, for the ring `to`; a success completes there alone.
-fn push(ring: &mut IoUring, to: RawFd, message: u64) {
-    let entry = opcode::MsgRingData::new(types::Fd(to), 0, message, None).build().flags(Flags::SKIP_SUCCESS);
-    // SAFETY: the entry points nowhere.
-    unsafe { ring.submission().push(&entry) }.expect("the queue has room");
+/// A message to the ring `to`; a success completes there alone.
+fn message(to: RawFd, message: u64) -> squeue::Entry {
+    opcode::MsgRingData::new(types::Fd(to), 0, message, None).build().flags(Flags::SKIP_SUCCESS)
 }
 
-/// Hands over what is in the queue, and waits for so many completions.
-fn enter(ring: &mut IoUring, submit: u32, wait: u32) {
-    loop {
-        // SAFETY: as many entries as are in the queue, and no argument.
-        match unsafe { ring.submitter().enter::<()>(submit, wait, EnterFlags::GETEVENTS.bits(), None) } {
-            Ok(_) => return,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted && submit == 0 => {}
-            Err(error) => panic!("the ring works: {error}"),
-        }
-    }
-}
-
-/// Takes completions off the ring, and answers how many.
-fn taken(ring: &mut IoUring) -> u64 {
-    let mut count = 0;
-    for completed in ring.completion() {
-        assert!(completed.result() >= 0, "a message failed: {}", completed.result());
-        std::hint::black_box(completed.user_data());
-        count += 1;
-    }
-    count
+/// Looks at a completion: what it says, if it is no failure.
+fn said(completed: cqueue::Entry) -> u64 {
+    assert!(completed.result() >= 0, "a message failed: {}", completed.result());
+    std::hint::black_box(completed.user_data())
 }
 
 /// The end of a thread that has a ring.
@@ -55,13 +36,13 @@ struct Other {
 }
 
 impl Other {
-    fn start(body: impl FnOnce(IoUring, &AtomicBool) + Send + 'static) -> io::Result<(Other, RawFd)> {
+    fn start(body: impl FnOnce(Ring, &AtomicBool) + Send + 'static) -> io::Result<(Other, RawFd)> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let (tell, told) = mpsc::channel();
-        let thread = std::thread::spawn(move || match ring() {
+        let thread = std::thread::spawn(move || match Ring::new() {
             Ok(ring) => {
-                tell.send(Ok(ring.as_raw_fd())).expect("the starter waits");
+                tell.send(Ok(ring.fd())).expect("the starter waits");
                 body(ring, &stopped);
             }
             Err(error) => tell.send(Err(error)).expect("the starter waits"),
@@ -73,7 +54,7 @@ impl Other {
 
 /// A stream of messages from this thread's ring to another's, which polls.
 pub(crate) struct Stream {
-    ring: IoUring,
+    ring: Ring,
     other: Other,
     to: RawFd,
     count: Arc<AtomicU64>,
@@ -87,12 +68,14 @@ impl Stream {
         let (other, to) = Other::start(move |mut ring, stop| {
             let mut told = 0;
             while !stop.load(Ordering::Acquire) {
-                enter(&mut ring, 0, 0);
-                told += taken(&mut ring);
+                ring.reap(|completed| {
+                    said(completed);
+                    told += 1;
+                });
                 counted.store(told, Ordering::Release);
             }
         })?;
-        Ok(Stream { ring: ring()?, other, to, count, sent: 0 })
+        Ok(Stream { ring: Ring::new()?, other, to, count, sent: 0 })
     }
 
     /// Sends so many, and waits until all have come.
@@ -102,8 +85,9 @@ impl Stream {
             while self.sent - self.count.load(Ordering::Acquire) > WINDOW - BATCH {
                 std::hint::spin_loop();
             }
-            (0..BATCH).for_each(|number| push(&mut self.ring, self.to, number));
-            enter(&mut self.ring, BATCH as u32, 0);
+            let batch = (0..BATCH).map(|number| message(self.to, number));
+            // SAFETY: a message points nowhere.
+            unsafe { self.ring.round(batch, 0, |completed| _ = said(completed)) };
             self.sent += BATCH;
         }
         while self.count.load(Ordering::Acquire) < end {
@@ -121,7 +105,7 @@ impl Drop for Stream {
 
 /// Messages there and back between two rings, which wait for each other.
 pub(crate) struct Echo {
-    ring: IoUring,
+    ring: Ring,
     other: Other,
     to: RawFd,
 }
@@ -131,40 +115,29 @@ const LAST: u64 = u64::MAX;
 
 impl Echo {
     pub(crate) fn start() -> io::Result<Echo> {
-        let ring = ring()?;
-        let back = ring.as_raw_fd();
+        let ring = Ring::new()?;
+        let back = ring.fd();
         let (other, to) = Other::start(move |mut ring, _| {
-            let mut submit = 0;
-            loop {
-                enter(&mut ring, submit, 1);
-                submit = 0;
-                let message = ring.completion().next().map(|completed| completed.user_data());
-                match message {
-                    Some(LAST) => return,
-                    Some(message) => {
-                        push(&mut ring, back, message);
-                        submit = 1;
-                    }
-                    None => {}
-                }
+            let (mut answer, mut last) = (None, None);
+            while last != Some(LAST) {
+                // SAFETY: a message points nowhere.
+                unsafe { ring.round(answer.take(), 1, |completed| last = Some(said(completed))) };
+                answer = last.map(|last| message(back, last));
             }
         })?;
         Ok(Echo { ring, other, to })
     }
 
     pub(crate) fn round(&mut self) {
-        push(&mut self.ring, self.to, 1);
-        enter(&mut self.ring, 1, 1);
-        while taken(&mut self.ring) == 0 {
-            enter(&mut self.ring, 0, 1);
-        }
+        // SAFETY: a message points nowhere.
+        unsafe { self.ring.round([message(self.to, 1)], 1, |completed| _ = said(completed)) };
     }
 }
 
 impl Drop for Echo {
     fn drop(&mut self) {
-        push(&mut self.ring, self.to, LAST);
-        enter(&mut self.ring, 1, 0);
+        // SAFETY: a message points nowhere.
+        unsafe { self.ring.round([message(self.to, LAST)], 0, |completed| _ = said(completed)) };
         let _ = self.other.thread.take().map(JoinHandle::join);
     }
 }

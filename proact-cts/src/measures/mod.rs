@@ -15,6 +15,8 @@ mod chain;
 mod compare;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod descriptor;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod descriptors;
 mod effort;
 mod failure;
 #[cfg(target_os = "linux")]
@@ -28,6 +30,7 @@ mod floor;
 mod futex;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod growth;
+mod growth_axes;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod heartbeat;
 mod measure;
@@ -51,6 +54,7 @@ mod relay;
 mod relay_latency;
 mod schedule;
 mod semaphore;
+mod semaphore_blocking;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod socket;
 mod submit;
@@ -83,6 +87,7 @@ pub const ALL: &[&[Measure]] = &[
     descriptor::ROWS,
     causal::ROWS,
     semaphore::ROWS,
+    semaphore_blocking::ROWS,
     schedule::ROWS,
     timer::ROWS,
     #[cfg(target_os = "linux")]
@@ -98,6 +103,7 @@ pub const ALL: &[&[Measure]] = &[
     futex::ROWS,
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     growth::ROWS,
+    growth_axes::ROWS,
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     heartbeat::ROWS,
 ];

@@ -106,6 +106,10 @@ impl<K: Kind> Waits<K> {
         Waits { proactor, ready, home }
     }
 
+    fn enters(&self) -> u64 {
+        self.proactor.statistics().enters
+    }
+
     #[inline]
     fn round(&mut self, tell: impl FnOnce()) {
         let count = self.ready.len();
@@ -127,14 +131,14 @@ fn waits(config: Configuration, count: u32) -> Result<Figures, Failure> {
     let notification = Notification::new();
     let proactor = config.builder().build().map_err(failed(config))?;
     let mut waits = Waits::new(proactor, count, |_| NotificationWait::new(notification.clone()));
-    let mut round = || waits.round(|| notification.signal(1));
+    let round = |waits: &mut Waits<NotificationWait>| waits.round(|| notification.signal(1));
     let timing = if count == 1 {
         let event = RawEvent::new().map_err(no_floor)?;
-        compare(&mut round, Some(|| event.round()))
+        compare(|| round(&mut waits), Some(|| event.round()))
     } else {
-        compare(&mut round, None::<fn()>)
+        compare(|| round(&mut waits), None::<fn()>)
     };
-    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    let counted = tally::rounds(COUNTED_ROUNDS, &mut waits, round, Waits::enters);
     Ok(figures(timing, 1, "one signal is one wake, however many wait", counted))
 }
 
@@ -145,13 +149,13 @@ fn event(config: Configuration) -> Result<Figures, Failure> {
     let mut waits = Waits::new(proactor, 1, |_| EventWait::new(event.clone()));
     let raw = RawEvent::new().map_err(no_floor)?;
     let mut bell = RawBell::new(config, &raw).map_err(no_floor)?;
-    let mut round = || waits.round(|| event.set().expect("the event is open"));
+    let round = |waits: &mut Waits<EventWait>| waits.round(|| event.set().expect("the event is open"));
     let floor = || {
         raw.ring();
         bell.wait();
     };
-    let timing = compare(&mut round, Some(floor));
-    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    let timing = compare(|| round(&mut waits), Some(floor));
+    let counted = tally::rounds(COUNTED_ROUNDS, &mut waits, round, Waits::enters);
     Ok(figures(timing, 1, "", counted))
 }
 

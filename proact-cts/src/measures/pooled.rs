@@ -41,7 +41,8 @@ fn run(config: Configuration) -> Result<Figures, Failure> {
     } else {
         (compare(|| whole.round(), None::<fn()>).subject / each, Err("no bundles here to be without"))
     };
-    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| whole.round()));
+    let enters = |stream: &Stream| stream.proactor.statistics().enters;
+    let counted = tally::rounds(COUNTED_ROUNDS, &mut whole, Stream::round, enters);
     Ok(Figures::new(figures.0, figures.1, counted.over(f64::from(COUNTED_ROUNDS) * each)))
 }
 
@@ -95,6 +96,9 @@ impl Complete<Register> for Told {
     }
 }
 
+/// Why memory is not pinned where it might be.
+pub(super) const LOCK_LIMIT: &str = "this process may not lock so much memory (RLIMIT_MEMLOCK, ulimit -l)";
+
 /// Registers a pool's memory. Fails where the kernel does not pin it: what follows would be measured against itself.
 pub(super) fn pin(proactor: &mut Proactor, pool: &BufferPool) -> Result<(), Failure> {
     let told = Rc::default();
@@ -103,6 +107,7 @@ pub(super) fn pin(proactor: &mut Proactor, pool: &BufferPool) -> Result<(), Fail
     proactor.run()?;
     match told.take() {
         Some(Registered::Fixed(_)) => Ok(()),
+        Some(Registered::LockLimit) => Err(Failure::lacking(LOCK_LIMIT)),
         other => Err(Failure::new(format!("the memory is not pinned: {other:?}"))),
     }
 }

@@ -6,10 +6,12 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-use crate::config::Configuration;
-use io_uring::{EnterFlags, IoUring, opcode, types};
+use io_uring::{opcode, types};
 use proact::proactor::Choice;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, epoll};
+
+use super::floor::Ring;
+use crate::config::Configuration;
 
 /// An eventfd.
 #[derive(Clone)]
@@ -56,7 +58,7 @@ pub(crate) struct RawBell {
 }
 
 enum How {
-    Ring { ring: Box<IoUring>, counter: Box<u64> },
+    Ring { ring: Box<Ring>, counter: Box<u64> },
     Epoll(OwnedFd),
     Poll,
 }
@@ -64,13 +66,7 @@ enum How {
 impl RawBell {
     pub(crate) fn new(config: Configuration, event: &RawEvent) -> io::Result<RawBell> {
         let how = match config.choice {
-            Choice::IoUring => {
-                let ring =
-                    IoUring::builder().setup_single_issuer().setup_defer_taskrun().setup_submit_all().build(256)?;
-                // As in `floor`: it saves a few nanoseconds.
-                let _ = ring.submitter().register_ring_fd();
-                How::Ring { ring: Box::new(ring), counter: Box::new(0) }
-            }
+            Choice::IoUring => How::Ring { ring: Box::new(Ring::new()?), counter: Box::new(0) },
             Choice::Epoll => {
                 let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
                 epoll::add(&set, &*event.fd, epoll::EventData::new_u64(1), epoll::EventFlags::IN)?;
@@ -87,15 +83,8 @@ impl RawBell {
             How::Ring { ring, counter } => {
                 let (fd, to) = (types::Fd(self.event.fd.as_raw_fd()), (&raw mut **counter).cast::<u8>());
                 let entry = opcode::Read::new(fd, to, 8).build();
-                let (submitter, mut submission, mut completion) = ring.split();
                 // SAFETY: the counter lives as long as the ring, and the read is over before this returns.
-                unsafe { submission.push(&entry) }.expect("the queue has room for one");
-                submission.sync();
-                let flags = EnterFlags::GETEVENTS.bits();
-                // SAFETY: as many entries as are in the queue, and no argument.
-                unsafe { submitter.enter::<()>(1, 1, flags, None) }.expect("the ring works");
-                completion.sync();
-                assert_eq!(completion.next().map(|completed| completed.result()), Some(8));
+                unsafe { ring.round([entry], 1, |completed| assert_eq!(completed.result(), 8)) };
             }
             How::Epoll(set) => {
                 let mut room = [MaybeUninit::<epoll::Event>::uninit(); 8];

@@ -15,6 +15,7 @@ use proact::time::Timeout;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, epoll, eventfd};
 
 use super::compare::{Timing, compare};
+use super::descriptors::descriptors;
 use super::failure::Failure;
 use super::figures::Figures;
 use super::measure::Measure;
@@ -27,6 +28,8 @@ pub(crate) const ROWS: &[Measure] = &[
     Measure::once("event-pool/batch/16", || pool(16)),
     Measure::once("event-pool/batch/64", || pool(64)),
     Measure::each("relay/1", |config| dispatch(config, 1)),
+    Measure::each("relay/8", |config| dispatch(config, 8)),
+    Measure::each("relay/64", |config| dispatch(config, 64)),
     Measure::each("relay/512", |config| dispatch(config, 512)),
     Measure::each("relay/4096", |config| dispatch(config, 4096)),
     Measure::each("notification-relays/8", |config| fan_out(config, 8)),
@@ -43,10 +46,10 @@ const COUNTED_ROUNDS: u32 = 1000;
 /// Events taken and given back in a round, at least: a clock read costs more than one.
 const PAIRS: u32 = 64;
 
-fn figures(timing: Timing, why: &'static str, each: u32, mut round: impl FnMut()) -> Figures {
-    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
-    let each = f64::from(each);
-    Figures::of(timing, each, why, counted.over(f64::from(COUNTED_ROUNDS) * each))
+/// What rounds of one dispatch each came to.
+fn figures(timing: Timing, why: &'static str, proactor: &mut Proactor, round: impl FnMut(&mut Proactor)) -> Figures {
+    let counted = tally::rounds(COUNTED_ROUNDS, proactor, round, |proactor| proactor.statistics().enters);
+    Figures::of(timing, 1.0, why, counted.over(f64::from(COUNTED_ROUNDS)))
 }
 
 fn told(config: Configuration) -> impl Fn(Status) -> Failure {
@@ -85,7 +88,8 @@ fn pool(batch: u32) -> Result<Figures, Failure> {
         }
     };
     let timing = compare(&mut round, Some(floor));
-    Ok(figures(timing, "", PAIRS, round))
+    let counted = tally::count(|| (0..COUNTED_ROUNDS).for_each(|_| round()));
+    Ok(Figures::of(timing, PAIRS.into(), "", counted.over(f64::from(COUNTED_ROUNDS * PAIRS))))
 }
 
 /// Counts what it is told of.
@@ -184,7 +188,8 @@ fn measure(config: Configuration, count: usize, passes_on: bool, round: impl FnM
 
 /// Measures one relay from event to event among `count`: from before its source is set until its sink has been.
 fn dispatch(config: Configuration, count: usize) -> Result<Figures, Failure> {
-    super::growth::raise_limit();
+    // A source and a sink each, and as many sources of the floor.
+    descriptors(3 * count as u64)?;
     let mut proactor = builder(config, count).map_err(told(config))?;
     let events = |_| proactor.handle().event();
     let sources = (0..count).map(events).collect::<Result<Vec<Event>, Status>>().map_err(told(config))?;
@@ -194,13 +199,13 @@ fn dispatch(config: Configuration, count: usize) -> Result<Figures, Failure> {
         proactor.submit(Op::new(RelayMany::new(source.clone(), sink), Count(fired))).expect("a relay");
     }
     settle(&mut proactor);
-    let mut round = || {
+    let round = |proactor: &mut Proactor| {
         sources[count / 2].set().expect("an open event");
         let next = fired.get() + 1;
-        poll_until(&mut proactor, fired, next);
+        poll_until(proactor, fired, next);
     };
-    let (timing, why) = measure(config, count, true, &mut round);
-    Ok(figures(timing, why, 1, round))
+    let (timing, why) = measure(config, count, true, || round(&mut proactor));
+    Ok(figures(timing, why, &mut proactor, round))
 }
 
 /// Measures a notification that `count` relays pass on to as many others. Figures are of one signal, which all of them
@@ -213,13 +218,13 @@ fn fan_out(config: Configuration, count: usize) -> Result<Figures, Failure> {
         proactor.submit(Op::new(relay, Count(fired))).expect("a relay");
     }
     settle(&mut proactor);
-    let mut round = || {
+    let round = |proactor: &mut Proactor| {
         source.broadcast();
         let all = fired.get() + count as u64;
-        poll_until(&mut proactor, fired, all);
+        poll_until(proactor, fired, all);
     };
-    let timing = compare(&mut round, None::<fn()>);
-    Ok(figures(timing, "no system call is needed for it, so nothing lies below", 1, round))
+    let timing = compare(|| round(&mut proactor), None::<fn()>);
+    Ok(figures(timing, "no system call is needed for it, so nothing lies below", &mut proactor, round))
 }
 
 /// Reads its descriptor and counts.
@@ -237,7 +242,8 @@ impl Complete<PollHandleMany> for Taken {
 
 /// Measures one descriptor that is watched among `count`, from before it becomes readable until it has been read.
 fn source(config: Configuration, count: usize, edge: bool) -> Result<Figures, Failure> {
-    super::growth::raise_limit();
+    // Two of each, and one each of the floor.
+    descriptors(3 * count as u64)?;
     let failed = |error: std::io::Error| {
         told(config)(Status::from_os_error(proact::status::Operation::EventCreate, error.raw_os_error().unwrap_or(0)))
     };
@@ -256,13 +262,13 @@ fn source(config: Configuration, count: usize, edge: bool) -> Result<Figures, Fa
     }
     settle(&mut proactor);
     let active = active.expect("one of them");
-    let mut round = || {
+    let round = |proactor: &mut Proactor| {
         raise(&active);
         let next = fired.get() + 1;
-        poll_until(&mut proactor, fired, next);
+        poll_until(proactor, fired, next);
     };
-    let (timing, why) = measure(config, count, false, &mut round);
-    Ok(figures(timing, why, 1, round))
+    let (timing, why) = measure(config, count, false, || round(&mut proactor));
+    Ok(figures(timing, why, &mut proactor, round))
 }
 
 fn builder(config: Configuration, count: usize) -> Result<Proactor, Status> {

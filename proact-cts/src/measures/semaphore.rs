@@ -1,4 +1,4 @@
-//! What semaphores cost: signals, what they set off, and the three ways of waiting for one in a thread.
+//! What semaphores cost: signals, and what they set off.
 //!
 //! Semaphores are of no backend; only what operations do with them is measured on each.
 
@@ -8,19 +8,19 @@ use std::hint::black_box;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use proact::causal::{Axis, Entry, Frontier};
 use proact::operation::{Complete, Context, Op, Outcome, SemaphoreWait};
 use proact::proactor::Proactor;
 use proact::status::Status;
-use proact::sync::{Semaphore, WaitFlags};
+use proact::sync::Semaphore;
 use proact::time::Timeout;
 
 use super::compare::{compare, median};
 use super::effort;
 use super::failure::Failure;
-use super::figures::{Costs, Figures, Floor};
+use super::figures::{Figures, Floor};
 use super::measure::Measure;
 use super::tally::{self, Counted};
 use crate::config::Configuration;
@@ -30,19 +30,11 @@ pub(crate) const ROWS: &[Measure] = &[
     Measure::once("semaphore/signal-frontier", || signals(4)),
     Measure::each("semaphore/signal-timepoint", timepoints),
     Measure::each("semaphore/wait", waits),
+    Measure::each("semaphore/wait-satisfied", satisfied),
     Measure::each("semaphore/fan-out/256", |config| fan_out(config, 256)),
     Measure::each("semaphore/fan-out/10000", |config| fan_out(config, effort::size(10_000, 500))),
     Measure::once("semaphore/link", links),
     Measure::once("semaphore/future", futures),
-    Measure::once("semaphore/blocking-active", || blocking(WaitFlags::ACTIVE)),
-    Measure::once("semaphore/blocking-yield", || blocking(WaitFlags::YIELD)),
-    Measure::once("semaphore/blocking-block", || blocking(WaitFlags::empty())),
-    #[cfg(unix)]
-    Measure::once("semaphore/cpu-active", || occupied(WaitFlags::ACTIVE)),
-    #[cfg(unix)]
-    Measure::once("semaphore/cpu-yield", || occupied(WaitFlags::YIELD)),
-    #[cfg(unix)]
-    Measure::once("semaphore/cpu-block", || occupied(WaitFlags::empty())),
 ];
 
 /// Signals of a round, of those that need no preparation: a clock read costs more than one.
@@ -85,21 +77,31 @@ fn bare_signals(count: u64) -> impl FnMut() {
     }
 }
 
-/// Measures a signal that an operation waits for: the call of it, with the poll thread awake.
+/// Measures a signal that an operation waits for: the call of it, with the poll thread awake. Its enters are those of
+/// the whole way, from the submit to the callback.
 fn timepoints(config: Configuration) -> Result<Figures, Failure> {
     let mut waits = Waits::new(config, PREPARED, PREPARED)?;
-    Ok(prepared(&mut waits, Waits::submit, Waits::signal, Waits::collect, PREPARED, Some(PREPARED as u64)))
+    let figures = prepared(&mut waits, Waits::submit, Waits::signal, Waits::collect, PREPARED, Some(PREPARED as u64));
+    Ok(waits.with_enters(figures, Waits::round))
 }
+
+/// Why a wait has no floor.
+const NO_FLOOR: &str = "the system has no timeline semaphores; nop/1 beside it is an operation without one";
 
 /// Measures a wait from submit to callback, with its signal.
 fn waits(config: Configuration) -> Result<Figures, Failure> {
     let mut waits = Waits::new(config, 1, 1)?;
-    let mut round = || {
-        waits.submit();
-        waits.signal();
-        waits.collect();
-    };
-    Ok(alone(&mut round, "the system has no timeline semaphores; nop/1 beside it is an operation without one"))
+    let figures = alone(&mut || waits.round(), NO_FLOOR);
+    Ok(waits.with_enters(figures, Waits::round))
+}
+
+/// Measures a wait for a value that has been signalled long before, from submit to callback.
+fn satisfied(config: Configuration) -> Result<Figures, Failure> {
+    let mut waits = Waits::new(config, 1, 1)?;
+    waits.round();
+    // The same value again and again.
+    let figures = alone(&mut || waits.again(), NO_FLOOR);
+    Ok(waits.with_enters(figures, Waits::again))
 }
 
 /// Measures one signal that `count` operations wait for, until all are called back. Figures are of one of them.
@@ -109,7 +111,8 @@ fn fan_out(config: Configuration, count: usize) -> Result<Figures, Failure> {
         waits.signal();
         waits.collect();
     };
-    Ok(prepared(&mut waits, Waits::submit, work, |_| {}, count, None))
+    let figures = prepared(&mut waits, Waits::submit, work, |_| {}, count, None);
+    Ok(waits.with_enters(figures, Waits::round))
 }
 
 /// Measures a signal that is passed on by a link.
@@ -260,6 +263,29 @@ impl Waits {
         self.semaphores.iter().for_each(|semaphore| semaphore.signal(value, None).expect("a rising value"));
     }
 
+    /// A wait from submit to callback, with its signal.
+    fn round(&mut self) {
+        self.submit();
+        self.signal();
+        self.collect();
+    }
+
+    /// Waits for what was signalled last.
+    fn again(&mut self) {
+        self.proactor.submit(&mut self.ready).expect("waits are valid");
+        self.collect();
+    }
+
+    /// With how often an operation of such rounds enters the kernel.
+    fn with_enters(&mut self, mut figures: Figures, mut round: impl FnMut(&mut Waits)) -> Figures {
+        let rounds = effort::size(100, 3);
+        let before = self.proactor.statistics().enters;
+        (0..rounds).for_each(|_| round(self));
+        let enters = self.proactor.statistics().enters - before;
+        figures.costs.enters = Some(enters as f64 / (rounds * self.count) as f64);
+        figures
+    }
+
     fn collect(&mut self) {
         let mut ended = 0;
         while ended < self.count {
@@ -267,171 +293,6 @@ impl Waits {
         }
         std::mem::swap(&mut self.ready, &mut self.pile.borrow_mut());
     }
-}
-
-/// Round trips of a slice between two threads, at most: fewer where they take longer than [`SLICE`] together.
-const TRIPS: u64 = 64;
-const TRIPS_MIN: u64 = 2;
-const SLICE: Duration = Duration::from_millis(1);
-/// Pairs of such slices.
-const TRIP_PAIRS: usize = 151;
-/// So many are made in any case, and no more once the budget is spent: threads that spin for each other on one CPU, or
-/// on CPUs that others need, take milliseconds for a trip.
-const TRIP_PAIRS_MIN: usize = 5;
-const BUDGET: Duration = Duration::from_millis(500);
-
-/// Measures the way from one thread's signal to another's return from its wait: half a round trip between two threads.
-/// The floor of a wait that spins is a bare word that is spun on; of the others, two threads that park.
-fn blocking(flags: WaitFlags) -> Result<Figures, Failure> {
-    let spins = flags.effective() == WaitFlags::ACTIVE;
-    let mut counted = Counted::default();
-    let (start, mut trips) = (Instant::now(), TRIPS_MIN);
-    // Doubled until they fill a slice: these are the warm-up, too.
-    while trips < TRIPS {
-        let once = Instant::now();
-        between_semaphores(flags, trips, &mut counted);
-        if once.elapsed() >= SLICE {
-            break;
-        }
-        trips *= 2;
-    }
-    counted = Counted::default();
-    let mut pairs = Vec::with_capacity(TRIP_PAIRS);
-    while pairs.len() < TRIP_PAIRS && (pairs.len() < TRIP_PAIRS_MIN || start.elapsed() < effort::budget(BUDGET)) {
-        let subject = between_semaphores(flags, trips, &mut counted);
-        pairs.push((subject, if spins { between_words(trips) } else { between_parked(trips) }));
-    }
-    let side = |side: fn(&(f64, f64)) -> f64| median(pairs.iter().map(side).collect());
-    let floor = Floor { median: side(|pair| pair.1), ratio: side(|pair| pair.0 / pair.1) };
-    Ok(Figures::new(side(|pair| pair.0), Ok(floor), counted.over((pairs.len() as u64 * trips * 2) as f64)))
-}
-
-/// How long [`occupied`] lets a thread wait.
-const WAIT: Duration = Duration::from_micros(100);
-
-/// Measures how much of a CPU a thread takes that waits for 100 µs.
-#[cfg(unix)]
-fn occupied(flags: WaitFlags) -> Result<Figures, Failure> {
-    let (semaphore, ready) = (Semaphore::new(0), Semaphore::new(0));
-    const WAITS: u64 = 301;
-    let mut taken = Vec::new();
-    std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| {
-            let mut taken = Vec::with_capacity(WAITS as usize);
-            for value in 1..=WAITS {
-                let before = thread_time();
-                ready.signal(value, None).expect("a rising value");
-                semaphore.wait(value, Timeout::Infinite, flags).expect("nothing fails");
-                taken.push(thread_time() - before);
-            }
-            taken
-        });
-        for value in 1..=WAITS {
-            ready.wait(value, Timeout::Infinite, WaitFlags::empty()).expect("nothing fails");
-            std::thread::sleep(WAIT);
-            semaphore.signal(value, None).expect("a rising value");
-        }
-        taken = waiter.join().expect("the waiter does not panic");
-    });
-    let floor = Err("of the CPU's time, while another thread sleeps for 100 µs and then signals");
-    Ok(Figures::new(median(taken), floor, Costs::UNKNOWN))
-}
-
-/// Nanoseconds of a CPU that this thread has had.
-#[cfg(unix)]
-fn thread_time() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
-}
-
-/// Half of the time of a round trip: `there(n)` on this thread, and on another `back(n)`, which waits for it.
-/// `within` runs the timed ones.
-fn half_trip(
-    trips: u64,
-    mut there: impl FnMut(u64),
-    back: impl Fn(u64) + Sync,
-    within: impl FnOnce(&mut dyn FnMut()),
-) -> f64 {
-    let mut taken = 0.0;
-    std::thread::scope(|scope| {
-        scope.spawn(|| (1..=trips + 1).for_each(&back));
-        // The first waits for the thread to begin.
-        there(1);
-        within(&mut || {
-            let start = Instant::now();
-            (2..=trips + 1).for_each(&mut there);
-            taken = start.elapsed().as_nanos() as f64;
-        });
-    });
-    taken / (2 * trips) as f64
-}
-
-/// Counts what is allocated from the second trip on: starting a thread is not the wait's.
-fn between_semaphores(flags: WaitFlags, trips: u64, counted: &mut Counted) -> f64 {
-    let (ping, pong) = (Semaphore::new(0), Semaphore::new(0));
-    half_trip(
-        trips,
-        |value| {
-            ping.signal(value, None).expect("a rising value");
-            pong.wait(value, Timeout::Infinite, flags).expect("nothing fails");
-        },
-        |value| {
-            ping.wait(value, Timeout::Infinite, flags).expect("nothing fails");
-            pong.signal(value, None).expect("a rising value");
-        },
-        |timed| *counted += tally::count(timed),
-    )
-}
-
-fn between_words(trips: u64) -> f64 {
-    let (ping, pong) = (AtomicU64::new(0), AtomicU64::new(0));
-    let wait = |word: &AtomicU64, value| {
-        while word.load(Ordering::Acquire) < value {
-            std::hint::spin_loop();
-        }
-    };
-    half_trip(
-        trips,
-        |value| {
-            ping.store(value, Ordering::SeqCst);
-            wait(&pong, value);
-        },
-        |value| {
-            wait(&ping, value);
-            pong.store(value, Ordering::SeqCst);
-        },
-        |timed| timed(),
-    )
-}
-
-/// Threads that park: on Linux a futex each.
-fn between_parked(trips: u64) -> f64 {
-    let here = std::thread::current();
-    let there = std::sync::OnceLock::new();
-    let (ping, pong) = (AtomicU64::new(0), AtomicU64::new(0));
-    let wait = |word: &AtomicU64, value| {
-        while word.load(Ordering::Acquire) < value {
-            std::thread::park();
-        }
-    };
-    half_trip(
-        trips,
-        |value| {
-            ping.store(value, Ordering::SeqCst);
-            // Before the other thread has said who it is, it looks by itself.
-            if let Some(thread) = there.get() {
-                std::thread::Thread::unpark(thread);
-            }
-            wait(&pong, value);
-        },
-        |value| {
-            there.get_or_init(std::thread::current);
-            wait(&ping, value);
-            pong.store(value, Ordering::SeqCst);
-            here.unpark();
-        },
-        |timed| timed(),
-    )
 }
 
 #[cfg(test)]
@@ -447,20 +308,11 @@ mod tests {
                 continue;
             };
             for round in 1..=3 {
-                waits.submit();
-                waits.signal();
-                waits.collect();
+                waits.round();
+                waits.again();
                 assert_eq!((waits.ready.len(), waits.pile.borrow().len()), (7, 0), "{}", config.name);
                 assert!(waits.semaphores.iter().all(|semaphore| semaphore.value() == round));
             }
         }
-    }
-
-    #[test]
-    fn half_trips_take_time_in_every_way_of_waiting() {
-        for flags in [WaitFlags::empty(), WaitFlags::YIELD, WaitFlags::ACTIVE] {
-            assert!(between_semaphores(flags, 3, &mut Counted::default()) > 0.0);
-        }
-        assert!(between_words(3) > 0.0 && between_parked(3) > 0.0);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::thread::Thread;
 use std::time::Instant;
 
 use proact::operation::{Complete, Context, Nop, Op, Outcome, Timer};
@@ -117,28 +118,55 @@ fn remote(config: Configuration, together: usize) -> Result<Figures, Failure> {
     Ok(Figures::of(timing, SLICE as f64, "", costs))
 }
 
+/// Ends of a round, and who sleeps until all of them have come.
+struct Ends {
+    count: AtomicU64,
+    sleeper: Thread,
+}
+
+impl Ends {
+    /// For the thread that calls this to sleep on.
+    fn new() -> Arc<Ends> {
+        Arc::new(Ends { count: AtomicU64::new(0), sleeper: std::thread::current() })
+    }
+
+    /// One more. The last of a round wakes.
+    fn add(&self) {
+        if (self.count.fetch_add(1, Ordering::Release) + 1) % STREAM as u64 == 0 {
+            self.sleeper.unpark();
+        }
+    }
+
+    /// Sleeps until so many have come: spinning would take the processor from those who are waited for.
+    fn wait(&self, all: u64) {
+        while self.count.load(Ordering::Acquire) < all {
+            std::thread::park();
+        }
+    }
+}
+
 /// Counts on the poll thread.
-struct Count(Arc<AtomicU64>, SyncSender<Box<Op<Nop, Count>>>);
+struct Count(Arc<Ends>, SyncSender<Box<Op<Nop, Count>>>);
 
 impl Complete<Nop> for Count {
     fn done(op: Box<Op<Nop, Count>>, _: Outcome<Nop>, _: &mut Context<'_>) {
-        let (count, back) = (op.state.0.clone(), op.state.1.clone());
+        let (ends, back) = (op.state.0.clone(), op.state.1.clone());
         let _ = back.send(op);
-        count.fetch_add(1, Ordering::Release);
+        ends.add();
     }
 }
 
 /// Measures from one thread's first submit until a proactor on another has told the last end. The floor sends as many
-/// boxes through a channel to a thread that sends them back.
+/// boxes through a channel to a thread that sends them back. On both sides who began sleeps until the last has come.
 fn stream(config: Configuration, together: usize) -> Result<Figures, Failure> {
     let thread = ProactorThread::spawn(config.builder().remote_operations(2 * STREAM as u32))?;
     // Bounded, since the others allocate as they go; there is room for all that are out.
     let (back, home) = mpsc::sync_channel(STREAM);
-    let count = Arc::new(AtomicU64::new(0));
-    let mut ready: Vec<_> = (0..STREAM).map(|_| Op::new(Nop, Count(count.clone(), back.clone()))).collect();
-    let mut batch = Vec::with_capacity(together);
+    let ends = Ends::new();
+    let mut ready: Vec<_> = (0..STREAM).map(|_| Op::new(Nop, Count(ends.clone(), back.clone()))).collect();
+    let (mut batch, mut all) = (Vec::with_capacity(together), 0);
     let mut ours = || {
-        let all = count.load(Ordering::Relaxed) + STREAM as u64;
+        all += STREAM as u64;
         let start = Instant::now();
         while !ready.is_empty() {
             batch.extend(ready.drain(ready.len().saturating_sub(together)..));
@@ -146,21 +174,29 @@ fn stream(config: Configuration, together: usize) -> Result<Figures, Failure> {
                 panic!("refused: {}", refused.status);
             }
         }
-        while count.load(Ordering::Acquire) < all {
-            std::thread::yield_now();
-        }
+        ends.wait(all);
         let spent = start.elapsed().as_nanos() as f64;
         ready.extend(home.try_iter());
+        assert_eq!(ready.len(), STREAM, "all have come back");
         spent
     };
-    let ((there, at_there), (here, at_here)) = (mpsc::channel::<Box<u64>>(), mpsc::channel());
-    let echo = std::thread::spawn(move || at_there.iter().try_for_each(|message| here.send(message)));
+    let (there, at_there) = mpsc::channel::<Box<u64>>();
+    let (here, at_here) = mpsc::sync_channel(STREAM);
+    let echoed = Ends::new();
+    let echoes = echoed.clone();
+    let echo = std::thread::spawn(move || {
+        at_there.iter().try_for_each(|message| here.send(message).map(|()| echoes.add())).unwrap_or_default();
+    });
     let mut boxes: Vec<Box<u64>> = (0..STREAM as u64).map(Box::new).collect();
+    let mut sent = 0;
     let mut theirs = || {
+        sent += STREAM as u64;
         let start = Instant::now();
         boxes.drain(..).for_each(|message| there.send(message).expect("the other thread receives"));
-        boxes.extend((0..STREAM).map(|_| at_here.recv().expect("the other thread answers")));
-        start.elapsed().as_nanos() as f64
+        echoed.wait(sent);
+        let spent = start.elapsed().as_nanos() as f64;
+        boxes.extend(at_here.try_iter());
+        spent
     };
     ours();
     let pairs: Vec<(f64, f64)> = (0..effort::rounds(STREAMS)).map(|_| (ours(), theirs())).collect();

@@ -131,6 +131,11 @@ impl Counted {
         }
     }
 
+    /// As often their proactor has entered the kernel.
+    pub(crate) fn set_enters(&mut self, enters: u64) {
+        self.enters = Some(enters);
+    }
+
     /// How many allocations and reallocations there were.
     pub(crate) fn allocations(self) -> u64 {
         self.allocations
@@ -211,5 +216,7 @@ mod tests {
         assert_eq!((costs.allocations, costs.enters), (Some(0.5), Some(4.0)));
         assert!(costs.cpu.is_some());
         assert_eq!(Counted::default().over(1.0).enters, None);
+        counted.set_enters(5);
+        assert_eq!(counted.over(10.0).enters, Some(0.5));
     }
 }

@@ -42,3 +42,22 @@ fn what_was_promised_is_measured() {
     let missing: Vec<_> = promised.filter(|name| !names.contains(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+/// Floors with other flags, or without the registered descriptor, would be slower than a ring can be, and flatter us.
+#[test]
+fn no_floor_makes_a_ring_but_the_one_that_is_made_as_ours_are() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/measures");
+    let Ok(files) = std::fs::read_dir(&folder) else {
+        return eprintln!("skipped: the sources are not here");
+    };
+    // In two parts, or this file would name it.
+    let makes =
+        |text: &str| [concat!("IoUring", "::"), concat!("register_", "ring_fd")].iter().any(|name| text.contains(name));
+    let makers: Vec<_> = files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter(|path| makes(&std::fs::read_to_string(path).unwrap()))
+        .map(|path| path.file_name().unwrap().to_owned())
+        .collect();
+    assert_eq!(makers, ["floor.rs"]);
+}

@@ -12,10 +12,11 @@ use proact::time::{Time, Timeout};
 use super::compare::{compare, median};
 use super::effort;
 use super::failure::Failure;
-use super::figures::{Costs, Figures};
+use super::figures::Figures;
 use super::measure::Measure;
-use super::tally;
+use super::tally::{self, Counted};
 use crate::config::Configuration;
+use crate::random::Random;
 
 pub(crate) const ROWS: &[Measure] = &[
     Measure::each("timer/replace/100000", replace),
@@ -61,19 +62,6 @@ impl Complete<Timer> for Return {
     }
 }
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit as u64) as usize
-    }
-}
-
 /// A proactor with its timers.
 struct Timers {
     proactor: Proactor,
@@ -91,7 +79,7 @@ impl Timers {
         // One vector a row lives to the program's end: cheaper to reach than a counted one.
         let pile: &'static Pile = Box::leak(Box::new(RefCell::new(Vec::with_capacity(BATCH))));
         let next = proactor.now() + FAR;
-        let mut timers = Timers { proactor, ids: Vec::new(), pile, random: Random(1), next };
+        let mut timers = Timers { proactor, ids: Vec::new(), pile, random: Random::new(1), next };
         for _ in 0..waiting() {
             let id = timers.insert(Op::new(Timer::new(next), Return(pile)));
             timers.ids.push(id);
@@ -108,8 +96,32 @@ impl Timers {
         self.proactor.submit(op).expect("a timer is valid")
     }
 
+    fn enters(&self) -> u64 {
+        self.proactor.statistics().enters
+    }
+
     fn poll(&mut self) {
         self.proactor.poll(Timeout::Immediate).expect("the backend works");
+    }
+
+    /// Cancels those at `places`, which are told in one pass.
+    #[inline]
+    fn cancel_all(&mut self, places: &[usize]) {
+        for &place in places {
+            self.proactor.cancel(self.ids[place]).expect("it waits");
+        }
+        self.poll();
+    }
+
+    /// Submits those that were cancelled again, by way of a vector with room for them.
+    #[allow(clippy::vec_box)] // as above
+    #[inline]
+    fn insert_all(&mut self, places: &[usize], ready: &mut Vec<Box<Op<Timer, Return>>>) {
+        std::mem::swap(ready, &mut self.pile.borrow_mut());
+        assert_eq!(ready.len(), places.len(), "all were cancelled and told");
+        for (&place, op) in places.iter().zip(ready.drain(..)) {
+            self.ids[place] = self.insert(op);
+        }
     }
 
     /// Sets any of them to a later time.
@@ -139,7 +151,7 @@ fn failed(config: Configuration) -> impl Fn(Status) -> Failure {
 /// it has told nobody.
 fn sorted_map() -> impl FnMut() {
     let mut map = BTreeMap::new();
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let (mut number, mut next) = (0u64, FAR.as_nanos() as u64);
     let mut insert = move |map: &mut BTreeMap<(u64, u64), usize>, place| {
         (number, next) = (number + 1, next + 100);
@@ -158,7 +170,7 @@ fn sorted_map() -> impl FnMut() {
 fn replace(config: Configuration) -> Result<Figures, Failure> {
     let mut timers = Timers::new(config).map_err(failed(config))?;
     let timing = compare(|| timers.replace(), Some(sorted_map()));
-    let counted = tally::count(|| (0..counted_rounds()).for_each(|_| timers.replace()));
+    let counted = tally::rounds(counted_rounds(), &mut timers, Timers::replace, Timers::enters);
     Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(counted_rounds()))))
 }
 
@@ -166,7 +178,7 @@ fn replace(config: Configuration) -> Result<Figures, Failure> {
 fn reset(config: Configuration) -> Result<Figures, Failure> {
     let mut timers = Timers::new(config).map_err(failed(config))?;
     let timing = compare(|| timers.reset(), Some(sorted_map()));
-    let counted = tally::count(|| (0..counted_rounds()).for_each(|_| timers.reset()));
+    let counted = tally::rounds(counted_rounds(), &mut timers, Timers::reset, Timers::enters);
     Ok(Figures::of(timing, 1.0, "", counted.over(f64::from(counted_rounds()))))
 }
 
@@ -176,7 +188,7 @@ enum Half {
     Cancel,
 }
 
-/// Many are cancelled at once and told in one pass, and submitted one by one.
+/// Many are cancelled at once and told in one pass, and submitted one by one. Timed and counted is one of the two.
 fn half(config: Configuration, half: Half) -> Result<Figures, Failure> {
     let mut timers = Timers::new(config).map_err(failed(config))?;
     let mut ready = Vec::with_capacity(BATCH);
@@ -184,6 +196,7 @@ fn half(config: Configuration, half: Half) -> Result<Figures, Failure> {
     let rounds = effort::rounds(ROUNDS);
     let mut samples = Vec::with_capacity(rounds);
     let mut taken = vec![usize::MAX; waiting()];
+    let (mut counted, mut entered) = (Counted::default(), 0);
     for round in 0..rounds {
         places.clear();
         while places.len() < BATCH {
@@ -192,22 +205,29 @@ fn half(config: Configuration, half: Half) -> Result<Figures, Failure> {
                 places.push(place);
             }
         }
-        let start = Instant::now();
-        for &place in &places {
-            timers.proactor.cancel(timers.ids[place]).expect("it waits");
-        }
-        timers.poll();
-        let middle = Instant::now();
-        std::mem::swap(&mut ready, &mut timers.pile.borrow_mut());
-        assert_eq!(ready.len(), BATCH, "all were cancelled and told");
-        let again = Instant::now();
-        for (&place, op) in places.iter().zip(ready.drain(..)) {
-            timers.ids[place] = timers.insert(op);
-        }
-        let spent = if half == Half::Insert { again.elapsed() } else { middle - start };
-        samples.push(spent.as_nanos() as f64 / BATCH as f64);
+        let mut work = |timers: &mut Timers, which: Half| {
+            let before = timers.enters();
+            let mut spent = Duration::ZERO;
+            let count = tally::count(|| {
+                let start = Instant::now();
+                match which {
+                    Half::Cancel => timers.cancel_all(&places),
+                    Half::Insert => timers.insert_all(&places, &mut ready),
+                }
+                spent = start.elapsed();
+            });
+            if which == half {
+                samples.push(spent.as_nanos() as f64 / BATCH as f64);
+                counted += count;
+                entered += timers.enters() - before;
+            }
+        };
+        work(&mut timers, Half::Cancel);
+        work(&mut timers, Half::Insert);
     }
-    Ok(Figures::new(median(samples), Err("half of timer/replace, which has one"), Costs::UNKNOWN))
+    counted.set_enters(entered);
+    let costs = counted.over((rounds * BATCH) as f64);
+    Ok(Figures::new(median(samples), Err("half of timer/replace, which has one"), costs))
 }
 
 #[cfg(test)]

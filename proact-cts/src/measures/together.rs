@@ -8,7 +8,7 @@ use proact::time::Timeout;
 
 use super::compare::Timing;
 use super::effort;
-use super::figures::Figures;
+use super::figures::{Costs, Figures};
 use super::tally;
 
 /// An operation that goes home.
@@ -94,10 +94,14 @@ impl<T> Stage<T> {
         absent: &'static str,
         round: impl FnMut(&mut Stage<T>),
     ) -> Figures {
+        Figures::of(timing, each, absent, self.costs(each, round))
+    }
+
+    /// What rounds of `each` operations take beside time.
+    pub(crate) fn costs(&mut self, each: f64, round: impl FnMut(&mut Stage<T>)) -> Costs {
         let enters = |stage: &Stage<T>| stage.proactor.statistics().enters;
         // Rounds over which costs are counted.
         let rounds = effort::size(100, 5) as u32;
-        let counted = tally::rounds(rounds, self, round, enters);
-        Figures::of(timing, each, absent, counted.over(f64::from(rounds) * each))
+        tally::rounds(rounds, self, round, enters).over(f64::from(rounds) * each)
     }
 }

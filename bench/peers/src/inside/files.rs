@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use io_uring::{IoUring, opcode, types};
+use io_uring::{opcode, types};
 
 use super::Figures;
 use super::timers::Random;
 use super::together::told;
-use crate::{Failure, pin};
+use crate::{Failure, bare, pin};
 
 pub const BLOCK: usize = 4096;
 pub const MIB: usize = 1 << 20;
@@ -61,7 +61,11 @@ pub fn path() -> Result<PathBuf, Failure> {
 pub fn open(direct: bool) -> Result<File, Failure> {
     let path = path()?;
     let flags = if direct { libc::O_DIRECT } else { 0 };
-    let file = File::options().read(true).write(true).custom_flags(flags).open(&path)?;
+    let file = File::options().read(true).write(true).custom_flags(flags).open(&path);
+    let file = file.map_err(|error| match direct && error.raw_os_error() == Some(libc::EINVAL) {
+        true => "the file system of this program has no direct reads (O_DIRECT)".into(),
+        false => Failure::from(error),
+    })?;
     if !direct {
         std::io::copy(&mut File::open(&path)?, &mut std::io::sink())?;
     }
@@ -96,8 +100,7 @@ pub fn pread() -> Result<Figures, Failure> {
 pub fn ring(depth: u32, direct: bool) -> Result<Figures, Failure> {
     let reads = if direct { DIRECT_READS } else { BUFFERED_READS };
     let (file, mut places) = (open(direct)?, Places::new());
-    let mut ring: IoUring = IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(256)?;
-    let _ = ring.submitter().register_ring_fd();
+    let mut ring = bare::ring(256)?;
     let mut memory = vec![0u8; BLOCK * (depth as usize + 1)];
     let first = aligned(&memory).start;
     let start = memory[first..].as_mut_ptr();
@@ -113,11 +116,11 @@ pub fn ring(depth: u32, direct: bool) -> Result<Figures, Failure> {
         while ended < reads {
             while let Some(index) = ready.pop_if(|_| started < reads) {
                 // SAFETY: the memory outlives the ring's reads, which all end before this returns.
-                unsafe { ring.submission().push(&entry(index, places.next())) }.map_err(|_| "the queue is full")?;
+                unsafe { ring.push(&entry(index, places.next())) }?;
                 started += 1;
             }
-            ring.submit_and_wait(1)?;
-            for completion in ring.completion() {
+            ring.enter(1)?;
+            for completion in ring.ended() {
                 if completion.result() != BLOCK as i32 {
                     return Err(format!("a read answered {}", completion.result()).into());
                 }
@@ -142,14 +145,14 @@ pub fn pwrite() -> Result<Figures, Failure> {
 
 pub fn ring_write() -> Result<Figures, Failure> {
     let (file, buffer) = (open(false)?, vec![1u8; MIB]);
-    let mut ring: IoUring = IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(8)?;
+    let mut ring = bare::ring(8)?;
     twice(WRITES, || {
         for index in 0..WRITES {
             let write = opcode::Write::new(types::Fd(file.as_raw_fd()), buffer.as_ptr(), MIB as u32);
             // SAFETY: the buffer outlives the write, which ends below.
-            unsafe { ring.submission().push(&write.offset(place(index)).build()) }.map_err(|_| "the queue is full")?;
-            ring.submit_and_wait(1)?;
-            let result = ring.completion().next().map(|completion| completion.result());
+            unsafe { ring.push(&write.offset(place(index)).build()) }?;
+            ring.enter(1)?;
+            let result = ring.ended().next().map(|completion| completion.result());
             if result != Some(MIB as i32) {
                 return Err(format!("a write answered {result:?}").into());
             }

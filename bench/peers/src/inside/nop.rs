@@ -6,14 +6,14 @@ use std::cell::RefCell;
 use std::time::Instant;
 
 use compio_driver::{OpCode, OpEntry};
-use io_uring::{IoUring, opcode};
+use io_uring::opcode;
 use proact::operation::{Complete, Context, Nop, Op, Outcome};
 use proact::proactor::Builder;
 use proact::time::Timeout;
 
 use super::Figures;
 use super::together::{together, told};
-use crate::{Failure, pin};
+use crate::{Failure, bare, pin};
 
 const OPERATIONS: u32 = 256 * 1000;
 
@@ -26,16 +26,15 @@ fn rounds(batch: u32, mut round: impl FnMut()) -> Result<Figures, Failure> {
 }
 
 pub fn ring(batch: u32) -> Result<Figures, Failure> {
-    let mut ring: IoUring = IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(256)?;
-    let _ = ring.submitter().register_ring_fd();
+    let mut ring = bare::ring(256)?;
     let entry = opcode::Nop::new().build();
     rounds(batch, || {
         for _ in 0..batch {
             // SAFETY: a nop points at nothing.
-            unsafe { ring.submission().push(&entry) }.expect("the queue has room for a batch");
+            unsafe { ring.push(&entry) }.expect("the queue has room for a batch");
         }
-        ring.submit_and_wait(batch as usize).expect("the ring works");
-        assert_eq!(ring.completion().count(), batch as usize);
+        ring.enter(batch).expect("the ring works");
+        assert_eq!(ring.ended().count(), batch as usize);
     })
 }
 

@@ -11,7 +11,7 @@ use proact::proactor::{Builder, Proactor};
 use proact::time::Timeout;
 
 use super::Figures;
-use crate::{Failure, pin};
+use crate::{Failure, bare, pin};
 
 const SLEEP: Duration = Duration::from_micros(100);
 const SLEEPS: usize = 501;
@@ -53,11 +53,11 @@ async fn sleeps_async<F: Future>(mut sleep: impl FnMut() -> F) -> Result<Figures
 }
 
 pub fn sleep_ring() -> Result<Figures, Failure> {
-    let ring: io_uring::IoUring = io_uring::IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(64)?;
+    let ring = bare::ring(64)?;
     let time = io_uring::types::Timespec::from(SLEEP);
     sleeps(|| {
         let wait = io_uring::types::SubmitArgs::new().timespec(&time);
-        let _ = ring.submitter().submit_with_args(1, &wait);
+        let _ = ring.submitter.submit_with_args(1, &wait);
     })
 }
 

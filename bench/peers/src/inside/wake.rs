@@ -8,13 +8,13 @@ use std::task::{Poll, Waker};
 use std::thread::Thread;
 use std::time::Instant;
 
-use io_uring::{IoUring, opcode, types};
+use io_uring::{opcode, types};
 use proact::proactor::{Builder, Handle};
 use proact::time::Timeout;
 
 use super::Figures;
 use super::together::told;
-use crate::{Failure, pin};
+use crate::{Failure, bare, pin};
 
 const ROUNDS: u32 = 5000;
 const WARM_UP: u32 = 200;
@@ -88,7 +88,11 @@ fn pair(
 
 pub fn proact_async() -> Result<Figures, Failure> {
     let make = || proact_async::Runtime::new().map_err(|status| status.to_string());
-    pair(move |batons| Ok(make()?.block_on(second(batons))), move |batons| make()?.block_on(first(batons)))
+    let partner = move |batons| {
+        make()?.block_on(second(batons));
+        Ok(())
+    };
+    pair(partner, move |batons| make()?.block_on(first(batons)))
 }
 
 pub fn tokio() -> Result<Figures, Failure> {
@@ -97,12 +101,20 @@ pub fn tokio() -> Result<Figures, Failure> {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().build().map_err(|error| error.to_string())
     };
-    pair(move |batons| Ok(make()?.block_on(second(batons))), move |batons| make()?.block_on(first(batons)))
+    let partner = move |batons| {
+        make()?.block_on(second(batons));
+        Ok(())
+    };
+    pair(partner, move |batons| make()?.block_on(first(batons)))
 }
 
 pub fn compio() -> Result<Figures, Failure> {
     let make = || compio::runtime::Runtime::new().map_err(|error| error.to_string());
-    pair(move |batons| Ok(make()?.block_on(second(batons))), move |batons| make()?.block_on(first(batons)))
+    let partner = move |batons| {
+        make()?.block_on(second(batons));
+        Ok(())
+    };
+    pair(partner, move |batons| make()?.block_on(first(batons)))
 }
 
 pub fn glommio() -> Result<Figures, Failure> {
@@ -110,7 +122,11 @@ pub fn glommio() -> Result<Figures, Failure> {
         let builder = glommio::LocalExecutorBuilder::new(glommio::Placement::Unbound);
         builder.make().map_err(|error| error.to_string())
     };
-    pair(move |batons| Ok(make()?.run(second(batons))), move |batons| make()?.run(first(batons)))
+    let partner = move |batons| {
+        make()?.run(second(batons));
+        Ok(())
+    };
+    pair(partner, move |batons| make()?.run(first(batons)))
 }
 
 /// Two proactors that send each other messages.
@@ -208,15 +224,14 @@ pub fn epoll() -> Result<Figures, Failure> {
 
 pub fn ring() -> Result<Figures, Failure> {
     bells(|bell| {
-        let mut ring: IoUring =
-            IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(8).expect("a ring can be made");
+        let mut ring = bare::ring(8).expect("a ring can be made");
         let mut count = Box::new(0u64);
         move || {
             let read = opcode::Read::new(types::Fd(bell.as_raw_fd()), (&raw mut *count).cast(), 8).build();
             // SAFETY: the number outlives the read, which ends below.
-            unsafe { ring.submission().push(&read) }.expect("the queue has room for one");
-            ring.submit_and_wait(1).expect("the ring works");
-            assert_eq!(ring.completion().next().map(|completion| completion.result()), Some(8));
+            unsafe { ring.push(&read) }.expect("the queue has room for one");
+            ring.enter(1).expect("the ring works");
+            assert_eq!(ring.ended().next().map(|completion| completion.result()), Some(8));
         }
     })
 }

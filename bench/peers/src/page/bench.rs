@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::number;
 use crate::Failure;
+use crate::run::refuse_another;
 
 /// One row. What a row lacks, it does not say.
 #[derive(Deserialize, Clone)]
@@ -29,10 +30,30 @@ pub struct Row {
     enters: Option<f64>,
 }
 
-pub fn read(file: &str) -> Result<Vec<Row>, Failure> {
+/// A line of the file: the first says what was measured, where whoever ran it has said so.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Row(Box<Row>),
+    Program { program: String },
+}
+
+/// The rows of a file, which must be of the same program as the rounds.
+pub fn read(file: &str, program: &Option<String>) -> Result<Vec<Row>, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-    let parse = |(index, line)| serde_json::from_str(line).map_err(|error| format!("{file}:{}: {error}", index + 1));
-    Ok(text.lines().enumerate().map(parse).collect::<Result<_, _>>()?)
+    parse(file, &text, program)
+}
+
+fn parse(file: &str, text: &str, program: &Option<String>) -> Result<Vec<Row>, Failure> {
+    let (mut rows, mut measured) = (Vec::new(), None);
+    for (index, line) in text.lines().enumerate() {
+        match serde_json::from_str(line).map_err(|error| format!("{file}:{}: {error}", index + 1))? {
+            Entry::Row(row) => rows.push(*row),
+            Entry::Program { program } => measured = Some(program),
+        }
+    }
+    refuse_another(file, &measured, program)?;
+    Ok(rows)
 }
 
 /// The table, with a column for each of the optional figures that any row has.
@@ -125,6 +146,15 @@ mod tests {
         assert_eq!(growth.len(), 1);
         assert_eq!((growth[0].name.as_str(), growth[0].lines.len()), ("relay", 1));
         assert_eq!(growth[0].lines["epoll"], [(1.0, 900.5), (4096.0, 950.0)]);
+    }
+
+    #[test]
+    fn rows_of_another_program_than_the_rounds_are_refused() {
+        let text = format!("{{\"program\":\"commit 1\"}}\n{TEXT}");
+        let (one, two) = (Some(String::from("commit 1")), Some(String::from("commit 2")));
+        assert_eq!(parse("f", &text, &one).unwrap().len(), 5);
+        assert!(parse("f", &text, &two).is_err() && parse("f", TEXT, &one).is_err());
+        assert_eq!(parse("f", TEXT, &None).unwrap().len(), 5);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Where proact loses: computed, and never left out.
 
 use super::stats::{Spread, Values};
-use super::subjects::{SUBJECTS, Subject, Whose};
+use super::subjects::{Column, SUBJECTS, Subject, Whose};
 
 /// Rounds below which nothing is said: three of four are then no more than chance.
 const ROUNDS: usize = 4;
@@ -14,6 +14,8 @@ const OURS: [&str; 2] = ["proact-async", "proact"];
 pub struct Loss {
     pub title: &'static str,
     pub head: &'static str,
+    pub work: &'static str,
+    pub figure: &'static str,
     pub ours: &'static str,
     pub other: String,
     pub whose: Whose,
@@ -39,14 +41,32 @@ pub fn losses(values: &Values) -> Vec<Loss> {
                     }
                     let ratio = values.ratio(column.work, ours, other, column.figure);
                     let Some(ratio) = ratio.filter(is_loss) else { continue };
-                    let (title, head) = (subject.title, column.head);
-                    losses.push(Loss { title, head, ours, other: other.into(), whose, ratio });
+                    let (title, &Column { head, work, figure, .. }) = (subject.title, column);
+                    losses.push(Loss { title, head, work, figure, ours, other: other.into(), whose, ratio });
                 }
             }
         }
     }
     losses.sort_by(|a, b| b.ratio.median.total_cmp(&a.ratio.median));
     losses
+}
+
+/// Both sides, by work, of the `most` worst losses of processor time against peers, and of as many against floors.
+pub fn worst(losses: &[Loss], most: usize) -> Vec<(String, String)> {
+    let mut sides = Vec::new();
+    for whose in [Whose::Peer, Whose::Bare] {
+        // Memory and lateness are not where samples of a processor fall.
+        let those = losses.iter().filter(|loss| loss.whose == whose && loss.figure.contains("cpu"));
+        for loss in those.take(most) {
+            for side in [loss.ours, loss.other.as_str()] {
+                let side = (loss.work.to_owned(), side.to_owned());
+                if !sides.contains(&side) {
+                    sides.push(side);
+                }
+            }
+        }
+    }
+    sides
 }
 
 /// The bare interface whose median is least.
@@ -85,6 +105,22 @@ mod tests {
         let told: Vec<_> = losses.iter().map(|loss| (loss.other.as_str(), loss.whose)).collect();
         assert_eq!(told, [("ring", Whose::Bare), ("tokio", Whose::Peer)]);
         assert!(losses.iter().all(|loss| loss.ours == "proact-async"));
+    }
+
+    #[test]
+    fn the_worst_of_each_kind_are_profiled_on_both_sides_and_each_side_once() {
+        let loss = |work, figure, other: &str, whose, median| {
+            let ratio = Spread { low: median, median, high: median, rounds: 5 };
+            Loss { title: "", head: "", work, figure, ours: "proact", other: other.into(), whose, ratio }
+        };
+        let losses = [
+            loss("idle", "bytes", "epoll", Whose::Bare, 9.0),
+            loss("echo", "cpu_ns", "tokio", Whose::Peer, 3.0),
+            loss("echo", "cpu_ns", "ring", Whose::Bare, 2.0),
+            loss("echo", "cpu_ns", "monoio", Whose::Peer, 1.5),
+        ];
+        let side = |work: &str, peer: &str| (work.to_owned(), peer.to_owned());
+        assert_eq!(worst(&losses, 1), [side("echo", "proact"), side("echo", "tokio"), side("echo", "ring")]);
     }
 
     #[test]

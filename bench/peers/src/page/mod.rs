@@ -3,6 +3,7 @@
 mod bench;
 mod losses;
 mod plot;
+mod profiles;
 mod stats;
 mod subjects;
 
@@ -14,6 +15,7 @@ use crate::machine::Machine;
 use crate::run::{self, Entry};
 use losses::{Loss, floor, losses};
 use plot::Panel;
+use profiles::Profiles;
 use stats::{Spread, Values};
 use subjects::{Column, SUBJECTS, Subject, Whose};
 
@@ -48,9 +50,11 @@ fn number(value: f64) -> String {
 }
 
 /// Writes the page into `folder`, and its plots into `folder/benchmarks`.
-pub fn write(file: &str, folder: &str, bench_file: Option<&str>) -> Result<(), Failure> {
+pub fn write(file: &str, folder: &str, bench: Option<&str>, profiles: Option<&str>) -> Result<(), Failure> {
     let entries = run::read(file)?;
+    let program = run::program(file, &entries)?;
     let values = Values::of(&entries);
+    let profiles = profiles.map(|file| Profiles::read(file, &program)).transpose()?.unwrap_or_default();
     let plots = Path::new(folder).join("benchmarks");
     std::fs::create_dir_all(&plots)?;
     let mut tables = String::new();
@@ -59,13 +63,15 @@ pub fn write(file: &str, folder: &str, bench_file: Option<&str>) -> Result<(), F
             tables.push_str(&text);
         }
     }
-    let rows = bench_file.map(bench::read).transpose()?.unwrap_or_default();
+    let rows = bench.map(|file| bench::read(file, &program)).transpose()?.unwrap_or_default();
     let (losses, tried) = (losses(&values), versions(LOCK));
+    let of = |whose| losses.iter().filter(move |loss| loss.whose == whose);
     let page = [
         ("machine", machine(&entries)),
         ("versions", tried),
-        ("against_peers", list(losses.iter().filter(|loss| loss.whose == Whose::Peer), "No peer is ahead.")),
-        ("against_floor", list(losses.iter().filter(|loss| loss.whose == Whose::Bare), "Nothing is above its floor.")),
+        ("profiles", profiles.says()),
+        ("against_peers", list(of(Whose::Peer), &profiles, &values, "No peer is ahead.")),
+        ("against_floor", list(of(Whose::Bare), &profiles, &values, "Nothing is above its floor.")),
         ("tables", tables),
         ("bench", benches(&rows, &plots)?),
     ];
@@ -155,15 +161,25 @@ fn machine(entries: &[Entry]) -> String {
     let mut text = String::new();
     let mut lines: Vec<String> = Vec::new();
     for machine in machines {
-        let Machine { processor, processors, kernel, governor, date, .. } = machine;
+        let Machine { processor, processors, kernel, governor, date, usable, .. } = machine;
         let governor = governor.as_deref().unwrap_or("not told by the system");
+        let usable = match usable {
+            Some(1) => " of which one might be used, so that server and load generator shared it,",
+            _ => "",
+        };
         let line = format!(
-            "- {date}: {processor}, {processors} processors, Linux {kernel}, frequency governor: {governor}.\n"
+            "- {date}: {processor}, {processors} processors,{usable} Linux {kernel}, frequency governor: {governor}.\n"
         );
         if !lines.contains(&line) {
             text.push_str(&line);
             lines.push(line);
         }
+    }
+    if let Some(program) = entries.iter().find_map(|entry| match entry {
+        Entry::Machine(machine) => machine.program.as_ref(),
+        Entry::Line(_) => None,
+    }) {
+        text.push_str(&format!("- Measured: {program}.\n"));
     }
     let load = Spread::of(loads).map_or(String::from("not known"), |load| {
         format!("{:.1} in the middle, half of the time between {:.1} and {:.1}", load.median, load.low, load.high)
@@ -185,11 +201,19 @@ fn versions(lock: &str) -> String {
     VERSIONS.iter().filter_map(of).collect::<Vec<_>>().join(", ")
 }
 
-fn list<'a>(losses: impl Iterator<Item = &'a Loss>, none: &str) -> String {
+/// Both sides, by work, of the `most` worst losses of each kind: what is to be profiled.
+pub fn worst(entries: &[Entry], most: usize) -> Vec<(String, String)> {
+    losses::worst(&losses(&Values::of(entries)), most)
+}
+
+fn list<'a>(losses: impl Iterator<Item = &'a Loss>, profiles: &Profiles, values: &Values, none: &str) -> String {
     let line = |loss: &Loss| {
         let Loss { title, head, ours, other, ratio, .. } = loss;
         let Spread { low, median, high, .. } = ratio;
-        format!("- {title} ({head}): `{ours}` takes {median:.2} times what `{other}` takes ({low:.2}–{high:.2}).\n")
+        let why = profiles.beside(loss, values);
+        format!(
+            "- {title} ({head}): `{ours}` takes {median:.2} times what `{other}` takes ({low:.2}–{high:.2}).\n{why}"
+        )
     };
     let text: String = losses.map(line).collect();
     if text.is_empty() { none.into() } else { text }
@@ -225,10 +249,10 @@ mod tests {
     #[test]
     fn every_placeholder_of_the_template_is_known() {
         let mut rest = TEMPLATE;
-        for name in ["machine", "versions", "against_peers", "against_floor", "tables", "bench"] {
+        for name in ["machine", "versions", "profiles", "against_peers", "against_floor", "tables", "bench"] {
             assert_eq!(TEMPLATE.matches(&format!("{{{{{name}}}}}")).count(), 1, "{name}");
         }
-        assert_eq!(rest.matches("{{").count(), 6);
+        assert_eq!(rest.matches("{{").count(), 7);
         rest = LOCK;
         assert_eq!(versions(rest).split(", ").count(), VERSIONS.len());
     }

@@ -92,7 +92,7 @@ pub fn peers(answer: &str) -> Vec<&'static str> {
 
 /// Serves as `peer`, telling the port on standard output.
 pub fn serve(peer: &str, answer: &str) -> Result<(), Failure> {
-    pin::pin(pin::SERVER)?;
+    pin::pin(pin::server())?;
     if answer == "udp" {
         let (_, serve) = udp::PEERS.iter().find(|(name, _)| *name == peer).ok_or("no such peer")?;
         let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;

@@ -3,10 +3,11 @@
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use io_uring::{IoUring, opcode, squeue, types};
+use io_uring::{opcode, squeue, types};
 
 use super::Answer;
 use crate::Failure;
+use crate::bare::{self, Ring};
 
 const ACCEPT: u64 = u64::MAX;
 
@@ -26,20 +27,14 @@ pub struct How {
 }
 
 pub fn serve(listener: TcpListener, answer: Answer, how: How) -> Result<(), Failure> {
-    let mut builder = IoUring::builder();
-    match how.defer {
-        true => builder.setup_single_issuer().setup_defer_taskrun(),
-        false => builder.setup_coop_taskrun(),
-    };
-    let mut ring: IoUring = builder.build(1024)?;
-    let _ = ring.submitter().register_ring_fd();
+    let mut ring = bare::of(1024, how.defer)?;
     let accept = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).build().user_data(ACCEPT);
     push(&mut ring, &accept)?;
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut ended: Vec<(u64, i32)> = Vec::new();
     loop {
-        ring.submit_and_wait(1)?;
-        ended.extend(ring.completion().map(|completion| (completion.user_data(), completion.result())));
+        ring.enter(1)?;
+        ended.extend(ring.ended().map(|completion| (completion.user_data(), completion.result())));
         for (index, result) in ended.drain(..) {
             if index == ACCEPT {
                 if result < 0 {
@@ -87,10 +82,7 @@ fn receive(connection: &mut Connection, index: usize, how: How) -> squeue::Entry
     receive.build().user_data(index as u64)
 }
 
-fn push(ring: &mut IoUring, entry: &squeue::Entry) -> std::io::Result<()> {
+fn push(ring: &mut Ring, entry: &squeue::Entry) -> std::io::Result<()> {
     // SAFETY: buffers lie in boxes of connections, which are dropped only when nothing of theirs is under way.
-    while unsafe { ring.submission().push(entry) }.is_err() {
-        ring.submit()?;
-    }
-    Ok(())
+    unsafe { ring.push(entry) }
 }

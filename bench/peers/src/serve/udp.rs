@@ -5,14 +5,15 @@ use std::os::fd::AsRawFd;
 
 use compio::BufResult;
 use compio::buf::IntoInner;
-use io_uring::{IoUring, opcode, types};
+use io_uring::{opcode, types};
+use proact::memory::{Allocation, BufferPool, Lease, Slab};
 use proact::operation::{Complete, Context, Datagram, Op, Outcome, ReceiveFrom, SendTo};
 use proact::proactor::Builder;
 use proact::resource::Address;
 use proact::time::Timeout;
 
 use super::BUFFER;
-use crate::Failure;
+use crate::{Failure, bare};
 
 type Serve = fn(UdpSocket) -> Result<(), Failure>;
 
@@ -40,8 +41,7 @@ fn blocking(socket: UdpSocket) -> Result<(), Failure> {
 
 /// A bare ring: a message is received, and sent back with the same header.
 fn ring(socket: UdpSocket) -> Result<(), Failure> {
-    let mut ring: IoUring = IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(64)?;
-    let _ = ring.submitter().register_ring_fd();
+    let mut ring = bare::ring(64)?;
     let (mut buffer, fd) = (Box::new([0u8; BUFFER]), types::Fd(socket.as_raw_fd()));
     // SAFETY: both are plain data, for which zeros are valid.
     let (mut name, mut header): (Box<libc::sockaddr_storage>, Box<libc::msghdr>) =
@@ -52,9 +52,9 @@ fn ring(socket: UdpSocket) -> Result<(), Failure> {
     header.msg_iovlen = 1;
     let mut step = |entry: io_uring::squeue::Entry| -> Result<usize, Failure> {
         // SAFETY: header, name, part and buffer live in boxes that outlive the ring.
-        unsafe { ring.submission().push(&entry) }.map_err(|_| "the queue is full")?;
-        ring.submit_and_wait(1)?;
-        let result = ring.completion().next().map_or(-libc::EIO, |completion| completion.result());
+        unsafe { ring.push(&entry) }?;
+        ring.enter(1)?;
+        let result = ring.ended().next().map_or(-libc::EIO, |completion| completion.result());
         usize::try_from(result).map_err(|_| std::io::Error::from_raw_os_error(-result).into())
     };
     loop {
@@ -66,30 +66,37 @@ fn ring(socket: UdpSocket) -> Result<(), Failure> {
     }
 }
 
-type ReceiveOp = Box<Op<ReceiveFrom<Vec<u8>>, Receiving>>;
-type SendOp = Box<Op<SendTo<Vec<u8>>, Sending>>;
+type ReceiveOp = Box<Op<ReceiveFrom<Lease>, Receiving>>;
+type SendOp = Box<Op<SendTo<Lease>, Sending>>;
+
+/// So many buffers of a pool: to be sent from as many bytes as have come, and received into again, their length is set.
+/// As with the others here, nothing but the kernel writes into them.
+fn leases<const N: usize>() -> Result<[Lease; N], Failure> {
+    let pool = BufferPool::new(Slab::allocate(BUFFER, N as u32, &Allocation::new())?)?;
+    let leases = (0..N).map(|_| pool.acquire()).collect::<Result<Vec<_>, _>>()?;
+    Ok(leases.try_into().map_err(|_| "as many were asked for")?)
+}
 
 /// A receive keeps the send that follows it, and the other way round.
 struct Receiving(Option<SendOp>);
 struct Sending(Option<ReceiveOp>);
 
-impl Complete<ReceiveFrom<Vec<u8>>> for Receiving {
-    fn done(mut op: ReceiveOp, outcome: Outcome<ReceiveFrom<Vec<u8>>>, cx: &mut Context<'_>) {
+impl Complete<ReceiveFrom<Lease>> for Receiving {
+    fn done(mut op: ReceiveOp, outcome: Outcome<ReceiveFrom<Lease>>, cx: &mut Context<'_>) {
         let Ok(Datagram { length, sender, .. }) = outcome.result else { return };
         let mut send = op.state.0.take().expect("there is a send");
-        send.kind.buffer = std::mem::take(&mut op.kind.buffer);
-        send.kind.buffer.truncate(length);
+        std::mem::swap(&mut send.kind.buffer, &mut op.kind.buffer);
+        send.kind.buffer.set_len(length);
         send.kind.address = Some(sender);
         send.state.0 = Some(op);
         let _ = cx.submit(send);
     }
 }
 
-impl Complete<SendTo<Vec<u8>>> for Sending {
-    fn done(mut op: SendOp, _: Outcome<SendTo<Vec<u8>>>, cx: &mut Context<'_>) {
+impl Complete<SendTo<Lease>> for Sending {
+    fn done(mut op: SendOp, _: Outcome<SendTo<Lease>>, cx: &mut Context<'_>) {
         let mut receive = op.state.0.take().expect("there is a receive");
-        receive.kind.buffer = std::mem::take(&mut op.kind.buffer);
-        receive.kind.buffer.resize(BUFFER, 0);
+        receive.kind.buffer.set_len(BUFFER);
         receive.state.0 = Some(op);
         let _ = cx.submit(receive);
     }
@@ -98,8 +105,9 @@ impl Complete<SendTo<Vec<u8>>> for Sending {
 fn proact(socket: UdpSocket, backend: &str) -> Result<(), Failure> {
     let mut proactor = Builder::new().backend(backend.parse()?).build()?;
     let socket = proactor.handle().import_socket(socket.into()).map_err(|returned| returned.status)?;
-    let send = Op::new(SendTo::new(socket.clone(), Vec::new(), Address::Unnamed), Sending(None));
-    let receive = Op::new(ReceiveFrom::new(socket, vec![0; BUFFER]), Receiving(Some(send)));
+    let [out, into] = leases()?;
+    let send = Op::new(SendTo::new(socket.clone(), out, Address::Unnamed), Sending(None));
+    let receive = Op::new(ReceiveFrom::new(socket, into), Receiving(Some(send)));
     proactor.submit(receive).map_err(|refused| refused.status)?;
     loop {
         proactor.poll(Timeout::Infinite)?;
@@ -111,15 +119,15 @@ fn proact_async(socket: UdpSocket, backend: &str) -> Result<(), Failure> {
     let socket = runtime.handle().import_socket(socket.into()).map_err(|returned| returned.status)?;
     let socket = proact_async::net::UdpSocket::from_socket(socket);
     runtime.block_on(async {
-        let mut buffer = vec![0; BUFFER];
+        let [mut buffer] = leases()?;
         loop {
             let (received, mut filled) = socket.receive(buffer).await;
             let Datagram { length, sender, .. } = received?;
-            filled.truncate(length);
+            filled.set_len(length);
             let (sent, back) = socket.send_to(filled, sender).await;
             sent?;
             buffer = back;
-            buffer.resize(BUFFER, 0);
+            buffer.set_len(BUFFER);
         }
     })
 }
