@@ -361,14 +361,14 @@ mod raw {
 
     use io_uring::{cqueue, opcode, squeue, types};
 
-    use super::super::floor::Ring;
+    use super::super::floor::{READABLE, Ring};
     use super::*;
 
     /// Runs `with` on a round that waits for the event by a poll entry.
     pub(crate) fn polled<T>(event: &OwnedFd, with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::Result<T> {
         let mut ring = Ring::new()?;
         let mut round = || {
-            let entry = opcode::PollAdd::new(types::Fd(event.as_raw_fd()), PollFlags::IN.bits().into()).build();
+            let entry = opcode::PollAdd::new(types::Fd(event.as_raw_fd()), READABLE).build();
             let mut told = 0;
             // SAFETY: a poll entry points nowhere, and the event is open until the round has ended.
             unsafe {

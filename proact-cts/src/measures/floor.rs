@@ -204,16 +204,18 @@ pub(crate) fn with_removal<T>(with: impl FnOnce(&mut dyn FnMut()) -> T) -> io::R
     Ok(with(&mut round))
 }
 
+/// As an entry has it. Its type is the system's or the C library's, of which one has a sign.
+pub(crate) const READABLE: u32 = rustix::event::PollFlags::IN.bits() as u32;
+
 /// Runs `with` on a wait for one of these descriptors to become readable, each watched by a poll that goes on.
 pub(crate) fn with_polls<T>(
     descriptors: impl Iterator<Item = i32>,
     with: impl FnOnce(&mut dyn FnMut()) -> T,
 ) -> io::Result<T> {
     let mut ring = Ring::new()?;
-    let readable = u32::from(rustix::event::PollFlags::IN.bits());
     let polls: Vec<_> = descriptors
         .enumerate()
-        .map(|(index, fd)| opcode::PollAdd::new(types::Fd(fd), readable).multi(true).build().user_data(index as u64))
+        .map(|(index, fd)| opcode::PollAdd::new(types::Fd(fd), READABLE).multi(true).build().user_data(index as u64))
         .collect();
     for some in polls.chunks(ENTRIES as usize) {
         // SAFETY: a poll points nowhere.

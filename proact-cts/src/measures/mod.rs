@@ -8,6 +8,9 @@
 //!
 //! `proact bench` draws the table. How much is repeated is the run's matter: see [`Effort`].
 
+// Where no bare ring can be built, what only its measures use stands idle.
+#![cfg_attr(not(all(target_os = "linux", target_pointer_width = "64")), allow(dead_code))]
+
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod accept;
 mod causal;
