@@ -1,0 +1,6 @@
+//! Calls from outside: what a host does with a function that it has looked up.
+
+mod state;
+mod synchronous;
+
+pub use state::{InvocationOptions, InvocationState};

@@ -1,0 +1,39 @@
+//! Functions that wait, yield, are cancelled, and take part in timelines.
+//!
+//! # How the parts meet
+//!
+//! - [`Value`], [`Ref`], [`List`], [`Buffer`]: what programs compute with. [`Instance`]: types of references by name.
+//! - [`convention`]: how arguments and results are packed.
+//! - [`module`]: a [`Module`](module::Module) declares functions; its [`ModuleInstance`](module::ModuleInstance) in a
+//!   context begins them. A function is given a [`CallFrame`](module::CallFrame) and answers a [`Flow`](module::Flow):
+//!   it is done, yields, waits for a [`WaitFrame`](wait::WaitFrame), or wants another function called. Before it stops it
+//!   keeps an [`Activation`](module::Activation), which is resumed with the reason, a
+//!   [`Resumption`](module::Resumption). It never calls into the machine by itself, so nothing is ever on the thread's own stack when it
+//!   stops, and a stop at any depth is the same. [`module::native`]: modules of Rust functions.
+//! - [`Context`]: modules that were registered, functions by name.
+//! - `machine` (private): the frames of one invocation; `begin` and `resume` run until a `Stop`: done, yield, wait. Every
+//!   driver is a loop around these two that differs in what it does at a stop; `poll_wait` polls the wait with any
+//!   waker, `next_time` says when to look again at the latest, `waited` ends it with an outcome from elsewhere.
+//! - [`InvocationState`], [`Context::invoke`]: the driver that holds a thread.
+
+#![deny(unsafe_code)]
+
+mod context;
+pub mod convention;
+mod error;
+mod instance;
+mod invocation;
+mod machine;
+pub mod module;
+#[allow(unsafe_code)]
+mod stack;
+mod value;
+pub mod wait;
+
+pub use context::{Context, ContextBuilder};
+pub use error::{BacktraceFrame, CallId, Error, FrameKind, Result};
+pub use instance::{Instance, ReferenceType};
+pub use invocation::{InvocationOptions, InvocationState};
+pub use module::Function;
+pub use stack::StackLimits;
+pub use value::{Access, Buffer, ElementType, Inputs, List, Object, Outputs, Ref, Value, ValueType};
