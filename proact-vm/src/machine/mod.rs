@@ -64,10 +64,15 @@ impl Machine {
     }
 
     /// Gives up all that a call holds, from the top frame down. Memory is kept.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.stack.clear();
-        self.wait = None;
-        self.callee = None;
+        if self.wait.is_some() {
+            self.wait = None;
+        }
+        if self.callee.is_some() {
+            self.callee = None;
+        }
         self.arguments.clear();
         self.results.clear();
         self.expired = false;

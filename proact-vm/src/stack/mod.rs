@@ -105,6 +105,7 @@ impl Stack {
     }
 
     /// Ends all frames, from the top.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         while self.pop() {}
     }
