@@ -1,7 +1,7 @@
 //! A module as a list of its functions.
 
-/// Declares a native module by the names of Rust functions, whose conventions are those of their types. What it makes is
-/// a [`NativeBuilder`](crate::module::native::NativeBuilder).
+/// Declares a native module by the names of Rust functions, whose conventions are those of their types. What it makes
+/// is a [`NativeBuilder`](crate::module::native::NativeBuilder).
 ///
 /// `fn` names a function that takes `&S` and runs to its end, `async fn` one that takes a
 /// [`Caller<S>`](crate::module::native::Caller); `as` gives another name than the Rust one. `state` is what makes the
