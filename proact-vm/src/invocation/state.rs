@@ -131,8 +131,8 @@ enum Phase {
     Begun,
 }
 
-/// What drivers other than the one that holds a thread are made of. Each is a loop around [`InvocationState::start`]
-/// and [`InvocationState::go_on`] that ends with [`InvocationState::finish`] or [`InvocationState::abort`].
+// What drivers other than the one that holds a thread are made of. Each is a loop around `start` and `go_on` that ends
+// with `finish` or `abort`.
 impl InvocationState {
     /// A state without memory yet.
     pub fn new() -> InvocationState {
