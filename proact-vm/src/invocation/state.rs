@@ -165,7 +165,9 @@ impl InvocationState {
         options: &InvocationOptions,
         inputs: &I,
     ) -> Result {
-        self.abort();
+        if self.call.is_some() {
+            self.abort();
+        }
         context.check(function)?;
         options.apply(&mut self.machine);
         let prepared = pack(function.convention().arguments(), inputs, &mut self.machine.arguments);
