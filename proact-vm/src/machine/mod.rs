@@ -1,0 +1,114 @@
+//! What runs functions: the frames of one invocation, and who resumes which of them when.
+//!
+//! [`Machine::begin`] and [`Machine::resume`] run functions until the invocation is over or one of them yields or waits
+//! ([`Stop`]); calls between functions happen within, one frame upon another, and never on the thread's own stack. Who
+//! drives a machine differs only in what it does at a stop: see [`block`] for the driver that has a thread to itself.
+
+mod block;
+mod run;
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use proact::time::{Clock, Time};
+
+use crate::convention::Packed;
+use crate::error::CallId;
+use crate::module::Function;
+use crate::module::native::Mailbox;
+use crate::stack::{Arena, Stack, StackLimits};
+use crate::wait::{WaitFrame, Wakeup};
+
+pub(crate) use run::Stop;
+
+/// What an invocation consists of while its functions run. One set of arguments and one of results does for all
+/// frames: arguments are read when a function begins, results when its caller is resumed, and nothing runs in between.
+pub(crate) struct Machine {
+    pub(crate) stack: Stack,
+    pub(crate) arguments: Packed,
+    pub(crate) results: Packed,
+    /// Of the last [`Flow::Call`].
+    pub(crate) callee: Option<Function>,
+    /// Of the last [`Flow::Wait`].
+    pub(crate) wait: Option<WaitFrame>,
+    /// Made for the first function that wants a waker, and kept.
+    pub(crate) wakeup: Option<(Arc<Wakeup>, Waker)>,
+    /// Made for the first `async` function, and kept. It is not here while one is polled.
+    pub(crate) mailbox: Option<Arc<Mailbox>>,
+    /// The last number that was given to a frame of an `async` function.
+    pub(crate) last_frame: u64,
+    pub(crate) id: CallId,
+    /// Of the whole invocation.
+    pub(crate) deadline: Option<Time>,
+    /// That deadline has passed, and a function was told so.
+    pub(crate) expired: bool,
+    pub(crate) clock: Clock,
+    pub(crate) traced: bool,
+    /// What the call has its memory of, if that is not the machine's own.
+    arena: Option<Arena>,
+}
+
+impl Machine {
+    /// One that runs nothing, and has no memory yet.
+    pub(crate) fn new(limits: StackLimits) -> Machine {
+        Machine {
+            stack: Stack::new(limits),
+            arguments: Packed::new(),
+            results: Packed::new(),
+            callee: None,
+            wait: None,
+            wakeup: None,
+            mailbox: None,
+            last_frame: 0,
+            id: CallId(0),
+            deadline: None,
+            expired: false,
+            clock: Clock::monotonic(),
+            traced: false,
+            arena: None,
+        }
+    }
+
+    /// Has the next call take its memory of an arena, until it is cleared. Nothing is packed yet.
+    pub(crate) fn use_arena(&mut self, arena: &Arena) {
+        self.clear();
+        self.stack.set_arena(Some(arena.clone()));
+        (self.arguments, self.results) = (arena.take_packed(), arena.take_packed());
+        self.arena = Some(arena.clone());
+    }
+
+    #[cold]
+    fn leave_arena(&mut self) {
+        if let Some(arena) = self.arena.take() {
+            self.stack.set_arena(None);
+            arena.give_packed_back(std::mem::take(&mut self.arguments));
+            arena.give_packed_back(std::mem::take(&mut self.results));
+        }
+    }
+
+    /// Gives up all that a call holds, from the top frame down. Memory is kept.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.stack.clear();
+        if self.wait.is_some() {
+            self.wait = None;
+        }
+        if self.callee.is_some() {
+            self.callee = None;
+        }
+        self.arguments.clear();
+        self.results.clear();
+        self.expired = false;
+        if self.arena.is_some() {
+            self.leave_arena();
+        }
+    }
+
+    pub(crate) fn wakeup(&mut self) -> &(Arc<Wakeup>, Waker) {
+        self.wakeup.get_or_insert_with(|| {
+            let wakeup = Arc::new(Wakeup::default());
+            let waker = Waker::from(wakeup.clone());
+            (wakeup, waker)
+        })
+    }
+}

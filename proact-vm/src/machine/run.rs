@@ -1,0 +1,206 @@
+//! The loop that runs functions, whoever drives it.
+
+use std::task::{Context, Poll};
+
+use super::Machine;
+use crate::error::{BacktraceFrame, Error, FrameKind, Result};
+use crate::module::{CallFrame, Flow, Function, Resumption};
+use crate::stack::Stack;
+use crate::wait::{WaitKind, WaitOutcome};
+
+/// Why a machine stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// All is over: the results are in the machine, or the call has failed and nothing is left of it.
+    Done(Result),
+    /// A function lets others run.
+    Yield,
+    /// A function waits, for the machine's wait frame.
+    Wait,
+}
+
+/// What a function did when it ran.
+struct Ran {
+    flow: Result<Flow>,
+    /// Whether it has a frame, which is the top one.
+    framed: bool,
+}
+
+impl Machine {
+    /// Begins a call whose arguments are packed.
+    #[inline]
+    pub(crate) fn begin(&mut self, function: &Function) -> Stop {
+        let ran = self.begin_function(function);
+        if let Ran { flow: Ok(Flow::Return), framed: false } = ran {
+            return Stop::Done(Ok(()));
+        }
+        self.go_on(ran, function)
+    }
+
+    /// Goes on after a stop.
+    pub(crate) fn resume(&mut self, why: Resumption) -> Stop {
+        let Some(function) = self.stack.top().cloned() else {
+            return Stop::Done(Err(Error::internal("a resume of nothing")));
+        };
+        let ran = self.resume_frame(why);
+        self.go_on(ran, &function)
+    }
+
+    /// Ends the call from outside, as its failure: what stands is named in the backtrace.
+    pub(crate) fn fail(&mut self, error: Error) -> Error {
+        let error = self.locate(error, None);
+        self.clear();
+        error
+    }
+
+    #[inline]
+    fn begin_function(&mut self, function: &Function) -> Ran {
+        let mut frame = CallFrame::begin(self, function);
+        let flow = function.0.instance.begin(function.0.ordinal, &mut frame);
+        Ran { framed: frame.has_kept(), flow }
+    }
+
+    fn resume_frame(&mut self, why: Resumption) -> Ran {
+        Ran { flow: Stack::resume_top(self, why), framed: true }
+    }
+
+    /// Runs on from what `function`, which is the top frame's or has none, did.
+    fn go_on(&mut self, mut ran: Ran, function: &Function) -> Stop {
+        // The function that ran last, if it is another one.
+        let mut other: Option<Function> = None;
+        loop {
+            let running = other.as_ref().unwrap_or(function);
+            match ran {
+                Ran { flow: Ok(Flow::Return), framed } => {
+                    if framed {
+                        self.stack.pop();
+                    }
+                    if self.stack.is_empty() {
+                        return Stop::Done(Ok(()));
+                    }
+                    other = self.stack.top().cloned();
+                    ran = self.resume_frame(Resumption::Returned);
+                }
+                Ran { flow: Ok(Flow::Call), framed } => {
+                    let callee = match self.callee.take() {
+                        Some(callee) if callee.0.context != running.0.context => {
+                            Err(Error::invalid(format!("{} is of another context", callee.name())))
+                        }
+                        // Without a frame, what is called answers in the place of who called it.
+                        Some(callee) if !framed && callee.convention().results() != running.convention().results() => {
+                            let message = format!("{} answers in its place, with other results", callee.name());
+                            Err(Error::internal(message))
+                        }
+                        Some(callee) => Ok(callee),
+                        None => Err(Error::internal("a call of no function")),
+                    };
+                    ran = match callee {
+                        Ok(callee) => self.begin_function(other.insert(callee)),
+                        Err(error) if framed => self.resume_frame(Resumption::Failed(error)),
+                        Err(error) => Ran { flow: Err(error), framed },
+                    };
+                }
+                Ran { flow: Ok(stop @ (Flow::Yield | Flow::Wait)), framed: false } => {
+                    self.wait = None;
+                    let message = format!("{stop:?} of a function that has kept nothing to be resumed with");
+                    ran = Ran { flow: Err(Error::internal(message)), framed: false };
+                }
+                Ran { flow: Ok(Flow::Yield), .. } => {
+                    return if self.is_late() {
+                        Stop::Done(Err(self.fail(Error::deadline_exceeded())))
+                    } else {
+                        Stop::Yield
+                    };
+                }
+                Ran { flow: Ok(Flow::Wait), .. } => {
+                    return if self.expired {
+                        Stop::Done(Err(self.fail(Error::deadline_exceeded())))
+                    } else {
+                        Stop::Wait
+                    };
+                }
+                Ran { flow: Err(error), framed } => {
+                    let error = self.locate(error, Some(running).filter(|_| !framed));
+                    if framed {
+                        self.stack.pop();
+                    }
+                    // What it had put there, or asked for, is not for its caller.
+                    self.results.clear();
+                    self.arguments.clear();
+                    (self.callee, self.wait) = (None, None);
+                    if self.stack.is_empty() {
+                        return Stop::Done(Err(error));
+                    }
+                    other = self.stack.top().cloned();
+                    ran = self.resume_frame(Resumption::Failed(error));
+                }
+            }
+        }
+    }
+
+    /// The frames that stand are told once, where the failure arose.
+    #[cold]
+    fn locate(&self, error: Error, unframed: Option<&Function>) -> Error {
+        if error.has_backtrace() {
+            return error;
+        }
+        let mut backtrace = self.stack.backtrace(unframed);
+        if let Some(wait) = &self.wait {
+            let (depth, function) = (backtrace.len(), wait.to_string());
+            backtrace.insert(0, BacktraceFrame { depth, kind: FrameKind::Wait, function, pc: None, source: None });
+        }
+        error.located(self.id, backtrace)
+    }
+
+    fn is_late(&self) -> bool {
+        self.expired || self.deadline.is_some_and(|deadline| self.clock.now() >= deadline)
+    }
+
+    /// Whether the wait is over, and what the function is then resumed with; if not, the waker is called when that may
+    /// have changed, but for the passing of time: [`Machine::next_time`].
+    ///
+    /// The invocation's deadline ends a wait as the wait's own does: the function is told once, so that it may put
+    /// things in order, and its next stop is the call's end.
+    pub(crate) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Resumption> {
+        let Some(wait) = &mut self.wait else {
+            self.wait = Some(crate::wait::WaitFrame::woken());
+            return self.poll_wait(cx);
+        };
+        if wait.is_or_woken() {
+            if let Some((wakeup, _)) = &self.wakeup {
+                wakeup.register(cx.waker());
+                if wakeup.is_woken() {
+                    return Poll::Ready(Resumption::Woken);
+                }
+            }
+        }
+        let now = match wait.next_time().is_some() || self.deadline.is_some() {
+            true => self.clock.now(),
+            false => proact::time::Time::ORIGIN,
+        };
+        let outcome = match wait.poll(now, cx) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending if self.deadline.is_some_and(|deadline| now >= deadline) => {
+                self.expired = true;
+                Err(Error::deadline_exceeded())
+            }
+            Poll::Pending => return Poll::Pending,
+        };
+        Poll::Ready(self.waited(outcome))
+    }
+
+    /// Ends the wait with an outcome, from whomever.
+    pub(crate) fn waited(&mut self, outcome: WaitOutcome) -> Resumption {
+        let is_woken_only = self.wait.as_ref().is_none_or(|wait| wait.kind() == WaitKind::Woken);
+        self.wait = None;
+        match outcome {
+            Ok(_) if is_woken_only => Resumption::Woken,
+            outcome => Resumption::Waited(outcome),
+        }
+    }
+
+    /// The next time at which the wait may be over by the clock alone.
+    pub(crate) fn next_time(&self) -> Option<proact::time::Time> {
+        self.wait.as_ref().and_then(|wait| wait.next_time()).into_iter().chain(self.deadline).min()
+    }
+}

@@ -1,0 +1,61 @@
+//! The waker that futures within a call get, whoever drives the call just then.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Wake, Waker};
+
+/// Remembers that it was woken, and passes it on to whoever waits now.
+#[derive(Default, Debug)]
+pub(crate) struct Wakeup {
+    woken: AtomicBool,
+    driver: Mutex<Option<Waker>>,
+}
+
+impl Wakeup {
+    /// Has `waker` woken with the next call; the last one given counts. Then look at [`Wakeup::is_woken`].
+    pub(crate) fn register(&self, waker: &Waker) {
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        if driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
+            return;
+        }
+        // A waker's code, that of its clone and its end too, runs under no lock.
+        drop(driver);
+        let waker = waker.clone();
+        driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = driver.replace(waker);
+        drop(driver);
+        drop(before);
+    }
+
+    /// No one waits any more: a late call wakes no one.
+    pub(crate) fn unregister(&self) {
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(driver);
+    }
+
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn forget(&self) {
+        // Most often it was not: a load costs less than a store that all must see in order.
+        if self.woken.load(Ordering::SeqCst) {
+            self.woken.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Wake for Wakeup {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Before the lock: who registers after it was taken sees it, who registered before is woken.
+        self.woken.store(true, Ordering::SeqCst);
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+}
