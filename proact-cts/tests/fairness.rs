@@ -3,12 +3,14 @@
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Write};
+use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use proact::memory::{BufferPool, Slab};
 use proact::operation::{
-    Complete, Context, Kind, Op, Outcome, Receive, ReceiveMany, ReceivePooled, ReceivePooledMany, Timer,
+    Complete, Context, Kind, Op, Outcome, Receive, ReceiveFrom, ReceiveMany, ReceivePooled, ReceivePooledMany, SendTo,
+    Timer,
 };
 use proact::proactor::Proactor;
 use proact::resource::Socket;
@@ -152,4 +154,63 @@ fn many_receives_in_line_each_have_their_turn() {
             proactor.submit(Op::new(receive, Busy(busy.0.clone()))).map_err(|r| r.status).unwrap();
         }
     });
+}
+
+/// Datagrams that wait: fewer than a socket keeps.
+const DATAGRAMS: u64 = 200;
+/// Those of which a pass tells, at most: what is carried out as soon as it is asked for leads to the next.
+const DATAGRAMS_A_PASS: u64 = 40;
+
+#[test]
+fn datagrams_that_wait_are_told_in_several_passes() {
+    for config in config::all().iter().filter(|config| !config.is_simulated()) {
+        let Some(mut proactor) = built(config) else { continue };
+        let (theirs, ours) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        theirs.connect(ours.local_addr().unwrap()).unwrap();
+        (0..DATAGRAMS).for_each(|_| assert_eq!(theirs.send(&[7]).unwrap(), 1));
+        let socket = proactor.handle().import_socket(ours.into()).unwrap();
+        let (count, mut most) = (Rc::new(Cell::new(0)), 0);
+        let receive = ReceiveFrom::new(socket, vec![0; LENGTH]);
+        proactor.submit(Op::new(receive, Busy(count.clone()))).map_err(|r| r.status).unwrap();
+        for _ in 0..2 * DATAGRAMS {
+            let before = count.get();
+            proactor.poll(Timeout::Immediate).unwrap();
+            most = most.max(count.get() - before);
+        }
+        assert_eq!(count.get(), DATAGRAMS, "{}", config.name);
+        assert!(most <= DATAGRAMS_A_PASS, "{}: {most} datagrams in a pass", config.name);
+    }
+}
+
+#[test]
+fn datagrams_go_in_their_order_however_many_are_submitted_at_once() {
+    for config in config::all().iter().filter(|config| !config.is_simulated()) {
+        let Some(mut proactor) = built(config) else { continue };
+        let (theirs, ours) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        ours.connect(theirs.local_addr().unwrap()).unwrap();
+        let socket = proactor.handle().import_socket(ours.into()).unwrap();
+        let sent = Rc::new(Cell::new(0u8));
+        for number in 0..100u8 {
+            let send = SendTo::peer(socket.clone(), vec![number]);
+            proactor.submit(Op::new(send, Told(number, sent.clone()))).map_err(|r| r.status).unwrap();
+        }
+        proactor.run().unwrap();
+        assert_eq!(sent.get(), 100, "{}", config.name);
+        theirs.set_nonblocking(true).unwrap();
+        let mut came = [0];
+        for number in 0..100u8 {
+            assert_eq!(theirs.recv(&mut came).unwrap(), 1);
+            assert_eq!(came[0], number, "{}", config.name);
+        }
+    }
+}
+
+/// Which one it is, and how many were told before.
+struct Told(u8, Rc<Cell<u8>>);
+
+impl Complete<SendTo<Vec<u8>>> for Told {
+    fn done(op: Box<Op<SendTo<Vec<u8>>, Told>>, outcome: Outcome<SendTo<Vec<u8>>>, _: &mut Context<'_>) {
+        assert_eq!((outcome.result.unwrap(), op.state.1.get()), (1, op.state.0), "in the order of their submission");
+        op.state.1.set(op.state.0 + 1);
+    }
 }

@@ -1,17 +1,18 @@
 //! Datagrams: UDP, and what Unix datagrams have in common with it.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use proact::memory::BufferPool;
-use proact::operation::{Buffers, PooledDatagram, ReceiveFromPooledMany, SendTo};
+use proact::operation::{Buffers, BuffersMut, Datagram, PooledDatagram, ReceiveFrom, ReceiveFromPooledMany, SendTo};
 use proact::resource::{Address, Domain, Socket, SocketOptions};
 use proact::status::Result;
 
 use super::methods::{ends, whole};
 use crate::BufResult;
-use crate::runtime::{Operations, operation, stream, with_handle};
+use crate::runtime::{Operation, Operations, operation, stream, with_handle};
 
 /// What sends and receives datagrams over `self.socket`.
 macro_rules! datagrams {
@@ -41,24 +42,22 @@ macro_rules! datagrams {
             ///
             /// # Errors
             /// As for [`SendTo`](proact::operation::SendTo). The socket stays usable.
-            pub async fn send<B: proact::operation::Buffers>(&self, buffer: B) -> crate::BufResult<usize, B> {
-                let send = proact::operation::SendTo::peer(self.socket.clone(), buffer);
-                let (send, outcome) = crate::operation(send).await;
-                (outcome.result, send.buffer)
+            #[track_caller]
+            pub fn send<B: proact::operation::Buffers>(&self, buffer: B) -> crate::net::SendDatagram<B> {
+                crate::net::SendDatagram::new(proact::operation::SendTo::peer(self.socket.clone(), buffer))
             }
 
             /// Sends one datagram to `address`.
             ///
             /// # Errors
             /// As for [`SendTo`](proact::operation::SendTo). The socket stays usable.
-            pub async fn send_to<B: proact::operation::Buffers>(
+            #[track_caller]
+            pub fn send_to<B: proact::operation::Buffers>(
                 &self,
                 buffer: B,
                 address: proact::resource::Address,
-            ) -> crate::BufResult<usize, B> {
-                let send = proact::operation::SendTo::new(self.socket.clone(), buffer, address);
-                let (send, outcome) = crate::operation(send).await;
-                (outcome.result, send.buffer)
+            ) -> crate::net::SendDatagram<B> {
+                crate::net::SendDatagram::new(proact::operation::SendTo::new(self.socket.clone(), buffer, address))
             }
 
             /// Receives one datagram, into one buffer or several: its length, its sender, whether it was cut.
@@ -66,16 +65,13 @@ macro_rules! datagrams {
             /// # Errors
             /// As for [`ReceiveFrom`](proact::operation::ReceiveFrom). The socket stays usable.
             #[doc(alias = "recv_from")]
-            pub async fn receive<B: proact::operation::BuffersMut>(
-                &self,
-                buffer: B,
-            ) -> crate::BufResult<proact::operation::Datagram, B> {
-                let receive = proact::operation::ReceiveFrom::new(self.socket.clone(), buffer);
-                let (receive, outcome) = crate::operation(receive).await;
-                (outcome.result, receive.buffer)
+            #[track_caller]
+            pub fn receive<B: proact::operation::BuffersMut>(&self, buffer: B) -> crate::net::ReceiveDatagram<B> {
+                crate::net::ReceiveDatagram::new(proact::operation::ReceiveFrom::new(self.socket.clone(), buffer))
             }
 
-            /// Datagrams as they come, in buffers of `pool`, by one multishot operation.
+            /// Datagrams as they come, in buffers of `pool`, by one multishot operation: the way to take many, since
+            /// the kernel hands over by one call all that have come.
             pub fn datagrams(&self, pool: &proact::memory::BufferPool) -> crate::net::Datagrams {
                 crate::net::Datagrams::new(&self.socket, pool)
             }
@@ -161,6 +157,64 @@ impl UdpSocket {
     #[cfg(unix)]
     pub fn leave_group(&self, group: std::net::IpAddr, interface: u32) -> Result {
         self.socket.leave_group(group, interface)
+    }
+}
+
+/// Sends a datagram; its buffer comes back: of `send` and `send_to`.
+#[must_use = "a future does nothing unless it is polled"]
+pub struct SendDatagram<B: Buffers> {
+    send: Operation<SendTo<B>>,
+}
+
+/// Receives a datagram into a buffer, which comes back: of `receive`.
+#[must_use = "a future does nothing unless it is polled"]
+pub struct ReceiveDatagram<B: BuffersMut> {
+    receive: Operation<ReceiveFrom<B>>,
+}
+
+impl<B: Buffers> SendDatagram<B> {
+    #[inline]
+    #[track_caller]
+    pub(super) fn new(send: SendTo<B>) -> SendDatagram<B> {
+        SendDatagram { send: operation(send) }
+    }
+}
+
+impl<B: BuffersMut> ReceiveDatagram<B> {
+    #[inline]
+    #[track_caller]
+    pub(super) fn new(receive: ReceiveFrom<B>) -> ReceiveDatagram<B> {
+        ReceiveDatagram { receive: operation(receive) }
+    }
+}
+
+impl<B: Buffers> Future for SendDatagram<B> {
+    type Output = BufResult<usize, B>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
+        Pin::new(&mut self.send).poll_with(cx, |send, outcome| (outcome.result, send.buffer))
+    }
+}
+
+impl<B: BuffersMut> Future for ReceiveDatagram<B> {
+    type Output = BufResult<Datagram, B>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BufResult<Datagram, B>> {
+        Pin::new(&mut self.receive).poll_with(cx, |receive, outcome| (outcome.result, receive.buffer))
+    }
+}
+
+impl<B: Buffers> fmt::Debug for SendDatagram<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SendDatagram").field(&self.send).finish()
+    }
+}
+
+impl<B: BuffersMut> fmt::Debug for ReceiveDatagram<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReceiveDatagram").field(&self.receive).finish()
     }
 }
 

@@ -51,7 +51,7 @@ mod transfer;
 mod unix;
 
 pub use self::connect::Connector;
-pub use self::datagram::{Datagrams, UdpSocket};
+pub use self::datagram::{Datagrams, ReceiveDatagram, SendDatagram, UdpSocket};
 use self::halves::halves;
 pub use self::halves::{Leases, ReadHalf, ReadPooled, WriteHalf, Written};
 pub use self::resolve::{Resolve, SystemResolver};

@@ -45,7 +45,7 @@ impl<B: StableBytesMut> Future for Read<B> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
-        Pin::new(&mut self.receive).poll(cx).map(|(receive, outcome)| (outcome.result, receive.buffer))
+        Pin::new(&mut self.receive).poll_with(cx, |receive, outcome| (outcome.result, receive.buffer))
     }
 }
 
@@ -54,7 +54,7 @@ impl<B: StableBytes> Future for Write<B> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BufResult<usize, B>> {
-        Pin::new(&mut self.send).poll(cx).map(|(send, outcome)| (outcome.result, send.buffer))
+        Pin::new(&mut self.send).poll_with(cx, |send, outcome| (outcome.result, send.buffer))
     }
 }
 

@@ -26,7 +26,7 @@ const ROOMS: [&str; 18] = [
 ];
 
 /// Modules of `backend` that every backend may use.
-const SHARED_BY_BACKENDS: [&str; 4] = ["contract", "pooled", "registered", "workers"];
+const SHARED_BY_BACKENDS: [&str; 5] = ["contract", "datagram", "pooled", "registered", "workers"];
 
 /// What each crate may use of the workspace. `None`: all of it.
 const CRATES: [(&str, Option<&[&str]>); 8] = [

@@ -65,6 +65,14 @@ impl<T> BySlot<T> {
         self.halves[half].get_mut(place)
     }
 
+    /// Has what is kept of `slot` fetched, if anything is: it is asked for soon.
+    #[inline]
+    pub(crate) fn expect(&self, slot: u32) {
+        if let Some(kept) = self.get(slot) {
+            fetch(kept);
+        }
+    }
+
     /// Every slot that has a place, in no particular order.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> + use<T> {
         let lengths = [self.halves[0].len() as u32, self.halves[1].len() as u32];
@@ -76,6 +84,26 @@ impl<T> BySlot<T> {
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.halves.iter_mut().flatten()
     }
+}
+
+/// Has the processor fetch a value into its caches, without waiting for it: where several are about to be asked for of
+/// which each lies in memory, the waits for them then are one. Of what is longer than a line, the first two.
+#[inline(always)]
+pub(crate) fn fetch<T>(value: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        const LINE: usize = 64;
+        // SAFETY: a hint, which is to the processor as if it were not there: any address is allowed.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(value.cast());
+            if size_of::<T>() > 8 {
+                _mm_prefetch::<_MM_HINT_T0>(value.cast::<i8>().wrapping_add(size_of::<T>().min(LINE) - 1));
+            }
+        }
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri), not(loom))))]
+    let _ = value;
 }
 
 #[inline(always)]

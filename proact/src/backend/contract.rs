@@ -346,12 +346,13 @@ pub enum Request {
     /// Send; never raises SIGPIPE. Completes with the count; `exact` as for `Receive`. `more`: more follows at once
     /// (`MSG_MORE`). `zero_copy`: without copying, where that can be done; see [`flags::MORE`].
     Send { socket: Descriptor, buffer: *const u8, length: usize, exact: bool, more: bool, zero_copy: bool },
-    /// Send a message; never raises SIGPIPE. Completes with the count. `exact` and `more` as for `Send`.
-    SendMessage { socket: Descriptor, message: *mut RawMessage, exact: bool, more: bool },
+    /// Send a message; never raises SIGPIPE. Completes with the count. `exact` and `more` as for `Send`. `datagram`:
+    /// the socket is one of datagrams, and nothing but addresses and segments goes with it.
+    SendMessage { socket: Descriptor, message: *mut RawMessage, exact: bool, more: bool, datagram: bool },
     /// Receive a message: bytes of a stream, or one datagram, and what came with it; descriptors among that are
     /// close-on-exec. Completes with the count of bytes. `exact` as for `Receive`. After a failure no one looks at what
-    /// came with it.
-    ReceiveMessage { socket: Descriptor, message: *mut RawMessage, exact: bool },
+    /// came with it. `datagram` as for `SendMessage`.
+    ReceiveMessage { socket: Descriptor, message: *mut RawMessage, exact: bool, datagram: bool },
     /// Open a path, NUL-terminated, relative to the working directory. Completes with the new descriptor,
     /// close-on-exec.
     Open { path: *const c_char, flags: OpenFlags, mode: u32 },
@@ -531,6 +532,10 @@ pub mod flags {
 pub enum Start {
     /// Taken: exactly one completion will come from a later [`Backend::poll`], even if it is already known.
     Accepted,
+    /// Taken and carried out, with this result, which no completion tells any more: of a
+    /// [`SendMessage`](Request::SendMessage) or [`ReceiveMessage`](Request::ReceiveMessage) of a datagram.
+    #[cfg(any(target_os = "linux", target_os = "android", feature = "unstable-backend"))]
+    CarriedOut(i32),
     /// No room now and nothing happened: ask again after the next `poll`.
     #[cfg(any(target_os = "linux", target_os = "android", feature = "unstable-backend"))]
     Full,
@@ -614,7 +619,8 @@ pub unsafe trait Backend {
     /// Tokens of slots below `slots` may come from now on: make room for their storage. Never shrinks.
     fn grow(&mut self, slots: u32);
 
-    /// Starts a request. A result that is known at once is still only told by a later [`Backend::poll`].
+    /// Starts a request. A result that is known at once is still only told by a later [`Backend::poll`], but for what
+    /// [was carried out](Start::CarriedOut) here.
     ///
     /// # Safety
     ///

@@ -10,6 +10,8 @@
 mod by_slot;
 mod contract;
 #[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) mod datagram;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod io_uring;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod pooled;
@@ -22,7 +24,7 @@ pub(crate) mod simulated;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod workers;
 
-pub(crate) use by_slot::BySlot;
+pub(crate) use by_slot::{BySlot, fetch};
 #[cfg(not(feature = "unstable-backend"))]
 pub(crate) use contract::*;
 #[cfg(feature = "unstable-backend")]

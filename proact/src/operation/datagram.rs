@@ -2,7 +2,7 @@
 
 use super::gather::{Buffers, BuffersMut, Message};
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
-use crate::backend::{RawAddress, Request};
+use crate::backend::Request;
 use crate::memory::Access;
 use crate::resource::{Address, Domain, Home, Lane, Resource, Socket, SocketType};
 use crate::status::{Code, Operation, Result, Status};
@@ -11,8 +11,8 @@ use crate::status::{Code, Operation, Result, Status};
 ///
 /// Datagrams of one socket go out in the order in which they were submitted. Nothing says that they arrive, but over a
 /// Unix socket they do: there a full receiver makes the send wait. (On epoll and poll, waiting for a receiver that the
-/// socket is not connected to keeps the poll thread busy, since no readiness tells of another socket's queue.) Path:
-/// kernel-native on io_uring, the system call upon readiness elsewhere.
+/// socket is not connected to keeps the poll thread busy, since no readiness tells of another socket's queue.) Path: a
+/// system call at once; where that would block, kernel-native on io_uring, and the call again upon readiness elsewhere.
 ///
 /// # Errors
 /// `InvalidArgument` for a stream socket and too many buffers; the system's answer to what is too long for one datagram
@@ -36,7 +36,6 @@ pub struct SendTo<B> {
     /// To whom; without it, to the peer that the socket is connected to.
     pub address: Option<Address>,
     segment: Option<u16>,
-    raw: RawAddress,
     message: Message,
 }
 
@@ -51,7 +50,7 @@ impl<B: Buffers> SendTo<B> {
         let mut buffers = 0;
         buffer.each(&mut |_, _| buffers += 1);
         let message = Message::new(buffers, CONTROL_BYTES);
-        SendTo { socket, buffer, address: None, segment: None, raw: RawAddress::EMPTY, message }
+        SendTo { socket, buffer, address: None, segment: None, message }
     }
 
     /// Sends the bytes as datagrams of `bytes` each, the last of what is left (`UDP_SEGMENT`, Linux 4.18): one way
@@ -95,11 +94,10 @@ impl<B: Buffers> Kind for SendTo<B> {
 
     fn validate(&mut self, home: Home) -> Result<()> {
         self.socket.check_type(SocketType::Datagram, Self::OPERATION)?;
-        self.raw = match &self.address {
-            Some(address) => address.to_raw()?,
-            None => RawAddress::EMPTY,
-        };
         self.message.gather(&self.buffer);
+        if let Some(address) = &self.address {
+            self.message.address(address)?;
+        }
         self.message.check_access(Access::READ, Self::OPERATION)?;
         self.message.check_whole(Self::OPERATION)?;
         if self.segment.is_some_and(|bytes| bytes == 0 || self.socket.domain() == Domain::Unix) {
@@ -120,13 +118,13 @@ impl<B: Buffers> Kind for SendTo<B> {
     }
 
     fn request(&mut self, _: usize) -> Request {
-        self.message.after(0).address = self.raw;
+        self.message.after(0);
         #[cfg(unix)]
         if self.message.control_length() > 0 {
             self.message.attach_control(self.message.control_length());
         }
         let socket = self.socket.resource().raw();
-        Request::SendMessage { socket, message: self.message.raw_mut(), exact: false, more: false }
+        Request::SendMessage { socket, message: self.message.raw_mut(), exact: false, more: false, datagram: true }
     }
 
     fn settle(&mut self, value: i64, _: Home) -> Result<usize> {
@@ -183,7 +181,9 @@ impl Datagram {
 /// cut.
 ///
 /// Receives of one socket are filled in the order in which they were submitted. One of length 0 is a datagram like any
-/// other, and no end. Path: kernel-native on io_uring, the system call upon readiness elsewhere.
+/// other, and no end. Path: a system call at once; where nothing has come yet, kernel-native on io_uring, and the call
+/// again upon readiness elsewhere. Where datagrams come faster than they are answered,
+/// [`ReceiveFromPooledMany`](super::ReceiveFromPooledMany) takes several by one call.
 ///
 /// # Errors
 /// `Unavailable` when a connected peer told that nobody is there (of a datagram that was sent before); the socket stays
@@ -248,7 +248,12 @@ fn request(socket: &Socket, message: &mut Message) -> Request {
     if socket.domain() != Domain::Unix {
         message.attach_control(CONTROL_BYTES);
     }
-    Request::ReceiveMessage { socket: socket.resource().raw(), message: message.raw_mut(), exact: false }
+    Request::ReceiveMessage {
+        socket: socket.resource().raw(),
+        message: message.raw_mut(),
+        exact: false,
+        datagram: true,
+    }
 }
 
 impl<B: BuffersMut> Sealed for ReceiveFrom<B> {}

@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::gather::{Buffers, BuffersMut, Message};
 use super::kind::{Class, Flow, Kind, Transfer, sealed::Sealed};
-use crate::backend::{RawAddress, RawMessage, Request};
+use crate::backend::{RawMessage, Request};
 use crate::memory::Access;
 use crate::resource::{Address, Domain, Home, Lane, Resource, Socket, SocketType};
 use crate::status::{Code, Operation, Result, Status};
@@ -45,7 +45,6 @@ pub struct SendDescriptors<B> {
     pub descriptors: Vec<OwnedFd>,
     /// To whom, for datagrams; without it, to the peer that the socket is connected to.
     pub address: Option<Address>,
-    raw: RawAddress,
     numbers: Vec<u8>,
     message: Message,
 }
@@ -57,7 +56,7 @@ impl<B: Buffers> SendDescriptors<B> {
         buffer.each(&mut |_, _| buffers += 1);
         let message = Message::new(buffers, room_for(descriptors.len()).next_multiple_of(8));
         let numbers = Vec::with_capacity(descriptors.len() * 4);
-        SendDescriptors { socket, buffer, descriptors, address: None, raw: RawAddress::EMPTY, numbers, message }
+        SendDescriptors { socket, buffer, descriptors, address: None, numbers, message }
     }
 
     /// Sends to `address` instead: of datagram sockets.
@@ -90,14 +89,11 @@ impl<B: Buffers> Kind for SendDescriptors<B> {
             let count = self.descriptors.len();
             return Err(refused(Self::OPERATION, format!("{count} descriptors: expected 1 to {DESCRIPTORS_MAX}")));
         }
-        self.raw = match &self.address {
-            Some(address) => {
-                self.socket.check_type(SocketType::Datagram, Self::OPERATION)?;
-                address.to_raw()?
-            }
-            None => RawAddress::EMPTY,
-        };
         self.message.gather(&self.buffer);
+        if let Some(address) = &self.address {
+            self.socket.check_type(SocketType::Datagram, Self::OPERATION)?;
+            self.message.address(address)?;
+        }
         self.message.check_access(Access::READ, Self::OPERATION)?;
         self.message.check_whole(Self::OPERATION)?;
         if self.message.length() == 0 {
@@ -118,14 +114,14 @@ impl<B: Buffers> Kind for SendDescriptors<B> {
     }
 
     fn request(&mut self, progress: usize) -> Request {
-        self.message.after(progress).address = self.raw;
+        self.message.after(progress);
         // They went with the first bytes.
         if progress == 0 {
             self.message.attach_control(self.message.control_length());
         }
         let exact = self.socket.socket_type() == SocketType::Stream;
         let socket = self.socket.resource().raw();
-        Request::SendMessage { socket, message: self.message.raw_mut(), exact, more: false }
+        Request::SendMessage { socket, message: self.message.raw_mut(), exact, more: false, datagram: false }
     }
 
     fn settle(&mut self, value: i64, _: Home) -> Result<usize> {
@@ -239,7 +235,7 @@ impl<B: BuffersMut> Kind for ReceiveDescriptors<B> {
         self.message.after(0);
         self.message.attach_control(room_for(self.room));
         let socket = self.socket.resource().raw();
-        Request::ReceiveMessage { socket, message: self.message.raw_mut(), exact: false }
+        Request::ReceiveMessage { socket, message: self.message.raw_mut(), exact: false, datagram: false }
     }
 
     fn settle(&mut self, value: i64, _: Home) -> Result<ReceivedDescriptors> {

@@ -2,6 +2,7 @@
 
 use crate::backend::{IoSlice, RawMessage, SLICES_MAX};
 use crate::memory::{Access, StableBytes, StableBytesMut};
+use crate::resource::Address;
 use crate::status::{Code, Operation, Result, Status};
 
 /// One buffer, or a vector of them: what a message is gathered from. Empty ones are allowed.
@@ -69,12 +70,13 @@ impl<B: Buffers + private::EachMut> BuffersMut for B {}
 
 /// A message as the backend is given it, with what it points to.
 ///
-/// The list of slices is made when the operation is submitted, into a vector that keeps its room; from then on a part
-/// of it is shown, which begins where what is done ends, and nothing is allocated.
+/// The list of slices is made when the operation is submitted, into room that was made with it; from then on a part of
+/// it is shown, which begins where what is done ends, and nothing is allocated. What most messages have, one slice and
+/// the control message of a datagram, needs no allocation at all.
 #[derive(Debug, Default)]
 pub(super) struct Message {
     raw: Raw,
-    slices: Vec<IoSlice>,
+    slices: Slices,
     /// Bytes in all slices.
     length: usize,
     /// What I/O may do with all buffers.
@@ -84,8 +86,86 @@ pub(super) struct Message {
     before: usize,
     shift: usize,
     /// Control messages: what is sent, or room for what comes. In words, so that they are aligned.
-    control: Vec<u64>,
+    control: Control,
     control_length: usize,
+}
+
+/// One slice lies here, several in a vector.
+#[derive(Debug, Default)]
+struct Slices {
+    one: Option<IoSlice>,
+    several: Vec<IoSlice>,
+}
+
+impl Slices {
+    fn clear(&mut self) {
+        self.one = None;
+        self.several.clear();
+    }
+
+    fn push(&mut self, slice: IoSlice) {
+        match self.one.take() {
+            None if self.several.is_empty() => self.one = Some(slice),
+            first => {
+                self.several.extend(first);
+                self.several.push(slice);
+            }
+        }
+    }
+}
+
+impl std::ops::Deref for Slices {
+    type Target = [IoSlice];
+
+    fn deref(&self) -> &[IoSlice] {
+        if self.one.is_some() { self.one.as_slice() } else { &self.several }
+    }
+}
+
+impl std::ops::DerefMut for Slices {
+    fn deref_mut(&mut self) -> &mut [IoSlice] {
+        if self.one.is_some() { self.one.as_mut_slice() } else { &mut self.several }
+    }
+}
+
+/// Words of control messages that need no vector: those of one whose payload is a word or less.
+const CONTROL_WORDS: usize = 3;
+
+/// Few words lie here, many in a vector.
+#[derive(Debug)]
+enum Control {
+    Few([u64; CONTROL_WORDS]),
+    Many(Vec<u64>),
+}
+
+impl Default for Control {
+    fn default() -> Control {
+        Control::Few([0; CONTROL_WORDS])
+    }
+}
+
+impl Control {
+    /// Room for so many bytes, of zeros.
+    fn of(bytes: usize) -> Control {
+        match bytes.div_ceil(8) {
+            ..=CONTROL_WORDS => Control::default(),
+            words => Control::Many(vec![0; words]),
+        }
+    }
+
+    fn words(&mut self) -> &mut [u64] {
+        match self {
+            Control::Few(words) => words,
+            Control::Many(words) => words,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Control::Few(_) => CONTROL_WORDS * 8,
+            Control::Many(words) => words.len() * 8,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -100,7 +180,7 @@ impl Default for Raw {
 /// As much room, and nothing of what the first one points to.
 impl Clone for Message {
     fn clone(&self) -> Message {
-        Message::new(self.slices.capacity(), self.control.len() * 8)
+        Message::new(self.slices.several.capacity(), self.control.bytes())
     }
 }
 
@@ -113,8 +193,8 @@ unsafe impl Sync for Message {}
 impl Message {
     /// With room for slices of so many buffers, and for so many bytes of control messages.
     pub(super) fn new(buffers: usize, control: usize) -> Message {
-        let (slices, control) = (Vec::with_capacity(buffers), vec![0; control.div_ceil(8)]);
-        Message { slices, control, ..Message::default() }
+        let several = if buffers > 1 { Vec::with_capacity(buffers) } else { Vec::new() };
+        Message { slices: Slices { one: None, several }, control: Control::of(control), ..Message::default() }
     }
 
     /// For the buffers that are to be sent.
@@ -135,8 +215,13 @@ impl Message {
     fn begin(&mut self) {
         self.slices.clear();
         (self.length, self.at, self.before, self.shift) = (0, 0, 0, 0);
-        self.raw.0 = RawMessage::EMPTY;
+        self.raw.0.address.length = 0;
         self.control_length = 0;
+    }
+
+    /// The address that it goes to: after [`Message::gather`].
+    pub(super) fn address(&mut self, address: &Address) -> Result<()> {
+        address.put(&mut self.raw.0.address)
     }
 
     /// Buffers of no bytes are left out: a call whose slices were all of them would move nothing, as at a stream's end.
@@ -166,7 +251,7 @@ impl Message {
             .with_message(format!("{} buffers: one message has at most {SLICES_MAX}", self.slices.len())))
     }
 
-    /// The message with what is left after `progress` bytes, for a request.
+    /// The message with what is left after `progress` bytes, for a request. Its address stays what it is.
     pub(super) fn after(&mut self, progress: usize) -> &mut RawMessage {
         if let Some(shown) = self.slices.get_mut(self.at) {
             // Whole again before another is cut, or the same one elsewhere.
@@ -189,8 +274,10 @@ impl Message {
             self.at += 1;
         }
         let rest = &self.slices[self.at..];
-        self.raw.0 = RawMessage { slices: rest.as_ptr(), count: rest.len().min(SLICES_MAX), ..RawMessage::EMPTY };
-        &mut self.raw.0
+        let raw = &mut self.raw.0;
+        (raw.slices, raw.count) = (rest.as_ptr(), rest.len().min(SLICES_MAX));
+        (raw.control, raw.control_length, raw.flags) = (std::ptr::null_mut(), 0, 0);
+        raw
     }
 
     /// What the backend has made of it.
@@ -213,8 +300,8 @@ impl Message {
 
     /// Gives the message that was last made by [`Message::after`] its control messages, or the room for them.
     pub(super) fn attach_control(&mut self, length: usize) {
-        debug_assert!(length <= self.control.len() * 8);
-        self.raw.0.control = self.control.as_mut_ptr().cast();
+        debug_assert!(length <= self.control.bytes());
+        self.raw.0.control = self.control.words().as_mut_ptr().cast();
         self.raw.0.control_length = length;
     }
 
@@ -229,10 +316,12 @@ impl Message {
     pub(super) fn set_control(&mut self, level: i32, kind: i32, payload: &[u8]) {
         // SAFETY: these only compute.
         let (space, length) = unsafe { (libc::CMSG_SPACE(payload.len() as u32), libc::CMSG_LEN(payload.len() as u32)) };
-        self.control.clear();
-        self.control.resize((space as usize).div_ceil(8), 0);
+        if self.control.bytes() < space as usize {
+            self.control = Control::of(space as usize);
+        }
+        self.control.words().fill(0);
         self.control_length = space as usize;
-        let header = self.control.as_mut_ptr().cast::<libc::cmsghdr>();
+        let header = self.control.words().as_mut_ptr().cast::<libc::cmsghdr>();
         // SAFETY: the room has `space` bytes, aligned for a header, which is what the header and its payload need.
         unsafe {
             (*header).cmsg_level = level;
@@ -291,8 +380,22 @@ mod tests {
         let mut message = Message::new(3, 24);
         message.gather(&vec![vec![1u8; 3], vec![2]]);
         let clone = message.clone();
-        assert!(clone.slices.capacity() >= 3 && clone.slices.is_empty());
-        assert_eq!((clone.control.len(), clone.length(), clone.raw().slices), (3, 0, std::ptr::null()));
+        assert!(clone.slices.several.capacity() >= 3 && clone.slices.is_empty());
+        assert_eq!((clone.control.bytes(), clone.length(), clone.raw().slices), (24, 0, std::ptr::null()));
+    }
+
+    #[test]
+    fn one_buffer_and_a_small_control_message_are_kept_without_a_vector() {
+        let mut message = Message::new(1, 24);
+        for _ in 0..2 {
+            message.gather(&vec![1u8; 7]);
+            assert_eq!((shown(&mut message, 0), shown(&mut message, 3)), (vec![7], vec![4]));
+            assert_eq!((message.slices.several.capacity(), message.control.bytes()), (0, 24));
+        }
+        message.gather(&vec![vec![1u8; 2], vec![2; 5]]);
+        assert_eq!((message.length(), shown(&mut message, 0)), (7, vec![2, 5]));
+        message.gather(&vec![1u8]);
+        assert_eq!((message.length(), shown(&mut message, 0)), (1, vec![1]));
     }
 
     #[test]

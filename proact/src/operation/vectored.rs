@@ -83,6 +83,7 @@ impl<B: StableBytes> Kind for SendVectored<B> {
             message: self.message.after(progress),
             exact: self.exact,
             more: self.more,
+            datagram: false,
         }
     }
 
@@ -152,7 +153,7 @@ impl<B: StableBytesMut> Kind for ReceiveVectored<B> {
 
     fn request(&mut self, progress: usize) -> Request {
         let socket = self.socket.resource().raw();
-        Request::ReceiveMessage { socket, message: self.message.after(progress), exact: self.exact }
+        Request::ReceiveMessage { socket, message: self.message.after(progress), exact: self.exact, datagram: false }
     }
 
     fn settle(&mut self, value: i64, _: Home) -> Result<usize> {

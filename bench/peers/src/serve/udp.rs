@@ -1,4 +1,5 @@
-//! Datagrams that are sent back to where they came from: one loop, one buffer, one at a time.
+//! Datagrams that are sent back to where they came from: one loop, one buffer, one at a time; where it says `pooled`,
+//! as they come, into buffers of a pool, each of which is sent back.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -7,9 +8,11 @@ use compio::BufResult;
 use compio::buf::IntoInner;
 use io_uring::{opcode, types};
 use proact::memory::{Allocation, BufferPool, Lease, Slab};
-use proact::operation::{Complete, Context, Datagram, Op, Outcome, ReceiveFrom, SendTo};
+use proact::operation::{
+    Complete, Context, Datagram, Finish, Op, OpPool, Outcome, ReceiveFrom, ReceiveFromPooledMany, SendTo,
+};
 use proact::proactor::Builder;
-use proact::resource::Address;
+use proact::resource::{Address, Socket};
 use proact::time::Timeout;
 
 use super::BUFFER;
@@ -23,8 +26,10 @@ pub const PEERS: &[(&str, Serve)] = &[
     ("ring", ring),
     ("proact", |socket| proact(socket, "io_uring")),
     ("proact-epoll", |socket| proact(socket, "epoll")),
+    ("proact-pooled", proact_pooled),
     ("proact-async", |socket| proact_async(socket, "io_uring")),
     ("proact-async-epoll", |socket| proact_async(socket, "epoll")),
+    ("proact-async-pooled", proact_async_pooled),
     ("tokio", tokio),
     ("compio", compio),
     ("monoio", monoio),
@@ -112,6 +117,60 @@ fn proact(socket: UdpSocket, backend: &str) -> Result<(), Failure> {
     loop {
         proactor.poll(Timeout::Infinite)?;
     }
+}
+
+/// Receives that go on by themselves, each into a buffer of a pool, which is sent back.
+struct Answering {
+    socket: Socket,
+    sends: OpPool<SendTo<Lease>, Sent>,
+}
+
+struct Sent;
+
+impl Finish<SendTo<Lease>> for Sent {
+    fn finish(&mut self, _: &mut SendTo<Lease>, _: Outcome<SendTo<Lease>>, _: &mut Context<'_>) {}
+}
+
+impl Complete<ReceiveFromPooledMany> for Answering {
+    fn more(&mut self, _: &ReceiveFromPooledMany, outcome: Outcome<ReceiveFromPooledMany>, cx: &mut Context<'_>) {
+        let Ok(datagram) = outcome.result else { return };
+        let send = SendTo::new(self.socket.clone(), datagram.bytes, datagram.sender);
+        let _ = cx.submit(self.sends.take(send, Sent));
+    }
+
+    fn done(_: Box<Op<ReceiveFromPooledMany, Self>>, outcome: Outcome<ReceiveFromPooledMany>, _: &mut Context<'_>) {
+        eprintln!("peers: receiving ended: {:?}", outcome.result.err());
+    }
+}
+
+fn pool() -> Result<BufferPool, Failure> {
+    Ok(BufferPool::new(Slab::allocate(BUFFER + ReceiveFromPooledMany::OVERHEAD, 256, &Allocation::new())?)?)
+}
+
+fn proact_pooled(socket: UdpSocket) -> Result<(), Failure> {
+    let mut proactor = Builder::new().backend("io_uring".parse()?).build()?;
+    let socket = proactor.handle().import_socket(socket.into()).map_err(|returned| returned.status)?;
+    let answering = Answering { socket: socket.clone(), sends: OpPool::new() };
+    let receive = ReceiveFromPooledMany::new(socket, &pool()?);
+    proactor.submit(Op::new(receive, answering)).map_err(|refused| refused.status)?;
+    loop {
+        proactor.poll(Timeout::Infinite)?;
+    }
+}
+
+fn proact_async_pooled(socket: UdpSocket) -> Result<(), Failure> {
+    use futures_lite::StreamExt;
+    let runtime = proact_async::Runtime::builder().proactor(Builder::new().backend("io_uring".parse()?)).build()?;
+    let socket = runtime.handle().import_socket(socket.into()).map_err(|returned| returned.status)?;
+    let socket = proact_async::net::UdpSocket::from_socket(socket);
+    let mut datagrams = socket.datagrams(&pool()?);
+    runtime.block_on(async {
+        while let Some(datagram) = datagrams.next().await {
+            let datagram = datagram?;
+            socket.send_to(datagram.bytes, datagram.sender).await.0?;
+        }
+        Err("the datagrams came to an end".into())
+    })
 }
 
 fn proact_async(socket: UdpSocket, backend: &str) -> Result<(), Failure> {

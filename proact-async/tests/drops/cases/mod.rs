@@ -217,9 +217,8 @@ pub const CASES: &[Case] = &[
         made::datagrams,
         [
             "net::connect",
-            "net::send",
-            "net::send_to",
-            "net::receive",
+            "net::SendDatagram",
+            "net::ReceiveDatagram",
             "net::UdpSocket::send_segments",
             "net::Datagrams",
         ]

@@ -145,7 +145,7 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
             entry.set(op, file.fd(), position(offset), buffer as u64, clamp(length), targets.write_flags());
             entry.set_buffer(targets.fixed.unwrap_or(0));
         }
-        Request::SendMessage { socket, message, exact, more } => {
+        Request::SendMessage { socket, message, exact, more, .. } => {
             let mut flags = libc::MSG_NOSIGNAL;
             flags |= if exact { libc::MSG_WAITALL } else { 0 };
             flags |= if more { libc::MSG_MORE } else { 0 };
@@ -153,7 +153,7 @@ pub(super) unsafe fn lower(entry: &mut Entry, request: &Request, targets: Target
             let header = unsafe { RawMessage::header(message, false) };
             entry.set(Op::IORING_OP_SENDMSG, socket.fd(), 0, header as u64, 1, flags as u32);
         }
-        Request::ReceiveMessage { socket, message, exact } => {
+        Request::ReceiveMessage { socket, message, exact, .. } => {
             let flags = libc::MSG_CMSG_CLOEXEC | if exact { libc::MSG_WAITALL } else { 0 };
             // SAFETY: valid and ours until the completion.
             let header = unsafe { RawMessage::header(message, true) };

@@ -28,7 +28,7 @@ use crate::backend::workers::quiet::Quiet;
 use crate::backend::workers::{Futexes, Workers, futex};
 use crate::backend::{
     Backend, BackendConfig, BackendCounters, Capabilities, Completion, DescriptorMode, FileRequest, Request, Start,
-    Token, Wait, WaitRequest, Wake, role,
+    Token, Wait, WaitRequest, Wake, datagram, role,
 };
 use crate::fault;
 use crate::status::{Code, Operation, Result, Status};
@@ -67,6 +67,8 @@ pub(crate) struct IoUring {
     /// What every request is lowered with; few add to it.
     targets: Targets,
     chains: u64,
+    /// Requests that needed no ring entry.
+    carried_out: u64,
     /// It was given a write to what may be a pipe (a file may be one with a name), which raises SIGPIPE in this thread
     /// when nobody reads, at once or in a later enter.
     raises: bool,
@@ -106,6 +108,7 @@ impl IoUring {
             capabilities,
             clock: config.clock.clone(),
             chains: 0,
+            carried_out: 0,
             raises: false,
             sink,
             targets: Targets {
@@ -481,6 +484,13 @@ unsafe impl Backend for IoUring {
             unsafe { self.workers.submit(token, request) };
             return Start::Accepted;
         }
+        if datagram::is_datagram(request) {
+            // SAFETY: the caller's promise, passed on.
+            if let Some(result) = unsafe { datagram::attempt(request) } {
+                self.carried_out += 1;
+                return Start::CarriedOut(result);
+            }
+        }
         // SAFETY: the caller's promise, passed on.
         if unsafe { self.push(token, request, Link::ALONE) } { Start::Accepted } else { Start::Full }
     }
@@ -597,7 +607,7 @@ unsafe impl Backend for IoUring {
     fn counters(&self) -> BackendCounters {
         BackendCounters {
             enters: self.ring.enters(),
-            entries: self.ring.accepted(),
+            entries: self.ring.accepted() + self.carried_out,
             chains: self.chains,
             workers: self.workers.alive() + self.futexes.alive(),
             worker_jobs: self.workers.jobs(),

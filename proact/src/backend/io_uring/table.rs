@@ -328,7 +328,9 @@ impl Table {
 
     /// Takes note of a result that needed no kernel.
     pub(super) fn know(&mut self, token: Token, result: i32) {
-        self.records.make(token.slot(), || Record::EMPTY).place = Place::Gone;
+        let record = self.records.make(token.slot(), || Record::EMPTY);
+        // Not what an earlier request of this slot was: a result that nobody is told is disposed of by that.
+        (record.place, record.request) = (Place::Gone, Request::Nop);
         self.known.push(Completion { token, result, flags: 0 });
     }
 

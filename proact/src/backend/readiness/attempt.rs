@@ -7,9 +7,10 @@ use rustix::io::Errno;
 
 use super::Interest;
 use super::streams::{attempt_wait, side_of_wait};
-use crate::backend::pooled;
 use crate::backend::workers::{borrow, outcome_of, retried};
-use crate::backend::{Completion, Descriptor, RawAddress, RawMessage, Request, TRANSFER_MAX, Token, flags};
+use crate::backend::{
+    Completion, Descriptor, RawAddress, RawMessage, Request, TRANSFER_MAX, Token, datagram, flags, pooled,
+};
 use crate::fault;
 
 /// The descriptor that a request waits for, and the side of it, when it is one that waits for readiness.
@@ -96,6 +97,10 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
         }
         // SAFETY: the caller's promise, passed on.
         Request::Wait(ref request) => unsafe { attempt_wait(request) },
+        Request::SendMessage { socket, message, datagram: true, .. } => {
+            // SAFETY: the caller's promise, passed on.
+            unsafe { datagram::send(socket, message) }
+        }
         Request::SendMessage { socket, message, more, .. } => {
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
             // SAFETY: the caller's promise, passed on.
@@ -104,8 +109,8 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
             retried(|| unsafe { libc::sendmsg(socket.fd(), header, flags) })
         }
         Request::ReceiveMessage { socket, message, .. } => {
-            // SAFETY: the caller's promise, passed on.
-            unsafe { receive_message(socket, message) }
+            // SAFETY: the caller's promise, passed on. An exact one may come short here: the engine asks for the rest.
+            unsafe { datagram::receive(socket, message) }
         }
         _ => unreachable!("{request:?} does not wait for readiness"),
     };
@@ -114,24 +119,6 @@ pub(super) unsafe fn attempt(request: &Request, progress: &mut Progress) -> Opti
         Err(Errno::AGAIN) => None,
         Err(errno) => Some(-errno.raw_os_error()),
     }
-}
-
-/// An exact one may come short here: the engine asks for the rest.
-///
-/// # Safety
-///
-/// `message` and what it points to are valid, and exclusively the backend's.
-unsafe fn receive_message(socket: Descriptor, message: *mut RawMessage) -> Result<i32, Errno> {
-    // SAFETY: the caller's promise, passed on.
-    let header = unsafe { RawMessage::header(message, true) };
-    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-    // SAFETY: the header was just made, and what it points to is the caller's promise.
-    let result = retried(|| unsafe { libc::recvmsg(socket.fd(), header, flags) });
-    if result.is_ok() {
-        // SAFETY: the caller's promise; the kernel is done with it.
-        unsafe { RawMessage::received(message) };
-    }
-    result
 }
 
 fn set_event(event: Descriptor) -> Result<i32, Errno> {

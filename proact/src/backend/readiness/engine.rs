@@ -9,6 +9,7 @@ use super::attempt::{Progress, attempt, side_of};
 use super::table::{Parked, Table, lasts};
 use super::wake::EventWake;
 use super::{Interest, Ready, WatchSet};
+use crate::backend::datagram::is_datagram;
 use crate::backend::registered::Registered;
 use crate::backend::workers::{Futexes, Workers, borrow, futex, perform};
 use crate::backend::{
@@ -82,7 +83,13 @@ impl<S: WatchSet> Readiness<S> {
     /// # Safety
     ///
     /// As for [`Backend::start`].
-    unsafe fn start_waiting(&mut self, token: Token, request: &Request, descriptor: Descriptor, side: Interest) {
+    unsafe fn start_waiting(
+        &mut self,
+        token: Token,
+        request: &Request,
+        descriptor: Descriptor,
+        side: Interest,
+    ) -> Start {
         let mut progress = Progress::default();
         // An eager try that overtook those who wait would take their bytes. What goes on is not tried: it is armed in
         // any case, and the kernel then says what is there already.
@@ -90,10 +97,15 @@ impl<S: WatchSet> Readiness<S> {
             self.attempts += 1;
             // SAFETY: the caller's promise, passed on.
             if let Some(result) = unsafe { attempt(request, &mut progress) } {
-                return self.known.push(progress.completion(token, result));
+                if is_datagram(request) {
+                    return Start::CarriedOut(result);
+                }
+                self.known.push(progress.completion(token, result));
+                return Start::Accepted;
             }
         }
         self.table.park(Parked { token, request: *request, progress, fd: descriptor.fd(), side });
+        Start::Accepted
     }
 
     /// Closes here and now what closes without waiting: sockets (without a linger time), pipes, events. Closing a file
@@ -246,7 +258,7 @@ unsafe impl<S: WatchSet> Backend for Readiness<S> {
             }
             _ => match side_of(request) {
                 // SAFETY: the caller's promise, passed on.
-                Some((descriptor, side)) => unsafe { self.start_waiting(token, request, descriptor, side) },
+                Some((descriptor, side)) => return unsafe { self.start_waiting(token, request, descriptor, side) },
                 // SAFETY: the caller's promise, passed on.
                 None => unsafe { self.workers.submit(token, request) },
             },

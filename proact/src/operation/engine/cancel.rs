@@ -7,7 +7,7 @@ use super::Engine;
 use super::entry::{Flags, Phase};
 use super::record::NIL;
 use super::settle::ECANCELED;
-use crate::backend::Token;
+use crate::backend::{Token, fetch};
 use crate::operation::identity::OperationId;
 use crate::operation::kind::{Class, Portable};
 use crate::status::{Code, Operation, Result, Status};
@@ -17,12 +17,22 @@ impl Engine {
     #[track_caller]
     pub(crate) fn cancel(&mut self, id: OperationId) -> Result<()> {
         let slot = id.token.slot();
+        // Of many that wait, nothing that the cancel, the end and the next submit look at is in a cache.
+        self.rare.expect(slot);
+        if let Some(slot) = self.shared.slots.find(slot) {
+            fetch(slot);
+        }
         let entry = self.entries.get(slot);
         let pending = entry.is_some_and(|entry| entry.op.is_some() && entry.token == id.token);
         if id.proactor != self.shared.home.proactor {
             return Err(not_pending());
         }
         if pending {
+            if let Some(raw) = self.entries[slot as usize].op {
+                fetch(raw.as_ptr());
+                // And the kind, which lies behind.
+                fetch(raw.as_ptr().wrapping_add(1));
+            }
             self.cancel_slot(slot);
             return Ok(());
         }
@@ -38,8 +48,9 @@ impl Engine {
         if self.entries[slot as usize].flags.contains(Flags::CANCEL) {
             return;
         }
-        let (class, phase) = (self.table(slot).class, self.entries[slot as usize].phase);
-        if class == Class::Close && phase != Phase::Waiting {
+        let phase = self.entries[slot as usize].phase;
+        // A timer, of which there may be many, is not looked at before it is told of its end.
+        if !matches!(phase, Phase::Waiting | Phase::Timer) && self.table(slot).class == Class::Close {
             // Others have been cancelled for it, and its descriptor may have been taken out of the resource already:
             // nobody but the close itself would ever give that back.
             return;

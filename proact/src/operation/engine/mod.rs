@@ -1,9 +1,9 @@
 //! The engine: what runs operations on a backend, on the poll thread.
 //!
-//! The way of one operation is `submit` → admit, launch, start, issue (this file), then `poll` → reap (`pass.rs`),
-//! settle, continue, deliver (`settle.rs`). What is portable stands beside it, one file each: chains handed to the
-//! kernel (`lower.rs`), waits (`wait.rs`, `notifications.rs`), sequences (`sequences.rs`), streams and closes
-//! (`record.rs`), cancel (`cancel.rs`), threads (`remote.rs`, `slots.rs`).
+//! The way of one operation is `submit` → admit, launch, start (this file), issue (`issue.rs`), then `poll` → reap
+//! (`pass.rs`), settle, continue, deliver (`settle.rs`). What is portable stands beside it, one file each: chains
+//! handed to the kernel (`lower.rs`), waits (`wait.rs`, `notifications.rs`), sequences (`sequences.rs`), streams and
+//! closes (`record.rs`), cancel (`cancel.rs`), threads (`remote.rs`, `slots.rs`).
 //!
 //! No function here calls a callback except `deliver`, at the end of `settle.rs`: whatever ends anywhere else is put on
 //! the queue of completions, and delivered from there. Messages are no completions: `messages.rs` tells them, after
@@ -14,6 +14,7 @@ mod entry;
 mod extras;
 mod frontier;
 mod gate;
+mod issue;
 mod latency;
 mod lower;
 mod mailbox;
@@ -44,11 +45,12 @@ use self::entry::{Entry, Flags, Phase, Rare};
 use self::gate::Gates;
 use self::progress::ProgressList;
 use self::record::{NIL, Records};
+use self::settle::ECANCELED;
 use super::batch::{Batch, Ids, OpList, Refused};
 use super::identity::OperationId;
 use super::kind::{Class, Portable};
 use super::op::{Header, Vtable, failure};
-use crate::backend::{Backend, BySlot, Completion, Request, Start, Token};
+use crate::backend::{Backend, BySlot, Completion, Request, Token};
 use crate::heap::IndexedHeap;
 use crate::resource::{Home, Lane, Resource};
 use crate::status::{Code, Operation, Result, Status};
@@ -123,6 +125,10 @@ pub(crate) struct Engine {
     /// done.
     queue: Vec<Completion>,
     cursor: usize,
+    /// What this pass delivers ends here.
+    until: usize,
+    /// Requests that the backend has carried out in its start, since the last pass began.
+    carried_out: usize,
     timers: IndexedHeap<Time, u32>,
     records: Records,
     gates: Gates,
@@ -170,6 +176,8 @@ impl Engine {
             live: 0,
             queue: Vec::with_capacity(1024),
             cursor: 0,
+            until: 0,
+            carried_out: 0,
             timers: IndexedHeap::new(),
             records: Records::default(),
             gates: Gates::default(),
@@ -417,40 +425,6 @@ impl Engine {
         }
     }
 
-    /// Hands `slot` to the backend, or to the backlog when it has no room.
-    #[inline(always)]
-    pub(super) fn issue(&mut self, slot: u32) {
-        if !self.backlog.is_empty() {
-            // Others wait for room already, and were first.
-            self.entries[slot as usize].phase = Phase::Backlog;
-            self.backlog.push_back(slot);
-        } else if !self.try_issue(slot) {
-            self.backlog.push_back(slot);
-        }
-    }
-
-    /// `false`: no room, and the operation is in phase `Backlog`.
-    #[inline(always)]
-    pub(super) fn try_issue(&mut self, slot: u32) -> bool {
-        let entry = &self.entries[slot as usize];
-        let (token, progress) = (entry.token, entry.progress);
-        let raw = entry.op.expect("an occupied slot");
-        // SAFETY: the operation is the engine's, and its table its own.
-        let table = unsafe { raw.as_ref() }.table;
-        // A kind without parameters need not be asked: see [`Kind::BARE`](crate::operation::kind::Kind::BARE).
-        // SAFETY: as above.
-        let request = if table.bare { Request::Nop } else { unsafe { (table.request)(raw, progress) } };
-        // SAFETY: what the request points to belongs to the operation, which stays where it is and untouched until its
-        // completion has been settled; the slot has one request at a time.
-        let start = unsafe { self.backend_mut().start(token, &request) };
-        self.entries[slot as usize].phase = match start {
-            Start::Accepted => Phase::Kernel,
-            #[cfg(any(target_os = "linux", target_os = "android", feature = "unstable-backend"))]
-            Start::Full => Phase::Backlog,
-        };
-        start == Start::Accepted
-    }
-
     /// A close has its turn: cancels what is pending on the resource, and goes ahead when that has ended.
     fn start_close(&mut self, slot: u32) {
         let Some(resource) = self.resource(slot) else { return self.issue(slot) };
@@ -474,7 +448,10 @@ impl Engine {
         let entry = &mut self.entries[slot as usize];
         entry.phase = Phase::Ended;
         let value = match result {
-            Ok(value) => value,
+            Ok(value) => {
+                debug_assert!(value >= 0, "a failure is told by a status");
+                value
+            }
             Err(status) => {
                 self.note(slot, status);
                 0
@@ -502,8 +479,10 @@ impl Engine {
     }
 
     pub(super) fn end_cancelled(&mut self, slot: u32) {
-        let status = self.cancelled(slot);
-        self.end(slot, Err(status));
+        let entry = &mut self.entries[slot as usize];
+        entry.phase = Phase::Ended;
+        // Why is told by the number; what is said beside it is made when its turn comes, of what is touched then.
+        self.queue.push(Completion { token: entry.token, result: -ECANCELED, flags: BY_ENGINE });
     }
 
     pub(super) fn cancelled(&self, slot: u32) -> Status {

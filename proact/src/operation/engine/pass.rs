@@ -28,6 +28,11 @@ pub struct Polled {
 /// pass, but not without end, or the backend would starve.
 const EXTRA_DELIVERIES: usize = 256;
 
+/// Of these, those that the backend carried out as soon as it was asked: each is a system call, and they may follow
+/// from one another for ever.
+#[cfg(any(target_os = "linux", target_os = "android", feature = "unstable-backend"))]
+pub(super) const CARRIED_OUT_A_PASS: usize = 32;
+
 /// Callbacks between two readings of the coarse clock.
 const TIMED_CALLBACKS: usize = 16;
 
@@ -43,6 +48,7 @@ impl Engine {
     pub(crate) fn poll(&mut self, timeout: Timeout) -> Result<Polled> {
         self.now = None;
         self.counts.polls += 1;
+        self.carried_out = 0;
         self.forget_delivered();
         self.take_remote();
         self.take_signals();
@@ -93,7 +99,8 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn break_down(&mut self, status: Status) -> Result<Polled> {
-        self.deliver_timed(self.queue.len() + EXTRA_DELIVERIES);
+        self.until = self.queue.len() + EXTRA_DELIVERIES;
+        self.deliver_timed();
         self.tell_messages();
         Err(status)
     }
@@ -242,23 +249,23 @@ impl Engine {
     #[inline(always)]
     fn deliver(&mut self) -> usize {
         let before = self.counts.completed;
-        let until = self.queue.len() + EXTRA_DELIVERIES;
+        self.until = self.queue.len() + EXTRA_DELIVERIES;
         let lone = self.queue.len() - self.cursor <= 1;
         if lone
             && !self.limits.time_callbacks
             && self.counts.polls > PASSES_TIMED
             && self.counts.polls % LONE_TIMED != 0
         {
-            self.deliver_untimed(until);
+            self.deliver_untimed();
         } else {
-            self.deliver_timed(until);
+            self.deliver_timed();
         }
         (self.counts.completed - before) as usize
     }
 
     #[inline(always)]
-    fn deliver_untimed(&mut self, until: usize) {
-        while self.cursor < self.queue.len().min(until) {
+    fn deliver_untimed(&mut self) {
+        while self.cursor < self.queue.len().min(self.until) {
             let completion = self.queue[self.cursor];
             // First, so that a callback that panics leaves the rest in the queue and itself behind.
             self.cursor += 1;
@@ -267,9 +274,9 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn deliver_timed(&mut self, until: usize) {
+    fn deliver_timed(&mut self) {
         let mut clock = PassClock::start(self);
-        while self.cursor < self.queue.len().min(until) {
+        while self.cursor < self.queue.len().min(self.until) {
             let completion = self.queue[self.cursor];
             // As above.
             self.cursor += 1;

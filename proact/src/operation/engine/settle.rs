@@ -84,6 +84,7 @@ impl Engine {
             debug_assert_eq!(entry.phase, Phase::Ended);
             let result = match self.take_note(slot) {
                 Some(status) => Err(status),
+                None if completion.result == -ECANCELED => Err(self.cancelled(slot)),
                 None => Ok(completion.result.into()),
             };
             return self.finish(slot, result);

@@ -193,9 +193,49 @@ impl<K: Kind> FlightPtr<K> {
     pub(super) unsafe fn take_kind(self) -> K {
         // SAFETY: the caller's promise; the memory goes back after all that it holds was taken out or dropped.
         unsafe {
+            let kind = (&raw const (*self.0.as_ptr()).kind).read();
+            self.give_back();
+            kind
+        }
+    }
+
+    /// Whether the outcome is there, of an operation that shares nothing with another thread.
+    ///
+    /// # Safety
+    ///
+    /// The storage is there, and was made as one that is not `SHARED`.
+    #[inline]
+    pub(super) unsafe fn is_ready_here(self) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.flight() }.word.load(Ordering::Relaxed) & READY != 0
+    }
+
+    /// What `take` makes of the operation and its outcome, where they lie: of a large operation few words are wanted.
+    ///
+    /// # Safety
+    ///
+    /// It is the caller's alone, holds the outcome, and is not used again. Where `take` panics the memory is lost.
+    #[inline]
+    pub(super) unsafe fn take_with<R>(self, take: impl FnOnce(K, Outcome<K>) -> R) -> R {
+        // SAFETY: the caller's promise; what is read here is not read again.
+        unsafe {
+            let op = self.0.as_ptr();
+            let outcome = self.flight().outcome.with(|outcome| (*outcome).assume_init_read());
+            let result = take((&raw const (*op).kind).read(), outcome);
+            self.give_back();
+            result
+        }
+    }
+
+    /// # Safety
+    ///
+    /// It is the caller's alone, its kind and outcome have been taken out, and it is not used again.
+    #[inline]
+    unsafe fn give_back(self) {
+        // SAFETY: the caller's promise; the memory goes back after all that it holds was taken out or dropped.
+        unsafe {
             let op = self.0.as_ptr();
             (*op).state.presence.gone();
-            let kind = (&raw const (*op).kind).read();
             let waker = take(&(*op).state.waker);
             let extras = (*op).header.extras.take();
             storage::give(self.0);
@@ -203,7 +243,6 @@ impl<K: Kind> FlightPtr<K> {
                 storage::give_extras(extras);
             }
             drop(waker);
-            kind
         }
     }
 

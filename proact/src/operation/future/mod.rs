@@ -357,6 +357,30 @@ impl<K: Kind, P: Port<K>> OperationFuture<K, P> {
     }
 }
 
+impl<K: Kind, H: Here> OperationFuture<K, H> {
+    /// Polls it, and answers with what `take` makes of the operation and its outcome: for futures that give out a part
+    /// of an operation, without moving all of it. `take` should not panic: what the operation lay in is lost then.
+    ///
+    /// # Panics
+    /// As its `poll`: after its end.
+    #[inline]
+    pub fn poll_with<R>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(K, Outcome<K>) -> R,
+    ) -> Poll<R> {
+        let this = &mut *self;
+        let flight = this.flight.expect("a future is not polled after its end");
+        // SAFETY: this future's, until it is forgotten; one that goes this way stays on its thread.
+        if unsafe { flight.is_submitted() && flight.is_ready_here() } {
+            this.flight = None;
+            // SAFETY: ended with its outcome there; just forgotten.
+            return Poll::Ready(unsafe { flight.take_with(take) });
+        }
+        self.poll(cx).map(|(kind, outcome)| take(kind, outcome))
+    }
+}
+
 impl<K: Kind, P: Port<K>> Unpin for OperationFuture<K, P> {}
 
 impl<K: Kind, P: Port<K>> Future for OperationFuture<K, P> {

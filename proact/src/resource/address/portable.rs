@@ -12,6 +12,12 @@ const IPV4: u16 = 2;
 const IPV6: u16 = 10;
 
 impl Address {
+    /// Writes it there. On failure nothing is written.
+    pub(crate) fn put(&self, raw: &mut RawAddress) -> Result<()> {
+        *raw = self.to_raw()?;
+        Ok(())
+    }
+
     pub(crate) fn to_raw(&self) -> Result<RawAddress> {
         let (family, rest) = match self {
             Address::Unnamed => return Err(unnamed()),

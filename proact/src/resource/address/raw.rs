@@ -14,6 +14,12 @@ impl Address {
         Ok(bytes_of(&self.to_socket2()?))
     }
 
+    /// Writes it there. On failure nothing is written.
+    pub(crate) fn put(&self, raw: &mut RawAddress) -> Result<()> {
+        put(&self.to_socket2()?, raw);
+        Ok(())
+    }
+
     pub(crate) fn to_socket2(&self) -> Result<socket2::SockAddr> {
         match self {
             Address::Ip(address) => Ok((*address).into()),
@@ -63,11 +69,15 @@ fn malformed() -> Status {
 
 fn bytes_of(address: &socket2::SockAddr) -> RawAddress {
     let mut raw = RawAddress::EMPTY;
+    put(address, &mut raw);
+    raw
+}
+
+fn put(address: &socket2::SockAddr, raw: &mut RawAddress) {
     let length = (address.len() as usize).min(raw.bytes.len());
     // SAFETY: a `SockAddr` holds `len()` initialised bytes at `as_ptr()`, and `raw.bytes` has that many.
     unsafe { std::ptr::copy_nonoverlapping(address.as_ptr().cast(), raw.bytes.as_mut_ptr(), length) };
     raw.length = length as u32;
-    raw
 }
 
 /// A field of an address, which is plain integers, wherever it lies.

@@ -27,7 +27,7 @@ impl Room {
     }
 
     fn receive(&mut self, socket: &impl AsRawFd, exact: bool) -> Request {
-        Request::ReceiveMessage { socket: descriptor(socket), message: &raw mut self.message, exact }
+        Request::ReceiveMessage { socket: descriptor(socket), message: &raw mut self.message, exact, datagram: false }
     }
 }
 
@@ -73,8 +73,13 @@ fn exact_message_goes_on_over_all_of_its_slices() {
     assert!(!driver.has(token));
     far.write_all(b"defgh").unwrap();
     assert_eq!((driver.finish(token), &*room.bytes), (8, b"abcdefgh".as_slice()));
-    let send =
-        Request::SendMessage { socket: descriptor(&near), message: &raw mut room.message, exact: true, more: false };
+    let send = Request::SendMessage {
+        socket: descriptor(&near),
+        message: &raw mut room.message,
+        exact: true,
+        more: false,
+        datagram: false,
+    };
     assert_eq!(driver.run(send), 8);
     let mut text = [0; 8];
     far.read_exact(&mut text).unwrap();

@@ -13,7 +13,10 @@ fn full_queue_says_so_and_takes_more_after_a_poll() {
         // SAFETY: a NOP has no pointers.
         match unsafe { driver.backend.start(token, &Request::Nop) } {
             Start::Accepted => started += 1,
-            Start::Full => break,
+            other => {
+                assert_eq!(other, Start::Full);
+                break;
+            }
         }
     }
     assert_eq!(started, 16);
