@@ -23,6 +23,3 @@ pub(crate) use host::{pack, unpack};
 pub use packed::{Packed, Reader};
 pub use parse::{Convention, Fragment, Item, Letter};
 pub use typed::{Argument, Arguments, Element, Results};
-
-#[cfg(test)]
-mod tests;
