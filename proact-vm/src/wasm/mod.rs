@@ -21,7 +21,7 @@
 //! | `proact.yield` | `()` | lets others run |
 //! | `proact.retain` | `(i32) -> i32` | another handle of the same object |
 //! | `proact.release` | `(i32)` | gives a handle up; of 0 nothing |
-//! | `proact.error` | `(i32, i32) -> i32` | the words of the last failure it was told, to address and length; how many |
+//! | `proact.error` | `(i32, i32) -> i32` | words of the last failure it was told, to address and length; how many |
 //!
 //! ```
 //! use std::sync::Arc;
