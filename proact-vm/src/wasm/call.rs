@@ -6,8 +6,8 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use proact::status::Code;
 use wasmi::{Func, ResumableCall, ResumableCallHostTrap, ResumableCallOutOfFuel, Val};
 
-use super::conventions::{Kind, Signature};
-use super::guest::{Asked, Guest, Inner, Lent, Stop};
+use super::conventions::Signature;
+use super::guest::{self, Asked, Guest, Inner, Lent, Stop};
 use super::program::Program;
 use super::trap;
 use crate::error::{Error, Result};
@@ -133,7 +133,7 @@ impl Call {
         let mut values = std::mem::take(&mut inner.values);
         values.clear();
         if let Some(signature) = self.signature() {
-            inner.take_in(&signature.arguments, frame.arguments(), &mut values)?;
+            inner.store.data_mut().take_in(&signature.arguments, frame.arguments(), &mut values)?;
         }
         let Some(start) = inner.start.take() else { return self.enter(inner, values, frame) };
         self.captured = Some(values);
@@ -200,7 +200,7 @@ impl Call {
                         self.stopped = Stopped::AtImport { suspended, place, lent };
                         Ok(flow)
                     }
-                    _ => Err(trap::error(suspended.host_error())),
+                    _ => Err(failed(suspended.host_error(), frame)),
                 }
             }
             // An export that is an import: the engine calls it, and has no frame of its own to go on with.
@@ -216,7 +216,7 @@ impl Call {
                         self.stopped = Stopped::AtReexport { place: Some(place), lent };
                         Ok(flow)
                     }
-                    _ => Err(trap::error(&error)),
+                    _ => Err(failed(&error, frame)),
                 }
             }
         }
@@ -229,7 +229,7 @@ impl Call {
             return self.enter(inner, values, frame);
         }
         if let Some(signature) = self.signature() {
-            inner.give_out(signature, results, frame.results())?;
+            inner.store.data_mut().give_out(signature, results, frame.results())?;
         }
         self.over = true;
         Ok(Flow::Return)
@@ -251,7 +251,7 @@ impl Call {
             (Stopped::AtImport { suspended, place, lent }, why) => {
                 let mut answers = std::mem::take(&mut inner.values);
                 answers.clear();
-                self.answers(place, lent, why, &mut answers, inner, frame)?;
+                answers_of(place, lent, why, &mut answers, inner, frame)?;
                 let flow = self.go_on(suspended, &answers, inner, frame);
                 inner.values = answers;
                 flow
@@ -259,7 +259,7 @@ impl Call {
             (Stopped::AtReexport { place: None, .. }, Resumption::Yielded) => self.finished(inner, &[], frame),
             (Stopped::AtReexport { place: Some(place), lent }, why) => {
                 let mut answers = Vec::new();
-                self.answers(place, lent, why, &mut answers, inner, frame)?;
+                answers_of(place, lent, why, &mut answers, inner, frame)?;
                 self.finished(inner, &answers, frame)
             }
             (_, why) => Err(Error::internal(format!("a program is resumed with {why:?}, which it did not ask for"))),
@@ -280,43 +280,6 @@ impl Call {
         self.settle(inner, results, outcome, frame)
     }
 
-    /// What the import at `place` answers the program.
-    fn answers(
-        &mut self,
-        place: usize,
-        lent: Vec<Lent>,
-        why: Resumption,
-        answers: &mut Vec<Val>,
-        inner: &mut Inner,
-        frame: &mut CallFrame<'_>,
-    ) -> Result {
-        let program = self.program.clone();
-        let imported = &program.functions[place];
-        let signature = &imported.imported.signature;
-        let kind = signature.results.first().copied();
-        let failure = match why {
-            Resumption::Returned => {
-                inner.give_back(lent)?;
-                match inner.take_in(&signature.results, frame.callee_results(), answers) {
-                    Ok(()) => negative(signature, answers),
-                    Err(error) => Some(error),
-                }
-            }
-            Resumption::Failed(error) => Some(error),
-            why => Some(Error::internal(format!("an import is answered with {why:?}"))),
-        };
-        match failure {
-            None if signature.fallible && signature.results.is_empty() => answers.push(Val::I32(0)),
-            None => {}
-            Some(error) if signature.fallible => {
-                answers.clear();
-                answers.push(inner.store.data_mut().told(&error, kind));
-            }
-            Some(error) => return Err(error),
-        }
-        Ok(())
-    }
-
     /// Whatever does not come to its end leaves the instance in the middle of something.
     fn end_of_step(&mut self, flow: Result<Flow>) -> Result<Flow> {
         if flow.is_err() {
@@ -330,14 +293,31 @@ impl Call {
     }
 }
 
-/// A result that the program would take for a failure.
-fn negative(signature: &Signature, answers: &[Val]) -> Option<Error> {
-    let number = match (signature.fallible, signature.results.first(), answers.first()?) {
-        (true, Some(Kind::I32), Val::I32(number)) => i64::from(*number),
-        (true, Some(Kind::I64), Val::I64(number)) => *number,
-        _ => return None,
+/// What the import at `place` answers the program.
+fn answers_of(
+    place: usize,
+    lent: Vec<Lent>,
+    why: Resumption,
+    answers: &mut Vec<Val>,
+    inner: &mut Inner,
+    frame: &mut CallFrame<'_>,
+) -> Result {
+    let outcome = match why {
+        Resumption::Returned => Ok(frame.callee_results()),
+        Resumption::Failed(error) => Err(error),
+        why => Err(Error::internal(format!("an import is answered with {why:?}"))),
     };
-    (number < 0).then(|| Error::new(Code::OutOfRange, format!("{number}, where less than 0 means a failure")))
+    guest::answer(place, lent, outcome, &mut inner.store, answers)
+}
+
+/// The error of a call that ended within the program, or in an import that ran without the driver: which is named in
+/// the backtrace as if it had run with it.
+#[cold]
+fn failed(error: &wasmi::Error, frame: &CallFrame<'_>) -> Error {
+    match error.downcast_ref::<Stop>() {
+        Some(Stop::Failed(function, error)) => frame.locate_called(error.clone(), function),
+        _ => trap::error(error),
+    }
 }
 
 /// Hands the driver what an import has asked for.

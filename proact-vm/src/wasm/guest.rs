@@ -6,17 +6,19 @@ use std::sync::{Arc, Mutex};
 
 use proact::status::Code;
 use wasmi::errors::HostError;
-use wasmi::{Caller, Extern, Func, Memory, Store, StoreLimits, Val};
+use wasmi::{AsContextMut, Caller, Extern, Func, Memory, Store, StoreLimits, Val};
 
 use super::builtin::Builtin;
 use super::conventions::{Kind, Signature};
 use super::handles::Handles;
 use super::options::limits;
-use super::program::{Import, ImportedFunction, Program};
+use super::program::{Import, Program};
 use super::trap;
 use crate::convention::{Packed, Reader};
 use crate::error::{Error, Result};
+use crate::machine::Machine;
 use crate::module::{Function, Imports};
+use crate::stack::StackLimits;
 use crate::value::{Access, Buffer, Ref};
 
 /// Longest words of a failure that are kept for the program, in bytes.
@@ -66,6 +68,10 @@ pub(super) struct Host {
     pub error: String,
     /// Nothing, in memory for the next arguments.
     pub spare: Packed,
+    /// Runs imports that always come to their end; not there while it does.
+    aside: Option<Box<Machine>>,
+    /// Kept for its memory.
+    answers: Vec<Val>,
 }
 
 /// What an import asks for.
@@ -91,6 +97,8 @@ pub(super) enum Stop {
     Yield,
     /// The import was called wrongly.
     Fault(Error),
+    /// The import has failed.
+    Failed(Function, Error),
 }
 
 impl fmt::Display for Stop {
@@ -98,7 +106,7 @@ impl fmt::Display for Stop {
         match self {
             Stop::Call => f.write_str("a call"),
             Stop::Yield => f.write_str("a yield"),
-            Stop::Fault(error) => fmt::Display::fmt(error, f),
+            Stop::Fault(error) | Stop::Failed(_, error) => fmt::Display::fmt(error, f),
         }
     }
 }
@@ -120,6 +128,8 @@ impl Guest {
             asked: None,
             error: String::new(),
             spare: Packed::new(),
+            aside: None,
+            answers: Vec::new(),
         };
         let mut store = Store::new(&program.engine, host);
         store.limiter(|host| &mut host.limits);
@@ -158,34 +168,106 @@ impl Guest {
     }
 }
 
-/// Turns a call of an import into what the driver is asked for. It goes on at once only where the import is missing,
-/// and the program wants to be told.
+/// Turns a call of an import into what the driver is asked for. It is answered at once where it always comes to its
+/// end, and where it is missing and the program wants to be told.
 fn ask(place: usize, mut caller: Caller<'_, Host>, parameters: &[Val], results: &mut [Val]) -> Result<(), Stop> {
-    let asked = match caller.data().imports[place].clone() {
+    let function = caller.data().imports[place].clone();
+    let asked = match &function {
         Some(function) => try_ask(place, function, &mut caller, parameters),
         None => Err(Error::new(Code::Unavailable, "the import is optional, and is not there")),
     };
-    let host = caller.data_mut();
-    match asked {
-        Ok(asked) => {
-            host.asked = Some(asked);
-            Err(Stop::Call)
+    let outcome = match (asked, function) {
+        (Ok(asked), Some(function)) if function.is_plain() => return run_plain(asked, &function, caller, results),
+        (Ok(asked), _) => {
+            caller.data_mut().asked = Some(asked);
+            return Err(Stop::Call);
         }
-        Err(error) => {
-            let ImportedFunction { name, imported, .. } = &host.program.functions[place];
-            let error = error.about(format!("call of {name}"));
-            if host.imports[place].is_some() || !imported.signature.fallible {
+        (Err(error), function) => {
+            let error = error.about(format!("call of {}", caller.data().program.functions[place].name));
+            if function.is_some() {
                 return Err(Stop::Fault(error));
             }
-            let kind = imported.signature.results.first().copied();
-            results.fill(host.told(&error, kind));
-            Ok(())
+            Err(error)
         }
-    }
+    };
+    answer_now(place, Vec::new(), outcome, caller, results).map_err(Stop::Fault)
 }
 
-fn try_ask(place: usize, function: Function, caller: &mut Caller<'_, Host>, parameters: &[Val]) -> Result<Asked> {
+/// Runs an import that stops nowhere and calls nothing, without stopping the program.
+fn run_plain(asked: Asked, function: &Function, mut caller: Caller<'_, Host>, results: &mut [Val]) -> Result<(), Stop> {
+    let Asked { place, mut arguments, lent, .. } = asked;
+    let mut machine = caller.data_mut().aside.take().unwrap_or_else(|| Box::new(Machine::new(StackLimits::default())));
+    let ran = machine.run_plain(function, &mut arguments);
+    arguments.clear();
+    caller.data_mut().spare = arguments;
+    let outcome = ran.map(|()| machine.results.reader());
+    let answered = answer_now(place, lent, outcome, &mut caller, results);
+    machine.clear();
+    caller.data_mut().aside = Some(machine);
+    answered.map_err(|error| Stop::Failed(function.clone(), error))
+}
+
+/// Answers an import that did not stop the program.
+fn answer_now(
+    place: usize,
+    lent: Vec<Lent>,
+    outcome: Result<Reader<'_>>,
+    mut caller: impl AsContextMut<Data = Host>,
+    results: &mut [Val],
+) -> Result {
+    let mut answers = std::mem::take(&mut caller.as_context_mut().data_mut().answers);
+    answers.clear();
+    let answered = answer(place, lent, outcome, &mut caller, &mut answers);
+    for (result, answer) in results.iter_mut().zip(&answers) {
+        result.clone_from(answer);
+    }
+    caller.as_context_mut().data_mut().answers = answers;
+    answered
+}
+
+/// What the import at `place` answers the program, in values: its results, or its failure where that is told.
+pub(super) fn answer(
+    place: usize,
+    lent: Vec<Lent>,
+    outcome: Result<Reader<'_>>,
+    mut store: impl AsContextMut<Data = Host>,
+    answers: &mut Vec<Val>,
+) -> Result {
+    let program = store.as_context_mut().data().program.clone();
+    let signature = &program.functions[place].imported.signature;
+    let answered = outcome.and_then(|results| {
+        give_back(&mut store, lent)?;
+        store.as_context_mut().data_mut().take_in(&signature.results, results, answers)?;
+        is_success(signature, answers)
+    });
+    match answered {
+        Ok(()) if signature.fallible && signature.results.is_empty() => answers.push(Val::I32(0)),
+        Err(error) if signature.fallible => {
+            answers.clear();
+            let told = store.as_context_mut().data_mut().told(&error, signature.results.first().copied());
+            answers.push(told);
+        }
+        answered => return answered,
+    }
+    Ok(())
+}
+
+/// A negative result of a function whose failures are told as such would be taken for one.
+fn is_success(signature: &Signature, answers: &[Val]) -> Result {
+    let number = match (signature.fallible, signature.results.first(), answers.first()) {
+        (true, Some(Kind::I32), Some(Val::I32(number))) => i64::from(*number),
+        (true, Some(Kind::I64), Some(Val::I64(number))) => *number,
+        _ => 0,
+    };
+    if number >= 0 {
+        return Ok(());
+    }
+    Err(Error::new(Code::OutOfRange, format!("{number}, where less than 0 means a failure")))
+}
+
+fn try_ask(place: usize, function: &Function, caller: &mut Caller<'_, Host>, parameters: &[Val]) -> Result<Asked> {
     let (program, memory) = (caller.data().program.clone(), caller.data().memory);
+    let function = function.clone();
     let mut asked =
         Asked { place, function, arguments: std::mem::take(&mut caller.data_mut().spare), lent: Vec::new() };
     let mut parameters = parameters.iter();
@@ -231,22 +313,23 @@ fn range(address: usize, length: usize, size: usize) -> Result<std::ops::Range<u
     }
 }
 
-impl Inner {
-    /// Copies what the other side has written to the program's memory.
-    pub fn give_back(&mut self, lent: Vec<Lent>) -> Result {
-        let memory = self.store.data().memory;
-        for Lent { address, buffer } in lent {
-            let memory = memory.ok_or_else(|| Error::internal("no memory to give back"))?.data_mut(&mut self.store);
-            buffer.read_with(|bytes| {
-                // Memory never shrinks: what was there when it was lent is there now.
-                let range = range(address, bytes.len(), memory.len())?;
-                memory[range].copy_from_slice(bytes);
-                Ok::<_, Error>(())
-            })?;
-        }
-        Ok(())
+/// Copies what the other side has written to the program's memory.
+fn give_back(mut store: impl AsContextMut<Data = Host>, lent: Vec<Lent>) -> Result {
+    let memory = store.as_context_mut().data().memory;
+    for Lent { address, buffer } in lent {
+        let memory = memory.ok_or_else(|| Error::internal("no memory to give back"))?;
+        let memory = memory.data_mut(store.as_context_mut());
+        buffer.read_with(|bytes| {
+            // Memory never shrinks: what was there when it was lent is there now.
+            let range = range(address, bytes.len(), memory.len())?;
+            memory[range].copy_from_slice(bytes);
+            Ok::<_, Error>(())
+        })?;
     }
+    Ok(())
+}
 
+impl Host {
     /// Appends what `packed` holds by `kinds` to the values, references as handles. On failure none are held.
     pub fn take_in(&mut self, kinds: &[Kind], mut packed: Reader<'_>, values: &mut Vec<Val>) -> Result {
         let before = values.len();
@@ -256,14 +339,14 @@ impl Inner {
                 Kind::I64 => Val::I64(packed.next_i64()?),
                 Kind::F32 => Val::F32(packed.next_f32()?.into()),
                 Kind::F64 => Val::F64(packed.next_f64()?.into()),
-                _ => Val::I32(self.store.data_mut().handles.insert(packed.next_ref()?)?),
+                _ => Val::I32(self.handles.insert(packed.next_ref()?)?),
             })
         };
         let taken = kinds.iter().try_for_each(|kind| one(*kind).map(|value| values.push(value)));
         if taken.is_err() {
             for (kind, value) in kinds.iter().zip(values.drain(before..)) {
                 if let (Kind::Ref, Val::I32(handle)) = (kind, value) {
-                    let _ = self.store.data_mut().handles.take(handle);
+                    let _ = self.handles.take(handle);
                 }
             }
         }
@@ -274,18 +357,16 @@ impl Inner {
     pub fn give_out(&mut self, signature: &Signature, results: &[Val], packed: &mut Packed) -> Result {
         for (kind, value) in signature.results.iter().zip(results) {
             match kind {
-                Kind::Ref => packed.push_ref(self.store.data_mut().handles.take(i32_of(value)?)?),
+                Kind::Ref => packed.push_ref(self.handles.take(i32_of(value)?)?),
                 _ => push_number(value, packed)?,
             }
         }
         packed.finish();
         Ok(())
     }
-}
 
-impl Host {
     /// What an import answers instead of failing: the negated code. Its words are kept for [`Builtin::Error`].
-    pub fn told(&mut self, error: &Error, result: Option<Kind>) -> Val {
+    fn told(&mut self, error: &Error, result: Option<Kind>) -> Val {
         self.error = error.to_string();
         let mut length = self.error.len().min(ERROR_MAX);
         while !self.error.is_char_boundary(length) {

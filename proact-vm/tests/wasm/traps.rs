@@ -87,3 +87,30 @@ fn a_trap_below_another_program_and_a_native_function_names_them_all() {
     assert_eq!(stood, ["2: [program] guest.trap", "1: [native] between.go", "0: [program] outer.run"]);
     assert_eq!(error.code(), Code::InvalidArgument);
 }
+
+#[test]
+fn an_import_that_fails_is_named_whether_it_ran_within_the_program_or_not() {
+    let failure = || proact_vm::Error::new(Code::DataLoss, "torn");
+    let host = NativeModule::builder("host")
+        .function("plain", move |_: &(), _: i32| Err::<i32, _>(failure()))
+        .async_function("later", move |caller: proact_vm::module::native::Caller<()>, _: i32| async move {
+            caller.yield_now().await?;
+            Err::<i32, _>(failure())
+        });
+    let text = r#"(module
+        (import "host" "plain" (func $plain (param i32) (result i32)))
+        (import "host" "later" (func $later (param i32) (result i32)))
+        (import "proact" "yield" (func $yield))
+        (func (export "plain") (param i32) (result i32) local.get 0 call $plain)
+        (func (export "later") (param i32) (result i32) local.get 0 call $later)
+        (func (export "then") (param i32) (result i32) call $yield local.get 0 call $plain)
+        (export "re" (func $plain)))"#;
+    let context = context([host.build().expect("a module") as Arc<dyn Module>, guest(text)]);
+    for (function, import) in [("plain", "plain"), ("later", "later"), ("then", "plain"), ("re", "plain")] {
+        let error = call(&context, function, &[Value::I32(1)]).expect_err("it fails");
+        assert_eq!((error.code(), error.message()), (Code::DataLoss, "torn"));
+        let stood: Vec<String> = error.backtrace().iter().map(ToString::to_string).collect();
+        assert_eq!(stood, [format!("1: [native] host.{import}"), format!("0: [program] guest.{function}")]);
+        assert!(error.call().is_some());
+    }
+}
