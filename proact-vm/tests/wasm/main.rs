@@ -5,6 +5,7 @@ mod calls;
 mod conventions;
 mod hostile;
 mod limits;
+mod program;
 mod steps;
 mod traps;
 mod waits;
