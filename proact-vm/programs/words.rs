@@ -1,5 +1,5 @@
-//! A program for the machine: counts the words of a text that it is lent piece by piece, and lets others run in between.
-//! `words.wat` is the same in WebAssembly's own text form.
+//! A program for the machine: counts the words of a text that it is lent piece by piece, and lets others run in
+//! between. `words.wat` is the same in WebAssembly's own text form.
 //!
 //!     rustc --edition 2024 --target wasm32-unknown-unknown --crate-type cdylib -O -C strip=symbols words.rs
 //!     proact inspect words.wasm

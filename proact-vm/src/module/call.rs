@@ -226,7 +226,8 @@ impl<'a> CallFrame<'a> {
         self.machine.last_frame
     }
 
-    /// The failure of a function that this one has called without the driver, with the frames as if it had been with it.
+    /// The failure of a function that this one has called without the driver, with the frames as if it had been with
+    /// it.
     #[cfg(feature = "wasm")]
     #[cold]
     pub(crate) fn locate_called(&self, error: Error, callee: &Function) -> Error {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 /// Most arguments, and most results, of a function or block. Each costs the compiler time at every block that has the
 /// type, which takes three bytes.
-pub const TYPE_KINDS_MAX: usize = 64;
+pub const TYPE_KINDS_MAX: usize = 32;
 /// Most functions, imported ones too: the engine keeps some hundred bytes of each.
 pub const FUNCTIONS_MAX: u32 = 100_000;
 /// Longest body of a function, in bytes: nested blocks cost the compiler some hundred bytes each.

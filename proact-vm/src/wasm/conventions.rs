@@ -38,7 +38,7 @@ pub const TEXT_MAX: usize = 1 << 20;
 /// Longest name of a module or function, in bytes.
 pub const NAME_MAX: usize = 512;
 /// Most arguments, and most results, of a function.
-pub const KINDS_MAX: usize = 64;
+pub const KINDS_MAX: usize = 32;
 
 /// What an argument or result is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -366,7 +366,7 @@ mod tests {
             let told = refused(text);
             assert!(told.contains(said), "{text:?}: {told}");
         }
-        assert!(refused(&format!("export f({})", vec!["i32"; KINDS_MAX + 1].join(","))).contains("more than 64"));
+        assert!(refused(&format!("export f({})", vec!["i32"; KINDS_MAX + 1].join(","))).contains("more than 32"));
         assert!(refused(&"#".repeat(TEXT_MAX + 1)).contains("are more than"));
         assert!(Conventions::parse_bytes(&[b'#', 0xff]).expect_err("not UTF-8").message().contains("at byte 1"));
     }
