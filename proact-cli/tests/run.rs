@@ -264,10 +264,7 @@ fn inspect_shows_exports_imports_and_conventions() {
     let module = scratch.module(
         "tool.wasm",
         &MATH
-            .replace(
-                "(import \"proact\"",
-                "(import \"file\" \"read\" (func (param i32 i64 i32 i32) (result i64)))\n    (import \"proact\"",
-            )
+            .replace("(import \"proact\"", &format!("{IMPORT} (import \"proact\""))
             .replace("requires proact 0", "requires file 2\\noptional import file.read(ref, i64, out) -> i64?"),
     );
     let output = proact(&["inspect", &module]);
