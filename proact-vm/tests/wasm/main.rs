@@ -7,6 +7,7 @@ mod hostile;
 mod limits;
 mod program;
 mod steps;
+mod threads;
 mod traps;
 mod waits;
 
