@@ -1,8 +1,7 @@
 //! An instance of a program: its memory, the references that it holds, and how its imports reach the other side.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use proact::status::Code;
 use wasmi::errors::HostError;
@@ -27,17 +26,23 @@ const ERROR_MAX: usize = 1 << 10;
 /// An instance, alive as long as its context or a call that has stopped within it.
 pub(super) struct Guest {
     pub inner: Mutex<Inner>,
-    /// A call of it has not come to its end: its memory is in the middle of something.
-    pub spoiled: AtomicBool,
+    /// Where its context keeps it.
+    home: Weak<Home>,
 }
 
-impl Guest {
-    pub fn spoil(&self) {
-        self.spoiled.store(true, Ordering::Release);
-    }
+/// The instance of a context, until one of its calls does not come to its end.
+pub(super) type Home = Mutex<Option<Arc<Guest>>>;
 
-    pub fn is_spoiled(&self) -> bool {
-        self.spoiled.load(Ordering::Acquire)
+impl Guest {
+    /// A call of it has not come to its end: its memory is in the middle of something. It goes with the calls that
+    /// stand in it, and all references that it holds; the next call has another one.
+    pub fn spoil(&self) {
+        let Some(home) = self.home.upgrade() else { return };
+        let mut kept = home.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = kept.take_if(|kept| std::ptr::eq(Arc::as_ptr(kept), self));
+        drop(kept);
+        // What it held may do anything when it goes: under no lock.
+        drop(own);
     }
 }
 
@@ -118,7 +123,7 @@ impl Guest {
     ///
     /// # Errors
     /// It needs more memory or tables than it may have; a segment of it lies past their end.
-    pub fn new(program: &Arc<Program>, imports: &Imports) -> Result<Guest> {
+    pub fn new(program: &Arc<Program>, imports: &Imports, home: Weak<Home>) -> Result<Guest> {
         let host = Host {
             program: program.clone(),
             imports: imports.clone(),
@@ -164,7 +169,7 @@ impl Guest {
             None => None,
         };
         let inner = Inner { store, functions, start, starting: false, values: Vec::new(), results: Vec::new() };
-        Ok(Guest { inner: Mutex::new(inner), spoiled: AtomicBool::new(false) })
+        Ok(Guest { inner: Mutex::new(inner), home })
     }
 }
 

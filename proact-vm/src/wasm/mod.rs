@@ -52,13 +52,13 @@ mod trap;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 
 use proact::status::{Code, Operation, Status};
 
 pub use binary::{BODY_MAX, FUNCTIONS_MAX, LOCALS_MAX, NAMES_MAX, TYPE_KINDS_MAX};
 use conventions::{ImportName, Imported, Signature};
-use guest::Guest;
+use guest::{Guest, Home};
 pub use options::{Instances, Options};
 pub use program::MemoryPages;
 use program::Program;
@@ -242,7 +242,7 @@ impl Module for WasmModule {
     }
 
     fn instantiate(&self, imports: Imports) -> Result<Arc<dyn ModuleInstance>> {
-        Ok(Arc::new(State { program: self.program.clone(), imports, guest: Mutex::new(None) }))
+        Ok(Arc::new(State { program: self.program.clone(), imports, home: Arc::default() }))
     }
 }
 
@@ -256,23 +256,21 @@ impl fmt::Debug for WasmModule {
 struct State {
     program: Arc<Program>,
     imports: Imports,
-    /// The context's instance, until one of its calls does not come to its end. Unused with an instance for each call.
-    guest: Mutex<Option<Arc<Guest>>>,
+    /// Unused with an instance for each call.
+    home: Arc<Home>,
 }
 
 impl State {
     fn guest(&self) -> Result<Arc<Guest>> {
-        let new = || Guest::new(&self.program, &self.imports).map(Arc::new);
         if self.program.options.instances == Instances::PerCall {
-            return new();
+            return Guest::new(&self.program, &self.imports, Weak::new()).map(Arc::new);
         }
-        let mut current = self.guest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(guest) = current.as_ref().filter(|guest| !guest.is_spoiled()) {
+        let mut kept = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(guest) = &*kept {
             return Ok(guest.clone());
         }
-        // The old one goes before the new one comes, so that both memories are not there at once.
-        *current = None;
-        Ok(current.insert(new()?).clone())
+        let guest = Guest::new(&self.program, &self.imports, Arc::downgrade(&self.home))?;
+        Ok(kept.insert(Arc::new(guest)).clone())
     }
 }
 
@@ -287,7 +285,7 @@ impl ModuleInstance for State {
         if self.program.options.instances == Instances::PerContext {
             return Err(Error::new(Code::Unimplemented, "the state of a WebAssembly module cannot be forked"));
         }
-        Ok(Arc::new(State { program: self.program.clone(), imports, guest: Mutex::new(None) }))
+        Ok(Arc::new(State { program: self.program.clone(), imports, home: Arc::default() }))
     }
 }
 

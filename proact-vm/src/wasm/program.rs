@@ -77,6 +77,9 @@ impl Program {
             None => Conventions::parse_bytes(&survey.conventions)?,
         };
         let engine = Engine::new(&config(&options));
+        // First by itself: the compiler sees each instruction before all of its function is known to be valid, and does
+        // not expect those behind a function's end.
+        Module::validate(&engine, &survey.module).map_err(|error| refused(&error))?;
         let module = Module::new(&engine, &survey.module).map_err(|error| refused(&error))?;
         let mut program = Program {
             version: conventions.version,

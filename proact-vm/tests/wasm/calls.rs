@@ -205,8 +205,8 @@ fn a_program_that_never_releases_meets_its_limit() {
     }
     assert_eq!(Arc::strong_count(&buffer), 9);
     assert_eq!(code(call(&context, "keep", &[Value::Ref(Ref::from(buffer.clone()))])), Code::ResourceExhausted);
-    call(&context, "drop", &[]).expect("the next instance holds nothing");
-    assert_eq!(Arc::strong_count(&buffer), 1);
+    assert_eq!(Arc::strong_count(&buffer), 1, "what the instance held goes with it");
+    call(&context, "drop", &[]).expect("the next one holds nothing");
 }
 
 #[test]

@@ -179,3 +179,19 @@ fn numbers_that_promise_more_than_there_is_are_refused() {
         }
     }
 }
+
+/// Found by fuzzing: the engine's compiler met them before its validator had seen the whole function.
+#[test]
+fn instructions_behind_the_end_of_a_function_are_refused() {
+    let module = |body: &[u8]| {
+        let mut bytes = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a".to_vec();
+        bytes.extend([body.len() as u8 + 2, 1, body.len() as u8]);
+        bytes.extend_from_slice(body);
+        bytes
+    };
+    assert_eq!(meet(&module(b"\0\x0b"), None), Ok(()));
+    for behind in [&b"\x01"[..], b"\x01\x0b", b"\x0f\x0b", b"\0", b"\x0b", b"\x41\0\x1a\x0b", b"\x02\x40\x0b\x0b"] {
+        let body = [b"\0\x0b", behind].concat();
+        assert_eq!(meet(&module(&body), None), Err(Code::InvalidArgument), "{behind:?}");
+    }
+}
