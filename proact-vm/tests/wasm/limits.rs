@@ -173,3 +173,21 @@ fn recursion_goes_as_deep_as_it_may() {
         assert_eq!(i32_of(down(deepest - 1)), 5);
     }
 }
+
+#[test]
+fn a_program_that_is_called_back_without_end_meets_the_bound_of_the_invocation() {
+    let slot: Arc<std::sync::OnceLock<proact_vm::Function>> = Arc::default();
+    let held = slot.clone();
+    let host = NativeModule::builder("host")
+        .raw_function("back", "0", move |_, frame| frame.call(held.get().expect("it is set"), |_| Ok(())));
+    let text = r#"(module (import "host" "back" (func $back)) (func (export "forever") call $back)
+        (func (export "one") (result i32) i32.const 1))"#;
+    let context = context([host.build().expect("a module") as Arc<dyn Module>, guest_with(text, Options::default())]);
+    slot.set(context.lookup("guest.forever").expect("it is there")).expect("once");
+    for _ in 0..2 {
+        let error = call(&context, "forever", &[]).expect_err("it never ends");
+        assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
+        assert!(error.backtrace().len() > 100, "{} frames", error.backtrace().len());
+        assert_eq!(i32_of(call(&context, "one", &[])), 1);
+    }
+}
