@@ -18,12 +18,15 @@
 //!   that lies in it and its turn in the context. Drivers that do not hold a thread own one and are loops around these.
 //! - The forms of a call: [`Context::invoke`] holds a thread; [`Context::begin`] is [`Step`] by step; and
 //!   [`Context::invoke_async`] is a future.
+//! - [`executor`]: runs [`Invocation`]s, which live by themselves and are reached through handles, as a [`Policy`] says.
 
 #![deny(unsafe_code)]
 
+mod atomic;
 mod context;
 pub mod convention;
 mod error;
+pub mod executor;
 mod instance;
 mod invocation;
 mod machine;
@@ -36,6 +39,7 @@ pub mod wait;
 pub use context::{Context, ContextBuilder, Overlap};
 pub use error::{BacktraceFrame, CallId, Error, FrameKind, Result};
 pub use instance::{Instance, ReferenceType};
+pub use invocation::{CancelOnDrop, Finished, Invocation, InvocationStatus, OnFailure, Policy};
 pub use invocation::{
     Done, InvocationFuture, InvocationOptions, InvocationState, Step, TimerFuture, Timers, Waiting, Yielded,
 };
