@@ -161,3 +161,6 @@ impl fmt::Debug for Stack {
         f.debug_list().entries(self.frames.iter().map(|frame| &frame.function)).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;
