@@ -237,6 +237,8 @@ impl Task {
             let mut outputs = Vec::new();
             let taken = ended.result.is_ok().then(|| state.finish(&mut outputs));
             state.abort();
+            // It holds this task's waker, and futures that were given up may still hold it.
+            state.machine.wakeup = None;
             self.queue.recycle(state);
             match taken {
                 Some(Err(error)) => (InvocationStatus::Failed, Err(error)),
