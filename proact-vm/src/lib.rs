@@ -46,5 +46,5 @@ pub use invocation::{
     Done, InvocationFuture, InvocationOptions, InvocationState, Step, TimerFuture, Timers, Waiting, Yielded,
 };
 pub use module::Function;
-pub use stack::StackLimits;
+pub use stack::{Arena, StackLimits};
 pub use value::{Access, Buffer, ElementType, Inputs, List, Object, Outputs, Ref, Value, ValueType};

@@ -5,7 +5,7 @@ use std::alloc::System;
 use proact::sync::Semaphore;
 use proact_vm::module::native::{Caller, NativeModule};
 use proact_vm::wait::WaitSource;
-use proact_vm::{Context, Error, Function, Instance, InvocationOptions, InvocationState, Step, Value};
+use proact_vm::{Arena, Context, Error, Function, Instance, InvocationOptions, InvocationState, Step, Value};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -112,6 +112,13 @@ fn calls_in_steady_state_allocate_nothing() {
                 outputs.clear();
                 steps(&context, &mut state, &function, &inputs, &mut outputs);
                 assert_eq!(outputs, [Value::I32(5), Value::I64(3)]);
+            });
+            let arena = Arena::new(64 << 10);
+            let options = InvocationOptions::new().arena(&arena);
+            none("the same in an arena", || {
+                outputs.clear();
+                context.invoke_with(&options, &function, &inputs, &mut outputs).unwrap();
+                assert_eq!(arena.in_use(), 0);
             });
             none("begun and given up", || {
                 drop(context.begin(&mut state, &function, &InvocationOptions::new(), &inputs).unwrap());

@@ -117,14 +117,16 @@ impl<P: FnOnce(&mut Packed) -> Result> Future for Question<'_, P> {
             this.ask = Some((ask, arguments));
             return Poll::Pending;
         }
-        slots.arguments.clear();
-        let mut packed = std::mem::take(&mut slots.arguments);
-        drop(slots); // what is packed may run code of its own
-        let is_packed = arguments(&mut packed);
-        slots = this.mailbox.lock();
-        slots.arguments = packed;
-        if let Err(error) = is_packed {
-            return Poll::Ready(Err(error));
+        if matches!(ask, Ask::Call(_)) {
+            slots.arguments.clear();
+            let mut packed = std::mem::take(&mut slots.arguments);
+            drop(slots); // what is packed may run code of its own
+            let is_packed = arguments(&mut packed);
+            slots = this.mailbox.lock();
+            slots.arguments = packed;
+            if let Err(error) = is_packed {
+                return Poll::Ready(Err(error));
+            }
         }
         slots.last += 1;
         this.number = slots.last;
