@@ -19,7 +19,8 @@
 //!   around these.
 //! - The forms of a call: [`Context::invoke`] holds a thread; [`Context::begin`] is [`Step`] by step; and
 //!   [`Context::invoke_async`] is a future.
-//! - [`executor`]: runs [`Invocation`]s, which live by themselves and are reached through handles, as a [`Policy`] says.
+//! - [`executor`]: runs [`Invocation`]s, which live by themselves and are reached through handles, as a [`Policy`]
+//!   says.
 
 #![deny(unsafe_code)]
 

@@ -149,7 +149,7 @@ fn statuses_are_numbers_in_their_order() {
         stage.call("invocation.start_with", &arguments).unwrap()
     };
     let (low, high) = (start(0), start(1));
-    let status = |handle: &Value| stage.call("invocation.status", &[handle.clone()]).unwrap();
+    let status = |handle: &Value| stage.call("invocation.status", std::slice::from_ref(handle)).unwrap();
     assert_eq!(status(&low), Value::I32(0), "pending");
     stage.executor.poll();
     assert_eq!((status(&low), status(&high)), (Value::I32(0), Value::I32(2)), "the other one waits");

@@ -68,7 +68,7 @@ impl Stage {
         let (waits, signals): (Vec<_>, Vec<_>) =
             (waits.iter().map(point).collect(), signals.iter().map(point).collect());
         let submission = Submission::new(self.queues[queue]).waits(&waits).signals(&signals);
-        let place = self.runtime.scheduler().submit(&submission, call).map_err(|refused| refused.status).unwrap();
+        let place = call.submit(self.runtime.scheduler(), &submission).map_err(|refused| refused.status).unwrap();
         (invocation, place)
     }
 
@@ -115,6 +115,11 @@ fn a_diamond_over_two_queues_is_held_ordered_and_traced() {
     // Load, then both uses in either order, then the join.
     assert_eq!((started.len(), started[0], ended[0], started[3], ended[3]), (4, (0, 1), (0, 1), (1, 2), (1, 2)));
     assert!(places.iter().all(|place| ended.contains(&(place.queue.index() as u32, place.epoch))));
+    for (invocation, place) in invocations.iter().zip(&places) {
+        let (queue, epoch) = (place.queue.index() as u32, Some(place.epoch));
+        let name = Event::Name { queue, epoch, name: format!("m.adds {}", invocation.id()) };
+        assert!(recording.events.iter().any(|timed| timed.event == name), "traces show it: {name:?}");
+    }
     assert_eq!(audit(&recording.events).unwrap().submissions, 4);
 }
 

@@ -4,6 +4,9 @@ use std::fmt;
 
 use proact::status::{Code, Operation, Status};
 use proact_schedule::executor::Ticket;
+use proact_schedule::model::{Place, Submission};
+use proact_schedule::record::{Event, Recorder};
+use proact_schedule::{Refused, Scheduler};
 
 use super::ExecutorHandle;
 use crate::context::Context;
@@ -40,8 +43,8 @@ use crate::value::Inputs;
 /// let inputs = [Value::I32(2), Value::I32(3)];
 /// let call = executor.handle().create_scheduled(&context, &context.lookup("math.add")?, &Policy::new(), &inputs)?;
 /// let invocation = call.invocation().clone();
-/// let submission = Submission::new(queue);
-/// runtime.scheduler().submit(&submission.signals(&[Point::new(done, 1)]), call).map_err(|refused| refused.status)?;
+/// let signals = [Point::new(done, 1)];
+/// call.submit(runtime.scheduler(), &Submission::new(queue).signals(&signals)).map_err(|refused| refused.status)?;
 /// runtime.run();
 /// assert_eq!(runtime.scheduler().value(done), 1);
 /// assert_eq!(invocation.outputs(), Some(&[Value::I32(5)][..]));
@@ -69,6 +72,24 @@ impl ScheduledInvocation {
     /// Its handle.
     pub fn invocation(&self) -> &Invocation {
         self.0.as_ref().expect("it is taken by `start` alone, which uses it up")
+    }
+
+    /// Submits it, and gives the submission its name in recordings: the function's, and the call's id.
+    ///
+    /// # Errors
+    /// The scheduler's refusal, with the invocation, which is as it was.
+    pub fn submit<R: Recorder>(
+        self,
+        scheduler: &mut Scheduler<ScheduledInvocation, R>,
+        submission: &Submission<'_>,
+    ) -> Result<Place, Refused<ScheduledInvocation>> {
+        let name = R::ENABLED.then(|| format!("{} {}", self.invocation().function(), self.invocation().id()));
+        let place = scheduler.submit(submission, self)?;
+        if let Some(name) = name {
+            let (queue, epoch) = (place.queue.index() as u32, Some(place.epoch));
+            scheduler.recorder_mut().record(Event::Name { queue, epoch, name });
+        }
+        Ok(place)
     }
 
     /// Lets it begin, and has `ticket` end with it: well, or with its failure. For the function of an

@@ -22,10 +22,10 @@ pub enum OnFailure {
 
 /// How an invocation is to be run: see [`Executor`](crate::executor::Executor).
 ///
-/// With waits and signals an invocation is a point of a timeline: it begins when what it waits for has come to pass, and
-/// its end is signalled with its causes. Those are the causes of all that it waited for, by its policy and in its
+/// With waits and signals an invocation is a point of a timeline: it begins when what it waits for has come to pass,
+/// and its end is signalled with its causes. Those are the causes of all that it waited for, by its policy and in its
 /// functions, joined. They are exact where each wait was for semaphores, frontiers, times or other invocations. A wait
-/// for a future of any other kind, or one that failed, leaves a lower bound.
+/// for a future of any other kind, or one that failed, leaves a lower bound: what it signals is then tainted.
 ///
 /// ```
 /// use std::time::Duration;
@@ -81,8 +81,8 @@ impl Policy {
         self
     }
 
-    /// When it must have ended, counted from its creation, on the executor's clock. One that has not begun by then fails
-    /// with `DEADLINE_EXCEEDED`; one that waits is told so by its wait, and the stop after that is its end.
+    /// When it must have ended, counted from its creation, on the executor's clock. One that has not begun by then
+    /// fails with `DEADLINE_EXCEEDED`; one that waits is told so by its wait, and the stop after that is its end.
     pub fn deadline(mut self, deadline: impl Into<Timeout>) -> Policy {
         self.deadline = deadline.into();
         self

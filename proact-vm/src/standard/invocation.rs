@@ -1,12 +1,12 @@
 //! Invocations for programs: the module `invocation`.
 //!
-//! A program starts functions that it was given as references ([`FunctionReference`]), on the executor that the host made
-//! the module with, and gets handles that it may keep in lists, wait for, read and cancel.
+//! A program starts functions that it was given as references ([`FunctionReference`]), on the executor that the host
+//! made the module with, and gets handles that it may keep in lists, wait for, read and cancel.
 //!
 //! | function | convention | what |
 //! |---|---|---|
 //! | `start` | `0rr_r` | starts a function with a list of inputs, or null for none; answers a handle |
-//! | `start_with` | `0rriI_r` | as `start`, with a priority, and a deadline in nanoseconds from now; less than 0 is none |
+//! | `start_with` | `0rriI_r` | as `start`, with a priority, and a deadline in nanoseconds from now; below 0 none |
 //! | `wait` | `0r` | waits until it is done; fails with its failure |
 //! | `wait_for` | `0rI_i` | waits so many nanoseconds at most; whether it is over, however it ended |
 //! | `status` | `0r_i` | its status as a number, in the order of [`InvocationStatus`] |
