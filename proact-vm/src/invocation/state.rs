@@ -131,8 +131,8 @@ enum Phase {
     Begun,
 }
 
-/// What drivers other than the one that holds a thread are made of. Each is a loop around [`InvocationState::start`]
-/// and [`InvocationState::go_on`] that ends with [`InvocationState::finish`] or [`InvocationState::abort`].
+// What drivers other than the one that holds a thread are made of. Each is a loop around `start` and `go_on` that ends
+// with `finish` or `abort`.
 impl InvocationState {
     /// A state without memory yet.
     pub fn new() -> InvocationState {
@@ -165,7 +165,9 @@ impl InvocationState {
         options: &InvocationOptions,
         inputs: &I,
     ) -> Result {
-        self.abort();
+        if self.call.is_some() {
+            self.abort();
+        }
         context.check(function)?;
         options.apply(&mut self.machine);
         let prepared = pack(function.convention().arguments(), inputs, &mut self.machine.arguments);
@@ -242,6 +244,9 @@ impl InvocationState {
     /// Gives up whatever lies here: frames from the top down, arguments, results, the context.
     pub(crate) fn abort(&mut self) {
         self.machine.clear();
+        if let Some((wakeup, _)) = &self.machine.wakeup {
+            wakeup.unregister();
+        }
         let phase = std::mem::replace(&mut self.phase, Phase::Idle);
         // Last: with the last handle of a context its deinitializers run.
         if let Some((context, _)) = self.call.take() {

@@ -33,8 +33,10 @@ pub(crate) struct Machine {
     pub(crate) wait: Option<WaitFrame>,
     /// Made for the first function that wants a waker, and kept.
     pub(crate) wakeup: Option<(Arc<Wakeup>, Waker)>,
-    /// Made for the first `async` function, and kept.
+    /// Made for the first `async` function, and kept. It is not here while one is polled.
     pub(crate) mailbox: Option<Arc<Mailbox>>,
+    /// The last number that was given to a frame of an `async` function.
+    pub(crate) last_frame: u64,
     pub(crate) id: CallId,
     /// Of the whole invocation.
     pub(crate) deadline: Option<Time>,
@@ -57,6 +59,7 @@ impl Machine {
             wait: None,
             wakeup: None,
             mailbox: None,
+            last_frame: 0,
             id: CallId(0),
             deadline: None,
             expired: false,
