@@ -2,7 +2,9 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 
 use proact::causal::{Axis, Frontier, Knowledge};
 use proact::status::{Code, Operation, Status};
@@ -184,6 +186,37 @@ fn what_does_not_tell_its_causes_leaves_a_lower_bound() {
     let tainted = Semaphore::new(0);
     tainted.signal_tainted(1).unwrap();
     assert_eq!(stage.causes("nothing", policy().wait_for(&tainted, 1), &[]), known);
+}
+
+#[test]
+fn a_waker_of_a_call_that_is_over_wakes_no_other() {
+    let stage = Stage::new();
+    let kept: Arc<Mutex<Option<Waker>>> = Arc::default();
+    let keeps = kept.clone();
+    let module = NativeModule::builder("n")
+        .async_function("keeps", move |_: Caller<()>| {
+            let keeps = keeps.clone();
+            poll_fn(move |cx| {
+                *keeps.lock().unwrap() = Some(cx.waker().clone());
+                Poll::Ready(())
+            })
+        })
+        .build()
+        .unwrap();
+    let context = Context::builder(&Instance::new()).concurrent().module(module).build().unwrap();
+    let keeps = context.lookup("n.keeps").unwrap();
+    stage.executor.create(&context, &keeps, &Policy::new(), &()).unwrap();
+    stage.executor.run_until_idle();
+    // The next call lies where that one did.
+    let done = Semaphore::new(0);
+    stage.create("all", &Policy::new().signal(&done, 1), &[]);
+    stage.executor.run_until_idle();
+    kept.lock().unwrap().take().unwrap().wake();
+    stage.executor.run_until_idle();
+    stage.gates.iter().zip([2, 3]).for_each(|(gate, axis)| gate.signal(1, Some(&at(axis, 7))).unwrap());
+    stage.executor.run_until_idle();
+    // Who was woken by something of its own would know a lower bound alone.
+    assert_eq!(done.causes(1), Some(Knowledge::exact(joined(&[at(2, 7), at(3, 7)]))));
 }
 
 #[test]

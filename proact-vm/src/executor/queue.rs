@@ -37,7 +37,8 @@ struct State {
     timers: BTreeMap<(Time, u64), Arc<Task>>,
     /// All that have not ended, by number: what waits is held by this alone.
     live: BTreeMap<u64, Arc<Task>>,
-    spare: Vec<InvocationState>,
+    #[allow(clippy::vec_box)] // they are handed out in their boxes
+    spare: Vec<Box<InvocationState>>,
     /// How often something became ready.
     sequence: u64,
     sleeping: usize,
@@ -87,6 +88,8 @@ pub(super) struct Pulse {
 #[derive(Default)]
 struct Beats {
     count: u64,
+    /// How many threads wait: telling nobody costs no system call.
+    waiting: usize,
     waker: Option<Waker>,
 }
 
@@ -96,8 +99,11 @@ impl Pulse {
         let mut beats = self.lock();
         beats.count += 1;
         let waker = if work { beats.waker.clone() } else { None };
+        let waiting = beats.waiting;
         drop(beats);
-        self.changed.notify_all();
+        if waiting > 0 {
+            self.changed.notify_all();
+        }
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -115,18 +121,20 @@ impl Pulse {
     /// Waits until the count is another one, or that time.
     pub(super) fn wait(&self, count: u64, clock: &Clock, until: Option<Time>) {
         let mut beats = self.lock();
+        beats.waiting += 1;
         while beats.count == count {
             beats = match until {
                 None => self.changed.wait(beats).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
                     let now = clock.now();
                     if now >= until {
-                        return;
+                        break;
                     }
                     self.changed.wait_timeout(beats, until.since(now)).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
+        beats.waiting -= 1;
     }
 
     fn lock(&self) -> MutexGuard<'_, Beats> {
@@ -158,12 +166,12 @@ impl Queue {
     }
 
     /// A state for a new invocation, used before if there is one.
-    pub(super) fn state(&self) -> InvocationState {
+    pub(super) fn state(&self) -> Box<InvocationState> {
         self.lock().spare.pop().unwrap_or_default()
     }
 
     /// Takes a state back that nothing lies in.
-    pub(super) fn recycle(&self, state: InvocationState) {
+    pub(super) fn recycle(&self, state: Box<InvocationState>) {
         let mut queue = self.lock();
         if queue.spare.len() < SPARE_MAX && !queue.closed {
             queue.spare.push(state);

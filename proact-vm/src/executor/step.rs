@@ -19,7 +19,8 @@ const STOPS_MAX: usize = 64;
 
 /// An invocation that is not over. Whoever has its [`Word`]'s turn has it.
 pub(super) struct Work {
-    state: InvocationState,
+    /// In a box that is used again: it is large, and is handed around.
+    state: Box<InvocationState>,
     next: Next,
     /// It was told of its cancellation: the next stop is its end.
     told: bool,
@@ -66,7 +67,7 @@ pub(super) struct Ended {
 
 impl Work {
     /// `state` is prepared.
-    pub(super) fn new(state: InvocationState, policy: &Policy) -> Work {
+    pub(super) fn new(state: Box<InvocationState>, policy: &Policy) -> Work {
         let semaphores = policy.semaphores.iter();
         let semaphores = semaphores.map(|(semaphore, value)| WaitSource::semaphore(semaphore, *value));
         let frontiers = policy.frontiers.iter();
@@ -89,7 +90,7 @@ impl Work {
     }
 
     /// Its state, which still holds the results of a good end.
-    pub(super) fn into_state(self) -> InvocationState {
+    pub(super) fn into_state(self) -> Box<InvocationState> {
         self.state
     }
 

@@ -237,8 +237,13 @@ impl Task {
             let mut outputs = Vec::new();
             let taken = ended.result.is_ok().then(|| state.finish(&mut outputs));
             state.abort();
-            // It holds this task's waker, and futures that were given up may still hold it.
-            state.machine.wakeup = None;
+            // A future that lives on elsewhere with its waker would wake the next call that lies here. The machine has
+            // the waker twice, its mailbox once; both go, as the one is made for the other.
+            let machine = &mut state.machine;
+            let own = 2 + usize::from(machine.mailbox.is_some());
+            if machine.wakeup.as_ref().is_some_and(|(wakeup, _)| Arc::strong_count(wakeup) > own) {
+                (machine.wakeup, machine.mailbox) = (None, None);
+            }
             self.queue.recycle(state);
             match taken {
                 Some(Err(error)) => (InvocationStatus::Failed, Err(error)),
