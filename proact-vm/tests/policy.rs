@@ -226,7 +226,11 @@ fn causes_pass_from_one_invocation_to_who_waits_for_it() {
     let first = stage.create("all", &Policy::new(), &[]);
     let both = Knowledge::exact(joined(&[at(2, 7), at(3, 7)]));
     assert_eq!(stage.causes("waits_for", Policy::new(), &[first.clone().into()]), both);
-    assert_eq!(stage.causes("nothing", Policy::new().wait_for(&first.completion(), 1), &[]), both);
+    assert_eq!(stage.causes("nothing", Policy::new().after(&first), &[]), both);
+    let fails = stage.create("fails", &Policy::new(), &[]);
+    let after = stage.create("nothing", &Policy::new().after(&fails), &[]);
+    stage.executor.run_until_idle();
+    assert_eq!((after.status(), after.code()), (Is::Failed, Some(Code::DataLoss)));
     let late = stage.create("all", &Policy::new(), &[]);
     stage.executor.run_until_idle();
     assert_eq!(late.completion().causes(1), Some(both), "also where nobody asked before its end");

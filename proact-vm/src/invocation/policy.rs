@@ -4,6 +4,7 @@ use proact::causal::Frontier;
 use proact::sync::{Semaphore, Tracker};
 use proact::time::Timeout;
 
+use super::Invocation;
 use crate::stack::StackLimits;
 
 /// What becomes of the semaphores that an invocation was to signal when it fails, is cancelled or aborted.
@@ -105,6 +106,11 @@ impl Policy {
     pub fn wait_for_frontier(mut self, tracker: &Tracker, frontier: Frontier) -> Policy {
         self.frontiers.push((tracker.clone(), frontier));
         self
+    }
+
+    /// Begins when another invocation is done, and knows its causes. It fails, without having begun, with that one.
+    pub fn after(self, invocation: &Invocation) -> Policy {
+        self.wait_for(&invocation.completion(), 1)
     }
 
     /// Signals `value` when it has ended, with its causes; several semaphores in the order of these calls. A value that
