@@ -41,32 +41,21 @@ fn context() -> Result<Context, Error> {
     Context::builder(&Instance::new()).concurrent().module(module).build()
 }
 
-/// The least of each column.
-#[derive(Clone, Copy)]
-struct Row([f64; 3]);
-
-impl Row {
-    const NONE: Row = Row([f64::INFINITY; 3]);
-
-    fn least(&mut self, other: Row) {
-        self.0.iter_mut().zip(other.0).for_each(|(least, other)| *least = least.min(other));
-    }
-}
-
 fn main() -> Result<(), Error> {
     let context = context()?;
     let (nothing, waits) = (context.lookup("bench.nothing")?, context.lookup("bench.waits")?);
-    let gate = |semaphore: &Semaphore| Value::from(Ref::new(semaphore.clone()));
 
     let executor = Executor::polled();
     let (policy, mut bytes) = (Policy::new(), Vec::new());
+    let create = |gate: &Semaphore| {
+        let inputs = [Value::from(Ref::new(gate.clone()))];
+        executor.create(&context, &waits, &policy, &inputs).expect("created")
+    };
     for own in [false, true] {
         let gates: Vec<_> = (0..if own { WAITING } else { 1 }).map(|_| Semaphore::with_history(0, 1)).collect();
+        let mut invocations = Vec::with_capacity(WAITING);
         let region = Region::new(ALLOCATOR);
-        let invocations: Result<Vec<Invocation>, Error> = (0..WAITING)
-            .map(|index| executor.create(&context, &waits, &policy, &[gate(&gates[index % gates.len()])]))
-            .collect();
-        let invocations = invocations?;
+        invocations.extend((0..WAITING).map(|index| create(&gates[index % gates.len()])));
         executor.run_until_idle();
         let change = region.change();
         bytes.push((change.bytes_allocated as f64 - change.bytes_deallocated as f64) / WAITING as f64);
@@ -75,45 +64,47 @@ fn main() -> Result<(), Error> {
         assert!(invocations.iter().all(Invocation::is_finished));
     }
 
-    let mut rows = [("one that returns at once", Row::NONE), ("1 waits", Row::NONE), ("10,000 wait", Row::NONE)];
+    // Returns at once; waits alone; of ten thousand that wait: create, run to the wait, wake and end.
+    let mut least = [f64::INFINITY; 5];
     for _ in 0..ROUNDS {
-        let ran = each(WAITING, || {
+        let returns = each(WAITING, || {
             for _ in 0..WAITING {
                 let invocation = executor.create(&context, &nothing, &policy, &()).expect("created");
                 executor.run_until_idle();
                 assert!(invocation.is_finished());
             }
         });
-        rows[0].1.least(Row([ran, f64::INFINITY, f64::INFINITY]));
-        for (at_once, (_, row)) in [1, WAITING].into_iter().zip(&mut rows[1..]) {
-            let mut sums = [0.0; 3];
-            for _ in 0..WAITING / at_once {
-                let gates: Vec<_> = (0..at_once).map(|_| Semaphore::with_history(0, 1)).collect();
-                let mut invocations = Vec::with_capacity(at_once);
-                sums[0] += each(WAITING, || {
-                    for gate_of in &gates {
-                        let inputs = [gate(gate_of)];
-                        invocations.push(executor.create(&context, &waits, &policy, &inputs).expect("created"));
-                    }
-                });
-                sums[1] += each(WAITING, || assert!(executor.run_until_idle() > 0));
-                sums[2] += each(WAITING, || {
-                    gates.iter().for_each(|gate| gate.signal(1, None).expect("signalled"));
-                    executor.run_until_idle();
-                });
-                assert!(invocations.iter().all(Invocation::is_finished));
+        let gates: Vec<_> = (0..WAITING).map(|_| Semaphore::with_history(0, 1)).collect();
+        let alone = each(WAITING, || {
+            for gate in &gates {
+                let invocation = create(gate);
+                executor.run_until_idle();
+                gate.signal(1, None).expect("signalled");
+                executor.run_until_idle();
+                assert!(invocation.is_finished());
             }
-            row.least(Row(sums));
-        }
+        });
+        let gates: Vec<_> = (0..WAITING).map(|_| Semaphore::with_history(0, 1)).collect();
+        let mut invocations = Vec::with_capacity(WAITING);
+        let created = each(WAITING, || invocations.extend(gates.iter().map(create)));
+        let waited = each(WAITING, || assert_eq!(executor.run_until_idle(), WAITING));
+        let woken = each(WAITING, || {
+            gates.iter().for_each(|gate| gate.signal(1, None).expect("signalled"));
+            assert_eq!(executor.run_until_idle(), 0);
+        });
+        let round = [returns, alone, created, waited, woken];
+        least.iter_mut().zip(round).for_each(|(least, round)| *least = least.min(round));
     }
     println!("bytes of each that waits: {:.0} (one semaphore), {:.0} (a semaphore each)", bytes[0], bytes[1]);
-    println!("{:<26}{:>12}{:>20}{:>16}", "nanoseconds of each", "create", "run to its wait", "wake and end");
-    for (name, Row(columns)) in rows {
-        let [create, wait, wake] = columns.map(|column| match column.is_finite() {
-            true => format!("{column:.0}"),
-            false => "-".to_string(),
-        });
-        println!("{name:<26}{create:>12}{wait:>20}{wake:>16}");
+    let rows = [
+        "created, returns at once",
+        "created, waits alone, woken, ended",
+        "one of 10,000: created",
+        "one of 10,000: runs to its wait",
+        "one of 10,000: woken, ended",
+    ];
+    for (name, nanoseconds) in rows.iter().zip(least) {
+        println!("{name:<36}{nanoseconds:>8.0} ns");
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Who runs stateful invocations: queues, each served by threads or by its owner, and what is shared by them.
 //!
-//! - [`word`]: whose an invocation is just now.
-//! - [`task`]: an invocation, and how its end is told.
-//! - [`step`]: what a thread does with one that it has.
-//! - [`queue`]: what may run, and in which order; timers; threads.
-//! - [`scheduled`]: invocations as work of a causal scheduler.
+//! - `word`: whose an invocation is just now.
+//! - `task`: an invocation, and how its end is told.
+//! - `step`: what a thread does with one that it has.
+//! - `queue`: what may run, and in which order; timers; threads.
+//! - `scheduled`: invocations as work of a causal scheduler.
 
 mod queue;
 mod scheduled;

@@ -45,7 +45,8 @@ enum Next {
 enum Waited {
     Time,
     Semaphore(Semaphore, u64),
-    Frontier(Frontier),
+    /// In a box: most waits are for semaphores, and many wait at once.
+    Frontier(Box<Frontier>),
     /// Something that does not tell its causes.
     Opaque,
 }
@@ -194,6 +195,7 @@ impl Work {
         match &self.state.machine.wait {
             Some(wait) if wait.kind() != WaitKind::Woken => {
                 self.any = wait.kind() == WaitKind::Any;
+                self.waited.reserve_exact(wait.sources().count());
                 self.waited.extend(wait.sources().map(Waited::of));
             }
             _ => self.waited.push(Waited::Opaque),
@@ -225,7 +227,7 @@ impl Work {
         let more = match source {
             Waited::Time => return,
             Waited::Semaphore(semaphore, value) => semaphore.causes(value).unwrap_or_else(unknown),
-            Waited::Frontier(frontier) => Knowledge::exact(frontier),
+            Waited::Frontier(frontier) => Knowledge::exact(*frontier),
             Waited::Opaque => unknown(),
         };
         self.known.merge(&more);
@@ -237,7 +239,7 @@ impl Waited {
         match source.kind() {
             SourceKind::Deadline(_) => Waited::Time,
             SourceKind::Semaphore(semaphore, value) => Waited::Semaphore(semaphore.clone(), value),
-            SourceKind::Frontier(_, frontier) => Waited::Frontier(frontier.clone()),
+            SourceKind::Frontier(_, frontier) => Waited::Frontier(Box::new(frontier.clone())),
             SourceKind::Over | SourceKind::Other => Waited::Opaque,
         }
     }
