@@ -78,7 +78,7 @@ fn cancelling_an_invocation_cancels_its_operations_in_flight() {
     let hour = Value::I64(3_600_000_000_000);
     let invocations = ["source", "awaits"].map(|name| {
         let function = context.lookup(&format!("m.{name}")).unwrap();
-        executor.create(&context, &function, &Policy::new(), &[hour.clone()]).unwrap()
+        executor.create(&context, &function, &Policy::new(), std::slice::from_ref(&hour)).unwrap()
     });
     assert_eq!(executor.run_until_idle(), 2);
     proactor.poll(Timeout::Immediate).unwrap();

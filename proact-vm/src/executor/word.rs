@@ -87,6 +87,9 @@ impl Word {
         self.change(|word| match word & STAGE {
             IDLE => Some(word | QUEUED),
             RUNNING => Some(word | WOKEN),
+            // Written as well, though nothing changes: so who starts it sees what the caller did before. A load alone
+            // could come before that was seen by anyone.
+            QUEUED => Some(word),
             _ => None,
         }) == Some(IDLE)
     }
