@@ -42,7 +42,8 @@ pub struct ExecutorBuilder {
     limit: usize,
 }
 
-/// Runs [`Invocation`]s. One that waits holds no thread: ten thousand may wait on an executor of one thread, or of none.
+/// Runs [`Invocation`]s. One that waits holds no thread: ten thousand may wait on an executor of one thread, or of
+/// none.
 ///
 /// An executor has queues, and a queue is served by so many threads, or, if it has none, by whoever calls
 /// [`Executor::run_until_idle`], [`Executor::poll`] or [`Executor::run_until`]: a loop of one's own, a proactor's
@@ -242,8 +243,8 @@ impl Executor {
         self.handle.polled().filter_map(|queue| queue.next_time()).min()
     }
 
-    /// Has `waker` woken, each time, when something on a queue without threads may run: it wakes whoever polls. The last
-    /// one given counts. The passing of time wakes nobody: see [`Executor::next_time`].
+    /// Has `waker` woken, each time, when something on a queue without threads may run: it wakes whoever polls. The
+    /// last one given counts. The passing of time wakes nobody: see [`Executor::next_time`].
     pub fn on_ready(&self, waker: Waker) {
         self.handle.0.pulse.set_waker(waker);
     }
@@ -325,8 +326,8 @@ impl ExecutorHandle {
     /// the same context waits for ever, unless it has a deadline.
     ///
     /// # Errors
-    /// Those of the inputs, as [`Context::invoke`]; `NOT_FOUND` for a queue that is not there; `RESOURCE_EXHAUSTED` where
-    /// the queue is full; `ABORTED` after a shutdown. None of them touches what the policy was to signal.
+    /// Those of the inputs, as [`Context::invoke`]; `NOT_FOUND` for a queue that is not there; `RESOURCE_EXHAUSTED`
+    /// where the queue is full; `ABORTED` after a shutdown. None of them touches what the policy was to signal.
     pub fn create<I: Inputs + ?Sized>(
         &self,
         context: &Context,

@@ -301,8 +301,8 @@ impl Queue {
         let now = self.clock.now();
         while let Some(entry) = state.timers.first_entry().filter(|entry| entry.key().0 <= now) {
             let task = entry.remove();
-            // One that a thread has is not put there. It has not ended: that forgets its timer first. So it is in `live`
-            // as well, and nothing is freed under the lock.
+            // One that a thread has is not put there. It has not ended: that forgets its timer first. So it is in
+            // `live` as well, and nothing is freed under the lock.
             if task.wakes() {
                 self.push(state, task);
             }

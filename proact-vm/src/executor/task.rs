@@ -138,7 +138,8 @@ impl Task {
         Task::wake_by_ref(self);
     }
 
-    /// Ends one that is held, and will not be released. One that a thread has ends by itself: it was cancelled, or late.
+    /// Ends one that is held, and will not be released. One that a thread has ends by itself: it was cancelled, or
+    /// late.
     pub(super) fn give_up(&self) {
         self.abort(Error::new(Code::Aborted, "the scheduler has given it up: what it was to wait for has failed"));
     }

@@ -1,8 +1,8 @@
 //! Whose an invocation is just now: one word, and every way that it may change.
 //!
 //! An invocation is in one of four stages. Who brings it from `QUEUED` to `RUNNING` has it, alone, until that thread
-//! brings it elsewhere: so its work needs no other guard. Who brings it to `QUEUED` puts it in its queue: so it is there
-//! once. `ENDED` is for good.
+//! brings it elsewhere: so its work needs no other guard. Who brings it to `QUEUED` puts it in its queue: so it is
+//! there once. `ENDED` is for good.
 //!
 //! ```text
 //!            wake, cancel           start                    end

@@ -126,15 +126,15 @@ impl Invocation {
     /// Asks it to end; it does nothing to one that is over, and nothing when it is asked again.
     ///
     /// One that has not begun never does. One that yields ends there. One that waits has its wait taken back, whatever
-    /// stands in lines or is in flight for it, and hears `CANCELLED` of its wait, so that it may put things in order: its
-    /// next stop is its end. A function that returns without another stop has ended as it says: a cancellation is a
+    /// stands in lines or is in flight for it, and hears `CANCELLED` of its wait, so that it may put things in order:
+    /// its next stop is its end. A function that returns without another stop has ended as it says: a cancellation is a
     /// hint. It is carried out by the executor, not by this call.
     pub fn cancel(&self) {
         self.0.cancel();
     }
 
-    /// Holds this thread until it is over, and answers its outputs or its failure; `DEADLINE_EXCEEDED` when `timeout`, on
-    /// the system's clock, comes first.
+    /// Holds this thread until it is over, and answers its outputs or its failure; `DEADLINE_EXCEEDED` when `timeout`,
+    /// on the system's clock, comes first.
     ///
     /// Not for the thread that polls its queue, nor for functions: [`Executor::run_until`] and
     /// [`Invocation::wait_source`] are.
@@ -165,8 +165,8 @@ impl Invocation {
     }
 
     /// Its end as a timeline: it reaches 1, with the causes of all that the invocation waited for, when it is done, and
-    /// fails when it does not end well. Other invocations' policies may wait for it, and a scheduler import it. Made when
-    /// it is first asked for.
+    /// fails when it does not end well. Other invocations' policies may wait for it, and a scheduler import it. Made
+    /// when it is first asked for.
     pub fn completion(&self) -> Semaphore {
         self.0.completion()
     }
