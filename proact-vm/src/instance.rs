@@ -7,6 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use proact::status::Code;
 
 use crate::error::{Error, Result};
+use crate::invocation::Invocation;
+use crate::standard::invocation::FunctionReference;
 use crate::value::{Buffer, List, Object, Ref};
 
 /// A registry of types that contexts share. A clone is the same one; any thread may use it.
@@ -69,7 +71,8 @@ impl Instance {
     /// Types in a registry at most: names may come from files.
     pub const TYPES_MAX: usize = 1 << 16;
 
-    /// A registry with `vm.buffer`, `vm.list`, `proact.semaphore`, `proact.frontier` and `proact.tracker`.
+    /// A registry with `vm.buffer`, `vm.list`, `proact.semaphore`, `proact.frontier`, `proact.tracker`,
+    /// `proact.invocation` and `proact.function`.
     pub fn new() -> Instance {
         let instance = Instance(Arc::default());
         for (name, id) in [
@@ -78,6 +81,8 @@ impl Instance {
             (proact::sync::Semaphore::TYPE_NAME, TypeId::of::<proact::sync::Semaphore>()),
             (proact::causal::Frontier::TYPE_NAME, TypeId::of::<proact::causal::Frontier>()),
             (proact::sync::Tracker::TYPE_NAME, TypeId::of::<proact::sync::Tracker>()),
+            (Invocation::TYPE_NAME, TypeId::of::<Invocation>()),
+            (FunctionReference::TYPE_NAME, TypeId::of::<FunctionReference>()),
         ] {
             let reference_type = ReferenceType { name: name.into(), id: Some(id) };
             instance.lock().insert(name.into(), Entry { reference_type, count: 1 });

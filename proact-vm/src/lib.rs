@@ -20,18 +20,23 @@
 //!   around these.
 //! - The forms of a call: [`Context::invoke`] holds a thread; [`Context::begin`] is [`Step`] by step; and
 //!   [`Context::invoke_async`] is a future.
+//! - [`executor`]: runs [`Invocation`]s, which live by themselves and are reached through handles, as a [`Policy`]
+//!   says.
 
 #![deny(unsafe_code)]
 
+mod atomic;
 mod context;
 pub mod convention;
 mod error;
+pub mod executor;
 mod instance;
 mod invocation;
 mod machine;
 pub mod module;
 #[allow(unsafe_code)]
 mod stack;
+pub mod standard;
 mod value;
 pub mod wait;
 #[cfg(feature = "wasm")]
@@ -40,6 +45,7 @@ pub mod wasm;
 pub use context::{Context, ContextBuilder, Overlap};
 pub use error::{BacktraceFrame, CallId, Error, FrameKind, Result};
 pub use instance::{Instance, ReferenceType};
+pub use invocation::{CancelOnDrop, Finished, Invocation, InvocationStatus, OnFailure, Policy};
 pub use invocation::{
     Done, InvocationFuture, InvocationOptions, InvocationState, Step, TimerFuture, Timers, Waiting, Yielded,
 };

@@ -12,10 +12,13 @@ use oorandom::Rand32;
 use proact::status::{Code, Operation, Status};
 use proact::sync::Semaphore;
 use proact::time::Timeout;
+use proact_vm::executor::Executor;
 use proact_vm::module::native::{Caller, NativeModule};
 use proact_vm::module::{Activation, CallFrame, Flow, Resumption};
 use proact_vm::wait::{WaitFrame, WaitSource};
-use proact_vm::{Context, Error, Function, Instance, InvocationOptions, InvocationState, Ref, Result, Step, Value};
+use proact_vm::{
+    Context, Error, Function, Instance, InvocationOptions, InvocationState, Policy, Ref, Result, Step, Value,
+};
 use support::{Count, Counted};
 
 const SEEDS: u64 = if cfg!(miri) { 6 } else { 300 };
@@ -285,7 +288,12 @@ fn every_way_of_driving_comes_to_the_same() {
                         break result;
                     }
                 };
-                for came_to in [blocking, stepwise, asynchronous] {
+                let executor = Executor::polled();
+                let stateful =
+                    executor.create(&context, &function, &Policy::new(), &inputs(world)).unwrap().cancel_on_drop();
+                assert_eq!(executor.run_until_idle(), 0);
+                let stateful = stateful.wait(Timeout::Immediate).map(<[Value]>::to_vec);
+                for came_to in [blocking, stepwise, asynchronous, stateful] {
                     let came_to = outcome(came_to);
                     let expected = expected.get_or_insert_with(|| came_to.clone());
                     assert_eq!(came_to, *expected, "seed {seed}, by hand {by_hand:b}: {:?}", world.program);

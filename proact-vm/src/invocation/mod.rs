@@ -5,10 +5,15 @@
 //! [`Context::invoke_async`](crate::Context::invoke_async) to the executor of a future.
 
 mod future;
+mod handle;
+mod policy;
 mod state;
 mod step;
 mod synchronous;
 
 pub use future::{InvocationFuture, TimerFuture, Timers};
+pub use handle::{CancelOnDrop, Finished, Invocation, InvocationStatus};
+pub use policy::{OnFailure, Policy};
+pub(crate) use state::at;
 pub use state::{InvocationOptions, InvocationState};
 pub use step::{Done, Step, Waiting, Yielded};
