@@ -21,6 +21,7 @@
 mod context;
 pub mod convention;
 mod error;
+pub mod event_loop;
 mod instance;
 mod invocation;
 mod machine;

@@ -3,4 +3,5 @@
 mod state;
 mod synchronous;
 
+pub(crate) use state::at;
 pub use state::{InvocationOptions, InvocationState};
