@@ -14,7 +14,10 @@
 //! - `machine` (private): the frames of one invocation; `begin` and `resume` run until a `Stop`: done, yield, wait. Every
 //!   driver is a loop around these two that differs in what it does at a stop; `poll_wait` polls the wait with any
 //!   waker, `next_time` says when to look again at the latest, `waited` ends it with an outcome from elsewhere.
-//! - [`InvocationState`], [`Context::invoke`]: the driver that holds a thread.
+//! - [`InvocationState`] (private `start` or `prepare` and `enter`, `go_on`, `fail`, `finish`, `abort`): a machine with the call
+//!   that lies in it and its turn in the context. Drivers that do not hold a thread own one and are loops around these.
+//! - The forms of a call: [`Context::invoke`] holds a thread; [`Context::begin`] is [`Step`] by step; and
+//!   [`Context::invoke_async`] is a future.
 
 #![deny(unsafe_code)]
 
@@ -31,10 +34,13 @@ mod stack;
 mod value;
 pub mod wait;
 
-pub use context::{Context, ContextBuilder};
+pub use context::{Context, ContextBuilder, Overlap};
 pub use error::{BacktraceFrame, CallId, Error, FrameKind, Result};
 pub use instance::{Instance, ReferenceType};
-pub use invocation::{InvocationOptions, InvocationState};
+pub use invocation::{
+    AsyncInvocation, Done, InvocationCallback, InvocationFuture, InvocationOptions, InvocationState, Once,
+    RefusedInvocation, Step, TimerFuture, Timers, Waiting, Yielded,
+};
 pub use module::Function;
 pub use stack::StackLimits;
 pub use value::{Access, Buffer, ElementType, Inputs, List, Object, Outputs, Ref, Value, ValueType};

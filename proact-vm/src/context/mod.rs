@@ -1,6 +1,8 @@
 //! Modules that know each other: who is asked for a function by name, and in which order they begin and end.
 
+mod gate;
 mod register;
+mod signals;
 mod tables;
 
 use std::fmt;
@@ -10,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::error::{CallId, Error, Result};
 use crate::instance::Instance;
 use crate::module::{Function, Module};
+use gate::Gate;
+pub(crate) use gate::{Ticket, Turn};
 use tables::Tables;
 
 /// Modules, each with its state here. A clone is the same context; any thread may use it.
@@ -37,8 +41,26 @@ pub(crate) struct ContextInner {
     /// The tables, once they do not change any more: found without a lock.
     frozen: OnceLock<Tables>,
     growing: Mutex<Tables>,
-    /// One registration at a time: it runs programs, under no lock that they could meet.
-    calls: AtomicU64,
+    overlap: Overlap,
+    gate: Gate,
+}
+
+/// What becomes of an invocation in a context that is not concurrent, while another one is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Overlap {
+    /// It waits for its turn, first come, first served. One from within another on the same thread waits for ever,
+    /// unless it has a deadline.
+    #[default]
+    Serialize,
+    /// It fails with `FAILED_PRECONDITION`.
+    Refuse,
+}
+
+/// How an invocation gets into a context.
+pub(crate) enum Entry {
+    Now,
+    Later(Arc<Ticket>),
+    Refused,
 }
 
 /// What a context is made with.
@@ -47,6 +69,7 @@ pub struct ContextBuilder {
     instance: Instance,
     modules: Vec<Arc<dyn Module>>,
     concurrent: bool,
+    overlap: Overlap,
     growable: bool,
 }
 
@@ -70,6 +93,12 @@ impl ContextBuilder {
         self
     }
 
+    /// What becomes of invocations that would overlap, unless the context is concurrent.
+    pub fn overlap(mut self, overlap: Overlap) -> ContextBuilder {
+        self.overlap = overlap;
+        self
+    }
+
     /// Modules may be registered later: see [`Context::register`] and [`Context::freeze`].
     pub fn growable(mut self) -> ContextBuilder {
         self.growable = true;
@@ -78,14 +107,7 @@ impl ContextBuilder {
 
     /// The context, with its modules initialized: initializers that wait hold this thread meanwhile.
     pub fn build(self) -> Result<Context> {
-        let context = Context(Arc::new(ContextInner {
-            number: next_number(),
-            instance: self.instance,
-            concurrent: self.concurrent,
-            frozen: OnceLock::new(),
-            growing: Mutex::default(),
-            calls: AtomicU64::new(0),
-        }));
+        let context = Context::empty(self.instance, self.concurrent, self.overlap);
         for module in self.modules {
             context.register(module)?;
         }
@@ -99,7 +121,25 @@ impl ContextBuilder {
 impl Context {
     /// A context without modules yet, whose types are those of `instance`.
     pub fn builder(instance: &Instance) -> ContextBuilder {
-        ContextBuilder { instance: instance.clone(), modules: Vec::new(), concurrent: false, growable: false }
+        ContextBuilder {
+            instance: instance.clone(),
+            modules: Vec::new(),
+            concurrent: false,
+            overlap: Overlap::default(),
+            growable: false,
+        }
+    }
+
+    fn empty(instance: Instance, concurrent: bool, overlap: Overlap) -> Context {
+        Context(Arc::new(ContextInner {
+            number: next_number(),
+            instance,
+            concurrent,
+            frozen: OnceLock::new(),
+            growing: Mutex::default(),
+            overlap,
+            gate: Gate::default(),
+        }))
     }
 
     /// The types.
@@ -161,6 +201,34 @@ impl Context {
             true => Ok(()),
             false => Err(Error::invalid(format!("{} is of another context", function.name()))),
         }
+    }
+
+    /// Asks to be let in: who is, leaves.
+    #[inline]
+    pub(crate) fn enter(&self) -> Entry {
+        if self.0.concurrent || self.0.gate.try_enter() {
+            return Entry::Now;
+        }
+        match self.0.overlap {
+            Overlap::Serialize => Entry::Later(self.0.gate.join()),
+            Overlap::Refuse => Entry::Refused,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn leave(&self) {
+        if !self.0.concurrent {
+            self.0.gate.leave();
+        }
+    }
+
+    pub(crate) fn give_up(&self, ticket: &Arc<Ticket>) {
+        self.0.gate.give_up(ticket);
+    }
+
+    #[cold]
+    pub(crate) fn is_busy(&self) -> Error {
+        Error::precondition("the context is not concurrent, and another invocation is there")
     }
 
     fn growing(&self) -> MutexGuard<'_, Tables> {

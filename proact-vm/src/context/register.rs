@@ -5,12 +5,13 @@ use std::sync::Arc;
 use proact::status::Code;
 
 use super::tables::{DEINIT, INIT, Loaded, NOTIFY};
-use super::{Context, Tables};
-use crate::convention::Convention;
-use crate::error::{Error, Result};
+use super::{Context, Entry, Tables, Turn};
+use crate::convention::{Convention, Packed};
+use crate::error::{CallId, Error, Result};
 use crate::machine::Machine;
 use crate::module::{Concurrency, Function, FunctionInner, Imports, Module, ModuleInstance};
 use crate::stack::StackLimits;
+use crate::wait::{WaitFrame, WaitSource};
 
 impl Context {
     /// Registers a module behind those that are there, and runs its initializer: one that waits holds this thread
@@ -34,9 +35,7 @@ impl Context {
         };
         let instance = module.instantiate(imports)?;
         let loaded = self.load(module.clone(), instance);
-        if let Some(function) = loaded.own(INIT) {
-            self.run_own(function, |_| {})?;
-        }
+        self.initialize(&loaded)?;
         let mut tables = self.growing();
         if self.is_frozen() {
             return Err(Error::precondition("the context was frozen meanwhile"));
@@ -45,7 +44,35 @@ impl Context {
         Ok(())
     }
 
-    fn load(&self, module: Arc<dyn Module>, instance: Arc<dyn ModuleInstance>) -> Loaded {
+    /// A module whose initializer has failed is deinitialized: it may have begun something.
+    fn initialize(&self, loaded: &Loaded) -> Result {
+        let Some(function) = loaded.own(INIT) else {
+            return Ok(());
+        };
+        let _turn = self.take_turn()?;
+        run(self.call_id(), function, |_| {}).inspect_err(|_| {
+            if let Some(function) = loaded.own(DEINIT) {
+                // What is answered is why the module was not registered.
+                let _second = run(self.call_id(), function, |_| {});
+            }
+        })
+    }
+
+    /// Waits until no invocation is in the context, if it is not concurrent. The turn ends with what is answered.
+    pub(super) fn take_turn(&self) -> Result<TakenTurn<'_>> {
+        match self.enter() {
+            Entry::Now => {}
+            Entry::Refused => return Err(self.is_busy()),
+            Entry::Later(ticket) => {
+                let mut machine = Machine::new(StackLimits::default());
+                machine.wait = Some(WaitFrame::all([WaitSource::future(Turn(ticket))]));
+                machine.block_wait();
+            }
+        }
+        Ok(TakenTurn(self))
+    }
+
+    pub(super) fn load(&self, module: Arc<dyn Module>, instance: Arc<dyn ModuleInstance>) -> Loaded {
         let functions = module.exports().iter().enumerate().map(|(ordinal, export)| {
             Function(Arc::new(FunctionInner {
                 instance: instance.clone(),
@@ -58,15 +85,24 @@ impl Context {
         });
         Loaded { functions: functions.collect(), module, instance }
     }
+}
 
-    /// Runs one of the functions that are the context's to call, on this thread.
-    fn run_own(&self, function: &Function, arguments: impl FnOnce(&mut crate::convention::Packed)) -> Result {
-        let mut machine = Machine::new(StackLimits::default());
-        machine.id = self.call_id();
-        arguments(&mut machine.arguments);
-        let stop = machine.begin(function);
-        machine.block(stop)
+/// Leaves when it is dropped.
+pub(super) struct TakenTurn<'a>(&'a Context);
+
+impl Drop for TakenTurn<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
     }
+}
+
+/// Runs one of the functions that are the context's to call, on this thread.
+pub(super) fn run(id: CallId, function: &Function, arguments: impl FnOnce(&mut Packed)) -> Result {
+    let mut machine = Machine::new(StackLimits::default());
+    machine.id = id;
+    arguments(&mut machine.arguments);
+    let stop = machine.begin(function);
+    machine.block(stop)
 }
 
 fn check(context: &Context, module: &dyn Module) -> Result {
@@ -86,7 +122,7 @@ fn check(context: &Context, module: &dyn Module) -> Result {
     Ok(())
 }
 
-fn resolve(tables: &Tables, module: &dyn Module) -> Result<Imports> {
+pub(super) fn resolve(tables: &Tables, module: &dyn Module) -> Result<Imports> {
     for dependency in module.dependencies() {
         match tables.module(&dependency.module) {
             Some(found) if found.module.version() >= dependency.version => {}

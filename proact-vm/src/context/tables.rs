@@ -53,6 +53,11 @@ impl Tables {
         self.modules.push(loaded);
     }
 
+    /// What was registered, without the names: those hold the functions, and these their states.
+    pub(super) fn into_modules(self) -> Vec<Loaded> {
+        self.modules
+    }
+
     /// The module of that name that was registered last.
     pub(super) fn module(&self, name: &str) -> Option<&Loaded> {
         self.modules.iter().rev().find(|loaded| loaded.module.name() == name)

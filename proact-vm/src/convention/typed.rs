@@ -126,7 +126,8 @@ macro_rules! references {
             const ALIGN: usize = 8;
 
             fn take(reader: &mut Reader<'_>) -> Result<$type> {
-                $from(reader.next_ref()?)
+                let reference = reader.next_ref()?;
+                $from(reference)
             }
 
             fn put(self, packed: &mut Packed) -> Result {

@@ -1,7 +1,17 @@
 //! Calls from outside: what a host does with a function that it has looked up.
+//!
+//! Each form drives the same machine, and differs in who waits: [`Context::invoke`](crate::Context::invoke) holds its
+//! thread, [`Context::begin`](crate::Context::begin) leaves it to the host, step by step, and
+//! [`Context::invoke_async`](crate::Context::invoke_async) to the executor of a future.
 
+mod asynchronous;
+mod future;
 mod state;
+mod step;
 mod synchronous;
 
+pub use asynchronous::{AsyncInvocation, InvocationCallback, Once, RefusedInvocation};
+pub use future::{InvocationFuture, TimerFuture, Timers};
 pub(crate) use state::at;
 pub use state::{InvocationOptions, InvocationState};
+pub use step::{Done, Step, Waiting, Yielded};

@@ -1,19 +1,28 @@
 //! What a call lies in, and what it is asked to keep to.
 
 use std::fmt;
+use std::sync::Arc;
 
 use proact::time::{Clock, Time, Timeout};
 
-use crate::machine::Machine;
+use super::Timers;
+use crate::context::{Context, Entry, Ticket, Turn};
+use crate::convention::{pack, unpack};
+use crate::error::{Error, Result};
+use crate::machine::{Machine, Stop};
+use crate::module::{Function, Resumption};
 use crate::stack::StackLimits;
+use crate::value::{Inputs, Outputs};
+use crate::wait::{WaitFrame, WaitSource};
 
 /// What a call keeps to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct InvocationOptions {
     pub(crate) deadline: Option<Timeout>,
     pub(crate) clock: Option<Clock>,
     pub(crate) traced: bool,
     pub(crate) limits: StackLimits,
+    pub(crate) timers: Option<Arc<dyn Timers>>,
 }
 
 impl InvocationOptions {
@@ -37,6 +46,14 @@ impl InvocationOptions {
         self
     }
 
+    /// What wakes the tasks of [`Context::invoke_async`] at a time: a proactor's handle, most often, whose clock
+    /// [`InvocationOptions::clock`] should be.
+    #[must_use]
+    pub fn timers(mut self, timers: impl Timers) -> InvocationOptions {
+        self.timers = Some(Arc::new(timers));
+        self
+    }
+
     /// Asks functions to tell what they do.
     #[must_use]
     pub fn traced(mut self) -> InvocationOptions {
@@ -53,12 +70,20 @@ impl InvocationOptions {
 
     #[inline]
     pub(crate) fn apply(&self, machine: &mut Machine) {
-        if let Some(clock) = &self.clock {
-            machine.clock = clock.clone();
-        }
+        machine.clock = self.clock.clone().unwrap_or_else(Clock::monotonic);
         machine.traced = self.traced;
         machine.stack.set_limits(self.limits);
         machine.deadline = self.deadline.and_then(|deadline| at(deadline, &machine.clock));
+    }
+}
+
+impl fmt::Debug for InvocationOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InvocationOptions")
+            .field("deadline", &self.deadline)
+            .field("traced", &self.traced)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,14 +99,152 @@ pub(crate) fn at(timeout: Timeout, clock: &Clock) -> Option<Time> {
 
 /// Where a call lies: its stack, its arguments and results. It is used again and again, and keeps its memory, so that
 /// calls after the first ones allocate nothing.
+///
+/// One that was never begun holds nothing, and dropping it, or giving up what was begun in it, at any step leaves
+/// nothing behind.
 pub struct InvocationState {
     pub(crate) machine: Machine,
+    /// Of the call that lies here: the context lives as long.
+    call: Option<(Context, Function)>,
+    phase: Phase,
 }
 
+#[derive(Debug)]
+enum Phase {
+    /// No call lies here, or one that has ended.
+    Idle,
+    /// The call has not begun: others are in the context.
+    Queued(Arc<Ticket>),
+    /// It has the context's turn, if that gives turns.
+    Begun,
+}
+
+/// What drivers other than the one that holds a thread are made of. Each is a loop around [`InvocationState::start`] and
+/// [`InvocationState::go_on`] that ends with [`InvocationState::finish`] or [`InvocationState::abort`].
 impl InvocationState {
     /// A state without memory yet.
     pub fn new() -> InvocationState {
-        InvocationState { machine: Machine::new(StackLimits::default()) }
+        InvocationState { machine: Machine::new(StackLimits::default()), call: None, phase: Phase::Idle }
+    }
+
+    /// Bytes that it keeps for frames.
+    pub fn stack_capacity(&self) -> usize {
+        self.machine.stack.capacity()
+    }
+
+    /// Begins a call: captures its inputs, and runs it up to its first stop. An error is one of beginning, and leaves
+    /// nothing; the call's own failure is in [`Stop::Done`].
+    pub(crate) fn start<I: Inputs + ?Sized>(
+        &mut self,
+        context: &Context,
+        function: &Function,
+        options: &InvocationOptions,
+        inputs: &I,
+    ) -> Result<Stop> {
+        self.prepare(context, function, options, inputs)?;
+        Ok(self.enter())
+    }
+
+    /// As [`InvocationState::start`], without running anything yet: then [`InvocationState::enter`].
+    pub(crate) fn prepare<I: Inputs + ?Sized>(
+        &mut self,
+        context: &Context,
+        function: &Function,
+        options: &InvocationOptions,
+        inputs: &I,
+    ) -> Result {
+        self.abort();
+        context.check(function)?;
+        let prepared = pack(function.convention().arguments(), inputs, &mut self.machine.arguments);
+        if let Err(error) = prepared {
+            self.machine.clear();
+            return Err(error.about(function.name().to_string()));
+        }
+        options.apply(&mut self.machine);
+        self.machine.id = context.call_id();
+        self.call = Some((context.clone(), function.clone()));
+        Ok(())
+    }
+
+    /// Begins what was prepared, if it is its turn, or stops to wait for it.
+    pub(crate) fn enter(&mut self) -> Stop {
+        let Some((context, function)) = &self.call else {
+            return Stop::Done(Err(Error::internal("nothing was prepared")));
+        };
+        match context.enter() {
+            Entry::Now => {
+                self.phase = Phase::Begun;
+                self.machine.begin(function)
+            }
+            Entry::Refused => {
+                self.machine.clear();
+                Stop::Done(Err(context.is_busy()))
+            }
+            Entry::Later(ticket) => {
+                self.machine.wait = Some(WaitFrame::all([WaitSource::future(Turn(ticket.clone()))]));
+                self.phase = Phase::Queued(ticket);
+                Stop::Wait
+            }
+        }
+    }
+
+    /// Goes on after a stop.
+    pub(crate) fn go_on(&mut self, why: Resumption) -> Stop {
+        let (Phase::Queued(ticket), Some((context, function))) = (&self.phase, &self.call) else {
+            return self.machine.resume(why);
+        };
+        match why {
+            // Its turn has not come: the wait for it goes on, whatever a host has told.
+            Resumption::Waited(Ok(_)) if !ticket.is_granted() => {
+                self.machine.wait = Some(WaitFrame::all([WaitSource::future(Turn(ticket.clone()))]));
+                Stop::Wait
+            }
+            Resumption::Waited(Ok(_)) => {
+                self.phase = Phase::Begun;
+                self.machine.begin(function)
+            }
+            Resumption::Waited(Err(error)) | Resumption::Failed(error) => {
+                context.give_up(ticket);
+                self.phase = Phase::Idle;
+                Stop::Done(Err(self.machine.fail(error)))
+            }
+            other => Stop::Done(Err(Error::internal(format!("a call that waits for its turn: {other:?}")))),
+        }
+    }
+
+    /// Ends a call that has stopped from outside: what is answered is its failure, with what stood.
+    pub(crate) fn fail(&mut self, error: Error) -> Error {
+        self.machine.fail(error)
+    }
+
+    /// Gives the results of a call that has ended well to `outputs`. Either way the state is free afterwards.
+    pub(crate) fn finish<O: Outputs + ?Sized>(&mut self, outputs: &mut O) -> Result {
+        let unpacked = match &self.call {
+            Some((_, function)) => unpack(function.convention().results(), &mut self.machine.results, outputs),
+            None => Err(Error::internal("nothing has ended")),
+        };
+        self.abort();
+        unpacked
+    }
+
+    /// Gives up whatever lies here: frames from the top down, arguments, results, the context.
+    pub(crate) fn abort(&mut self) {
+        self.machine.clear();
+        let phase = std::mem::replace(&mut self.phase, Phase::Idle);
+        // Last: with the last handle of a context its deinitializers run.
+        if let Some((context, _)) = self.call.take() {
+            match phase {
+                Phase::Idle => {}
+                Phase::Queued(ticket) => context.give_up(&ticket),
+                Phase::Begun => context.leave(),
+            }
+        }
+    }
+}
+
+impl Drop for InvocationState {
+    fn drop(&mut self) {
+        self.abort();
     }
 }
 
@@ -93,6 +256,9 @@ impl Default for InvocationState {
 
 impl fmt::Debug for InvocationState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InvocationState").field("frames", &self.machine.stack).finish_non_exhaustive()
+        f.debug_struct("InvocationState")
+            .field("frames", &self.machine.stack)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
     }
 }

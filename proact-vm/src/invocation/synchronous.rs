@@ -1,16 +1,19 @@
 //! Calls that hold their thread until they are over.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use super::{InvocationOptions, InvocationState};
-use crate::context::Context;
+use crate::context::{Context, Entry, Ticket, Turn};
 use crate::convention::{pack, unpack};
 use crate::error::Result;
-use crate::module::Function;
+use crate::machine::Machine;
+use crate::module::{Function, Resumption};
 use crate::value::{Inputs, Outputs};
+use crate::wait::{WaitFrame, WaitSource};
 
 thread_local! {
-    /// What the last call on this thread lay in.
+    /// What the last call on this thread lay in: the next one allocates nothing.
     static SPARE: Cell<Option<Box<InvocationState>>> = const { Cell::new(None) };
 }
 
@@ -24,13 +27,26 @@ impl Context {
         I: Inputs + ?Sized,
         O: Outputs + ?Sized,
     {
-        let mut state = SPARE.take().unwrap_or_default();
-        let result = self.invoke_in(&mut state, None, function, inputs, outputs);
-        SPARE.set(Some(state));
-        result
+        self.invoke_within(None, function, inputs, outputs)
     }
 
     /// As [`Context::invoke`], within `options`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use proact::status::Code;
+    /// use proact_vm::module::native::{Caller, NativeModule};
+    /// use proact_vm::{Context, Instance, InvocationOptions};
+    ///
+    /// let bed = NativeModule::builder("bed")
+    ///     .async_function("sleep", |caller: Caller<()>| async move { caller.sleep(Duration::from_secs(3600)).await })
+    ///     .build()?;
+    /// let context = Context::builder(&Instance::new()).module(bed).build()?;
+    /// let options = InvocationOptions::new().deadline(Duration::from_millis(1));
+    /// let late = context.invoke_with(&options, &context.lookup("bed.sleep")?, &(), &mut ()).unwrap_err();
+    /// assert_eq!(late.code(), Code::DeadlineExceeded);
+    /// # Ok::<(), proact_vm::Error>(())
+    /// ```
     pub fn invoke_with<I, O>(
         &self,
         options: &InvocationOptions,
@@ -42,14 +58,12 @@ impl Context {
         I: Inputs + ?Sized,
         O: Outputs + ?Sized,
     {
-        let mut state = InvocationState::new();
-        self.invoke_in(&mut state, Some(options), function, inputs, outputs)
+        self.invoke_within(Some(options), function, inputs, outputs)
     }
 
     #[inline]
-    fn invoke_in<I, O>(
+    fn invoke_within<I, O>(
         &self,
-        state: &mut InvocationState,
         options: Option<&InvocationOptions>,
         function: &Function,
         inputs: &I,
@@ -60,16 +74,55 @@ impl Context {
         O: Outputs + ?Sized,
     {
         self.check(function)?;
+        let mut state = SPARE.take().unwrap_or_default();
         let machine = &mut state.machine;
         let convention = function.convention();
-        pack(convention.arguments(), inputs, &mut machine.arguments)?;
-        if let Some(options) = options {
-            options.apply(machine);
-        }
-        machine.id = self.call_id();
-        let stop = machine.begin(function);
-        let result = machine.block(stop).and_then(|()| unpack(convention.results(), &mut machine.results, outputs));
+        let result = match pack(convention.arguments(), inputs, &mut machine.arguments) {
+            Ok(()) => {
+                if let Some(options) = options {
+                    options.apply(machine);
+                }
+                machine.id = self.call_id();
+                self.run(machine, function).and_then(|()| unpack(convention.results(), &mut machine.results, outputs))
+            }
+            Err(error) => Err(error.about(function.name().to_string())),
+        };
         machine.clear();
+        if options.is_some() {
+            InvocationOptions::default().apply(machine);
+        }
+        SPARE.set(Some(state));
         result
+    }
+
+    #[inline]
+    fn run(&self, machine: &mut Machine, function: &Function) -> Result {
+        /// Leaves, also when the function panics.
+        struct Leave<'a>(&'a Context);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.leave();
+            }
+        }
+        let _leave = match self.enter() {
+            Entry::Now => Leave(self),
+            Entry::Refused => return Err(self.is_busy()),
+            Entry::Later(ticket) => self.wait_for_turn(machine, ticket).map(|()| Leave(self))?,
+        };
+        let stop = machine.begin(function);
+        machine.block(stop)
+    }
+
+    /// Parks this thread until the ticket's turn has come, or the call's deadline.
+    #[cold]
+    fn wait_for_turn(&self, machine: &mut Machine, ticket: Arc<Ticket>) -> Result {
+        machine.wait = Some(WaitFrame::all([WaitSource::future(Turn(ticket.clone()))]));
+        match machine.block_wait() {
+            Resumption::Waited(Err(error)) => {
+                self.give_up(&ticket);
+                Err(machine.fail(error))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
+use proact::time::Time;
+
 use super::{Machine, Stop};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::module::Resumption;
 
 struct Parker {
@@ -60,6 +62,11 @@ impl Machine {
 
     /// Parks this thread until the wait is over.
     pub(crate) fn block_wait(&mut self) -> Resumption {
+        self.block_wait_until(None)
+    }
+
+    /// As [`Machine::block_wait`], until that time at the latest: then the wait fails with `DEADLINE_EXCEEDED`.
+    pub(crate) fn block_wait_until(&mut self, latest: Option<Time>) -> Resumption {
         with_parker(|parker, waker| {
             loop {
                 // Before the poll: a waker that is called after it is seen below.
@@ -68,7 +75,10 @@ impl Machine {
                     return why;
                 }
                 // Someone else's unpark, or none at all, wakes a thread as well: polling once more does no harm.
-                let time = self.next_time();
+                if latest.is_some_and(|latest| self.clock.now() >= latest) {
+                    return self.waited(Err(Error::deadline_exceeded()));
+                }
+                let time = self.next_time().into_iter().chain(latest).min();
                 if parker.woken.load(Ordering::SeqCst) {
                     continue;
                 }

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use super::Machine;
-use crate::error::{Error, Result};
+use crate::error::{BacktraceFrame, Error, FrameKind, Result};
 use crate::module::{CallFrame, Flow, Function, Resumption};
 use crate::stack::Stack;
 use crate::wait::{WaitKind, WaitOutcome};
@@ -140,7 +140,15 @@ impl Machine {
     /// The frames that stand are told once, where the failure arose.
     #[cold]
     fn locate(&self, error: Error, unframed: Option<&Function>) -> Error {
-        if error.has_backtrace() { error } else { error.located(self.id, self.stack.backtrace(unframed)) }
+        if error.has_backtrace() {
+            return error;
+        }
+        let mut backtrace = self.stack.backtrace(unframed);
+        if let Some(wait) = &self.wait {
+            let (depth, function) = (backtrace.len(), wait.to_string());
+            backtrace.insert(0, BacktraceFrame { depth, kind: FrameKind::Wait, function, pc: None, source: None });
+        }
+        error.located(self.id, backtrace)
     }
 
     fn is_late(&self) -> bool {

@@ -117,6 +117,7 @@ impl Storage {
         each!(self, vec => vec.len())
     }
 
+    #[allow(clippy::useless_conversion)] // a value's is
     fn get(&self, index: usize) -> Option<Value> {
         each!(self, vec => vec.get(index).cloned().map(Value::from))
     }
@@ -159,6 +160,7 @@ impl Storage {
         Ok(())
     }
 
+    #[allow(clippy::useless_conversion)] // a value's is
     fn pop(&mut self) -> Option<Value> {
         each!(self, vec => vec.pop().map(Value::from))
     }

@@ -173,6 +173,3 @@ impl<T: Object> From<std::sync::Arc<T>> for Value {
         Value::Ref(Ref::from(object))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,6 @@
 //! What a call waits for, whole: some sources, and until when.
 
+use std::fmt;
 use std::task::{Context, Poll};
 
 use proact::time::Time;
@@ -134,5 +135,18 @@ impl WaitFrame {
             Some(deadline) if now >= deadline => Poll::Ready(Err(Error::deadline_exceeded())),
             _ => Poll::Pending,
         }
+    }
+}
+
+/// What is waited for, in words.
+impl fmt::Display for WaitFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            WaitKind::Woken => f.write_str("to be woken")?,
+            WaitKind::Until => {}
+            WaitKind::Any => f.write_str("any of ")?,
+            WaitKind::All => f.write_str("all of ")?,
+        }
+        f.debug_list().entries(self.sources()).finish()
     }
 }

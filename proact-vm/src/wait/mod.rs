@@ -7,6 +7,3 @@ mod wakeup;
 pub use frame::{WaitFrame, WaitKind, WaitOutcome};
 pub use source::{SourceKind, WaitSource};
 pub(crate) use wakeup::Wakeup;
-
-#[cfg(test)]
-mod tests;

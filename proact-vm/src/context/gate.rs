@@ -1,0 +1,109 @@
+//! One at a time: whose turn it is in a context that is not concurrent.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::error::Result;
+
+/// Who is in, and who waits for it: first come, first served.
+#[derive(Default)]
+pub(crate) struct Gate {
+    taken: AtomicBool,
+    /// How many stand in the queue: read without its lock.
+    waiting: AtomicUsize,
+    queue: Mutex<VecDeque<Arc<Ticket>>>,
+}
+
+/// A place in the queue.
+#[derive(Default, Debug)]
+pub(crate) struct Ticket {
+    granted: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Gate {
+    #[inline]
+    pub(crate) fn try_enter(&self) -> bool {
+        self.taken.compare_exchange(false, true, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+
+    /// For who is in.
+    #[inline]
+    pub(crate) fn leave(&self) {
+        self.taken.store(false, Ordering::SeqCst);
+        // Either who joined the queue meanwhile finds the gate free, or is counted here.
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.grant();
+        }
+    }
+
+    /// Stands in line.
+    pub(crate) fn join(&self) -> Arc<Ticket> {
+        let ticket = Arc::new(Ticket::default());
+        self.queue().push_back(ticket.clone());
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.grant();
+        ticket
+    }
+
+    /// Gives a place up: one that has its turn leaves.
+    pub(crate) fn give_up(&self, ticket: &Arc<Ticket>) {
+        let mut queue = self.queue();
+        let place = queue.iter().position(|waiting| Arc::ptr_eq(waiting, ticket));
+        if let Some(place) = place {
+            queue.remove(place);
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+        drop(queue);
+        if ticket.is_granted() {
+            self.leave();
+        }
+    }
+
+    /// Lets the first of the queue in, if no one is.
+    fn grant(&self) {
+        let mut queue = self.queue();
+        if queue.is_empty() || !self.try_enter() {
+            return; // who is in grants when it leaves
+        }
+        let first = queue.pop_front();
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        // Under the lock: who gives up meanwhile finds the place in the queue, or granted.
+        let waker = first.and_then(|first| {
+            first.granted.store(true, Ordering::SeqCst);
+            first.waker.lock().unwrap_or_else(PoisonError::into_inner).take()
+        });
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Arc<Ticket>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket {
+    pub(crate) fn is_granted(&self) -> bool {
+        self.granted.load(Ordering::SeqCst)
+    }
+}
+
+/// Over when the ticket's turn has come.
+pub(crate) struct Turn(pub(crate) Arc<Ticket>);
+
+impl Future for Turn {
+    type Output = Result;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result> {
+        let waker = cx.waker().clone();
+        let before = self.0.waker.lock().unwrap_or_else(PoisonError::into_inner).replace(waker);
+        drop(before);
+        if self.0.is_granted() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
