@@ -1,0 +1,68 @@
+//! What chance decides in a simulated world.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proact::operation::{Op, SemaphoreSignal};
+use proact::simulated::{Stalled, World, exhaust};
+use proact::sync::Semaphore;
+use proact::time::Timeout;
+use proact_vm::event_loop::{Commands, DeterministicLoop, Loop};
+use proact_vm::wait::WaitSource;
+
+use super::stage::Log;
+
+/// The order of three calls.
+fn order(world: &World) -> Vec<String> {
+    let event_loop = DeterministicLoop::new(&world.host("a")).unwrap();
+    let log = Log::default();
+    for name in ["a", "b", "c"] {
+        event_loop.call(log.call(name)).unwrap();
+    }
+    event_loop.drain(Timeout::Infinite).unwrap();
+    log.take()
+}
+
+#[test]
+fn a_seed_decides_the_order_and_the_same_seed_the_same() {
+    let orders: BTreeSet<_> = (0..64).map(|seed| order(&World::new(seed))).collect();
+    assert_eq!(orders.len(), 6, "every order comes to pass");
+    for seed in 0..64 {
+        assert_eq!(order(&World::new(seed)), order(&World::new(seed)), "seed {seed}");
+    }
+}
+
+#[test]
+fn every_order_can_be_gone_through() {
+    let mut orders = BTreeSet::new();
+    exhaust(100, |world| {
+        orders.insert(order(world));
+    });
+    assert_eq!(orders.len(), 6);
+}
+
+#[test]
+fn time_passes_only_when_nothing_else_can_happen() {
+    let world = World::new(7);
+    let event_loop = DeterministicLoop::new(&world.host("a")).unwrap();
+    let log = Log::default();
+    let own = log.clone();
+    event_loop.wait_until(Duration::from_secs(86_400), log.wait("a day")).unwrap();
+    event_loop.call(move |event_loop| Ok(event_loop?.call(own.call("now"))?)).unwrap();
+    event_loop.drain(Timeout::Infinite).unwrap();
+    assert_eq!(log.take(), ["now OK", "a day 0"]);
+    assert_eq!(world.now().as_nanoseconds(), 86_400 * 1_000_000_000);
+}
+
+#[test]
+fn it_runs_side_by_side_with_others_of_its_world() {
+    let world = World::new(3);
+    let event_loop = DeterministicLoop::new(&world.host("a")).unwrap();
+    let mut other = world.host("b").builder().build().unwrap();
+    let (log, semaphore) = (Log::default(), Semaphore::new(0));
+    event_loop.wait_one(WaitSource::semaphore(&semaphore, 1), Timeout::Infinite, log.wait("one")).unwrap();
+    assert_eq!(event_loop.run(&mut [], Duration::from_secs(1)).unwrap(), Stalled::AtRest);
+    other.submit(Op::new(SemaphoreSignal::new(semaphore, 1), ())).unwrap();
+    assert_eq!(event_loop.run(&mut [&mut other], Duration::from_secs(1)).unwrap(), Stalled::Done);
+    assert_eq!(log.take(), ["one 0"]);
+}
