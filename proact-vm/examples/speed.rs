@@ -16,6 +16,9 @@ use rustix::time::{ClockId, clock_gettime};
 const CALLS: u32 = 100_000;
 const ROUNDS: u32 = 15;
 
+/// What is measured, and its name.
+type Row = (&'static str, Box<dyn FnMut()>);
+
 fn processor_nanoseconds() -> u64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
@@ -49,7 +52,7 @@ fn context(concurrent: bool) -> Context {
 }
 
 fn main() -> Result<(), Error> {
-    let mut rows: Vec<(&str, Box<dyn FnMut()>)> = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for (concurrent, name) in [(false, "native no-op"), (true, "native no-op, concurrent context")] {
         let context = context(concurrent);
         let function = context.lookup("bench.nothing")?;

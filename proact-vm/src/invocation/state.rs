@@ -119,8 +119,8 @@ enum Phase {
     Begun,
 }
 
-/// What drivers other than the one that holds a thread are made of. Each is a loop around [`InvocationState::start`] and
-/// [`InvocationState::go_on`] that ends with [`InvocationState::finish`] or [`InvocationState::abort`].
+/// What drivers other than the one that holds a thread are made of. Each is a loop around [`InvocationState::start`]
+/// and [`InvocationState::go_on`] that ends with [`InvocationState::finish`] or [`InvocationState::abort`].
 impl InvocationState {
     /// A state without memory yet.
     pub fn new() -> InvocationState {

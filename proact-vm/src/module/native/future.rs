@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::module::{Activation, CallFrame, Flow, Function, Resumption};
 use crate::wait::{WaitFrame, WaitKind};
 
-/// What passes between the `async` functions of one invocation and its driver. There is one for all of them: only one is
-/// polled at a time, and what it asks for is taken out before another one is.
+/// What passes between the `async` functions of one invocation and its driver. There is one for all of them: only one
+/// is polled at a time, and what it asks for is taken out before another one is.
 #[derive(Default)]
 pub(crate) struct Mailbox(Mutex<Slots>);
 
