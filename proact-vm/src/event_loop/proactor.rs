@@ -22,10 +22,11 @@ use crate::invocation::at;
 /// Runs tasks on the thread that polls a proactor, in its callbacks. Any thread may give it commands; a clone is the
 /// same loop. A proactor may have several, which share nothing but its thread.
 ///
-/// While anything is pending, one operation of the proactor stands for the loop: a wait for a semaphore that commands and
-/// wakers signal, whose deadline is the first time that a task waits for. So once a poll has taken that in,
-/// [`Proactor::run`] goes on until the loop has nothing left, and [`Proactor::shutdown`] aborts what has no turn any more. Waits are polled, and hold no thread: whatever the
-/// proactor can wait for, its operations' futures too, a task can.
+/// While anything is pending, one operation of the proactor stands for the loop: a wait for a semaphore that commands
+/// and wakers signal, whose deadline is the first time that a task waits for. So once a poll has taken that in,
+/// [`Proactor::run`] goes on until the loop has nothing left, and [`Proactor::shutdown`] aborts what has no turn any
+/// more. Waits are polled, and hold no thread: whatever the proactor can wait for, its operations' futures too, a task
+/// can.
 ///
 /// ```
 /// use std::time::Duration;

@@ -27,8 +27,9 @@ pub trait InvocationCallback: Sized + Send + 'static {
 
 /// Where a call on a loop lies, and who is told of its end: storage for one call at a time, made once and used again.
 ///
-/// [`Context::invoke_on`] moves it into the loop, and [`InvocationCallback::done`] is given it back. Between the two no one
-/// can touch it, and no one has to keep it. It keeps its memory: calls after the first ones allocate nothing.
+/// [`Context::invoke_on`] moves it into the loop, and [`InvocationCallback::done`] is given it back. Between the two no
+/// one can touch it, and no one has to keep it. It keeps its memory: calls after the first ones allocate nothing. It
+/// also holds the context and the function of its last call, for the next one, until it is dropped or used for another.
 pub struct AsyncInvocation<C> {
     state: InvocationState,
     next: Next,
@@ -87,11 +88,11 @@ impl<C: InvocationCallback> AsyncInvocation<C> {
     #[inline]
     fn end(mut self: Box<Self>, result: Result, event_loop: Option<&dyn Loop>) -> Result {
         let result = match result {
-            Ok(()) => self.state.finish(&mut self.outputs),
+            Ok(()) => self.state.finish_and_rest(&mut self.outputs),
             Err(error) => Err(error),
         };
         if result.is_err() {
-            self.state.abort();
+            self.state.rest();
             self.outputs.clear();
         }
         C::done(self, result, event_loop)
@@ -151,12 +152,12 @@ where
 
 impl Context {
     /// Calls `function` on a loop, which gives the call its turns: it begins with the first one, is given another one
-    /// after each yield, and waits by the loop. [`InvocationCallback::done`] is called exactly once, whatever happens: the
-    /// call returns or fails, its deadline passes, the loop ends before or meanwhile, is too full to take it again after
-    /// a stop, or the function panics (`INTERNAL`; the panic then goes on).
+    /// after each yield, and waits by the loop. [`InvocationCallback::done`] is called exactly once, whatever happens:
+    /// the call returns or fails, its deadline passes, the loop ends before or meanwhile, is too full to take it again
+    /// after a stop, or the function panics (`INTERNAL`; the panic then goes on).
     ///
-    /// The inputs are captured now: values are copied, references counted. The context lives until the end. The loop's
-    /// clock is that of the call's deadline and waits, whichever [`InvocationOptions::clock`] says.
+    /// The inputs are captured now: values are copied, references counted. The loop's clock is that of the call's
+    /// deadline and waits, whichever [`InvocationOptions::clock`] says.
     ///
     /// # Errors
     /// The call comes back, and its callback is not told: inputs that do not fit, a function of another context, a loop

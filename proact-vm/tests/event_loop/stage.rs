@@ -60,8 +60,8 @@ impl Stage {
         self.event_loop().drain(Timeout::After(PATIENCE)).unwrap();
     }
 
-    /// Does something while the loop waits: on another thread, or at a later time of the world. A case must hold as well
-    /// if it is done at once.
+    /// Does something while the loop waits: on another thread, or at a later time of the world. A case must hold as
+    /// well if it is done at once.
     pub fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
         match self {
             Stage::Deterministic(_, world) => world.after(Duration::from_millis(5), move |_| happens()),

@@ -1,0 +1,124 @@
+//! What calls on loops cost beside plain ones: nanoseconds of the process's own processor time for each, the least of
+//! interleaved rounds.
+//!
+//! `cargo run --release -p proact-vm --example loop_speed`
+
+use std::cell::Cell;
+use std::hint::black_box;
+
+use proact::proactor::Builder;
+use proact::time::Timeout;
+use proact_vm::event_loop::{Command, InlineLoop, Loop, ProactorLoop, Task};
+use proact_vm::module::native::{Caller, NativeModule};
+use proact_vm::{
+    AsyncInvocation, Context, Error, Function, Instance, InvocationCallback, InvocationOptions, Result, Value,
+};
+use rustix::time::{ClockId, clock_gettime};
+
+const CALLS: u32 = 100_000;
+const ROUNDS: u32 = 15;
+
+fn processor_nanoseconds() -> u64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Leaves its storage for the next call.
+struct Back;
+
+thread_local! {
+    static CALL: Cell<Option<Box<AsyncInvocation<Back>>>> = const { Cell::new(None) };
+    static TASK: Cell<Option<Box<Again>>> = const { Cell::new(None) };
+}
+
+impl InvocationCallback for Back {
+    fn done(call: Box<AsyncInvocation<Back>>, result: Result, _: Option<&dyn Loop>) -> Result {
+        black_box(call.outputs());
+        CALL.set(Some(call));
+        result
+    }
+}
+
+/// A bare task.
+struct Again(u32);
+
+impl Task for Again {
+    fn run(mut self: Box<Self>, _: &dyn Loop) -> Result {
+        self.0 = self.0.wrapping_add(1);
+        TASK.set(Some(self));
+        Ok(())
+    }
+
+    fn abort(self: Box<Self>, error: Error) {
+        panic!("{error}");
+    }
+}
+
+fn invoke(event_loop: &impl Loop, context: &Context, function: &Function, options: &InvocationOptions) {
+    let call = CALL.take().unwrap_or_else(|| AsyncInvocation::new(Back));
+    let inputs = black_box([Value::I32(2), Value::I32(3)]);
+    context.invoke_on(event_loop, call, function, options, &inputs).expect("begun");
+}
+
+type Row = (&'static str, Box<dyn FnMut()>);
+
+fn main() -> Result {
+    let module = NativeModule::builder("bench")
+        .function("add", |_: &(), a: i32, b: i32| a.wrapping_add(b))
+        .async_function("yields", |caller: Caller<()>, a: i32, b: i32| async move {
+            caller.yield_now().await.map(|()| a.wrapping_add(b))
+        })
+        .build()?;
+    let context = Context::builder(&Instance::new()).module(module).build()?;
+    let (add, yields) = (context.lookup("bench.add")?, context.lookup("bench.yields")?);
+    let mut rows: Vec<Row> = Vec::new();
+
+    let (own, function, mut outputs) = (context.clone(), add.clone(), Vec::new());
+    let plain = move || {
+        outputs.clear();
+        let inputs = black_box([Value::I32(2), Value::I32(3)]);
+        own.invoke(&function, &inputs, &mut outputs).expect("done");
+        black_box(&outputs);
+    };
+    rows.push(("(i32, i32) -> i32, plain", Box::new(plain)));
+
+    for (name, function) in
+        [("(i32, i32) -> i32 on the inline loop", &add), ("the same, with one yield, on the inline loop", &yields)]
+    {
+        let (own, function, options) = (context.clone(), function.clone(), InvocationOptions::new());
+        let event_loop = InlineLoop::new();
+        rows.push((name, Box::new(move || invoke(&event_loop, &own, &function, &options))));
+    }
+
+    let event_loop = InlineLoop::new();
+    let task = move || {
+        let task = TASK.take().unwrap_or_else(|| Box::new(Again(0)));
+        event_loop.submit(Command::Call, task).expect("taken");
+    };
+    rows.push(("a bare task on the inline loop", Box::new(task)));
+
+    let mut proactor = Builder::new().build()?;
+    let event_loop = ProactorLoop::here(&proactor);
+    let (own, function, options) = (context.clone(), add.clone(), InvocationOptions::new());
+    let on_proactor = move || {
+        invoke(&event_loop, &own, &function, &options);
+        event_loop.run(&mut proactor, Timeout::Infinite).expect("run");
+    };
+    rows.push(("(i32, i32) -> i32 on a proactor's loop, a poll each", Box::new(on_proactor)));
+
+    let mut least = vec![f64::INFINITY; rows.len()];
+    for _ in 0..ROUNDS {
+        for ((_, call), least) in rows.iter_mut().zip(&mut least) {
+            let start = processor_nanoseconds();
+            for _ in 0..CALLS {
+                call();
+            }
+            let each = (processor_nanoseconds() - start) as f64 / f64::from(CALLS);
+            *least = least.min(each);
+        }
+    }
+    for ((name, _), least) in rows.iter().zip(&least) {
+        println!("{name:55} {least:7.1} ns");
+    }
+    Ok(())
+}
