@@ -43,5 +43,5 @@ pub use invocation::{
     RefusedInvocation, Step, TimerFuture, Timers, Waiting, Yielded,
 };
 pub use module::Function;
-pub use stack::StackLimits;
+pub use stack::{Arena, StackLimits};
 pub use value::{Access, Buffer, ElementType, Inputs, List, Object, Outputs, Ref, Value, ValueType};

@@ -5,7 +5,7 @@ use std::alloc::System;
 use proact::sync::Semaphore;
 use proact_vm::module::native::{Caller, NativeModule};
 use proact_vm::wait::WaitSource;
-use proact_vm::{Context, Error, Function, Instance, InvocationOptions, InvocationState, Step, Value};
+use proact_vm::{Arena, Context, Error, Function, Instance, InvocationOptions, InvocationState, Step, Value};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -49,15 +49,20 @@ fn context(concurrent: bool) -> Context {
     builder.build().unwrap()
 }
 
-/// Allocations of so many calls, after some that may make what is kept.
+/// So many calls allocate nothing, after some that may make what is kept. The harness has a thread of its own, which
+/// allocates when it likes: of some rounds one must be clean, which none is when the calls are what allocates.
 #[track_caller]
 fn none(what: &str, mut call: impl FnMut()) {
     (0..10).for_each(|_| call());
-    let region = Region::new(ALLOCATOR);
-    (0..CALLS).for_each(|_| call());
-    let change = region.change();
-    assert_eq!((change.allocations, change.reallocations), (0, 0), "{what}");
-    assert_eq!(change.deallocations, 0, "{what}");
+    let counts: Vec<_> = (0..5)
+        .map(|_| {
+            let region = Region::new(ALLOCATOR);
+            (0..CALLS).for_each(|_| call());
+            let change = region.change();
+            change.allocations + change.reallocations + change.deallocations
+        })
+        .collect();
+    assert!(counts.contains(&0), "{what}: {counts:?} in rounds of {CALLS} calls");
 }
 
 fn steps(
@@ -82,7 +87,7 @@ fn steps(
 fn calls_in_steady_state_allocate_nothing() {
     let region = Region::new(ALLOCATOR);
     drop(std::hint::black_box(vec![0u8; 100]));
-    assert_eq!(region.change().allocations, 1, "allocations are counted at all");
+    assert!(region.change().allocations >= 1, "allocations are counted at all");
 
     for concurrent in [false, true] {
         let context = context(concurrent);
@@ -112,6 +117,13 @@ fn calls_in_steady_state_allocate_nothing() {
                 outputs.clear();
                 steps(&context, &mut state, &function, &inputs, &mut outputs);
                 assert_eq!(outputs, [Value::I32(5), Value::I64(3)]);
+            });
+            let arena = Arena::new(64 << 10);
+            let options = InvocationOptions::new().arena(&arena);
+            none("the same in an arena", || {
+                outputs.clear();
+                context.invoke_with(&options, &function, &inputs, &mut outputs).unwrap();
+                assert_eq!(arena.in_use(), 0);
             });
             none("begun and given up", || {
                 drop(context.begin(&mut state, &function, &InvocationOptions::new(), &inputs).unwrap());

@@ -7,18 +7,18 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
-use std::time::Duration;
 
 use oorandom::Rand32;
 use proact::status::{Code, Operation, Status};
 use proact::sync::Semaphore;
+use proact::time::Timeout;
 use proact_vm::module::native::{Caller, NativeModule};
 use proact_vm::module::{Activation, CallFrame, Flow, Resumption};
 use proact_vm::wait::{WaitFrame, WaitSource};
 use proact_vm::{Context, Error, Function, Instance, InvocationOptions, InvocationState, Ref, Result, Step, Value};
 use support::{Count, Counted};
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = if cfg!(miri) { 6 } else { 300 };
 /// Functions of a program; each calls those before it.
 const FUNCTIONS: usize = 5;
 
@@ -238,7 +238,7 @@ fn step_by_step(
         *steps += 1;
         step = match step {
             Step::Yielded(yielded) => yielded.resume(),
-            Step::Waiting(waiting) => waiting.wait(Duration::from_secs(600)).resume(),
+            Step::Waiting(waiting) => waiting.wait(Timeout::Infinite).resume(),
             Step::Done(done) => {
                 let mut outputs = Vec::new();
                 return Some(done.end(&mut outputs).unwrap().map(|()| outputs));
@@ -265,7 +265,6 @@ fn inputs(world: &World) -> [Value; 2] {
 
 #[test]
 fn every_way_of_driving_comes_to_the_same() {
-    let mut failures = 0;
     let failed = std::cell::Cell::new(0);
     for seed in 0..SEEDS {
         with_world(seed, |random, world| {
@@ -297,8 +296,11 @@ fn every_way_of_driving_comes_to_the_same() {
             }
         });
     }
-    failures += failed.get();
-    assert!((SEEDS / 50..SEEDS * 4 / 5).contains(&failures), "{failures} of {SEEDS} fail: too few or many to tell");
+    let failures = failed.get();
+    assert!(
+        cfg!(miri) || (SEEDS / 50..SEEDS * 4 / 5).contains(&failures),
+        "{failures} of {SEEDS} fail: too few or many to tell"
+    );
 }
 
 #[test]
@@ -342,7 +344,7 @@ fn failing_a_call_from_outside_at_any_stop_ends_it_or_is_handled_by_who_waits() 
                 for _ in 0..at {
                     step = match step {
                         Step::Yielded(yielded) => yielded.resume(),
-                        Step::Waiting(waiting) => waiting.wait(Duration::from_secs(600)).resume(),
+                        Step::Waiting(waiting) => waiting.wait(Timeout::Infinite).resume(),
                         done => done,
                     };
                 }

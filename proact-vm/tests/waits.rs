@@ -10,6 +10,8 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
 
 use proact::causal::{Axis, Frontier};
+use proact::operation::{Nop, Timer};
+use proact::proactor::{Builder, ProactorThread};
 use proact::status::{Code, Operation, Status};
 use proact::sync::{Semaphore, Tracker};
 use proact::time::{Clock, Time};
@@ -378,6 +380,28 @@ fn a_call_as_a_future_waits_for_semaphores_and_for_its_turn() {
     assert_eq!(block_on(first).unwrap(), [Value::I32(4)]);
     assert_eq!(block_on(second).unwrap(), [Value::I32(4)]);
     signaller.join().unwrap();
+}
+
+#[test]
+fn operations_of_a_proactor_are_waited_for_in_every_form() {
+    let thread = ProactorThread::spawn(Builder::new()).unwrap();
+    let handle = thread.handle().clone();
+    let (polled, awaited) = (handle.clone(), handle.clone());
+    let (context, f) = one(move |caller: Caller<()>| {
+        let (polled, awaited) = (polled.clone(), awaited.clone());
+        async move {
+            let soon = awaited.clock().now() + Duration::from_millis(1);
+            awaited.future(Timer::new(soon)).await.1.result?;
+            let operation = polled.future(Nop);
+            let source = WaitSource::future(async move { operation.await.1.result.map(drop) });
+            caller.wait_for(source).await?;
+            caller.sleep(Duration::from_millis(1)).await?;
+            Ok::<_, Error>(6)
+        }
+    });
+    assert_eq!(plain(&context, &f).unwrap(), [Value::I32(6)]);
+    let options = InvocationOptions::new().clock(handle.clock().clone()).timers(handle.clone());
+    assert_eq!(block_on(context.invoke_async(&f, &options, &()).unwrap()).unwrap(), [Value::I32(6)]);
 }
 
 #[test]

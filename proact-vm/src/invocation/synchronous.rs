@@ -77,11 +77,11 @@ impl Context {
         let mut state = SPARE.take().unwrap_or_default();
         let machine = &mut state.machine;
         let convention = function.convention();
+        if let Some(options) = options {
+            options.apply(machine);
+        }
         let result = match pack(convention.arguments(), inputs, &mut machine.arguments) {
             Ok(()) => {
-                if let Some(options) = options {
-                    options.apply(machine);
-                }
                 machine.id = self.call_id();
                 self.run(machine, function).and_then(|()| unpack(convention.results(), &mut machine.results, outputs))
             }

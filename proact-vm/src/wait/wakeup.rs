@@ -32,7 +32,10 @@ impl Wakeup {
     }
 
     pub(crate) fn forget(&self) {
-        self.woken.store(false, Ordering::SeqCst);
+        // Most often it was not: a load costs less than a store that all must see in order.
+        if self.woken.load(Ordering::SeqCst) {
+            self.woken.store(false, Ordering::SeqCst);
+        }
     }
 }
 
