@@ -12,8 +12,8 @@ use super::{Command, Loop, ProactorLoop, Refused, Task, within};
 use crate::error::{Error, Result};
 use crate::invocation::at;
 
-/// Runs tasks in a simulated world: in its time, which passes only when nothing else can happen, and in an order that its
-/// seed decides. The same program with the same seed does the same.
+/// Runs tasks in a simulated world: in its time, which passes only when nothing else can happen, and in an order that
+/// its seed decides. The same program with the same seed does the same.
 ///
 /// Commands only take their place: tasks run in [`Loop::drain`] and [`DeterministicLoop::run`]. It is the loop of a
 /// proactor of its own on one host of the world, whose operations tasks may wait for. `proact::simulated::explore` and

@@ -2,13 +2,13 @@
 //!
 //! # The contract of every loop
 //!
-//! - A [`Task`] that a loop has taken is told exactly once: [`Task::run`] when its turn has come, or [`Task::abort`] when
-//!   the loop has ended before. One that was refused comes back ([`Refused`]) and is told nothing.
+//! - A [`Task`] that a loop has taken is told exactly once: [`Task::run`] when its turn has come, or [`Task::abort`]
+//!   when the loop has ended before. One that was refused comes back ([`Refused`]) and is told nothing.
 //! - One at a time: no task is told while another one is, also not when the loop is spoken to from within a task. Their
 //!   order is roughly that in which they became ready; nothing relies on it. There are no priorities.
-//! - A loop has one error scope. The first failure that a task answers, or that [`Loop::abort`] brings, stays. From then
-//!   on nothing new is taken, and all that is pending is aborted with `ABORTED`: a task that is aborted is given no loop,
-//!   so that it cannot go on with one.
+//! - A loop has one error scope. The first failure that a task answers, or that [`Loop::abort`] brings, stays. From
+//!   then on nothing new is taken, and all that is pending is aborted with `ABORTED`: a task that is aborted is given
+//!   no loop, so that it cannot go on with one.
 //! - Time-outs become times when a command is given, not when it is looked at.
 //! - A task is its own storage: it is moved in and handed back, and what it waits for lies within it. A loop allocates
 //!   nothing for a call, and for a wait not more than a place that it keeps.
@@ -51,7 +51,8 @@ pub enum Command {
     Wait,
 }
 
-/// What a loop runs, once. It is storage of its own: [`Task::run`] is handed the box, and may give it to the loop again.
+/// What a loop runs, once. It is storage of its own: [`Task::run`] is handed the box, and may give it to the loop
+/// again.
 ///
 /// ```
 /// use proact_vm::Result;
@@ -79,8 +80,9 @@ pub enum Command {
 /// # Ok::<(), proact_vm::Error>(())
 /// ```
 pub trait Task: IntoAny + Send + 'static {
-    /// Whether what the task waits for has come to pass; if not, the waker is called when that may have changed, but for
-    /// the passing of time: [`Task::next_time`]. Asked between callbacks, by a loop that took it with [`Command::Wait`].
+    /// Whether what the task waits for has come to pass; if not, the waker is called when that may have changed, but
+    /// for the passing of time: [`Task::next_time`]. Asked between callbacks, by a loop that took it with
+    /// [`Command::Wait`].
     fn poll(&mut self, now: Time, cx: &mut TaskContext<'_>) -> Poll<()> {
         let _ = (now, cx);
         Poll::Ready(())
@@ -118,19 +120,19 @@ pub trait Loop {
     /// Takes a task.
     ///
     /// # Errors
-    /// The task comes back, untold: `RESOURCE_EXHAUSTED` when as many are pending as may be, `ABORTED` when the loop has
-    /// ended.
+    /// The task comes back, untold: `RESOURCE_EXHAUSTED` when as many are pending as may be, `ABORTED` when the loop
+    /// has ended.
     fn submit(&self, command: Command, task: Box<dyn Task>) -> Result<(), Refused>;
 
     /// Waits until nothing is pending, also not what tasks submit meanwhile.
     ///
     /// # Errors
-    /// `DEADLINE_EXCEEDED` when something still is at the end of `timeout`; it goes on. `FAILED_PRECONDITION` from within
-    /// a task: it would wait for itself.
+    /// `DEADLINE_EXCEEDED` when something still is at the end of `timeout`; it goes on. `FAILED_PRECONDITION` from
+    /// within a task: it would wait for itself.
     fn drain(&self, timeout: Timeout) -> Result;
 
-    /// Ends the loop with `error`, unless it has ended before. What is pending is aborted: before this returns on a loop
-    /// that is not running just then, else after the task that runs.
+    /// Ends the loop with `error`, unless it has ended before. What is pending is aborted: before this returns on a
+    /// loop that is not running just then, else after the task that runs.
     fn abort(&self, error: Error);
 
     /// Why the loop has ended: the first failure.

@@ -127,8 +127,8 @@ impl ProactorLoop {
         ProactorLoop::with(handle, tasks, None)
     }
 
-    /// A loop on a proactor of this thread: as [`ProactorLoop::new`], and [`Loop::drain`] knows from the beginning that
-    /// this thread cannot wait for it.
+    /// A loop on a proactor of this thread: as [`ProactorLoop::new`], and [`Loop::drain`] knows from the beginning
+    /// that this thread cannot wait for it.
     pub fn here(proactor: &Proactor) -> ProactorLoop {
         let event_loop = ProactorLoop::new(proactor.handle());
         event_loop.0.poller.get_or_init(|| std::thread::current().id());
@@ -300,7 +300,8 @@ impl Complete<SemaphoreWait> for Pump {
         };
         shared.poller.get_or_init(|| std::thread::current().id());
         if let Err(status) = outcome.result {
-            // Its deadline is a time that a task waits for; all else is the proactor's end, or someone's cancel of all.
+            // Its deadline is a time that a task waits for; all else is the proactor's end, or someone's cancel of
+            // all.
             if status.code() != Code::DeadlineExceeded {
                 shared.end(Error::from(status));
             }

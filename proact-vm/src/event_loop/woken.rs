@@ -50,8 +50,8 @@ impl<B: Bell> PlaceWaker<B> {
         (own, waker)
     }
 
-    /// Before the wait is looked at: a call from now on is another one. An exchange, so that what a call before it told
-    /// of is seen.
+    /// Before the wait is looked at: a call from now on is another one. An exchange, so that what a call before it
+    /// told of is seen.
     pub(super) fn unlist(&self) {
         self.is_listed.swap(false, Ordering::SeqCst);
     }

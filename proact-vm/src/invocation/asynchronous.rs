@@ -19,17 +19,18 @@ use crate::value::{Inputs, Value};
 pub trait InvocationCallback: Sized + Send + 'static {
     /// The call is over, and its storage comes back, for the next call if wanted. It must not block.
     ///
-    /// On success its results are in [`AsyncInvocation::outputs`]; on failure there are none, and the failure carries a
-    /// backtrace. `event_loop` is the loop, unless it has ended: then there is none to go on with, and the failure is
-    /// `ABORTED`. What this answers goes to the loop's error scope: a failure ends the loop.
+    /// On success its results are in [`AsyncInvocation::outputs`]; on failure there are none, and the failure carries
+    /// a backtrace. `event_loop` is the loop, unless it has ended: then there is none to go on with, and the failure
+    /// is `ABORTED`. What this answers goes to the loop's error scope: a failure ends the loop.
     fn done(call: Box<AsyncInvocation<Self>>, result: Result, event_loop: Option<&dyn Loop>) -> Result;
 }
 
 /// Where a call on a loop lies, and who is told of its end: storage for one call at a time, made once and used again.
 ///
-/// [`Context::invoke_on`] moves it into the loop, and [`InvocationCallback::done`] is given it back. Between the two no
-/// one can touch it, and no one has to keep it. It keeps its memory: calls after the first ones allocate nothing. It
-/// also holds the context and the function of its last call, for the next one, until it is dropped or used for another.
+/// [`Context::invoke_on`] moves it into the loop, and [`InvocationCallback::done`] is given it back. Between the two
+/// no one can touch it, and no one has to keep it. It keeps its memory: calls after the first ones allocate nothing.
+/// It also holds the context and the function of its last call, for the next one, until it is dropped or used for
+/// another.
 pub struct AsyncInvocation<C> {
     state: InvocationState,
     next: Next,
@@ -160,8 +161,8 @@ impl Context {
     /// deadline and waits, whichever [`InvocationOptions::clock`] says.
     ///
     /// # Errors
-    /// The call comes back, and its callback is not told: inputs that do not fit, a function of another context, a loop
-    /// that is full or has ended.
+    /// The call comes back, and its callback is not told: inputs that do not fit, a function of another context, a
+    /// loop that is full or has ended.
     ///
     /// ```
     /// use proact::time::Timeout;
