@@ -5,11 +5,15 @@
 
 use std::cell::Cell;
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use proact::proactor::Builder;
+use proact::sync::Semaphore;
 use proact::time::Timeout;
 use proact_vm::event_loop::{Command, InlineLoop, Loop, ProactorLoop, Task};
 use proact_vm::module::native::{Caller, NativeModule};
+use proact_vm::wait::WaitSource;
 use proact_vm::{
     AsyncInvocation, Context, Error, Function, Instance, InvocationCallback, InvocationOptions, Result, Value,
 };
@@ -120,5 +124,59 @@ fn main() -> Result {
     for ((name, _), least) in rows.iter().zip(&least) {
         println!("{name:55} {least:7.1} ns");
     }
+    for waiting in [1, 10_000] {
+        let each = many_wait(waiting)?;
+        println!("begun, woken and ended on a proactor's loop, {waiting:6} at once {each:5.1} ns");
+    }
     Ok(())
+}
+
+/// Of one call, where so many wait for a semaphore at once, all of which it then wakes.
+fn many_wait(waiting: u32) -> Result<f64> {
+    let semaphore = Semaphore::new(0);
+    let (last, own) = (Arc::new(AtomicU64::new(0)), semaphore.clone());
+    let value = last.clone();
+    let module = NativeModule::builder("bench")
+        .async_function("waits", move |caller: Caller<()>| {
+            let source = WaitSource::semaphore(&own, value.load(Ordering::Relaxed) + 1);
+            async move { caller.wait_for(source).await }
+        })
+        .build()?;
+    let context = Context::builder(&Instance::new()).concurrent().module(module).build()?;
+    let function = context.lookup("bench.waits")?;
+    let mut proactor = Builder::new().build()?;
+    let event_loop = ProactorLoop::here(&proactor);
+    let (options, calls) = (InvocationOptions::new(), Arc::new(Mutex::new(Vec::new())));
+    for _ in 0..waiting {
+        calls.lock().expect("no one panics").push(AsyncInvocation::new(Kept(calls.clone())));
+    }
+    let mut least = f64::INFINITY;
+    for _ in 0..(100_000 / waiting).clamp(20, 2000) {
+        let start = processor_nanoseconds();
+        let batch = std::mem::take(&mut *calls.lock().expect("no one panics"));
+        for call in batch {
+            context.invoke_on(&event_loop, call, &function, &options, &())?;
+        }
+        // A pass begins some hundreds of them.
+        for _ in 0..waiting / 100 + 4 {
+            proactor.poll(Timeout::Immediate)?;
+        }
+        assert!(calls.lock().expect("no one panics").is_empty(), "all wait");
+        semaphore.signal(last.load(Ordering::Relaxed) + 1, None)?;
+        event_loop.run(&mut proactor, Timeout::Infinite)?;
+        last.fetch_add(1, Ordering::Relaxed);
+        least = least.min((processor_nanoseconds() - start) as f64 / f64::from(waiting));
+    }
+    Ok(least)
+}
+
+/// Puts its storage back.
+struct Kept(Arc<Mutex<Vec<Box<AsyncInvocation<Kept>>>>>);
+
+impl InvocationCallback for Kept {
+    fn done(call: Box<AsyncInvocation<Kept>>, result: Result, _: Option<&dyn Loop>) -> Result {
+        let calls = call.callback.0.clone();
+        calls.lock().expect("no one panics").push(call);
+        result
+    }
 }

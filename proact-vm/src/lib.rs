@@ -17,8 +17,10 @@
 //! - [`InvocationState`] (private `start` or `prepare` and `enter`, `go_on`, `fail`, `finish`, `abort`): a machine with
 //!   the call that lies in it and its turn in the context. Drivers that do not hold a thread own one and are loops
 //!   around these.
-//! - The forms of a call: [`Context::invoke`] holds a thread; [`Context::begin`] is [`Step`] by step; and
-//!   [`Context::invoke_async`] is a future.
+//! - The forms of a call: [`Context::invoke`] holds a thread; [`Context::begin`] is [`Step`] by step;
+//!   [`Context::invoke_async`] is a future; and [`Context::invoke_on`] tells its end by a callback of a loop.
+//! - [`event_loop`]: loops that run callbacks when what they wait for has come to pass: on the caller's stack, on a
+//!   proactor's thread, in a simulated world.
 
 #![deny(unsafe_code)]
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proact::status::Code;
 use proact_vm::module::native::{Caller, NativeBuilder, NativeModule};
 use proact_vm::module::{Module, Signal};
-use proact_vm::{Context, Error, Instance, InvocationOptions, InvocationState, Overlap, Value};
+use proact_vm::{Context, Error, Instance, InvocationOptions, InvocationState, Overlap, Step, Value};
 use support::{Count, context, done, waiting};
 
 fn answering(name: &str, functions: &[&str], answer: i32) -> NativeBuilder<()> {
@@ -284,6 +284,54 @@ fn a_turn_that_is_given_up_is_the_next_one_s() {
     assert_eq!(late.unwrap_err().code(), Code::DeadlineExceeded);
     drop(step);
     context.invoke(&f, &[Value::I32(4)], &mut outputs).unwrap();
+}
+
+#[test]
+fn an_invocation_from_within_on_the_same_thread_is_refused_instead_of_waiting_for_itself() {
+    let itself = Arc::new(Mutex::new(None::<Context>));
+    let known = itself.clone();
+    let module = NativeModule::builder("m")
+        .function("again", move |_: &()| {
+            let context = known.lock().unwrap().clone().unwrap();
+            context.invoke(&context.lookup("m.again")?, &(), &mut Vec::new()).map(|()| 0)
+        })
+        .build()
+        .unwrap();
+    let context = context([module]);
+    *itself.lock().unwrap() = Some(context.clone());
+    assert_eq!(ask(&context, "m.again"), Err(Code::FailedPrecondition));
+    assert_eq!(ask(&context, "m.again"), Err(Code::FailedPrecondition), "and the context goes on");
+    itself.lock().unwrap().take();
+}
+
+#[test]
+fn turns_are_not_lost_when_some_give_theirs_up() {
+    let context = context([stopping()]);
+    let begun = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let (context, begun) = (&context, &begun);
+            scope.spawn(move || {
+                let mut random = oorandom::Rand32::new(thread);
+                let f = context.lookup("m.f").unwrap();
+                let mut state = InvocationState::new();
+                for _ in 0..500 {
+                    let step = context.begin(&mut state, &f, &InvocationOptions::new(), &[Value::I32(1)]).unwrap();
+                    match (step, random.rand_range(0..3)) {
+                        (step, 0) => drop(step),
+                        (Step::Waiting(waiting), 1) => drop(waiting.wait(Duration::from_nanos(1))),
+                        (step, _) => {
+                            step.finish().end(&mut Vec::new()).unwrap().unwrap();
+                            begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert!(begun.into_inner() > 500);
+    ask(&context, "m.f").unwrap_err(); // wants an input, and is told so at once: no one holds the context
+    context.invoke(&context.lookup("m.f").unwrap(), &[Value::I32(1)], &mut Vec::new()).unwrap();
 }
 
 #[test]

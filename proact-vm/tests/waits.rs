@@ -420,6 +420,24 @@ fn a_step_is_awaited_as_a_future() {
 }
 
 #[test]
+fn a_state_keeps_no_waker_of_a_call_that_is_over() {
+    struct Task;
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (context, f) = one(|_: Caller<()>| async { std::future::pending::<()>().await });
+    let mut state = InvocationState::new();
+    let task = Arc::new(Task);
+    let waker = Waker::from(task.clone());
+    let step = waiting(context.begin(&mut state, &f, &InvocationOptions::new(), &()).unwrap());
+    let step = step.poll(&mut TaskContext::from_waker(&waker)).unwrap_err();
+    drop(waker);
+    assert_eq!(Arc::strong_count(&task), 2, "the wait has it");
+    drop(step);
+    assert_eq!(Arc::strong_count(&task), 1);
+}
+
+#[test]
 fn steps_may_be_taken_on_any_thread() {
     fn may_be_sent<T: Send>(_: &T) {}
     let (context, f) = one(|caller: Caller<()>| async move { caller.yield_now().await });

@@ -205,3 +205,6 @@ impl<B> Place<B> {
         self.alarm == Some(alarm.time) && self.stamp == alarm.stamp
     }
 }
+
+#[cfg(test)]
+mod tests;

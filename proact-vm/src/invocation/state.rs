@@ -125,6 +125,8 @@ pub struct InvocationState {
 enum Phase {
     /// No call lies here, or one that has ended.
     Idle,
+    /// What the call needs lies here, and it was not begun.
+    Prepared,
     /// The call has not begun: others are in the context.
     Queued(Arc<Ticket>),
     /// It has the context's turn, if that gives turns.
@@ -165,7 +167,9 @@ impl InvocationState {
         options: &InvocationOptions,
         inputs: &I,
     ) -> Result {
-        self.rest();
+        if !matches!(self.phase, Phase::Idle) {
+            self.rest();
+        }
         context.check(function)?;
         options.apply(&mut self.machine);
         let prepared = pack(function.convention().arguments(), inputs, &mut self.machine.arguments);
@@ -178,6 +182,7 @@ impl InvocationState {
         if self.call.as_ref().is_none_or(|(own, last)| !own.is_same(context) || last != function) {
             self.call = Some((context.clone(), function.clone()));
         }
+        self.phase = Phase::Prepared;
         Ok(())
     }
 
@@ -235,7 +240,7 @@ impl InvocationState {
     /// Gives the results of a call that has ended well to `outputs`. Either way the state is free afterwards.
     pub(crate) fn finish<O: Outputs + ?Sized>(&mut self, outputs: &mut O) -> Result {
         let unpacked = self.finish_and_rest(outputs);
-        self.abort();
+        self.call = None;
         unpacked
     }
 
@@ -261,6 +266,9 @@ impl InvocationState {
     #[inline]
     pub(crate) fn rest(&mut self) {
         self.machine.clear();
+        if let Some((wakeup, _)) = &self.machine.wakeup {
+            wakeup.unregister();
+        }
         match (std::mem::replace(&mut self.phase, Phase::Idle), &self.call) {
             (Phase::Queued(ticket), Some((context, _))) => context.give_up(&ticket),
             (Phase::Begun, Some((context, _))) => context.leave(),

@@ -27,6 +27,12 @@ impl Wakeup {
         drop(before);
     }
 
+    /// No one waits any more: a late call wakes no one.
+    pub(crate) fn unregister(&self) {
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(driver);
+    }
+
     pub(crate) fn is_woken(&self) -> bool {
         self.woken.load(Ordering::SeqCst)
     }
