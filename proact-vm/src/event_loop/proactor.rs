@@ -332,8 +332,9 @@ impl Turn<'_, '_> {
                 return abort_all(pump, shared);
             }
             pump.queue.poll(&shared.clock);
-            // As many as there are now, and then those that came meanwhile.
-            let mut round = pump.queue.ready().min(TURNS_MAX - turns);
+            // As many as there are now, and then those that came meanwhile; of chance, one at a time of all there are.
+            let most = if pump.order.is_some() { 1 } else { TURNS_MAX };
+            let mut round = pump.queue.ready().min(most).min(TURNS_MAX - turns);
             if round == 0 {
                 return;
             }

@@ -93,12 +93,12 @@ impl<B: Bell> Queue<B> {
         self.ready.pop_front()
     }
 
-    /// One of the ready tasks, whichever `choose` says of so many.
+    /// One of the ready tasks, whichever `choose` says of so many: the first one is the one that has waited longest.
     pub(super) fn pop_chosen(&mut self, choose: impl FnOnce(usize) -> usize) -> Option<Box<dyn Task>> {
         match self.ready.len() {
             0 => None,
             1 => self.ready.pop_front(),
-            count => self.ready.swap_remove_back(choose(count)),
+            count => self.ready.remove(choose(count)),
         }
     }
 

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use proact::proactor::Builder;
+use proact::operation::{Nop, Timer};
+use proact::proactor::{Builder, ProactorThread};
 use proact::status::Code;
 use proact::sync::Semaphore;
 use proact::time::Timeout;
@@ -27,6 +28,7 @@ on_every_loop! {
     a_deadline_ends_a_wait_and_then_the_call
     the_deadline_of_a_wait_is_the_functions_to_handle
     a_wait_for_any_is_told_which
+    a_function_may_await_an_operation
     what_a_callback_answers_is_the_loops
     one_storage_serves_many_calls
     a_loop_that_ends_before_the_call_begins_aborts_it
@@ -237,6 +239,36 @@ fn a_wait_for_any_is_told_which(stage: &Stage) {
         start(stage.event_loop(), &context, "low.any", &[Value::I32(which)], &told).unwrap();
         stage.drain();
         assert_eq!(only(&told).unwrap(), [Value::I32(which)]);
+    }
+}
+
+/// A future that no wait frame knows of: the function is woken by it.
+fn a_function_may_await_an_operation(stage: &Stage) {
+    let thread = matches!(stage, Stage::Inline(_)).then(|| ProactorThread::spawn(Builder::new()).unwrap());
+    let handle = match stage {
+        Stage::Inline(_) => thread.as_ref().unwrap().handle().clone(),
+        Stage::Proactor(event_loop, _) => event_loop.handle().clone(),
+        Stage::Deterministic(event_loop, _) => event_loop.handle().clone(),
+    };
+    let module = NativeModule::builder("m")
+        .async_function("f", move |caller: Caller<()>| {
+            let handle = handle.clone();
+            async move {
+                let soon = handle.clock().now() + Duration::from_millis(2);
+                handle.future(Timer::new(soon)).await.1.result?;
+                caller.yield_now().await?;
+                handle.future(Nop).await.1.result?;
+                Ok::<_, Error>(i32::from(handle.clock().now() >= soon))
+            }
+        })
+        .build()
+        .unwrap();
+    let (told, context) = (Told::default(), context([module]));
+    start(stage.event_loop(), &context, "m.f", &[], &told).unwrap();
+    stage.drain();
+    assert_eq!(only(&told).unwrap(), [Value::I32(1)]);
+    if let Some(thread) = thread {
+        thread.join().unwrap();
     }
 }
 

@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use proact::operation::{Op, SemaphoreSignal};
 use proact::simulated::{Stalled, World, exhaust};
+use proact::status::Code;
 use proact::sync::Semaphore;
 use proact::time::Timeout;
 use proact_vm::event_loop::{Commands, DeterministicLoop, Loop};
+use proact_vm::module::native::{Caller, NativeModule};
 use proact_vm::wait::WaitSource;
+use proact_vm::{AsyncInvocation, Context, Error, Instance, InvocationOptions, Result, Value};
 
-use super::stage::Log;
+use super::stage::{Log, code};
+use super::support::Count;
 
 /// The order of three calls.
 fn order(world: &World) -> Vec<String> {
@@ -65,4 +69,49 @@ fn it_runs_side_by_side_with_others_of_its_world() {
     other.submit(Op::new(SemaphoreSignal::new(semaphore, 1), ())).unwrap();
     assert_eq!(event_loop.run(&mut [&mut other], Duration::from_secs(1)).unwrap(), Stalled::Done);
     assert_eq!(log.take(), ["one 0"]);
+}
+
+/// Two calls that stop, and a task that ends the loop, in every order there is.
+#[test]
+fn in_every_order_each_call_is_told_once_and_nothing_is_left() {
+    let mut ends = BTreeSet::new();
+    let ran = exhaust(20_000, |world| {
+        let event_loop = DeterministicLoop::new(&world.host("a")).unwrap();
+        let (log, count) = (Log::default(), Count::default());
+        let held = count.clone();
+        let module = NativeModule::builder("m")
+            .async_function("f", move |caller: Caller<()>, stops: i32| {
+                let held = held.one();
+                async move {
+                    let _held = held;
+                    for _ in 0..stops {
+                        caller.yield_now().await?;
+                    }
+                    caller.wait_for(WaitSource::semaphore(&Semaphore::new(1), 1)).await
+                }
+            })
+            .build()
+            .unwrap();
+        let context = Context::builder(&Instance::new()).concurrent().module(module).build().unwrap();
+        let f = context.lookup("m.f").unwrap();
+        for (name, stops) in [("a", 0), ("b", 1)] {
+            let own = log.clone();
+            let call = AsyncInvocation::once(move |outputs, _| {
+                own.add(format!("{name} {}", code(&outputs.map(drop))));
+                Ok(())
+            });
+            context.invoke_on(&event_loop, call, &f, &InvocationOptions::new(), &[Value::I32(stops)]).unwrap();
+        }
+        let end = |event_loop: Result<&dyn Loop>| {
+            Ok(event_loop?.call(|event_loop| event_loop.and(Err(Error::new(Code::Cancelled, "enough"))))?)
+        };
+        event_loop.call(end).unwrap();
+        event_loop.drain(Timeout::Infinite).unwrap();
+        let told = log.take_sorted();
+        assert!(told.len() == 2 && told[0].starts_with("a ") && told[1].starts_with("b "), "{told:?}");
+        assert_eq!(count.get(), 0);
+        ends.insert(told);
+    });
+    assert!(ran.complete && ran.runs > 10, "{ran:?}");
+    assert_eq!(ends.len(), 4, "each of the calls ends well, or is aborted: {ends:?}");
 }
