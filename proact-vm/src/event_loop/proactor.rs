@@ -390,13 +390,18 @@ impl Turn<'_, '_> {
         if let Some(alarm) = alarm {
             op = op.deadline(alarm);
         }
-        match self.cx.submit(op) {
+        // The poll thread's own room first, then that of other threads.
+        let submitted = match self.cx.submit(op) {
+            Err(refused) if refused.status.code() == Code::ResourceExhausted => shared.handle.submit(refused.batch),
+            submitted => submitted,
+        };
+        match submitted {
             Ok(id) => {
                 shared.lock().last = Some(id);
                 None
             }
             Err(refused) => {
-                // A shutdown, or no room for it: nobody would run what is pending. From here on nothing is taken.
+                // A shutdown, or no room: nobody would run what is pending. From here on nothing is taken.
                 let mut op = refused.batch;
                 shared.end(Error::from(refused.status));
                 take_commands(&mut op.state, &mut shared.lock());

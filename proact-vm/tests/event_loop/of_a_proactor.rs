@@ -9,9 +9,10 @@ use proact::proactor::{Builder, Choice, Proactor, ProactorThread};
 use proact::status::Code;
 use proact::sync::Semaphore;
 use proact::time::Timeout;
-use proact_vm::Error;
 use proact_vm::event_loop::{Commands, Loop, ProactorLoop};
+use proact_vm::module::native::{Caller, NativeModule};
 use proact_vm::wait::WaitSource;
+use proact_vm::{AsyncInvocation, Error, InvocationOptions};
 
 use super::stage::Log;
 
@@ -211,4 +212,69 @@ fn a_panic_goes_on_from_poll_and_leaves_the_others() {
         event_loop.run(&mut proactor, Timeout::Infinite).unwrap();
         assert_eq!(log.take(), ["other OK"]);
     }
+}
+
+#[test]
+fn a_proactor_without_room_of_its_own_lends_that_of_other_threads() {
+    let mut proactor = Builder::new().operations(1).remote_operations(1).build().unwrap();
+    let event_loop = ProactorLoop::here(&proactor);
+    let (log, semaphore) = (Log::default(), Semaphore::new(0));
+    let hour = proactor.now() + Duration::from_secs(3600);
+    let taken = proactor.submit(Op::new(Timer::new(hour), ())).unwrap();
+    event_loop.wait_one(WaitSource::semaphore(&semaphore, 1), Timeout::Infinite, log.wait("one")).unwrap();
+    for _ in 0..5 {
+        proactor.poll(Timeout::Immediate).unwrap();
+    }
+    assert!(event_loop.error().is_none() && log.take().is_empty());
+    semaphore.signal(1, None).unwrap();
+    event_loop.run(&mut proactor, Timeout::Infinite).unwrap();
+    assert_eq!(log.take(), ["one 0"]);
+    proactor.cancel(taken).unwrap();
+    proactor.run().unwrap();
+}
+
+#[test]
+fn a_proactor_without_any_room_ends_the_loop_and_each_task_is_told() {
+    let mut proactor = Builder::new().operations(1).remote_operations(2).build().unwrap();
+    let event_loop = ProactorLoop::here(&proactor);
+    let (log, never) = (Log::default(), Semaphore::new(0));
+    let hour = proactor.now() + Duration::from_secs(3600);
+    let handle = proactor.handle().clone();
+    event_loop.wait_one(WaitSource::semaphore(&never, 1), Timeout::Infinite, log.wait("one")).unwrap();
+    event_loop
+        .call(move |_| {
+            // All room there is, while the loop's own operation has none.
+            while handle.submit(Op::new(Timer::new(hour), ())).is_ok() {}
+            Ok(())
+        })
+        .unwrap();
+    let own = proactor.submit(Op::new(Timer::new(hour), ())).unwrap();
+    event_loop.run(&mut proactor, Timeout::Infinite).unwrap();
+    assert_eq!(log.take(), ["one aborted ABORTED"]);
+    assert_eq!(event_loop.error().unwrap().code(), Code::ResourceExhausted);
+    assert!(proactor.handle().submitted(own));
+}
+
+#[test]
+fn a_loop_that_a_function_ends_aborts_its_call_at_the_next_stop() {
+    let mut proactor = Builder::new().build().unwrap();
+    let event_loop = ProactorLoop::here(&proactor);
+    let own = event_loop.clone();
+    let module = NativeModule::builder("m")
+        .async_function("f", move |caller: Caller<()>| {
+            own.abort(Error::new(Code::Cancelled, "enough"));
+            async move { caller.yield_now().await }
+        })
+        .build()
+        .unwrap();
+    let log = Log::default();
+    let (context, told) = (super::support::context([module]), log.clone());
+    let call = AsyncInvocation::once(move |outputs, event_loop| {
+        assert!(event_loop.is_none(), "there is none to go on with");
+        told.add(outputs.unwrap_err().to_string());
+        Ok(())
+    });
+    context.invoke_on(&event_loop, call, &context.lookup("m.f").unwrap(), &InvocationOptions::new(), &()).unwrap();
+    event_loop.run(&mut proactor, Timeout::Infinite).unwrap();
+    assert_eq!(log.take(), ["the loop has ended: enough (CANCELLED) (ABORTED)"]);
 }
