@@ -20,7 +20,8 @@ use crate::error::{Error, Result};
 use crate::invocation::at;
 
 /// Runs tasks on the thread that polls a proactor, in its callbacks. Any thread may give it commands; a clone is the
-/// same loop. A proactor may have several, which share nothing but its thread.
+/// same loop, and what is pending goes on when all are gone. A proactor may have several, which share nothing but its
+/// thread.
 ///
 /// While anything is pending, one operation of the proactor stands for the loop: a wait for a semaphore that commands
 /// and wakers signal, whose deadline is the first time that a task waits for. So once a poll has taken that in,

@@ -1,8 +1,9 @@
 //! Calls from outside: what a host does with a function that it has looked up.
 //!
 //! Each form drives the same machine, and differs in who waits: [`Context::invoke`](crate::Context::invoke) holds its
-//! thread, [`Context::begin`](crate::Context::begin) leaves it to the host, step by step, and
-//! [`Context::invoke_async`](crate::Context::invoke_async) to the executor of a future.
+//! thread, [`Context::begin`](crate::Context::begin) leaves it to the host, step by step,
+//! [`Context::invoke_async`](crate::Context::invoke_async) to the executor of a future, and
+//! [`Context::invoke_on`](crate::Context::invoke_on) to a loop.
 
 mod asynchronous;
 mod future;

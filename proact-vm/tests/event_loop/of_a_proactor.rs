@@ -278,3 +278,15 @@ fn a_loop_that_a_function_ends_aborts_its_call_at_the_next_stop() {
     event_loop.run(&mut proactor, Timeout::Infinite).unwrap();
     assert_eq!(log.take(), ["the loop has ended: enough (CANCELLED) (ABORTED)"]);
 }
+
+#[test]
+fn what_is_pending_goes_on_without_a_handle() {
+    let mut proactor = Builder::new().build().unwrap();
+    let event_loop = ProactorLoop::here(&proactor);
+    let log = Log::default();
+    event_loop.wait_until(Duration::from_millis(1), log.wait("told")).unwrap();
+    drop(event_loop);
+    proactor.poll(Timeout::Immediate).unwrap(); // takes the command in
+    proactor.run().unwrap();
+    assert_eq!(log.take(), ["told 0"]);
+}

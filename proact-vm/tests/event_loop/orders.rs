@@ -115,3 +115,15 @@ fn in_every_order_each_call_is_told_once_and_nothing_is_left() {
     assert!(ran.complete && ran.runs > 10, "{ran:?}");
     assert_eq!(ends.len(), 4, "each of the calls ends well, or is aborted: {ends:?}");
 }
+
+#[test]
+fn what_is_pending_in_a_loop_that_is_dropped_is_aborted() {
+    let world = World::new(5);
+    let event_loop = DeterministicLoop::new(&world.host("a")).unwrap();
+    let log = Log::default();
+    event_loop.wait_until(Duration::from_secs(3600), log.wait("until")).unwrap();
+    event_loop.run(&mut [], Duration::from_secs(1)).unwrap();
+    drop(event_loop);
+    assert_eq!(log.take(), ["until aborted ABORTED"]);
+    assert!(world.now().as_nanoseconds() < 3600 * 1_000_000_000);
+}
