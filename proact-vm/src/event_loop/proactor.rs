@@ -295,18 +295,13 @@ impl Loop for ProactorLoop {
 }
 
 impl Complete<SemaphoreWait> for Pump {
-    fn done(op: Box<Op<SemaphoreWait, Pump>>, outcome: Outcome<SemaphoreWait>, cx: &mut Context<'_>) {
+    fn done(op: Box<Op<SemaphoreWait, Pump>>, _: Outcome<SemaphoreWait>, cx: &mut Context<'_>) {
         let Some(shared) = op.state.shared.clone() else {
             return; // it is in flight with it alone
         };
         shared.poller.get_or_init(|| std::thread::current().id());
-        if let Err(status) = outcome.result {
-            // Its deadline is a time that a task waits for; all else is the proactor's end, or someone's cancel of
-            // all.
-            if status.code() != Code::DeadlineExceeded {
-                shared.end(Error::from(status));
-            }
-        }
+        // Rung, at its deadline, or cancelled by a shutdown: there is something to look at. That a loop cannot go on is
+        // found when it is to.
         op.state.queue.woken.bell.rearm();
         let mut turn = Turn { op: Some(op), event_loop: ProactorLoop(shared), cx };
         turn.run();
