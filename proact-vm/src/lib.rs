@@ -18,8 +18,10 @@
 //! - [`InvocationState`] (private `start` or `prepare` and `enter`, `go_on`, `fail`, `finish`, `abort`): a machine with
 //!   the call that lies in it and its turn in the context. Drivers that do not hold a thread own one and are loops
 //!   around these.
-//! - The forms of a call: [`Context::invoke`] holds a thread; [`Context::begin`] is [`Step`] by step; and
-//!   [`Context::invoke_async`] is a future.
+//! - The forms of a call: [`Context::invoke`] holds a thread; [`Context::begin`] is [`Step`] by step;
+//!   [`Context::invoke_async`] is a future; and [`Context::invoke_on`] tells its end by a callback of a loop.
+//! - [`event_loop`]: loops that run callbacks when what they wait for has come to pass: on the caller's stack, on a
+//!   proactor's thread, in a simulated world.
 //! - [`executor`]: runs [`Invocation`]s, which live by themselves and are reached through handles, as a [`Policy`]
 //!   says.
 
@@ -29,6 +31,7 @@ mod atomic;
 mod context;
 pub mod convention;
 mod error;
+pub mod event_loop;
 pub mod executor;
 mod instance;
 mod invocation;
@@ -47,7 +50,8 @@ pub use error::{BacktraceFrame, CallId, Error, FrameKind, Result};
 pub use instance::{Instance, ReferenceType};
 pub use invocation::{CancelOnDrop, Finished, Invocation, InvocationStatus, OnFailure, Policy};
 pub use invocation::{
-    Done, InvocationFuture, InvocationOptions, InvocationState, Step, TimerFuture, Timers, Waiting, Yielded,
+    AsyncInvocation, Done, InvocationCallback, InvocationFuture, InvocationOptions, InvocationState, Once,
+    RefusedInvocation, Step, TimerFuture, Timers, Waiting, Yielded,
 };
 pub use module::Function;
 pub use stack::{Arena, StackLimits};

@@ -237,6 +237,10 @@ impl Context {
         Error::precondition("the context is not concurrent, and another invocation is there")
     }
 
+    pub(crate) fn is_same(&self, other: &Context) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     fn growing(&self) -> MutexGuard<'_, Tables> {
         self.0.growing.lock().unwrap_or_else(PoisonError::into_inner)
     }

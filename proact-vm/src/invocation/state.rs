@@ -125,6 +125,8 @@ pub struct InvocationState {
 enum Phase {
     /// No call lies here, or one that has ended.
     Idle,
+    /// What the call needs lies here, and it was not begun.
+    Prepared,
     /// The call has not begun: others are in the context.
     Queued(Arc<Ticket>),
     /// It has the context's turn, if that gives turns.
@@ -165,8 +167,8 @@ impl InvocationState {
         options: &InvocationOptions,
         inputs: &I,
     ) -> Result {
-        if self.call.is_some() {
-            self.abort();
+        if !matches!(self.phase, Phase::Idle) {
+            self.rest();
         }
         context.check(function)?;
         options.apply(&mut self.machine);
@@ -176,7 +178,11 @@ impl InvocationState {
             return Err(error.about(function.name().to_string()));
         }
         self.machine.id = context.call_id();
-        self.call = Some((context.clone(), function.clone()));
+        // What rests here from the last call is most often the same: two counts less each way.
+        if self.call.as_ref().is_none_or(|(own, last)| !own.is_same(context) || last != function) {
+            self.call = Some((context.clone(), function.clone()));
+        }
+        self.phase = Phase::Prepared;
         Ok(())
     }
 
@@ -233,28 +239,40 @@ impl InvocationState {
 
     /// Gives the results of a call that has ended well to `outputs`. Either way the state is free afterwards.
     pub(crate) fn finish<O: Outputs + ?Sized>(&mut self, outputs: &mut O) -> Result {
+        let unpacked = self.finish_and_rest(outputs);
+        self.call = None;
+        unpacked
+    }
+
+    /// As [`InvocationState::finish`], and holds the context and the function for the next call.
+    #[inline]
+    pub(crate) fn finish_and_rest<O: Outputs + ?Sized>(&mut self, outputs: &mut O) -> Result {
         let unpacked = match &self.call {
             Some((_, function)) => unpack(function.convention().results(), &mut self.machine.results, outputs),
             None => Err(Error::internal("nothing has ended")),
         };
-        self.abort();
+        self.rest();
         unpacked
     }
 
     /// Gives up whatever lies here: frames from the top down, arguments, results, the context.
     pub(crate) fn abort(&mut self) {
+        self.rest();
+        // Last: with the last handle of a context its deinitializers run.
+        self.call = None;
+    }
+
+    /// As [`InvocationState::abort`], but for the handles of the context and the function.
+    #[inline]
+    pub(crate) fn rest(&mut self) {
         self.machine.clear();
         if let Some((wakeup, _)) = &self.machine.wakeup {
             wakeup.unregister();
         }
-        let phase = std::mem::replace(&mut self.phase, Phase::Idle);
-        // Last: with the last handle of a context its deinitializers run.
-        if let Some((context, _)) = self.call.take() {
-            match phase {
-                Phase::Idle => {}
-                Phase::Queued(ticket) => context.give_up(&ticket),
-                Phase::Begun => context.leave(),
-            }
+        match (std::mem::replace(&mut self.phase, Phase::Idle), &self.call) {
+            (Phase::Queued(ticket), Some((context, _))) => context.give_up(&ticket),
+            (Phase::Begun, Some((context, _))) => context.leave(),
+            _ => {}
         }
     }
 }
