@@ -56,3 +56,8 @@ pub use invocation::{
 pub use module::Function;
 pub use stack::{Arena, StackLimits};
 pub use value::{Access, Buffer, ElementType, Inputs, List, Object, Outputs, Ref, Value, ValueType};
+
+/// The guide's code.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/vm.md")]
+mod guide {}
