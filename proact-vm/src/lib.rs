@@ -30,6 +30,7 @@ mod machine;
 pub mod module;
 #[allow(unsafe_code)]
 mod stack;
+pub mod standard;
 mod value;
 pub mod wait;
 
