@@ -39,6 +39,7 @@ path = "$root/ci/fuzz/$target.rs"
 libfuzzer-sys = "0.4"
 proact = { path = "$root/proact", default-features = false }
 proact-schedule = { path = "$root/proact-schedule" }
+proact-vm = { path = "$root/proact-vm" }
 
 [workspace]
 EOF

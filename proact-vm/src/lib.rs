@@ -6,16 +6,17 @@
 //! - [`convention`]: how arguments and results are packed.
 //! - [`module`]: a [`Module`](module::Module) declares functions; its [`ModuleInstance`](module::ModuleInstance) in a
 //!   context begins them. A function is given a [`CallFrame`](module::CallFrame) and answers a [`Flow`](module::Flow):
-//!   it is done, yields, waits for a [`WaitFrame`](wait::WaitFrame), or wants another function called. Before it stops it
-//!   keeps an [`Activation`](module::Activation), which is resumed with the reason, a
-//!   [`Resumption`](module::Resumption). It never calls into the machine by itself, so nothing is ever on the thread's own stack when it
-//!   stops, and a stop at any depth is the same. [`module::native`]: modules of Rust functions.
+//!   it is done, yields, waits for a [`WaitFrame`](wait::WaitFrame), or wants another function called. Before it stops
+//!   it keeps an [`Activation`](module::Activation), which is resumed with the reason, a
+//!   [`Resumption`](module::Resumption). It never calls into the machine by itself, so nothing is ever on the thread's
+//!   own stack when it stops, and a stop at any depth is the same. [`module::native`]: modules of Rust functions.
 //! - [`Context`]: modules that were registered, functions by name.
-//! - `machine` (private): the frames of one invocation; `begin` and `resume` run until a `Stop`: done, yield, wait. Every
-//!   driver is a loop around these two that differs in what it does at a stop; `poll_wait` polls the wait with any
-//!   waker, `next_time` says when to look again at the latest, `waited` ends it with an outcome from elsewhere.
-//! - [`InvocationState`] (private `start` or `prepare` and `enter`, `go_on`, `fail`, `finish`, `abort`): a machine with the call
-//!   that lies in it and its turn in the context. Drivers that do not hold a thread own one and are loops around these.
+//! - `machine` (private): the frames of one invocation; `begin` and `resume` run until a `Stop`: done, yield, wait.
+//!   Every driver is a loop around these two that differs in what it does at a stop; `poll_wait` polls the wait with
+//!   any waker, `next_time` says when to look again at the latest, `waited` ends it with an outcome from elsewhere.
+//! - [`InvocationState`] (private `start` or `prepare` and `enter`, `go_on`, `fail`, `finish`, `abort`): a machine with
+//!   the call that lies in it and its turn in the context. Drivers that do not hold a thread own one and are loops
+//!   around these.
 //! - The forms of a call: [`Context::invoke`] holds a thread; [`Context::begin`] is [`Step`] by step; and
 //!   [`Context::invoke_async`] is a future.
 
@@ -41,5 +42,5 @@ pub use invocation::{
     Done, InvocationFuture, InvocationOptions, InvocationState, Step, TimerFuture, Timers, Waiting, Yielded,
 };
 pub use module::Function;
-pub use stack::StackLimits;
+pub use stack::{Arena, StackLimits};
 pub use value::{Access, Buffer, ElementType, Inputs, List, Object, Outputs, Ref, Value, ValueType};

@@ -48,8 +48,8 @@ pub(crate) struct ContextInner {
 /// What becomes of an invocation in a context that is not concurrent, while another one is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Overlap {
-    /// It waits for its turn, first come, first served. One from within another on the same thread waits for ever,
-    /// unless it has a deadline.
+    /// It waits for its turn, first come, first served. [`Context::invoke`] from within another one on the same thread
+    /// would wait for itself, and fails with `FAILED_PRECONDITION`.
     #[default]
     Serialize,
     /// It fails with `FAILED_PRECONDITION`.
@@ -185,6 +185,12 @@ impl Context {
             Some(tables) => tables.lookup(name),
             None => growing.lookup(name),
         }
+    }
+
+    /// What tells it from other contexts of the process.
+    #[inline]
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
     }
 
     /// An id for an invocation.

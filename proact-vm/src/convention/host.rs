@@ -13,16 +13,29 @@ pub(crate) fn pack<I: Inputs + ?Sized>(fragment: &Fragment, inputs: &I, packed: 
     if inputs.count() != items.len() {
         return Err(wrong_count(inputs.count(), items.len()));
     }
-    for (index, item) in items.iter().enumerate() {
-        let value = inputs.value(index)?;
-        match item {
-            Item::One(letter) => pack_one(*letter, value, packed),
-            Item::Span(letters) => pack_span(letters, &value, packed),
+    match inputs.as_slice() {
+        Some(values) => {
+            for (index, (item, value)) in items.iter().zip(values).enumerate() {
+                pack_item(item, value, packed).map_err(|error| error.about(format!("input {index}")))?;
+            }
         }
-        .map_err(|error| error.about(format!("input {index}")))?;
+        None => {
+            for (index, item) in items.iter().enumerate() {
+                let value = inputs.value(index)?;
+                pack_item(item, &value, packed).map_err(|error| error.about(format!("input {index}")))?;
+            }
+        }
     }
     packed.finish();
     Ok(())
+}
+
+#[inline]
+fn pack_item(item: &Item, value: &Value, packed: &mut Packed) -> Result {
+    match item {
+        Item::One(letter) => pack_one(*letter, value, packed),
+        Item::Span(letters) => pack_span(letters, value, packed),
+    }
 }
 
 #[cold]
@@ -31,16 +44,13 @@ fn wrong_count(given: usize, wanted: usize) -> Error {
 }
 
 #[inline]
-fn pack_one(letter: Letter, value: Value, packed: &mut Packed) -> Result {
+fn pack_one(letter: Letter, value: &Value, packed: &mut Packed) -> Result {
     match letter {
         Letter::I32 => packed.push_i32(value.i32()?),
         Letter::I64 => packed.push_i64(value.i64()?),
         Letter::F32 => packed.push_f32(value.f32()?),
         Letter::F64 => packed.push_f64(value.f64()?),
-        Letter::Ref => match value {
-            Value::Ref(reference) => packed.push_ref(reference),
-            other => return Err(other.is_not(crate::ValueType::Ref)),
-        },
+        Letter::Ref => packed.push_ref(value.reference()?.clone()),
     }
     Ok(())
 }
@@ -53,7 +63,7 @@ fn pack_span(letters: &[Letter], value: &Value, packed: &mut Packed) -> Result {
     packed.push_span(elements.len(), align)?;
     for (index, element) in elements.into_iter().enumerate() {
         match letters {
-            [letter] => pack_one(*letter, element, packed),
+            [letter] => pack_one(*letter, &element, packed),
             letters => pack_tuple(letters, &element, packed),
         }
         .map_err(|error| error.about(format!("element {index}")))?;
@@ -66,7 +76,7 @@ fn pack_tuple(letters: &[Letter], element: &Value, packed: &mut Packed) -> Resul
     if members.len() != letters.len() {
         return Err(Error::invalid(format!("{} members, where a tuple has {}", members.len(), letters.len())));
     }
-    letters.iter().zip(members).try_for_each(|(letter, member)| pack_one(*letter, member, packed))
+    letters.iter().zip(members).try_for_each(|(letter, member)| pack_one(*letter, &member, packed))
 }
 
 /// Appends results to `outputs`.

@@ -9,7 +9,7 @@
 //! | `i`, `f` | i32, f32 | 4 | 4 |
 //! | `I`, `F` | i64, f64 | 8 | 8 |
 //! | `r` | a reference or null | 16 | 8 |
-//! | `C`...`D` | a span: how many, then that many tuples of the letters between | 4, then theirs | 4, then their largest |
+//! | `C`...`D` | a span: how many, then so many tuples of what is between | 4, then theirs | 4, then their largest |
 //!
 //! Members stand at their own alignment, the whole is padded to the largest; tuples of a span are not padded.
 
@@ -23,3 +23,6 @@ pub(crate) use host::{pack, unpack};
 pub use packed::{Packed, Reader};
 pub use parse::{Convention, Fragment, Item, Letter};
 pub use typed::{Argument, Arguments, Element, Results};
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,8 @@ use crate::value::Ref;
 /// again allocates nothing.
 ///
 /// A reference takes its sixteen bytes, of which the first four say which of the counted references beside the bytes it
-/// is. So no bytes, wherever they come from, make a reference to what is not there, and none is lost: wrong bytes are an
-/// `INTERNAL` error when they are read.
+/// is. So no bytes, wherever they come from, make a reference to what is not there, and none is lost: wrong bytes are
+/// an `INTERNAL` error when they are read.
 #[derive(Default, Debug)]
 pub struct Packed {
     bytes: Vec<u8>,

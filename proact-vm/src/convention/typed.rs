@@ -140,7 +140,11 @@ macro_rules! references {
 references! {
     [] Ref, Ok;
     [T: Object] Arc<T>, Ref::into_cast;
-    [T: Object] Option<Arc<T>>, |reference: Ref| if reference.is_null() { Ok(None) } else { reference.into_cast().map(Some) };
+    [T: Object] Option<Arc<T>>, or_null;
+}
+
+fn or_null<T: Object>(reference: Ref) -> Result<Option<Arc<T>>> {
+    if reference.is_null() { Ok(None) } else { reference.into_cast().map(Some) }
 }
 
 /// All arguments of a function, as a tuple.

@@ -52,8 +52,8 @@ enum Next {
 }
 
 impl Context {
-    /// Calls `function` as a future, whose output is the results. It is begun by the first poll; the inputs are captured
-    /// now, and an error is one of those.
+    /// Calls `function` as a future, whose output is the results. It is begun by the first poll; the inputs are
+    /// captured now, and an error is one of those.
     ///
     /// Waits until a time, and deadlines, need [`InvocationOptions::timers`]: without them they fail with
     /// `FAILED_PRECONDITION`. A yield lets the executor's other tasks run.

@@ -11,7 +11,7 @@ use crate::convention::{pack, unpack};
 use crate::error::{Error, Result};
 use crate::machine::{Machine, Stop};
 use crate::module::{Function, Resumption};
-use crate::stack::StackLimits;
+use crate::stack::{Arena, StackLimits};
 use crate::value::{Inputs, Outputs};
 use crate::wait::{WaitFrame, WaitSource};
 
@@ -23,6 +23,7 @@ pub struct InvocationOptions {
     pub(crate) traced: bool,
     pub(crate) limits: StackLimits,
     pub(crate) timers: Option<Arc<dyn Timers>>,
+    arena: Option<Arena>,
 }
 
 impl InvocationOptions {
@@ -43,6 +44,13 @@ impl InvocationOptions {
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> InvocationOptions {
         self.clock = Some(clock);
+        self
+    }
+
+    /// What the call's memory is taken of: see [`Arena`].
+    #[must_use]
+    pub fn arena(mut self, arena: &Arena) -> InvocationOptions {
+        self.arena = Some(arena.clone());
         self
     }
 
@@ -68,11 +76,15 @@ impl InvocationOptions {
         self
     }
 
+    /// Nothing is packed in the machine yet.
     #[inline]
     pub(crate) fn apply(&self, machine: &mut Machine) {
         machine.clock = self.clock.clone().unwrap_or_else(Clock::monotonic);
         machine.traced = self.traced;
         machine.stack.set_limits(self.limits);
+        if let Some(arena) = &self.arena {
+            machine.use_arena(arena);
+        }
         machine.deadline = self.deadline.and_then(|deadline| at(deadline, &machine.clock));
     }
 }
@@ -119,8 +131,8 @@ enum Phase {
     Begun,
 }
 
-/// What drivers other than the one that holds a thread are made of. Each is a loop around [`InvocationState::start`] and
-/// [`InvocationState::go_on`] that ends with [`InvocationState::finish`] or [`InvocationState::abort`].
+// What drivers other than the one that holds a thread are made of. Each is a loop around `start` and `go_on` that ends
+// with `finish` or `abort`.
 impl InvocationState {
     /// A state without memory yet.
     pub fn new() -> InvocationState {
@@ -153,14 +165,16 @@ impl InvocationState {
         options: &InvocationOptions,
         inputs: &I,
     ) -> Result {
-        self.abort();
+        if self.call.is_some() {
+            self.abort();
+        }
         context.check(function)?;
+        options.apply(&mut self.machine);
         let prepared = pack(function.convention().arguments(), inputs, &mut self.machine.arguments);
         if let Err(error) = prepared {
             self.machine.clear();
             return Err(error.about(function.name().to_string()));
         }
-        options.apply(&mut self.machine);
         self.machine.id = context.call_id();
         self.call = Some((context.clone(), function.clone()));
         Ok(())
@@ -230,6 +244,9 @@ impl InvocationState {
     /// Gives up whatever lies here: frames from the top down, arguments, results, the context.
     pub(crate) fn abort(&mut self) {
         self.machine.clear();
+        if let Some((wakeup, _)) = &self.machine.wakeup {
+            wakeup.unregister();
+        }
         let phase = std::mem::replace(&mut self.phase, Phase::Idle);
         // Last: with the last handle of a context its deinitializers run.
         if let Some((context, _)) = self.call.take() {

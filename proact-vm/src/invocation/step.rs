@@ -241,8 +241,8 @@ impl<'s> Waiting<'s> {
         Yielded { call: self.call, why }
     }
 
-    /// Whether the wait is over, in which case the call may go on; if not, the task is woken when that may have changed,
-    /// but for the passing of time: see [`Waiting::next_time`].
+    /// Whether the wait is over, in which case the call may go on; if not, the task is woken when that may have
+    /// changed, but for the passing of time: see [`Waiting::next_time`].
     pub fn poll(self, cx: &mut TaskContext<'_>) -> Result<Yielded<'s>, Waiting<'s>> {
         match self.call.0.machine.poll_wait(cx) {
             Poll::Ready(why) => Ok(Yielded { call: self.call, why }),

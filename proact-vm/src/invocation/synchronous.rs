@@ -1,12 +1,12 @@
 //! Calls that hold their thread until they are over.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::{InvocationOptions, InvocationState};
 use crate::context::{Context, Entry, Ticket, Turn};
 use crate::convention::{pack, unpack};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::module::{Function, Resumption};
 use crate::value::{Inputs, Outputs};
@@ -15,6 +15,8 @@ use crate::wait::{WaitFrame, WaitSource};
 thread_local! {
     /// What the last call on this thread lay in: the next one allocates nothing.
     static SPARE: Cell<Option<Box<InvocationState>>> = const { Cell::new(None) };
+    /// The contexts that are not concurrent and whose turn calls on this thread have, from the outermost on.
+    static INSIDE: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Context {
@@ -77,11 +79,11 @@ impl Context {
         let mut state = SPARE.take().unwrap_or_default();
         let machine = &mut state.machine;
         let convention = function.convention();
+        if let Some(options) = options {
+            options.apply(machine);
+        }
         let result = match pack(convention.arguments(), inputs, &mut machine.arguments) {
             Ok(()) => {
-                if let Some(options) = options {
-                    options.apply(machine);
-                }
                 machine.id = self.call_id();
                 self.run(machine, function).and_then(|()| unpack(convention.results(), &mut machine.results, outputs))
             }
@@ -101,14 +103,21 @@ impl Context {
         struct Leave<'a>(&'a Context);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
-                self.0.leave();
+                if !self.0.is_concurrent() {
+                    INSIDE.with_borrow_mut(Vec::pop);
+                    self.0.leave();
+                }
             }
         }
-        let _leave = match self.enter() {
-            Entry::Now => Leave(self),
+        match self.enter() {
+            Entry::Now => {}
             Entry::Refused => return Err(self.is_busy()),
-            Entry::Later(ticket) => self.wait_for_turn(machine, ticket).map(|()| Leave(self))?,
-        };
+            Entry::Later(ticket) => self.wait_for_turn(machine, ticket)?,
+        }
+        let _leave = Leave(self);
+        if !self.is_concurrent() {
+            INSIDE.with_borrow_mut(|inside| inside.push(self.number()));
+        }
         let stop = machine.begin(function);
         machine.block(stop)
     }
@@ -116,6 +125,11 @@ impl Context {
     /// Parks this thread until the ticket's turn has come, or the call's deadline.
     #[cold]
     fn wait_for_turn(&self, machine: &mut Machine, ticket: Arc<Ticket>) -> Result {
+        if INSIDE.with_borrow(|inside| inside.contains(&self.number())) {
+            self.give_up(&ticket);
+            let message = "the context is not concurrent, and this thread holds it: the call would wait for itself";
+            return Err(Error::precondition(message));
+        }
         machine.wait = Some(WaitFrame::all([WaitSource::future(Turn(ticket.clone()))]));
         match machine.block_wait() {
             Resumption::Waited(Err(error)) => {

@@ -11,6 +11,9 @@ use super::{Machine, Stop};
 use crate::error::{Error, Result};
 use crate::module::Resumption;
 
+/// Of how many yields one lets other threads run.
+const YIELDS_TO_THE_SYSTEM: u32 = 32;
+
 struct Parker {
     thread: Thread,
     woken: AtomicBool,
@@ -44,12 +47,17 @@ fn with_parker<R>(run: impl FnOnce(&Parker, &Waker) -> R) -> R {
 impl Machine {
     /// Runs a machine that has stopped to its end, on this thread.
     pub(crate) fn block(&mut self, mut stop: Stop) -> Result {
+        let mut yields = 0u32;
         loop {
             stop = match stop {
                 Stop::Done(result) => return result,
                 Stop::Yield => {
-                    // Others may run now: other threads are all there are.
-                    thread::yield_now();
+                    // Others may run now: other threads are all there are. The system is asked for it now and then,
+                    // since that costs ten times what the resume does.
+                    yields = yields.wrapping_add(1);
+                    if yields % YIELDS_TO_THE_SYSTEM == 0 {
+                        thread::yield_now();
+                    }
                     self.resume(Resumption::Yielded)
                 }
                 Stop::Wait => {

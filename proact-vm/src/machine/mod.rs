@@ -16,7 +16,7 @@ use crate::convention::Packed;
 use crate::error::CallId;
 use crate::module::Function;
 use crate::module::native::Mailbox;
-use crate::stack::{Stack, StackLimits};
+use crate::stack::{Arena, Stack, StackLimits};
 use crate::wait::{WaitFrame, Wakeup};
 
 pub(crate) use run::Stop;
@@ -33,8 +33,10 @@ pub(crate) struct Machine {
     pub(crate) wait: Option<WaitFrame>,
     /// Made for the first function that wants a waker, and kept.
     pub(crate) wakeup: Option<(Arc<Wakeup>, Waker)>,
-    /// Made for the first `async` function, and kept.
+    /// Made for the first `async` function, and kept. It is not here while one is polled.
     pub(crate) mailbox: Option<Arc<Mailbox>>,
+    /// The last number that was given to a frame of an `async` function.
+    pub(crate) last_frame: u64,
     pub(crate) id: CallId,
     /// Of the whole invocation.
     pub(crate) deadline: Option<Time>,
@@ -42,6 +44,8 @@ pub(crate) struct Machine {
     pub(crate) expired: bool,
     pub(crate) clock: Clock,
     pub(crate) traced: bool,
+    /// What the call has its memory of, if that is not the machine's own.
+    arena: Option<Arena>,
 }
 
 impl Machine {
@@ -55,22 +59,49 @@ impl Machine {
             wait: None,
             wakeup: None,
             mailbox: None,
+            last_frame: 0,
             id: CallId(0),
             deadline: None,
             expired: false,
             clock: Clock::monotonic(),
             traced: false,
+            arena: None,
+        }
+    }
+
+    /// Has the next call take its memory of an arena, until it is cleared. Nothing is packed yet.
+    pub(crate) fn use_arena(&mut self, arena: &Arena) {
+        self.clear();
+        self.stack.set_arena(Some(arena.clone()));
+        (self.arguments, self.results) = (arena.take_packed(), arena.take_packed());
+        self.arena = Some(arena.clone());
+    }
+
+    #[cold]
+    fn leave_arena(&mut self) {
+        if let Some(arena) = self.arena.take() {
+            self.stack.set_arena(None);
+            arena.give_packed_back(std::mem::take(&mut self.arguments));
+            arena.give_packed_back(std::mem::take(&mut self.results));
         }
     }
 
     /// Gives up all that a call holds, from the top frame down. Memory is kept.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.stack.clear();
-        self.wait = None;
-        self.callee = None;
+        if self.wait.is_some() {
+            self.wait = None;
+        }
+        if self.callee.is_some() {
+            self.callee = None;
+        }
         self.arguments.clear();
         self.results.clear();
         self.expired = false;
+        if self.arena.is_some() {
+            self.leave_arena();
+        }
     }
 
     pub(crate) fn wakeup(&mut self) -> &(Arc<Wakeup>, Waker) {

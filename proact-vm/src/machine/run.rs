@@ -101,6 +101,7 @@ impl Machine {
                     };
                 }
                 Ran { flow: Ok(stop @ (Flow::Yield | Flow::Wait)), framed: false } => {
+                    self.wait = None;
                     let message = format!("{stop:?} of a function that has kept nothing to be resumed with");
                     ran = Ran { flow: Err(Error::internal(message)), framed: false };
                 }

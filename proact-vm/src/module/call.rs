@@ -202,13 +202,35 @@ impl<'a> CallFrame<'a> {
         Stack::resume_top(self.machine, Resumption::Started)
     }
 
+    /// What passes between `async` functions and the driver.
     pub(crate) fn mailbox(&mut self) -> &Arc<Mailbox> {
-        self.machine.mailbox.get_or_insert_with(Arc::default)
+        if self.machine.mailbox.is_none() {
+            let waker = self.waker().clone();
+            self.machine.mailbox = Some(Arc::new(Mailbox::new(waker)));
+        }
+        self.machine.mailbox.as_ref().expect("it was made if it was not there")
+    }
+
+    /// The mailbox, taken out so that a future can be polled beside the call: then it is put back.
+    pub(crate) fn take_mailbox(&mut self) -> Option<Arc<Mailbox>> {
+        self.machine.mailbox.take()
+    }
+
+    pub(crate) fn put_mailbox(&mut self, mailbox: Arc<Mailbox>) {
+        self.machine.mailbox = Some(mailbox);
+    }
+
+    /// A number for a new frame.
+    pub(crate) fn next_frame(&mut self) -> u64 {
+        self.machine.last_frame += 1;
+        self.machine.last_frame
     }
 
     /// Takes note that a waker call from before does not count.
     pub(crate) fn forget_wake(&mut self) {
-        self.machine.wakeup().0.forget();
+        if let Some((wakeup, _)) = &self.machine.wakeup {
+            wakeup.forget();
+        }
     }
 }
 

@@ -64,8 +64,8 @@ pub enum Concurrency {
 pub enum Signal {
     /// Work goes on after a suspend. Modules are told in the order of their registration.
     Resume,
-    /// The context is a fork of another one, whose modules' states were forked: told to the fork's alone. In the order of
-    /// their registration.
+    /// The context is a fork of another one, whose modules' states were forked: told to the fork's alone. In the order
+    /// of their registration.
     Fork,
     /// No calls for a while: what can be given up cheaply may be. In reverse order.
     Suspend,
@@ -143,7 +143,8 @@ pub trait ModuleInstance: Send + Sync + 'static {
     /// One that stops before its end keeps an [`Activation`] first: see [`CallFrame::keep`].
     fn begin(&self, ordinal: u32, call: &mut CallFrame<'_>) -> Result<Flow>;
 
-    /// Hears what the context tells all modules. Before its `__notify` for a resume and a fork, after it for the others.
+    /// Hears what the context tells all modules. Before its `__notify` for a resume and a fork, after it for the
+    /// others.
     fn notify(&self, _signal: Signal) -> Result {
         Ok(())
     }

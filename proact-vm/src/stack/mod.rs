@@ -1,5 +1,6 @@
 //! The frames of an invocation: functions that have stopped before their end, each with what it keeps.
 
+mod arena;
 mod storage;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use proact::status::Code;
 use crate::error::{BacktraceFrame, Error, Result};
 use crate::machine::Machine;
 use crate::module::{Activation, CallFrame, Flow, Function, Resumption};
+pub use arena::Arena;
 use storage::{Place, Storage};
 
 /// How large the stack of an invocation is at first, and may become. Bytes.
@@ -63,6 +65,12 @@ impl Stack {
         self.maximum = limits.maximum;
     }
 
+    /// Grows into `arena` from now on, or into memory of its own again. Frames, if there are any, end.
+    pub(crate) fn set_arena(&mut self, arena: Option<Arena>) {
+        self.clear();
+        self.storage.set_arena(arena);
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.frames.len()
@@ -105,6 +113,7 @@ impl Stack {
     }
 
     /// Ends all frames, from the top.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         while self.pop() {}
     }
@@ -161,3 +170,6 @@ impl fmt::Debug for Stack {
         f.debug_list().entries(self.frames.iter().map(|frame| &frame.function)).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
 //! Memory in which values of any type lie one upon another, and never move.
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::Layout;
 use std::ptr::NonNull;
+
+use super::arena::{Arena, CHUNK_ALIGN, Chunk};
 
 /// Chunks, each at least twice as large as the one before. They are kept when they are empty.
 pub(super) struct Storage {
@@ -9,11 +11,8 @@ pub(super) struct Storage {
     top: Mark,
     initial: usize,
     capacity: usize,
-}
-
-struct Chunk {
-    memory: NonNull<u8>,
-    size: usize,
+    /// Whose the chunks are, if not its own.
+    arena: Option<Arena>,
 }
 
 /// Where the next value may go: the index of a chunk, and bytes used in it.
@@ -44,12 +43,9 @@ impl<T> Place<T> {
     }
 }
 
-/// What every chunk is aligned to.
-const CHUNK_ALIGN: usize = 64;
-
 impl Storage {
     pub(super) fn new(initial: usize) -> Storage {
-        Storage { chunks: Vec::new(), top: Mark { chunk: 0, used: 0 }, initial, capacity: 0 }
+        Storage { chunks: Vec::new(), top: Mark { chunk: 0, used: 0 }, initial, capacity: 0, arena: None }
     }
 
     pub(super) fn set_initial(&mut self, initial: usize) {
@@ -83,11 +79,11 @@ impl Storage {
         let Mark { mut chunk, mut used } = self.top;
         loop {
             if let Some(memory) = self.chunks.get(chunk) {
-                let start = memory.memory.as_ptr().addr() + used;
+                let start = memory.memory().as_ptr().addr() + used;
                 let padding = start.next_multiple_of(layout.align()) - start;
-                if let Some(end) = (used + padding).checked_add(layout.size()).filter(|&end| end <= memory.size) {
+                if let Some(end) = (used + padding).checked_add(layout.size()).filter(|&end| end <= memory.size()) {
                     // SAFETY: `end` is within the chunk, so is what lies before it.
-                    let pointer = unsafe { memory.memory.add(used + padding) };
+                    let pointer = unsafe { memory.memory().add(used + padding) };
                     self.top = Mark { chunk, used: end };
                     return Some(pointer);
                 }
@@ -101,35 +97,41 @@ impl Storage {
     /// Adds a chunk in which `layout` surely fits.
     fn grow(&mut self, layout: Layout, budget: usize) -> Option<()> {
         let needed = layout.size().checked_add(layout.align().saturating_sub(CHUNK_ALIGN))?;
-        let twice = self.chunks.last().map_or(self.initial, |last| last.size * 2);
+        let twice = self.chunks.last().map_or(self.initial, |last| last.size() * 2);
         // The last chunk takes what is left.
-        let size = twice.max(needed).min(budget.checked_sub(self.capacity)?);
-        if size < needed || size == 0 {
-            return None;
-        }
+        let left = budget.checked_sub(self.capacity).filter(|&left| left >= needed)?;
+        let wanted = twice.max(needed).min(left);
         self.chunks.try_reserve(1).ok()?;
-        let layout = Layout::from_size_align(size, CHUNK_ALIGN).ok()?;
-        // SAFETY: the size is not 0.
-        let memory = NonNull::new(unsafe { alloc(layout) })?;
-        self.chunks.push(Chunk { memory, size });
-        self.capacity += size;
+        let chunk = match &self.arena {
+            Some(arena) => arena.take(needed, wanted)?,
+            None => Chunk::new(wanted)?,
+        };
+        self.capacity += chunk.size();
+        self.chunks.push(chunk);
         Some(())
+    }
+
+    /// Takes its chunks from `arena` from now on, or from the system again. What it had is handed back: nothing may lie
+    /// in it.
+    pub(super) fn set_arena(&mut self, arena: Option<Arena>) {
+        debug_assert!(self.top == Mark { chunk: 0, used: 0 }, "values lie in it");
+        self.capacity = 0;
+        let before = std::mem::replace(&mut self.arena, arena);
+        for chunk in self.chunks.drain(..) {
+            match &before {
+                Some(before) => before.give_back(chunk),
+                None => drop(chunk),
+            }
+        }
     }
 }
 
 impl Drop for Storage {
     fn drop(&mut self) {
-        for chunk in self.chunks.drain(..) {
-            let layout = Layout::from_size_align(chunk.size, CHUNK_ALIGN).expect("it was allocated so");
-            // SAFETY: the memory was allocated with this layout, once for each chunk. Values in it were removed by the
-            // stack, whose `Drop` comes before its fields'.
-            unsafe { dealloc(chunk.memory.as_ptr(), layout) };
-        }
+        // Values in it were removed by the stack, whose `Drop` comes before its fields'.
+        self.set_arena(None);
     }
 }
 
-// SAFETY: the chunks are memory of its own, to which no one else has a pointer but the places that the stack holds
-// beside it; what it puts there is `Send`, by `Activation`.
-unsafe impl Send for Storage {}
 // SAFETY: a place is the owner of its value, as a box is.
 unsafe impl<T: ?Sized + Send> Send for Place<T> {}

@@ -10,6 +10,12 @@ pub trait Inputs {
 
     /// The value at `index`; `OUT_OF_RANGE` past the end.
     fn value(&self, index: usize) -> Result<Value>;
+
+    /// All of them, where they lie side by side and no one changes them meanwhile.
+    #[inline]
+    fn as_slice(&self) -> Option<&[Value]> {
+        None
+    }
 }
 
 /// Where a call leaves its results, behind what is there.
@@ -28,6 +34,11 @@ impl Inputs for [Value] {
     fn value(&self, index: usize) -> Result<Value> {
         self.get(index).cloned().ok_or_else(|| super::list::out_of_range(index, self.len()))
     }
+
+    #[inline]
+    fn as_slice(&self) -> Option<&[Value]> {
+        Some(self)
+    }
 }
 
 impl<const N: usize> Inputs for [Value; N] {
@@ -38,7 +49,12 @@ impl<const N: usize> Inputs for [Value; N] {
 
     #[inline]
     fn value(&self, index: usize) -> Result<Value> {
-        self.as_slice().value(index)
+        self[..].value(index)
+    }
+
+    #[inline]
+    fn as_slice(&self) -> Option<&[Value]> {
+        Some(self)
     }
 }
 
@@ -50,7 +66,12 @@ impl Inputs for Vec<Value> {
 
     #[inline]
     fn value(&self, index: usize) -> Result<Value> {
-        self.as_slice().value(index)
+        self[..].value(index)
+    }
+
+    #[inline]
+    fn as_slice(&self) -> Option<&[Value]> {
+        Some(self)
     }
 }
 

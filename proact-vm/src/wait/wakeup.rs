@@ -27,12 +27,21 @@ impl Wakeup {
         drop(before);
     }
 
+    /// No one waits any more: a late call wakes no one.
+    pub(crate) fn unregister(&self) {
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(driver);
+    }
+
     pub(crate) fn is_woken(&self) -> bool {
         self.woken.load(Ordering::SeqCst)
     }
 
     pub(crate) fn forget(&self) {
-        self.woken.store(false, Ordering::SeqCst);
+        // Most often it was not: a load costs less than a store that all must see in order.
+        if self.woken.load(Ordering::SeqCst) {
+            self.woken.store(false, Ordering::SeqCst);
+        }
     }
 }
 

@@ -34,7 +34,7 @@ impl<S> Caller<S> {
         let mailbox = call.mailbox().clone();
         Caller {
             instance: instance.clone(),
-            frame: mailbox.number(),
+            frame: call.next_frame(),
             mailbox,
             id: call.id(),
             clock: call.clock().clone(),
@@ -44,10 +44,6 @@ impl<S> Caller<S> {
 
     pub(super) fn frame(&self) -> u64 {
         self.frame
-    }
-
-    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
     }
 
     /// The module's state in this context.

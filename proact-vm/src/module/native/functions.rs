@@ -110,9 +110,8 @@ macro_rules! functions {
                 let mut arguments = call.arguments();
                 $(let $argument = $argument::take(&mut arguments)?;)*
                 let frame = caller.frame();
-                let mailbox = caller.mailbox().clone();
                 let future = self(caller, $($argument,)*);
-                call.keep_and_start(FutureActivation::new(future, mailbox, frame))
+                call.keep_and_start(FutureActivation::new(future, frame))
             }
         }
     };

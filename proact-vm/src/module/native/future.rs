@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
@@ -13,16 +13,19 @@ use crate::error::{Error, Result};
 use crate::module::{Activation, CallFrame, Flow, Function, Resumption};
 use crate::wait::{WaitFrame, WaitKind};
 
-/// What passes between the `async` functions of one invocation and its driver. There is one for all of them: only one is
-/// polled at a time, and what it asks for is taken out before another one is.
-#[derive(Default)]
-pub(crate) struct Mailbox(Mutex<Slots>);
+/// What passes between the `async` functions of one invocation and its driver. There is one for all of them: only one
+/// is polled at a time, and what it asks for is taken out before another one is.
+pub(crate) struct Mailbox {
+    /// What a frame is polled with, unless a part of its future has a waker of its own.
+    base: Waker,
+    slots: Mutex<Slots>,
+}
 
 #[derive(Default)]
 struct Slots {
     /// The number of the frame that is being polled; 0 for none.
     polling: u64,
-    /// The last number given to a frame or a question.
+    /// The last number given to a question.
     last: u64,
     /// What the frame wants: the first thing that it asked for in this poll.
     asked: Option<Asked>,
@@ -39,8 +42,9 @@ struct Slots {
 struct Asked {
     number: u64,
     ask: Ask,
-    /// Of the part of the future that asks: a future that joins others polls only those that were woken.
-    waker: Waker,
+    /// Of the part of the future that asks, if it is its own: a future that joins others polls only those that were
+    /// woken.
+    waker: Option<Waker>,
 }
 
 /// What a future may want of the driver.
@@ -51,15 +55,17 @@ pub(super) enum Ask {
 }
 
 impl Mailbox {
-    /// A number for a new frame.
-    pub(super) fn number(&self) -> u64 {
-        let mut slots = self.lock();
-        slots.last += 1;
-        slots.last
+    pub(crate) fn new(base: Waker) -> Mailbox {
+        Mailbox { base, slots: Mutex::default() }
+    }
+
+    /// The waker, if it is not the frame's.
+    fn own(&self, waker: &Waker) -> Option<Waker> {
+        (!waker.will_wake(&self.base)).then(|| waker.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a driver brought for a function called.
@@ -103,7 +109,7 @@ impl<P: FnOnce(&mut Packed) -> Result> Future for Question<'_, P> {
                 return Poll::Ready(Ok(reply));
             }
             if let Some(asked) = slots.asked.as_mut().filter(|asked| asked.number == this.number) {
-                asked.waker.clone_from(cx.waker());
+                asked.waker = this.mailbox.own(cx.waker());
             }
             return Poll::Pending;
         };
@@ -113,22 +119,24 @@ impl<P: FnOnce(&mut Packed) -> Result> Future for Question<'_, P> {
         }
         if slots.asked.is_some() {
             // One question at a time; this one is asked when that one is answered.
-            slots.next.push(cx.waker().clone());
+            slots.next.extend(this.mailbox.own(cx.waker()));
             this.ask = Some((ask, arguments));
             return Poll::Pending;
         }
-        slots.arguments.clear();
-        let mut packed = std::mem::take(&mut slots.arguments);
-        drop(slots); // what is packed may run code of its own
-        let is_packed = arguments(&mut packed);
-        slots = this.mailbox.lock();
-        slots.arguments = packed;
-        if let Err(error) = is_packed {
-            return Poll::Ready(Err(error));
+        if matches!(ask, Ask::Call(_)) {
+            slots.arguments.clear();
+            let mut packed = std::mem::take(&mut slots.arguments);
+            drop(slots); // what is packed may run code of its own
+            let is_packed = arguments(&mut packed);
+            slots = this.mailbox.lock();
+            slots.arguments = packed;
+            if let Err(error) = is_packed {
+                return Poll::Ready(Err(error));
+            }
         }
         slots.last += 1;
         this.number = slots.last;
-        slots.asked = Some(Asked { number: this.number, ask, waker: cx.waker().clone() });
+        slots.asked = Some(Asked { number: this.number, ask, waker: this.mailbox.own(cx.waker()) });
         Poll::Pending
     }
 }
@@ -152,7 +160,6 @@ pin_project! {
     pub(super) struct FutureActivation<F> {
         #[pin]
         future: F,
-        mailbox: Arc<Mailbox>,
         frame: u64,
         // The question that the driver is about to answer, and who asked; 0 for none.
         outstanding: u64,
@@ -161,23 +168,34 @@ pin_project! {
 }
 
 impl<F> FutureActivation<F> {
-    pub(super) fn new(future: F, mailbox: Arc<Mailbox>, frame: u64) -> FutureActivation<F> {
-        FutureActivation { future, mailbox, frame, outstanding: 0, waker: None }
+    pub(super) fn new(future: F, frame: u64) -> FutureActivation<F> {
+        FutureActivation { future, frame, outstanding: 0, waker: None }
     }
 }
 
 impl<F: Future<Output: Answer> + Send> Activation for FutureActivation<F> {
     fn resume(self: Pin<&mut Self>, why: Resumption, call: &mut CallFrame<'_>) -> Result<Flow> {
+        let Some(mailbox) = call.take_mailbox() else {
+            return Err(Error::internal("an async function without its mailbox"));
+        };
+        let flow = self.poll(why, call, &mailbox);
+        call.put_mailbox(mailbox);
+        flow
+    }
+}
+
+impl<F: Future<Output: Answer>> FutureActivation<F> {
+    fn poll(self: Pin<&mut Self>, why: Resumption, call: &mut CallFrame<'_>, mailbox: &Mailbox) -> Result<Flow> {
         let this = self.project();
-        let waker = call.waker().clone();
-        let mut slots = this.mailbox.lock();
+        let mut slots = mailbox.lock();
         let outstanding = std::mem::take(this.outstanding);
         match why {
             Resumption::Started => {}
             Resumption::Woken => {
                 // The wait goes on unless the future gives it up.
                 let wait = call.take_wait().filter(|wait| wait.kind() != WaitKind::Woken);
-                if let (Some(wait), Some(waker)) = (wait, this.waker.take()) {
+                if let Some(wait) = wait {
+                    let waker = this.waker.take();
                     slots.asked = Some(Asked { number: outstanding, ask: Ask::Wait(wait), waker });
                 }
             }
@@ -193,15 +211,13 @@ impl<F: Future<Output: Answer> + Send> Activation for FutureActivation<F> {
         let next = std::mem::take(&mut slots.next);
         drop(slots);
         for other in this.waker.take().into_iter().chain(next) {
-            if !other.will_wake(&waker) {
-                other.wake();
-            }
+            other.wake();
         }
         call.forget_wake();
 
-        let polled = this.future.poll(&mut Context::from_waker(&waker));
+        let polled = this.future.poll(&mut Context::from_waker(&mailbox.base));
 
-        let mut slots = this.mailbox.lock();
+        let mut slots = mailbox.lock();
         slots.polling = 0;
         let (asked, unheard) = (slots.asked.take(), slots.reply.take());
         let flow = match (polled, asked) {
@@ -213,7 +229,7 @@ impl<F: Future<Output: Answer> + Send> Activation for FutureActivation<F> {
             (Poll::Pending, None) => Ok(call.wait(WaitFrame::woken())),
             (Poll::Pending, Some(Asked { number, ask, waker })) => {
                 *this.outstanding = number;
-                *this.waker = Some(waker);
+                *this.waker = waker;
                 Ok(match ask {
                     Ask::Yield => Flow::Yield,
                     Ask::Wait(frame) => call.wait(frame.or_woken()),

@@ -3,6 +3,7 @@
 mod caller;
 mod functions;
 mod future;
+mod macros;
 
 use std::fmt;
 use std::sync::Arc;
