@@ -64,16 +64,34 @@ fn push(quota: &State, list: Arc<List>, value: Value) -> Result {
 
 /// Takes the last element away as another type. Where that cannot be, it stays: in a list that others change at the
 /// same time, behind what they have pushed.
-fn pop<T>(list: &List, read: fn(&List, usize) -> Result<T>) -> Result<T> {
+fn pop<T>(list: &List, read: fn(&Value) -> Option<T>) -> Result<T> {
     let last = list.pop()?;
-    // Read by a list's own rules, of which conversions go without an error.
-    let one = List::new(ElementType::Any);
-    one.push(last.clone())?;
-    let taken = read(&one, 0);
-    if taken.is_err() {
-        list.push(last)?;
+    match read(&last) {
+        Some(value) => Ok(value),
+        None => {
+            let message = format!("a {} is not converted to what was asked for", last.value_type());
+            list.push(last)?;
+            Err(Error::precondition(message))
+        }
     }
-    taken
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    match *value {
+        Value::I8(value) => Some(value.into()),
+        Value::I16(value) => Some(value.into()),
+        Value::I32(value) => Some(value.into()),
+        Value::I64(value) => Some(value),
+        _ => None,
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match *value {
+        Value::F32(value) => Some(value.into()),
+        Value::F64(value) => Some(value),
+        _ => None,
+    }
 }
 
 fn place(index: i32) -> Result<usize> {
@@ -102,9 +120,9 @@ pub(super) fn module(quota: &Arc<Quota>) -> Result<Arc<NativeModule<State>>> {
             set(state, list, index, Value::Ref(value))
         })
         .function("push_ref", |state: &State, list: Arc<List>, value: Ref| push(state, list, Value::Ref(value)))
-        .function("pop_ref", |_: &State, list: Arc<List>| pop(&list, List::get_ref));
+        .function("pop_ref", |_: &State, list: Arc<List>| pop(&list, |value| value.reference().ok().cloned()));
     macro_rules! numbers {
-        ($($type:ty, $variant:ident, $read:ident, $get:literal, $set:literal, $push:literal, $pop:literal;)*) => {$(
+        ($($type:ty, $variant:ident, $read:ident, $of:ident, $get:literal, $set:literal, $push:literal, $pop:literal;)*) => {$(
             builder = builder
                 .function($get, |_: &State, list: Arc<List>, index: i32| list.$read(place(index)?))
                 .function($set, |state: &State, list: Arc<List>, index: i32, value: $type| {
@@ -113,14 +131,14 @@ pub(super) fn module(quota: &Arc<Quota>) -> Result<Arc<NativeModule<State>>> {
                 .function($push, |state: &State, list: Arc<List>, value: $type| {
                     push(state, list, Value::$variant(value))
                 })
-                .function($pop, |_: &State, list: Arc<List>| pop(&list, List::$read));
+                .function($pop, |_: &State, list: Arc<List>| pop(&list, |value| $of(value).map(|value| value as $type)));
         )*};
     }
     numbers! {
-        i32, I32, get_i32, "get_i32", "set_i32", "push_i32", "pop_i32";
-        i64, I64, get_i64, "get_i64", "set_i64", "push_i64", "pop_i64";
-        f32, F32, get_f32, "get_f32", "set_f32", "push_f32", "pop_f32";
-        f64, F64, get_f64, "get_f64", "set_f64", "push_f64", "pop_f64";
+        i32, I32, get_i32, integer, "get_i32", "set_i32", "push_i32", "pop_i32";
+        i64, I64, get_i64, integer, "get_i64", "set_i64", "push_i64", "pop_i64";
+        f32, F32, get_f32, number, "get_f32", "set_f32", "push_f32", "pop_f32";
+        f64, F64, get_f64, number, "get_f64", "set_f64", "push_f64", "pop_f64";
     }
     builder.build()
 }

@@ -117,6 +117,23 @@ fn paths_lead_nowhere_but_beneath_the_directory() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_not_opened_nor_waited_for() {
+    let (thread, directory) = (thread(), Directory::new());
+    let made = std::process::Command::new("mkfifo").arg(directory.path().join("pipe")).status().unwrap();
+    assert!(made.success());
+    let _listener = std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap();
+    let context = granted(thread.handle(), writable(&directory));
+    let (code, words) = refused(&context, "file.open", [bytes("data/pipe"), READ]);
+    assert!(code == Code::PermissionDenied && words.contains("no regular file"), "{words}");
+    for path in ["data/pipe", "data/socket"] {
+        for flags in [1, 2, 3] {
+            refused(&context, "file.open", [bytes(path), Value::I32(flags)]);
+        }
+    }
+    thread.join().unwrap();
+}
+
+#[test]
 fn a_directory_whose_name_changes_hands_stays_the_one_that_was_granted() {
     let (thread, directory) = (thread(), Directory::new());
     directory.write("granted/file", b"mine");
