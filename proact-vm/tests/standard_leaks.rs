@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
 
 use proact::proactor::{Builder, Proactor};
 use proact::time::Timeout;
@@ -34,15 +35,24 @@ fn run<const N: usize>(
             return Some(ended.map(|mut outputs| outputs.pop().unwrap_or(Value::None)));
         }
         if step < steps {
-            proactor.poll(Timeout::Infinite).unwrap();
+            turn(proactor);
         }
     }
     None
 }
 
+/// Polls the proactor for something that the test waits for.
+fn turn(proactor: &mut Proactor) {
+    let latest = proactor.now() + Duration::from_secs(60);
+    proactor.poll(Timeout::At(latest)).unwrap();
+    assert!(proactor.now() < latest, "what is waited for does not come");
+}
+
 fn settle(proactor: &mut Proactor) {
     proactor.poll(Timeout::Immediate).unwrap();
-    proactor.run().unwrap();
+    while proactor.pending() > 0 {
+        turn(proactor);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use proact::time::Timeout;
 use proact_vm::standard::{DirectoryAccess, Grants, Host, Limits, Socket};
 use proact_vm::{Context, Ref, Value};
 
-use crate::{Directory, begin, bytes, call, contents, context, finish, poll, room};
+use crate::{Directory, begin, bytes, call, contents, context, finish, poll, room, turn};
 
 /// More steps than any call here takes.
 const STEPS_MAX: usize = 64;
@@ -30,7 +30,7 @@ fn give_up<const N: usize>(
             return true;
         }
         if step < steps {
-            proactor.poll(Timeout::Infinite).unwrap();
+            turn(proactor);
         }
     }
     false
@@ -39,8 +39,9 @@ fn give_up<const N: usize>(
 /// Lets the proactor end what it has, also what it has not taken from other threads yet.
 fn settle(proactor: &mut Proactor) {
     proactor.poll(Timeout::Immediate).unwrap();
-    proactor.run().unwrap();
-    assert_eq!(proactor.pending(), 0);
+    while proactor.pending() > 0 {
+        turn(proactor);
+    }
 }
 
 /// Gives the call up after each of its steps: nothing of it is left, not even a place.

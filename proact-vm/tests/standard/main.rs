@@ -17,6 +17,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
 
 use proact::proactor::{Builder, Handle, Proactor, ProactorThread};
 use proact::status::Code;
@@ -24,6 +25,9 @@ use proact::time::Timeout;
 use proact_vm::module::Module;
 use proact_vm::standard::{self, Grants, Host};
 use proact_vm::{Access, Buffer, Context, Error, Instance, InvocationFuture, InvocationOptions, Ref, Value};
+
+/// Then a test has failed that waits.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory of its own, until it is dropped.
 struct Directory(PathBuf);
@@ -82,7 +86,8 @@ fn granted(handle: &Handle, grants: Grants) -> Context {
 
 fn call<const N: usize>(context: &Context, function: &str, inputs: [Value; N]) -> Result<Value, Error> {
     let mut outputs = Vec::new();
-    context.invoke(&context.lookup(function)?, &inputs, &mut outputs)?;
+    let options = InvocationOptions::new().deadline(PATIENCE);
+    context.invoke_with(&options, &context.lookup(function)?, &inputs, &mut outputs)?;
     Ok(outputs.pop().unwrap_or(Value::None))
 }
 
@@ -122,6 +127,13 @@ fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut TaskContext::from_waker(Waker::noop()))
 }
 
+/// Polls the proactor for something that a test waits for.
+fn turn(proactor: &mut Proactor) {
+    let latest = proactor.now() + PATIENCE;
+    proactor.poll(Timeout::At(latest)).unwrap();
+    assert!(proactor.now() < latest, "what is waited for does not come; {} operations are pending", proactor.pending());
+}
+
 /// Runs a call to its end on this thread's proactor.
 fn finish(proactor: &mut Proactor, future: impl Future<Output = Result<Vec<Value>, Error>>) -> Result<Value, Error> {
     let mut future = pin!(future);
@@ -129,6 +141,6 @@ fn finish(proactor: &mut Proactor, future: impl Future<Output = Result<Vec<Value
         if let Poll::Ready(outputs) = poll(future.as_mut()) {
             return outputs.map(|mut outputs| outputs.pop().unwrap_or(Value::None));
         }
-        proactor.poll(Timeout::Infinite).unwrap();
+        turn(proactor);
     }
 }
