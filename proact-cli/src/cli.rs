@@ -12,9 +12,11 @@ use proact::backend::Capabilities;
 use crate::exit::{Exit, Failure};
 use crate::size::{KIB, MIB, parse_duration, parse_size};
 
+mod run;
 mod schedule;
 mod trace;
 
+pub use run::{Inspect, Run};
 pub use schedule::{ScheduleCompare, Simulate};
 pub use trace::{TraceForm, TraceTo};
 
@@ -64,6 +66,12 @@ pub enum Command {
     /// Count what events, timelines and frontiers have to issue for the same submissions
     #[command(after_help = schedule::COMPARE_EXAMPLES)]
     ScheduleCompare(ScheduleCompare),
+    /// Call a function of a WebAssembly program
+    #[command(after_help = run::RUN_EXAMPLES, after_long_help = run::run_help())]
+    Run(Run),
+    /// Show what a WebAssembly program exports and imports
+    #[command(after_help = run::INSPECT_EXAMPLES)]
+    Inspect(Inspect),
     /// Measure the library against its floor, the bare kernel interface
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(Bench),
@@ -81,6 +89,8 @@ impl Command {
             Command::Doctor(doctor) => doctor.json,
             Command::Simulate(simulate) => simulate.json,
             Command::ScheduleCompare(compare) => compare.json,
+            Command::Run(run) => run.json,
+            Command::Inspect(inspect) => inspect.json,
             Command::Bench(bench) => bench.json,
             Command::Completions(_) => false,
         }
@@ -443,6 +453,7 @@ Examples:
   proact transfer model/ --to 127.0.0.1:7411   send a directory there
   proact doctor                                what this machine can do
   proact simulate fork-join                    a pipeline in virtual time
+  proact run math.wasm --function add --input 2 3
 ";
 
 const TRANSFER_EXAMPLES: &str = "\

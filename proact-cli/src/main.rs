@@ -41,6 +41,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor(options) => command::doctor(&options),
         Command::Simulate(options) => command::simulate(&options),
         Command::ScheduleCompare(options) => command::schedule_compare(&options),
+        Command::Run(options) => command::run(&options),
+        Command::Inspect(options) => command::inspect(&options),
         Command::Bench(options) => bench(&options),
         Command::Completions(options) => {
             command::completions(&options);

@@ -43,7 +43,9 @@ fn completed(words: &[&str]) -> Option<Vec<String>> {
 fn every_script_names_every_command_and_the_shells_at_hand_can_read_it() {
     for name in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = script(name);
-        for word in ["transfer", "receive", "doctor", "simulate", "completions", "chunk-size", "in-flight"] {
+        for word in
+            ["transfer", "receive", "doctor", "simulate", "run", "inspect", "completions", "chunk-size", "in-flight"]
+        {
             assert!(script.contains(word), "{name}: {word} is missing");
         }
         if let "bash" | "zsh" | "fish" = name {

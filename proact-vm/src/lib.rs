@@ -11,6 +11,7 @@
 //!   [`Resumption`](module::Resumption). It never calls into the machine by itself, so nothing is ever on the thread's
 //!   own stack when it stops, and a stop at any depth is the same. [`module::native`]: modules of Rust functions.
 //! - [`Context`]: modules that were registered, functions by name.
+//! - [`wasm`]: modules of WebAssembly (feature `wasm`, on by default).
 //! - `machine` (private): the frames of one invocation; `begin` and `resume` run until a `Stop`: done, yield, wait.
 //!   Every driver is a loop around these two that differs in what it does at a stop; `poll_wait` polls the wait with
 //!   any waker, `next_time` says when to look again at the latest, `waited` ends it with an outcome from elsewhere.
@@ -34,6 +35,8 @@ mod stack;
 pub mod standard;
 mod value;
 pub mod wait;
+#[cfg(feature = "wasm")]
+pub mod wasm;
 
 pub use context::{Context, ContextBuilder, Overlap};
 pub use error::{BacktraceFrame, CallId, Error, FrameKind, Result};

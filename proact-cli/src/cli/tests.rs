@@ -225,3 +225,33 @@ fn bench_takes_masks_by_the_names_that_doctor_prints_and_lists_them_when_there_i
     let refused = parse(["proact", "bench", "--mask", "chains"]).unwrap_err();
     assert!(refused.message.contains("they are kernel_chains, "), "{refused}");
 }
+
+#[test]
+fn run_and_inspect_know_their_options() {
+    let arguments = ["proact", "run", "m.wasm", "--function", "f", "--input", "1", "-2.5", "--fuel", "7", "--json"];
+    let command = parse(arguments).unwrap();
+    let expected = Run {
+        module: "m.wasm".into(),
+        function: "f".into(),
+        inputs: vec!["1".into(), "-2.5".into()],
+        deadline: None,
+        fuel: Some(7),
+        memory: 64 << 20,
+        trace: None,
+        json: true,
+    };
+    assert!(command.json());
+    assert_eq!(command, Command::Run(expected));
+    let Command::Run(run) = parse(["proact", "run", "m", "--function", "f", "--deadline", "2s"]).unwrap() else {
+        panic!("another command")
+    };
+    assert_eq!((run.deadline, run.inputs), (Some(Duration::from_secs(2)), Vec::new()));
+    for refused in [&["--memory", "5GiB"][..], &["--fuel", "0"], &["--deadline", "25h"], &["--dir", "."]] {
+        let failure = parse(["proact", "run", "m", "--function", "f"].iter().chain(refused)).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage, "{refused:?}");
+    }
+    let help = parse(["proact", "run", "--help"]).unwrap_err();
+    assert!(help.message.contains("module proact alone") && help.message.contains("Exit codes:"), "{help}");
+    let inspect = Inspect { module: "m.wasm".into(), json: true };
+    assert_eq!(parse(["proact", "inspect", "m.wasm", "--json"]).unwrap(), Command::Inspect(inspect));
+}

@@ -22,8 +22,13 @@ impl<'a, T> Outcome<'a, T> {
     }
 
     fn failed(failure: &'a Failure) -> Outcome<'a, T> {
+        Outcome::failed_with(failure, None)
+    }
+
+    /// A failure of which there is more to tell than its words.
+    pub(super) fn failed_with(failure: &'a Failure, answer: Option<T>) -> Outcome<'a, T> {
         let error = Some(failure.message.as_str());
-        Outcome { outcome: "failed", exit_code: failure.exit.code(), error, answer: None }
+        Outcome { outcome: "failed", exit_code: failure.exit.code(), error, answer }
     }
 }
 

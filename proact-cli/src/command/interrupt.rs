@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
 
 use proact::proactor::Handle;
 
@@ -12,12 +13,18 @@ use crate::exit::{Exit, Failure};
 pub struct Interrupt {
     raised: AtomicBool,
     handles: Mutex<Vec<Handle>>,
+    threads: Mutex<Vec<Thread>>,
 }
 
 impl Interrupt {
     /// Wakes this proactor when it is raised.
     pub fn wakes(&self, handle: Handle) {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+    }
+
+    /// Unparks this thread when it is raised.
+    pub fn unparks(&self, thread: Thread) {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
 
     /// Raises it.
@@ -27,6 +34,7 @@ impl Interrupt {
         for handle in self.handles.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             handle.wake();
         }
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(Thread::unpark);
     }
 
     /// Whether it was raised.

@@ -3,6 +3,8 @@
 use std::task::{Context, Poll};
 
 use super::Machine;
+#[cfg(feature = "wasm")]
+use crate::convention::Packed;
 use crate::error::{BacktraceFrame, Error, FrameKind, Result};
 use crate::module::{CallFrame, Flow, Function, Resumption};
 use crate::stack::Stack;
@@ -35,6 +37,19 @@ impl Machine {
             return Stop::Done(Ok(()));
         }
         self.go_on(ran, function)
+    }
+
+    /// Runs a function that always comes to its end, without any other: the results are in the machine.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn run_plain(&mut self, function: &Function, arguments: &mut Packed) -> Result {
+        std::mem::swap(&mut self.arguments, arguments);
+        let ran = self.begin_function(function);
+        std::mem::swap(&mut self.arguments, arguments);
+        match ran {
+            Ran { flow: Ok(Flow::Return), framed: false } => Ok(()),
+            Ran { flow: Err(error), .. } => Err(error),
+            Ran { flow: Ok(_), .. } => Err(Error::internal(format!("{} is plain, and has stopped", function.name()))),
+        }
     }
 
     /// Goes on after a stop.

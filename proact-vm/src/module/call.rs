@@ -226,6 +226,20 @@ impl<'a> CallFrame<'a> {
         self.machine.last_frame
     }
 
+    /// The failure of a function that this one has called without the driver, with the frames as if it had been with
+    /// it.
+    #[cfg(feature = "wasm")]
+    #[cold]
+    pub(crate) fn locate_called(&self, error: Error, callee: &Function) -> Error {
+        if error.has_backtrace() {
+            return error;
+        }
+        let mut backtrace = self.machine.stack.backtrace(self.beginning.filter(|_| !self.kept));
+        let depth = backtrace.len();
+        backtrace.insert(0, crate::stack::line(depth, callee, None));
+        error.located(self.machine.id, backtrace)
+    }
+
     /// Takes note that a waker call from before does not count.
     pub(crate) fn forget_wake(&mut self) {
         if let Some((wakeup, _)) = &self.machine.wakeup {

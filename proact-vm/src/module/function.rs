@@ -33,6 +33,12 @@ impl Function {
         &self.0.convention
     }
 
+    /// Whether it always runs to its end.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.0.instance.is_plain(self.0.ordinal)
+    }
+
     /// Its place among the exports of its module.
     pub fn ordinal(&self) -> u32 {
         self.0.ordinal

@@ -143,6 +143,12 @@ pub trait ModuleInstance: Send + Sync + 'static {
     /// One that stops before its end keeps an [`Activation`] first: see [`CallFrame::keep`].
     fn begin(&self, ordinal: u32, call: &mut CallFrame<'_>) -> Result<Flow>;
 
+    /// Whether the function of that ordinal always runs to its end: its [`begin`](ModuleInstance::begin) answers
+    /// [`Flow::Return`] or a failure. Such functions may be called from within others, without the driver.
+    fn is_plain(&self, _ordinal: u32) -> bool {
+        false
+    }
+
     /// Hears what the context tells all modules. Before its `__notify` for a resume and a fork, after it for the
     /// others.
     fn notify(&self, _signal: Signal) -> Result {

@@ -153,7 +153,8 @@ impl Stack {
     }
 }
 
-fn line(depth: usize, function: &Function, pc: Option<u64>) -> BacktraceFrame {
+/// A line of a backtrace.
+pub(crate) fn line(depth: usize, function: &Function, pc: Option<u64>) -> BacktraceFrame {
     let inner = &function.0;
     let source = pc.and_then(|pc| inner.instance.source(inner.ordinal, pc));
     BacktraceFrame { depth, kind: inner.kind, function: function.name().to_string(), pc, source }

@@ -57,6 +57,8 @@ type Fork<S> = Box<dyn Fn(&S) -> Result<S> + Send + Sync>;
 
 struct Functions<S> {
     functions: Vec<Begin<S>>,
+    /// Of each, whether it always runs to its end.
+    plain: Vec<bool>,
     notify: Option<Notify<S>>,
     fork: Option<Fork<S>>,
 }
@@ -92,7 +94,7 @@ impl<S: Send + Sync + 'static> NativeModule<S> {
         name: impl Into<String>,
         state: impl Fn() -> Result<S> + Send + Sync + 'static,
     ) -> NativeBuilder<S> {
-        let none = || Functions { functions: Vec::new(), notify: None, fork: None };
+        let none = || Functions { functions: Vec::new(), plain: Vec::new(), notify: None, fork: None };
         let module = NativeModule {
             name: name.into(),
             version: 0,
@@ -128,6 +130,7 @@ impl<S: Send + Sync + 'static> NativeBuilder<S> {
     pub fn function<A, F: PlainFunction<S, A>>(mut self, name: &str, function: F) -> NativeBuilder<S> {
         self.declare(name, F::convention());
         self.functions.functions.push(Box::new(move |instance, call| function.begin(&instance.state, call)));
+        self.functions.plain.push(true);
         self
     }
 
@@ -136,6 +139,7 @@ impl<S: Send + Sync + 'static> NativeBuilder<S> {
     pub fn async_function<A, F: AsyncFunction<S, A>>(mut self, name: &str, function: F) -> NativeBuilder<S> {
         self.declare(name, F::convention());
         self.functions.functions.push(Box::new(move |instance, call| function.begin(instance, call)));
+        self.functions.plain.push(false);
         self
     }
 
@@ -148,6 +152,7 @@ impl<S: Send + Sync + 'static> NativeBuilder<S> {
     ) -> NativeBuilder<S> {
         self.declare(name, convention.to_string());
         self.functions.functions.push(Box::new(move |instance, call| begin(&instance.state, call)));
+        self.functions.plain.push(false);
         self
     }
 
@@ -282,6 +287,10 @@ impl<S: Send + Sync + 'static> ModuleInstance for Instance<S> {
             Some(begin) => begin(&self.0, call),
             None => Err(Error::internal("no function has that ordinal")),
         }
+    }
+
+    fn is_plain(&self, ordinal: u32) -> bool {
+        self.0.functions.plain.get(ordinal as usize).copied().unwrap_or(false)
     }
 
     fn notify(&self, signal: Signal) -> Result {

@@ -1,0 +1,175 @@
+//! `proact run`: a call of a program's function.
+
+mod drive;
+mod trace;
+mod values;
+
+use std::sync::Arc;
+
+use proact_vm::module::Module;
+use proact_vm::wasm::{Options, WasmModule};
+use proact_vm::{CallId, Context, Error, Instance, InvocationOptions};
+use serde::Serialize;
+
+use super::answer::{Outcome, json, say, told};
+use super::interrupt::Interrupt;
+use crate::cli::Run;
+use crate::exit::{Exit, Failure};
+use drive::Call;
+use trace::TraceFile;
+use values::Shown;
+
+/// What is told of a call that was made, however it ended.
+#[derive(Serialize)]
+struct Answer {
+    /// `module.function`.
+    function: String,
+    call: String,
+    /// How often it let others run, its time slices that were used up with them.
+    yields: u64,
+    /// How often it waited.
+    waits: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    results: Option<Vec<Shown>>,
+    /// Of a failure: its code, and the frames that stood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    backtrace: Vec<String>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// No such module or function, or other inputs than it takes; the function failed; a trace that cannot be written.
+pub fn run(options: &Run) -> Result<(), Failure> {
+    match prepare(options) {
+        Ok(prepared) => prepared.call(options),
+        Err(failure) => told(Err(failure), options.json),
+    }
+}
+
+/// Everything is there, and nothing has run but a start function.
+struct Prepared {
+    call: Call,
+    trace: Option<TraceFile>,
+}
+
+fn prepare(options: &Run) -> Result<Prepared, Failure> {
+    let module = open(&options.module, bounds(options))?;
+    let named = options.function.as_str();
+    let found = module.signatures().find(|(name, _)| *name == named);
+    let signature = found.map(|(_, signature)| signature.clone()).ok_or_else(|| no_function(&module, named))?;
+    let inputs = values::inputs(&signature, &options.inputs)
+        .map_err(|failure| Failure::new(failure.exit, format!("{named}{signature}: {}", failure.message)))?;
+    let name = format!("{}.{named}", module.name());
+    let interrupt = Interrupt::on_signals()?;
+    // It is opened before anything runs, and is a trace however it ends.
+    let trace = options.trace.as_deref().map(|path| TraceFile::open(path, &name)).transpose()?;
+    // The modules that a program may import are registered here, before it, with what they are granted.
+    let context = Context::builder(&Instance::new()).module(module).build();
+    let found = context.and_then(|context| context.lookup(&name).map(|function| (context, function)));
+    let (context, function) = match found {
+        Ok(found) => found,
+        Err(error) => {
+            trace.map_or(Ok(()), TraceFile::write)?;
+            return Err(Failure::new(Exit::Source, failed(&options.module.display().to_string(), &error)));
+        }
+    };
+    let mut invocation = InvocationOptions::new();
+    if let Some(deadline) = options.deadline {
+        invocation = invocation.deadline(deadline);
+    }
+    if trace.is_some() {
+        invocation = invocation.traced();
+    }
+    Ok(Prepared { call: Call { context, function, options: invocation, inputs, interrupt }, trace })
+}
+
+fn bounds(options: &Run) -> Options {
+    let memory_max = usize::try_from(options.memory).unwrap_or(usize::MAX);
+    Options { fuel: options.fuel, memory_max, ..Options::default() }
+}
+
+/// Loads a module for a command.
+pub(super) fn open(path: &std::path::Path, options: Options) -> Result<Arc<WasmModule>, Failure> {
+    let module = WasmModule::open(path, options);
+    // The error names the file where it is about it; a module is named by its name alone.
+    let shown = path.display().to_string();
+    module.map(Arc::new).map_err(|error| Failure::new(Exit::Source, failed(&shown, &error)))
+}
+
+fn failed(subject: &str, error: &Error) -> String {
+    let text = error.to_string();
+    if text.starts_with(subject) { text } else { format!("{subject}: {text}") }
+}
+
+fn no_function(module: &WasmModule, named: &str) -> Failure {
+    if let Some((_, found)) = module.uncallable().find(|(name, _)| *name == named) {
+        let message = format!("{named}: it cannot be called: {found} in its type is neither a number nor a handle");
+        return Failure::new(Exit::Usage, message);
+    }
+    let known: Vec<&str> = module.signatures().map(|(name, _)| name).collect();
+    let known = match known.len() {
+        0 => String::from("it exports none"),
+        1..=20 => format!("there are {}", known.join(", ")),
+        many => format!("there are {many}: see proact inspect"),
+    };
+    Failure::new(Exit::Usage, format!("{} has no function {named:?}; {known}", module.name()))
+}
+
+impl Prepared {
+    fn call(self, options: &Run) -> Result<(), Failure> {
+        let Prepared { call, mut trace } = self;
+        let name = call.function.name().to_owned();
+        let ended = call.run(trace.as_mut());
+        let written = trace.map_or(Ok(()), TraceFile::write);
+        let mut answer = Answer {
+            function: name.clone(),
+            call: ended.id.map_or_else(String::new, |id: CallId| id.to_string()),
+            yields: ended.yields,
+            waits: ended.waits,
+            results: None,
+            code: None,
+            backtrace: Vec::new(),
+        };
+        let outcome = match ended.outcome {
+            Ok(outputs) => {
+                answer.results = Some(outputs.iter().map(Shown::of).collect());
+                written
+            }
+            Err(error) => {
+                answer.code = Some(error.code().name());
+                answer.backtrace = error.backtrace().iter().map(ToString::to_string).collect();
+                let exit = if ended.interrupted { Exit::Interrupted } else { Exit::Failed };
+                // The call's own failure is the one to tell; a trace that is missing besides shows by itself.
+                Err(Failure::new(exit, failed(&name, &error)))
+            }
+        };
+        report(outcome, answer, options.json)
+    }
+}
+
+fn report(outcome: Result<(), Failure>, answer: Answer, as_json: bool) -> Result<(), Failure> {
+    match outcome {
+        Ok(()) if as_json => say(&json(&Outcome::ok(answer))?),
+        Ok(()) => say(&answer.results.iter().flatten().map(|shown| format!("{shown}\n")).collect::<String>()),
+        Err(failure) => {
+            let people = Failure::new(failure.exit, with_backtrace(&failure.message, &answer));
+            if as_json {
+                say(&json(&Outcome::failed_with(&failure, Some(answer)))?);
+            }
+            return Err(people);
+        }
+    }
+    Ok(())
+}
+
+fn with_backtrace(message: &str, answer: &Answer) -> String {
+    let mut text = message.to_owned();
+    if !answer.backtrace.is_empty() {
+        text.push_str(&format!("\n  in call {}", answer.call));
+    }
+    answer.backtrace.iter().for_each(|frame| text.push_str(&format!("\n  {frame}")));
+    text
+}
