@@ -10,6 +10,8 @@ mod memory;
 mod pipeline;
 mod semaphores;
 mod sockets;
+#[cfg(feature = "wasm")]
+mod wasm;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
