@@ -122,7 +122,10 @@ pub(super) fn module(quota: &Arc<Quota>) -> Result<Arc<NativeModule<State>>> {
         .function("push_ref", |state: &State, list: Arc<List>, value: Ref| push(state, list, Value::Ref(value)))
         .function("pop_ref", |_: &State, list: Arc<List>| pop(&list, |value| value.reference().ok().cloned()));
     macro_rules! numbers {
-        ($($type:ty, $variant:ident, $read:ident, $of:ident, $get:literal, $set:literal, $push:literal, $pop:literal;)*) => {$(
+        (
+            $($type:ty, $variant:ident, $read:ident, $of:ident,
+                $get:literal, $set:literal, $push:literal, $pop:literal;)*
+        ) => {$(
             builder = builder
                 .function($get, |_: &State, list: Arc<List>, index: i32| list.$read(place(index)?))
                 .function($set, |state: &State, list: Arc<List>, index: i32, value: $type| {
@@ -131,7 +134,9 @@ pub(super) fn module(quota: &Arc<Quota>) -> Result<Arc<NativeModule<State>>> {
                 .function($push, |state: &State, list: Arc<List>, value: $type| {
                     push(state, list, Value::$variant(value))
                 })
-                .function($pop, |_: &State, list: Arc<List>| pop(&list, |value| $of(value).map(|value| value as $type)));
+                .function($pop, |_: &State, list: Arc<List>| {
+                    pop(&list, |value| $of(value).map(|value| value as $type))
+                });
         )*};
     }
     numbers! {
