@@ -48,11 +48,11 @@ pub mod wasm;
 pub use context::{Context, ContextBuilder, Overlap};
 pub use error::{BacktraceFrame, CallId, Error, FrameKind, Result};
 pub use instance::{Instance, ReferenceType};
-pub use invocation::{CancelOnDrop, Finished, Invocation, InvocationStatus, OnFailure, Policy};
 pub use invocation::{
     AsyncInvocation, Done, InvocationCallback, InvocationFuture, InvocationOptions, InvocationState, Once,
     RefusedInvocation, Step, TimerFuture, Timers, Waiting, Yielded,
 };
+pub use invocation::{CancelOnDrop, Finished, Invocation, InvocationStatus, OnFailure, Policy};
 pub use module::Function;
 pub use stack::{Arena, StackLimits};
 pub use value::{Access, Buffer, ElementType, Inputs, List, Object, Outputs, Ref, Value, ValueType};

@@ -3,10 +3,10 @@
 
 use proact::backend::OpenFlags;
 use proact::operation::{
-    Allocate, AnyOp, Chain, Close, Connect, Kind, ListDirectory, Lowering, MakeDirectory, Op, Open, Read, Receive,
-    Remove, Rename, SemaphoreSignal, SemaphoreWait, Send, Sequence, StatPath, Sync, Truncate, Write,
+    Allocate, AnyOp, Chain, Connect, Kind, ListDirectory, Lowering, MakeDirectory, Op, Open, Read, Receive, Remove,
+    Rename, SemaphoreSignal, SemaphoreWait, Send, Sequence, StatPath, Sync, Truncate, Write,
 };
-use proact::resource::{Domain, SocketOptions};
+use proact::resource::{Domain, Socket, SocketOptions};
 use proact::status::{Code, Operation, Status};
 use proact::sync::Semaphore;
 
@@ -27,20 +27,21 @@ fn fails<K: Kind>(cts: &Cts, name: &'static str, kind: K) -> Fails {
     (name, op.into(), Box::new(move || watch.code()))
 }
 
-/// One of each kind that can be made to fail once it has started.
-fn failing(cts: &mut Cts) -> Vec<Fails> {
+/// One of each kind that can be made to fail once it has started; and who has the address that is connected to, and
+/// does not listen: were it nobody's, another process might.
+fn failing(cts: &mut Cts) -> (Vec<Fails>, Socket) {
     let missing = cts.path("missing");
     let there = cts.path("there");
     cts.write(&there, b"content");
     let readable = cts.get(Open::new(&there, OpenFlags::READ));
     let device = cts.get(Open::new("/dev/zero", OpenFlags::READ | OpenFlags::WRITE));
-    let (listener, address) = cts.listener();
-    cts.get(Close::new(listener));
     let socket = || cts.handle().socket(Domain::Ipv4, &SocketOptions::default()).unwrap();
-    let (refused, receiver, sender) = (socket(), socket(), socket());
+    let (deaf, refused, receiver, sender) = (socket(), socket(), socket(), socket());
+    deaf.bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = deaf.local_address().unwrap();
     let failed = Semaphore::new(5);
     failed.fail(Status::new(Code::DataLoss, Operation::None));
-    vec![
+    let all = vec![
         fails(cts, "open", Open::new(&missing, OpenFlags::READ)),
         fails(cts, "read", Read::exact(readable.clone(), 5, vec![0; 10])),
         fails(cts, "write", Write::exact(readable.clone(), 0, vec![1; 10])),
@@ -59,12 +60,14 @@ fn failing(cts: &mut Cts) -> Vec<Fails> {
         fails(cts, "send", Send::exact(sender, vec![0; 1])),
         fails(cts, "wait", SemaphoreWait::new(failed.clone(), 6)),
         fails(cts, "signal", SemaphoreSignal::new(failed, 7)),
-    ]
+    ];
+    (all, deaf)
 }
 
 fn a_failed_step_of_any_kind_leaves_the_rest_undone(cts: &mut Cts) {
     for lowering in [Lowering::Never, Lowering::Auto, Lowering::Always] {
-        for (index, (name, op, code)) in failing(cts).into_iter().enumerate() {
+        let (all, _deaf) = failing(cts);
+        for (index, (name, op, code)) in all.into_iter().enumerate() {
             let effect = cts.path(&format!("effect-{index}"));
             let (made, behind) = cts.watch(MakeDirectory::new(&effect));
             let (removed, last) = cts.watch(Remove::directory(&effect));

@@ -7,7 +7,7 @@
 //! # Everything behind a hash is a comment.
 //! version 3                                     the module's own, 0 without the line
 //! requires file 2                               the module that imports come from, and the oldest that will do
-//! import file.read(ref, i64, out) -> i64?
+//! import file.read_at(ref, i64, out) -> i64?
 //! optional import log.write(i32, in)
 //! export copy(ref, ref) -> i64
 //! ```
