@@ -112,15 +112,19 @@ impl<S> Caller<S> {
         check::<A, R>(function)?;
         let question =
             Question::new(&self.mailbox, self.frame, Ask::Call(function.clone()), |packed| arguments.put(packed));
-        match question.await? {
-            Resumption::Returned => self.mailbox.with_results(|packed| R::take(&mut packed.reader())),
+        let answered = question.await?;
+        match answered.why {
+            Resumption::Returned => match answered.results {
+                Some(mut results) => R::take(&mut results.reader()),
+                None => self.mailbox.with_results(|packed| R::take(&mut packed.reader())),
+            },
             Resumption::Failed(error) => Err(error),
             other => Err(unexpected(&other)),
         }
     }
 
     async fn ask(&self, ask: Ask) -> Result<Resumption> {
-        Question::new(&self.mailbox, self.frame, ask, |_| Ok(())).await
+        Question::new(&self.mailbox, self.frame, ask, |_| Ok(())).await.map(|answered| answered.why)
     }
 }
 
