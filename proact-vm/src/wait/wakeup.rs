@@ -12,7 +12,7 @@ pub(crate) struct Wakeup {
 }
 
 impl Wakeup {
-    /// Has `waker` woken with the next call; the last one given counts. Then look at [`Wakeup::is_woken`].
+    /// Has `waker` woken with the next call; the last one given counts. Then look at [`Wakeup::take`].
     pub(crate) fn register(&self, waker: &Waker) {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
@@ -33,15 +33,11 @@ impl Wakeup {
         drop(driver);
     }
 
-    pub(crate) fn is_woken(&self) -> bool {
-        self.woken.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn forget(&self) {
-        // Most often it was not: a load costs less than a store that all must see in order.
-        if self.woken.load(Ordering::SeqCst) {
-            self.woken.store(false, Ordering::SeqCst);
-        }
+    /// Whether it was woken since this was last asked. What those who woke it did before is seen then.
+    pub(crate) fn take(&self) -> bool {
+        // Most often it was not: a load costs less than what all must see in order. Exchanged and not stored: a wake
+        // that comes between the two is taken with what was done before it, and not only wiped out.
+        self.woken.load(Ordering::SeqCst) && self.woken.swap(false, Ordering::SeqCst)
     }
 }
 
