@@ -1,6 +1,7 @@
 //! Modules that know each other: who is asked for a function by name, and in which order they begin and end.
 
 mod gate;
+mod inside;
 mod register;
 mod signals;
 mod tables;
@@ -14,6 +15,7 @@ use crate::instance::Instance;
 use crate::module::{Function, Module};
 use gate::Gate;
 pub(crate) use gate::{Ticket, Turn};
+pub(crate) use inside::Inside;
 use tables::Tables;
 
 /// Modules, each with its state here. A clone is the same context; any thread may use it.
@@ -185,12 +187,6 @@ impl Context {
             Some(tables) => tables.lookup(name),
             None => growing.lookup(name),
         }
-    }
-
-    /// What tells it from other contexts of the process.
-    #[inline]
-    pub(crate) fn number(&self) -> u64 {
-        self.0.number
     }
 
     /// An id for an invocation.

@@ -188,6 +188,7 @@ impl InvocationState {
         match context.enter() {
             Entry::Now => {
                 self.phase = Phase::Begun;
+                let _inside = context.inside();
                 self.machine.begin(function)
             }
             Entry::Refused => {
@@ -204,7 +205,11 @@ impl InvocationState {
 
     /// Goes on after a stop.
     pub(crate) fn go_on(&mut self, why: Resumption) -> Stop {
-        let (Phase::Queued(ticket), Some((context, function))) = (&self.phase, &self.call) else {
+        let Some((context, function)) = &self.call else {
+            return Stop::Done(Err(Error::internal("a resume of nothing")));
+        };
+        let Phase::Queued(ticket) = &self.phase else {
+            let _inside = context.inside();
             return self.machine.resume(why);
         };
         match why {
@@ -215,6 +220,7 @@ impl InvocationState {
             }
             Resumption::Waited(Ok(_)) => {
                 self.phase = Phase::Begun;
+                let _inside = context.inside();
                 self.machine.begin(function)
             }
             Resumption::Waited(Err(error)) | Resumption::Failed(error) => {
@@ -243,7 +249,22 @@ impl InvocationState {
 
     /// Gives up whatever lies here: frames from the top down, arguments, results, the context.
     pub(crate) fn abort(&mut self) {
-        self.machine.clear();
+        /// Leaves, also when a destructor panics.
+        struct Turned<'a>(&'a mut InvocationState);
+        impl Drop for Turned<'_> {
+            fn drop(&mut self) {
+                self.0.leave();
+            }
+        }
+        let turned = Turned(self);
+        turned.0.machine.clear();
+    }
+
+    /// The frames are gone: so is the call.
+    fn leave(&mut self) {
+        if std::thread::panicking() {
+            self.machine.clear(); // what was left when it was cleared
+        }
         if let Some((wakeup, _)) = &self.machine.wakeup {
             wakeup.unregister();
         }
