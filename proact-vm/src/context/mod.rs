@@ -40,6 +40,7 @@ pub(crate) struct ContextInner {
     pub(crate) number: u64,
     instance: Instance,
     pub(crate) concurrent: bool,
+    traced: bool,
     /// The tables, once they do not change any more: found without a lock.
     frozen: OnceLock<Tables>,
     growing: Mutex<Tables>,
@@ -73,6 +74,7 @@ pub struct ContextBuilder {
     concurrent: bool,
     overlap: Overlap,
     growable: bool,
+    traced: bool,
 }
 
 /// Numbers of contexts and of calls.
@@ -101,6 +103,13 @@ impl ContextBuilder {
         self
     }
 
+    /// Asks the functions of all invocations to tell what they do, whatever
+    /// [their options](crate::InvocationOptions::traced) say; initializers and notifications too.
+    pub fn traced(mut self) -> ContextBuilder {
+        self.traced = true;
+        self
+    }
+
     /// Modules may be registered later: see [`Context::register`] and [`Context::freeze`].
     pub fn growable(mut self) -> ContextBuilder {
         self.growable = true;
@@ -109,7 +118,7 @@ impl ContextBuilder {
 
     /// The context, with its modules initialized: initializers that wait hold this thread meanwhile.
     pub fn build(self) -> Result<Context> {
-        let context = Context::empty(self.instance, self.concurrent, self.overlap);
+        let context = Context::empty(self.instance, self.concurrent, self.overlap, self.traced);
         for module in self.modules {
             context.register(module)?;
         }
@@ -129,14 +138,16 @@ impl Context {
             concurrent: false,
             overlap: Overlap::default(),
             growable: false,
+            traced: false,
         }
     }
 
-    fn empty(instance: Instance, concurrent: bool, overlap: Overlap) -> Context {
+    fn empty(instance: Instance, concurrent: bool, overlap: Overlap, traced: bool) -> Context {
         Context(Arc::new(ContextInner {
             number: next_number(),
             instance,
             concurrent,
+            traced,
             frozen: OnceLock::new(),
             growing: Mutex::default(),
             overlap,
@@ -152,6 +163,11 @@ impl Context {
     /// Whether invocations may overlap.
     pub fn is_concurrent(&self) -> bool {
         self.0.concurrent
+    }
+
+    /// Whether the functions of all invocations are asked to tell what they do.
+    pub fn is_traced(&self) -> bool {
+        self.0.traced
     }
 
     /// Whether no more modules may be registered.

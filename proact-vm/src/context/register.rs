@@ -50,15 +50,16 @@ impl Context {
             return Ok(());
         };
         let _turn = self.take_turn()?;
-        run(self.call_id(), function, |_| {}).inspect_err(|_| {
+        run(self.call_id(), self.is_traced(), function, |_| {}).inspect_err(|_| {
             if let Some(function) = loaded.own(DEINIT) {
                 // What is answered is why the module was not registered.
-                let _second = run(self.call_id(), function, |_| {});
+                let _second = run(self.call_id(), self.is_traced(), function, |_| {});
             }
         })
     }
 
-    /// Waits until no invocation is in the context, if it is not concurrent; `FAILED_PRECONDITION` within one. The turn ends with what is answered.
+    /// Waits until no invocation is in the context, if it is not concurrent; `FAILED_PRECONDITION` within one. The turn
+    /// ends with what is answered.
     pub(super) fn take_turn(&self) -> Result<TakenTurn<'_>> {
         match self.enter() {
             Entry::Now => {}
@@ -101,9 +102,9 @@ impl Drop for TakenTurn<'_> {
 }
 
 /// Runs one of the functions that are the context's to call, on this thread.
-pub(super) fn run(id: CallId, function: &Function, arguments: impl FnOnce(&mut Packed)) -> Result {
+pub(super) fn run(id: CallId, traced: bool, function: &Function, arguments: impl FnOnce(&mut Packed)) -> Result {
     let mut machine = Machine::new(StackLimits::default());
-    machine.id = id;
+    (machine.id, machine.traced) = (id, traced);
     arguments(&mut machine.arguments);
     let stop = machine.begin(function);
     machine.block(stop)

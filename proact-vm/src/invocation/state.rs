@@ -62,7 +62,8 @@ impl InvocationOptions {
         self
     }
 
-    /// Asks functions to tell what they do.
+    /// Asks functions to tell what they do, as they are asked anyway in a context that is
+    /// [traced](crate::ContextBuilder::traced).
     #[must_use]
     pub fn traced(mut self) -> InvocationOptions {
         self.traced = true;
@@ -176,6 +177,7 @@ impl InvocationState {
             return Err(error.about(function.name().to_string()));
         }
         self.machine.id = context.call_id();
+        self.machine.traced |= context.is_traced();
         self.call = Some((context.clone(), function.clone()));
         Ok(())
     }

@@ -83,6 +83,7 @@ impl Context {
         let result = match pack(convention.arguments(), inputs, &mut machine.arguments) {
             Ok(()) => {
                 machine.id = self.call_id();
+                machine.traced = self.is_traced() || options.is_some_and(|options| options.traced);
                 self.run(machine, function).and_then(|()| unpack(convention.results(), &mut machine.results, outputs))
             }
             Err(error) => Err(error.about(function.name().to_string())),

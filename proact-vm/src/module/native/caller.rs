@@ -25,6 +25,7 @@ pub struct Caller<S> {
     mailbox: Arc<Mailbox>,
     frame: u64,
     id: CallId,
+    traced: bool,
     clock: Clock,
     deadline: Option<Time>,
 }
@@ -37,6 +38,7 @@ impl<S> Caller<S> {
             frame: call.next_frame(),
             mailbox,
             id: call.id(),
+            traced: call.is_traced(),
             clock: call.clock().clone(),
             deadline: call.deadline(),
         }
@@ -63,6 +65,11 @@ impl<S> Caller<S> {
     /// The call's id.
     pub fn id(&self) -> CallId {
         self.id
+    }
+
+    /// Whether the invocation was asked to tell what it does.
+    pub fn is_traced(&self) -> bool {
+        self.traced
     }
 
     /// The clock of deadlines and timed waits.
