@@ -12,4 +12,4 @@ export LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-3}
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg loom"
 
 # In a folder of its own: other flags would otherwise have everything built anew each time.
-cargo test --locked -p proact -p proact-async --lib --release --target-dir target/loom -- "${@:-loom_}"
+cargo test --locked -p proact -p proact-async -p proact-vm --lib --release --target-dir target/loom -- "${@:-loom_}"

@@ -22,6 +22,7 @@
 
 #![deny(unsafe_code)]
 
+mod atomic;
 mod context;
 pub mod convention;
 mod error;

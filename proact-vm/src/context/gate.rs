@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::atomic::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, in_one_order};
 use crate::error::Result;
 
 /// Who is in, and who waits for it: first come, first served.
@@ -39,6 +39,7 @@ impl Gate {
         }
         self.taken.store(false, Ordering::SeqCst);
         // Either who joined the queue meanwhile finds the gate free, or is counted here.
+        in_one_order();
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.grant();
         }
@@ -63,6 +64,7 @@ impl Gate {
         queue.push_back(ticket.clone());
         self.waiting.fetch_add(1, Ordering::SeqCst);
         drop(queue);
+        in_one_order();
         self.grant();
         ticket
     }
@@ -129,3 +131,6 @@ impl Future for Turn {
         if self.0.is_granted() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -1,8 +1,9 @@
 //! The waker that futures within a call get, whoever drives the call just then.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
+
+use crate::atomic::{AtomicBool, Mutex, Ordering};
 
 /// Remembers that it was woken, and passes it on to whoever waits now.
 #[derive(Default, Debug)]
@@ -48,10 +49,14 @@ impl Wake for Wakeup {
 
     fn wake_by_ref(self: &Arc<Self>) {
         // Before the lock: who registers after it was taken sees it, who registered before is woken.
-        self.woken.store(true, Ordering::SeqCst);
+        // Exchanged: who sees this wake sees what was done before an earlier one, too, which it hides.
+        self.woken.swap(true, Ordering::SeqCst);
         let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(driver) = driver {
             driver.wake();
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;
