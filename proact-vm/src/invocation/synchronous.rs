@@ -20,7 +20,8 @@ thread_local! {
 impl Context {
     /// Calls `function`, waits for its end, and appends its results to `outputs`.
     ///
-    /// Waits within it park this thread. Its failure carries a backtrace, and leaves `outputs` as they were.
+    /// Waits within it park this thread. The function's failure carries a backtrace, and leaves `outputs` as they were;
+    /// where `outputs` themselves take not all results, those before stay there.
     #[inline]
     pub fn invoke<I, O>(&self, function: &Function, inputs: &I, outputs: &mut O) -> Result
     where
