@@ -394,3 +394,41 @@ fn a_context_with_other_handles_is_not_closed() {
     assert_eq!(context.close().unwrap_err().code(), Code::FailedPrecondition);
     other.close().unwrap();
 }
+
+#[test]
+fn a_traced_context_asks_every_invocation_and_another_one_those_that_say_so() {
+    let seen: Log = Arc::default();
+    let told = seen.clone();
+    let module = || {
+        let told = told.clone();
+        NativeModule::builder("m")
+            .initializer(move |caller: Caller<()>| {
+                told.lock().unwrap().push(caller.is_traced().to_string());
+                std::future::ready(())
+            })
+            .async_function("f", |caller: Caller<()>| async move { caller.is_traced() })
+            .build()
+            .unwrap()
+    };
+    for traced in [true, false] {
+        let builder = Context::builder(&Instance::new()).module(module());
+        let context = if traced { builder.traced() } else { builder }.build().unwrap();
+        assert_eq!(context.is_traced(), traced);
+        assert_eq!(seen.lock().unwrap().drain(..).collect::<Vec<_>>(), [traced.to_string()]);
+        for context in [context.fork().unwrap(), context] {
+            let f = context.lookup("m.f").unwrap();
+            let options = InvocationOptions::new();
+            let mut outputs = Vec::new();
+            context.invoke_with(&options.clone().traced(), &f, &(), &mut outputs).unwrap();
+            context.invoke_with(&options, &f, &(), &mut outputs).unwrap();
+            context.invoke(&f, &(), &mut outputs).unwrap();
+            let mut state = InvocationState::new();
+            for options in [options.clone().traced(), options] {
+                let step = context.begin(&mut state, &f, &options, &()).unwrap();
+                step.finish().end(&mut outputs).unwrap().unwrap();
+            }
+            let answers = [true, traced, traced, true, traced].map(|is_traced| Value::I32(is_traced.into()));
+            assert_eq!(outputs, answers);
+        }
+    }
+}

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::atomic::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, in_one_order};
 use crate::error::Result;
 
 /// Who is in, and who waits for it: first come, first served.
@@ -34,18 +34,37 @@ impl Gate {
     /// For who is in.
     #[inline]
     pub(crate) fn leave(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            return self.hand_over();
+        }
         self.taken.store(false, Ordering::SeqCst);
         // Either who joined the queue meanwhile finds the gate free, or is counted here.
+        in_one_order();
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.grant();
         }
     }
 
+    /// Lets the first of the queue in instead of who leaves: no one who comes meanwhile gets in before it.
+    #[cold]
+    fn hand_over(&self) {
+        let queue = self.queue();
+        if queue.is_empty() {
+            // Who joins has the lock later, and finds the gate free then.
+            self.taken.store(false, Ordering::SeqCst);
+            return;
+        }
+        self.admit_first(queue);
+    }
+
     /// Stands in line.
     pub(crate) fn join(&self) -> Arc<Ticket> {
         let ticket = Arc::new(Ticket::default());
-        self.queue().push_back(ticket.clone());
+        let mut queue = self.queue();
+        queue.push_back(ticket.clone());
         self.waiting.fetch_add(1, Ordering::SeqCst);
+        drop(queue);
+        in_one_order();
         self.grant();
         ticket
     }
@@ -66,10 +85,15 @@ impl Gate {
 
     /// Lets the first of the queue in, if no one is.
     fn grant(&self) {
-        let mut queue = self.queue();
+        let queue = self.queue();
         if queue.is_empty() || !self.try_enter() {
             return; // who is in grants when it leaves
         }
+        self.admit_first(queue);
+    }
+
+    /// The gate is taken, for the first of the queue.
+    fn admit_first(&self, mut queue: MutexGuard<'_, VecDeque<Arc<Ticket>>>) {
         let first = queue.pop_front();
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         // Under the lock: who gives up meanwhile finds the place in the queue, or granted.
@@ -107,3 +131,6 @@ impl Future for Turn {
         if self.0.is_granted() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

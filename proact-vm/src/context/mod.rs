@@ -1,6 +1,7 @@
 //! Modules that know each other: who is asked for a function by name, and in which order they begin and end.
 
 mod gate;
+mod inside;
 mod register;
 mod signals;
 mod tables;
@@ -14,6 +15,7 @@ use crate::instance::Instance;
 use crate::module::{Function, Module};
 use gate::Gate;
 pub(crate) use gate::{Ticket, Turn};
+pub(crate) use inside::Inside;
 use tables::Tables;
 
 /// Modules, each with its state here. A clone is the same context; any thread may use it.
@@ -38,6 +40,7 @@ pub(crate) struct ContextInner {
     pub(crate) number: u64,
     instance: Instance,
     pub(crate) concurrent: bool,
+    traced: bool,
     /// The tables, once they do not change any more: found without a lock.
     frozen: OnceLock<Tables>,
     growing: Mutex<Tables>,
@@ -71,6 +74,7 @@ pub struct ContextBuilder {
     concurrent: bool,
     overlap: Overlap,
     growable: bool,
+    traced: bool,
 }
 
 /// Numbers of contexts and of calls.
@@ -99,6 +103,13 @@ impl ContextBuilder {
         self
     }
 
+    /// Asks the functions of all invocations to tell what they do, whatever
+    /// [their options](crate::InvocationOptions::traced) say; initializers and notifications too.
+    pub fn traced(mut self) -> ContextBuilder {
+        self.traced = true;
+        self
+    }
+
     /// Modules may be registered later: see [`Context::register`] and [`Context::freeze`].
     pub fn growable(mut self) -> ContextBuilder {
         self.growable = true;
@@ -107,7 +118,7 @@ impl ContextBuilder {
 
     /// The context, with its modules initialized: initializers that wait hold this thread meanwhile.
     pub fn build(self) -> Result<Context> {
-        let context = Context::empty(self.instance, self.concurrent, self.overlap);
+        let context = Context::empty(self.instance, self.concurrent, self.overlap, self.traced);
         for module in self.modules {
             context.register(module)?;
         }
@@ -127,14 +138,16 @@ impl Context {
             concurrent: false,
             overlap: Overlap::default(),
             growable: false,
+            traced: false,
         }
     }
 
-    fn empty(instance: Instance, concurrent: bool, overlap: Overlap) -> Context {
+    fn empty(instance: Instance, concurrent: bool, overlap: Overlap, traced: bool) -> Context {
         Context(Arc::new(ContextInner {
             number: next_number(),
             instance,
             concurrent,
+            traced,
             frozen: OnceLock::new(),
             growing: Mutex::default(),
             overlap,
@@ -150,6 +163,11 @@ impl Context {
     /// Whether invocations may overlap.
     pub fn is_concurrent(&self) -> bool {
         self.0.concurrent
+    }
+
+    /// Whether the functions of all invocations are asked to tell what they do.
+    pub fn is_traced(&self) -> bool {
+        self.0.traced
     }
 
     /// Whether no more modules may be registered.
@@ -185,12 +203,6 @@ impl Context {
             Some(tables) => tables.lookup(name),
             None => growing.lookup(name),
         }
-    }
-
-    /// What tells it from other contexts of the process.
-    #[inline]
-    pub(crate) fn number(&self) -> u64 {
-        self.0.number
     }
 
     /// An id for an invocation.

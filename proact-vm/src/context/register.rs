@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proact::status::Code;
 
 use super::tables::{DEINIT, INIT, Loaded, NOTIFY};
-use super::{Context, Entry, Tables, Turn};
+use super::{Context, Entry, Inside, Tables, Turn};
 use crate::convention::{Convention, Packed};
 use crate::error::{CallId, Error, Result};
 use crate::machine::Machine;
@@ -50,26 +50,28 @@ impl Context {
             return Ok(());
         };
         let _turn = self.take_turn()?;
-        run(self.call_id(), function, |_| {}).inspect_err(|_| {
+        run(self.call_id(), self.is_traced(), function, |_| {}).inspect_err(|_| {
             if let Some(function) = loaded.own(DEINIT) {
                 // What is answered is why the module was not registered.
-                let _second = run(self.call_id(), function, |_| {});
+                let _second = run(self.call_id(), self.is_traced(), function, |_| {});
             }
         })
     }
 
-    /// Waits until no invocation is in the context, if it is not concurrent. The turn ends with what is answered.
+    /// Waits until no invocation is in the context, if it is not concurrent; `FAILED_PRECONDITION` within one. The turn
+    /// ends with what is answered.
     pub(super) fn take_turn(&self) -> Result<TakenTurn<'_>> {
         match self.enter() {
             Entry::Now => {}
             Entry::Refused => return Err(self.is_busy()),
             Entry::Later(ticket) => {
+                self.check_outside().inspect_err(|_| self.give_up(&ticket))?;
                 let mut machine = Machine::new(StackLimits::default());
                 machine.wait = Some(WaitFrame::all([WaitSource::future(Turn(ticket))]));
                 machine.block_wait();
             }
         }
-        Ok(TakenTurn(self))
+        Ok(TakenTurn { context: self, _inside: self.inside() })
     }
 
     pub(super) fn load(&self, module: Arc<dyn Module>, instance: Arc<dyn ModuleInstance>) -> Loaded {
@@ -88,18 +90,21 @@ impl Context {
 }
 
 /// Leaves when it is dropped.
-pub(super) struct TakenTurn<'a>(&'a Context);
+pub(super) struct TakenTurn<'a> {
+    context: &'a Context,
+    _inside: Option<Inside>,
+}
 
 impl Drop for TakenTurn<'_> {
     fn drop(&mut self) {
-        self.0.leave();
+        self.context.leave();
     }
 }
 
 /// Runs one of the functions that are the context's to call, on this thread.
-pub(super) fn run(id: CallId, function: &Function, arguments: impl FnOnce(&mut Packed)) -> Result {
+pub(super) fn run(id: CallId, traced: bool, function: &Function, arguments: impl FnOnce(&mut Packed)) -> Result {
     let mut machine = Machine::new(StackLimits::default());
-    machine.id = id;
+    (machine.id, machine.traced) = (id, traced);
     arguments(&mut machine.arguments);
     let stop = machine.begin(function);
     machine.block(stop)

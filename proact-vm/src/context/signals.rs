@@ -30,7 +30,7 @@ impl Context {
         let Some(function) = loaded.own(NOTIFY) else {
             return Ok(());
         };
-        super::register::run(self.call_id(), function, |packed| packed.push_i32(signal.as_i32()))
+        super::register::run(self.call_id(), self.is_traced(), function, |packed| packed.push_i32(signal.as_i32()))
     }
 
     /// Another context of the same modules, each with a state that is made from its state here. It is frozen if this
@@ -42,7 +42,7 @@ impl Context {
         let fork = {
             let _turn = self.take_turn()?;
             let modules = self.modules();
-            let fork = Context::empty(self.instance().clone(), self.is_concurrent(), self.0.overlap);
+            let fork = Context::empty(self.instance().clone(), self.is_concurrent(), self.0.overlap, self.0.traced);
             for loaded in &modules {
                 let made = fork.fork_module(loaded).map_err(|error| about(error, loaded))?;
                 fork.growing().add(made);
@@ -91,7 +91,7 @@ impl ContextInner {
         let mut first = Ok(());
         while let Some(loaded) = modules.pop() {
             if let Some(function) = loaded.own(DEINIT) {
-                let ended = super::register::run(crate::CallId(self.number), function, |_| {});
+                let ended = super::register::run(crate::CallId(self.number), self.traced, function, |_| {});
                 first = first.and(ended.map_err(|error| about(error, &loaded)));
             }
         }

@@ -63,6 +63,10 @@ impl Fragment {
                     offset = size_of_tuples(letters, offset, rest % 2);
                 }
             }
+            // After each: so the next one, which is less than half of what can be counted, does not overflow.
+            if offset > isize::MAX as usize - Letter::Ref.align() {
+                return Err(too_large());
+            }
         }
         match lengths.next() {
             Some(_) => Err(Error::invalid("more lengths than spans")),

@@ -92,6 +92,7 @@ impl Packed {
 
     /// Begins a span of `count` tuples whose largest member is aligned to `align`: the tuples' members follow.
     pub fn push_span(&mut self, count: usize, align: usize) -> Result {
+        check_align(align)?;
         let count = i32::try_from(count).map_err(|_| Error::invalid(format!("a span of {count}")))?;
         self.push_i32(count);
         self.align_to(align);
@@ -147,6 +148,7 @@ impl Reader<'_> {
 
     /// The next member, a span whose largest member is aligned to `align`: how many tuples follow.
     pub fn next_span(&mut self, align: usize) -> Result<usize> {
+        check_align(align)?;
         let count = self.next_i32()?;
         self.offset = align_up(self.offset, align);
         usize::try_from(count).map_err(|_| Error::internal("a span of less than nothing"))
@@ -160,5 +162,14 @@ impl Reader<'_> {
     #[cold]
     fn ended(&self, wanted: &str) -> Error {
         Error::internal(format!("packed values end at {}, where an {wanted} was to follow", self.packed.len()))
+    }
+}
+
+/// What members are aligned to.
+#[inline]
+fn check_align(align: usize) -> Result {
+    match align {
+        1 | 4 | 8 => Ok(()),
+        _ => Err(Error::invalid(format!("members aligned to {align}"))),
     }
 }

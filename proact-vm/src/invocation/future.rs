@@ -109,7 +109,12 @@ impl InvocationFuture {
             match timer.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 // The clock has come to that time: the wait says what that means.
-                Poll::Ready(Ok(())) => self.timer = None,
+                Poll::Ready(Ok(())) if self.state.machine.clock.now() >= time => self.timer = None,
+                Poll::Ready(Ok(())) => {
+                    self.timer = None;
+                    let message = "the timers are not of the call's clock: they were over before their time";
+                    return Poll::Ready(self.state.machine.waited(Err(Error::precondition(message))));
+                }
                 Poll::Ready(Err(error)) => {
                     self.timer = None;
                     return Poll::Ready(self.state.machine.waited(Err(error)));

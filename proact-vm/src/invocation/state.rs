@@ -62,7 +62,8 @@ impl InvocationOptions {
         self
     }
 
-    /// Asks functions to tell what they do.
+    /// Asks functions to tell what they do, as they are asked anyway in a context that is
+    /// [traced](crate::ContextBuilder::traced).
     #[must_use]
     pub fn traced(mut self) -> InvocationOptions {
         self.traced = true;
@@ -178,6 +179,7 @@ impl InvocationState {
             return Err(error.about(function.name().to_string()));
         }
         self.machine.id = context.call_id();
+        self.machine.traced |= context.is_traced();
         // What rests here from the last call is most often the same: two counts less each way.
         if self.call.as_ref().is_none_or(|(own, last)| !own.is_same(context) || last != function) {
             self.call = Some((context.clone(), function.clone()));
@@ -194,6 +196,7 @@ impl InvocationState {
         match context.enter() {
             Entry::Now => {
                 self.phase = Phase::Begun;
+                let _inside = context.inside();
                 self.machine.begin(function)
             }
             Entry::Refused => {
@@ -210,7 +213,11 @@ impl InvocationState {
 
     /// Goes on after a stop.
     pub(crate) fn go_on(&mut self, why: Resumption) -> Stop {
-        let (Phase::Queued(ticket), Some((context, function))) = (&self.phase, &self.call) else {
+        let Some((context, function)) = &self.call else {
+            return Stop::Done(Err(Error::internal("a resume of nothing")));
+        };
+        let Phase::Queued(ticket) = &self.phase else {
+            let _inside = context.inside();
             return self.machine.resume(why);
         };
         match why {
@@ -221,6 +228,7 @@ impl InvocationState {
             }
             Resumption::Waited(Ok(_)) => {
                 self.phase = Phase::Begun;
+                let _inside = context.inside();
                 self.machine.begin(function)
             }
             Resumption::Waited(Err(error)) | Resumption::Failed(error) => {
@@ -265,7 +273,22 @@ impl InvocationState {
     /// As [`InvocationState::abort`], but for the handles of the context and the function.
     #[inline]
     pub(crate) fn rest(&mut self) {
-        self.machine.clear();
+        /// Leaves, also when a destructor panics.
+        struct Turned<'a>(&'a mut InvocationState);
+        impl Drop for Turned<'_> {
+            fn drop(&mut self) {
+                self.0.leave();
+            }
+        }
+        let turned = Turned(self);
+        turned.0.machine.clear();
+    }
+
+    /// The frames are gone: so is the call.
+    fn leave(&mut self) {
+        if std::thread::panicking() {
+            self.machine.clear(); // what was left when it was cleared
+        }
         if let Some((wakeup, _)) = &self.machine.wakeup {
             wakeup.unregister();
         }

@@ -1,12 +1,12 @@
 //! Calls that hold their thread until they are over.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::{InvocationOptions, InvocationState};
-use crate::context::{Context, Entry, Ticket, Turn};
+use crate::context::{Context, Entry, Inside, Ticket, Turn};
 use crate::convention::{pack, unpack};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::machine::Machine;
 use crate::module::{Function, Resumption};
 use crate::value::{Inputs, Outputs};
@@ -15,14 +15,13 @@ use crate::wait::{WaitFrame, WaitSource};
 thread_local! {
     /// What the last call on this thread lay in: the next one allocates nothing.
     static SPARE: Cell<Option<Box<InvocationState>>> = const { Cell::new(None) };
-    /// The contexts that are not concurrent and whose turn calls on this thread have, from the outermost on.
-    static INSIDE: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Context {
     /// Calls `function`, waits for its end, and appends its results to `outputs`.
     ///
-    /// Waits within it park this thread. Its failure carries a backtrace, and leaves `outputs` as they were.
+    /// Waits within it park this thread. The function's failure carries a backtrace, and leaves `outputs` as they were;
+    /// where `outputs` themselves take not all results, those before stay there.
     #[inline]
     pub fn invoke<I, O>(&self, function: &Function, inputs: &I, outputs: &mut O) -> Result
     where
@@ -85,6 +84,7 @@ impl Context {
         let result = match pack(convention.arguments(), inputs, &mut machine.arguments) {
             Ok(()) => {
                 machine.id = self.call_id();
+                machine.traced = self.is_traced() || options.is_some_and(|options| options.traced);
                 self.run(machine, function).and_then(|()| unpack(convention.results(), &mut machine.results, outputs))
             }
             Err(error) => Err(error.about(function.name().to_string())),
@@ -99,14 +99,16 @@ impl Context {
 
     #[inline]
     fn run(&self, machine: &mut Machine, function: &Function) -> Result {
-        /// Leaves, also when the function panics.
-        struct Leave<'a>(&'a Context);
-        impl Drop for Leave<'_> {
+        /// Leaves, also when the function panics: then what is left of it ends first, still within the turn.
+        struct Turned<'a> {
+            context: &'a Context,
+            machine: &'a mut Machine,
+            _inside: Option<Inside>,
+        }
+        impl Drop for Turned<'_> {
             fn drop(&mut self) {
-                if !self.0.is_concurrent() {
-                    INSIDE.with_borrow_mut(Vec::pop);
-                    self.0.leave();
-                }
+                self.machine.stack.clear();
+                self.context.leave();
             }
         }
         match self.enter() {
@@ -114,22 +116,15 @@ impl Context {
             Entry::Refused => return Err(self.is_busy()),
             Entry::Later(ticket) => self.wait_for_turn(machine, ticket)?,
         }
-        let _leave = Leave(self);
-        if !self.is_concurrent() {
-            INSIDE.with_borrow_mut(|inside| inside.push(self.number()));
-        }
-        let stop = machine.begin(function);
-        machine.block(stop)
+        let turned = Turned { context: self, machine, _inside: self.inside() };
+        let stop = turned.machine.begin(function);
+        turned.machine.block(stop)
     }
 
     /// Parks this thread until the ticket's turn has come, or the call's deadline.
     #[cold]
     fn wait_for_turn(&self, machine: &mut Machine, ticket: Arc<Ticket>) -> Result {
-        if INSIDE.with_borrow(|inside| inside.contains(&self.number())) {
-            self.give_up(&ticket);
-            let message = "the context is not concurrent, and this thread holds it: the call would wait for itself";
-            return Err(Error::precondition(message));
-        }
+        self.check_outside().inspect_err(|_| self.give_up(&ticket))?;
         machine.wait = Some(WaitFrame::all([WaitSource::future(Turn(ticket.clone()))]));
         match machine.block_wait() {
             Resumption::Waited(Err(error)) => {

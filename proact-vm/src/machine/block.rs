@@ -80,10 +80,13 @@ impl Machine {
                 // Before the poll: a waker that is called after it is seen below.
                 parker.woken.store(false, Ordering::SeqCst);
                 if let Poll::Ready(why) = self.poll_wait(&mut Context::from_waker(waker)) {
+                    // To a wait on this thread within which this one stood: it may have taken its wake.
+                    parker.woken.store(true, Ordering::SeqCst);
                     return why;
                 }
                 // Someone else's unpark, or none at all, wakes a thread as well: polling once more does no harm.
                 if latest.is_some_and(|latest| self.clock.now() >= latest) {
+                    parker.woken.store(true, Ordering::SeqCst);
                     return self.waited(Err(Error::deadline_exceeded()));
                 }
                 let time = self.next_time().into_iter().chain(latest).min();

@@ -42,6 +42,8 @@ pub(crate) struct Machine {
     pub(crate) deadline: Option<Time>,
     /// That deadline has passed, and a function was told so.
     pub(crate) expired: bool,
+    /// The wait began when that deadline had passed.
+    pub(crate) begun_late: bool,
     pub(crate) clock: Clock,
     pub(crate) traced: bool,
     /// What the call has its memory of, if that is not the machine's own.
@@ -63,6 +65,7 @@ impl Machine {
             id: CallId(0),
             deadline: None,
             expired: false,
+            begun_late: false,
             clock: Clock::monotonic(),
             traced: false,
             arena: None,
@@ -98,7 +101,7 @@ impl Machine {
         }
         self.arguments.clear();
         self.results.clear();
-        self.expired = false;
+        (self.expired, self.begun_late) = (false, false);
         if self.arena.is_some() {
             self.leave_arena();
         }

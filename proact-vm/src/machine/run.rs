@@ -128,11 +128,11 @@ impl Machine {
                     };
                 }
                 Ran { flow: Ok(Flow::Wait), .. } => {
-                    return if self.expired {
-                        Stop::Done(Err(self.fail(Error::deadline_exceeded())))
-                    } else {
-                        Stop::Wait
-                    };
+                    if self.expired {
+                        return Stop::Done(Err(self.fail(Error::deadline_exceeded())));
+                    }
+                    self.begun_late = self.is_late();
+                    return Stop::Wait;
                 }
                 Ran { flow: Err(error), framed } => {
                     let error = self.locate(error, Some(running).filter(|_| !framed));
@@ -176,7 +176,14 @@ impl Machine {
     ///
     /// The invocation's deadline ends a wait as the wait's own does: the function is told once, so that it may put
     /// things in order, and its next stop is the call's end.
+    ///
+    /// A wait that begins only then fails, also where it would be over at once: or a late call with many of those would
+    /// go on for ever.
     pub(crate) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Resumption> {
+        if self.begun_late {
+            self.expired = true;
+            return Poll::Ready(self.waited(Err(Error::deadline_exceeded())));
+        }
         let Some(wait) = &mut self.wait else {
             self.wait = Some(crate::wait::WaitFrame::woken());
             return self.poll_wait(cx);
@@ -184,7 +191,8 @@ impl Machine {
         if wait.is_or_woken() {
             if let Some((wakeup, _)) = &self.wakeup {
                 wakeup.register(cx.waker());
-                if wakeup.is_woken() {
+                // Taken: what the function does not find yet wakes it anew.
+                if wakeup.take() {
                     return Poll::Ready(Resumption::Woken);
                 }
             }
@@ -204,10 +212,18 @@ impl Machine {
         Poll::Ready(self.waited(outcome))
     }
 
-    /// Ends the wait with an outcome, from whomever.
+    /// Ends the wait with an outcome, from whomever: that of a source that is not there is an error.
     pub(crate) fn waited(&mut self, outcome: WaitOutcome) -> Resumption {
+        let outcome = match (&self.wait, outcome) {
+            (Some(wait), Ok(index)) if wait.kind() == WaitKind::Any => match wait.sources().count() {
+                count if index < count.max(1) => Ok(index),
+                count => Err(Error::invalid(format!("the outcome of source {index}, of {count} that are waited for"))),
+            },
+            (_, outcome) => outcome.map(|_| 0),
+        };
         let is_woken_only = self.wait.as_ref().is_none_or(|wait| wait.kind() == WaitKind::Woken);
         self.wait = None;
+        self.begun_late = false;
         match outcome {
             Ok(_) if is_woken_only => Resumption::Woken,
             outcome => Resumption::Waited(outcome),

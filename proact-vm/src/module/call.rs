@@ -243,7 +243,7 @@ impl<'a> CallFrame<'a> {
     /// Takes note that a waker call from before does not count.
     pub(crate) fn forget_wake(&mut self) {
         if let Some((wakeup, _)) = &self.machine.wakeup {
-            wakeup.forget();
+            wakeup.take();
         }
     }
 }

@@ -112,10 +112,20 @@ impl Stack {
         true
     }
 
-    /// Ends all frames, from the top.
+    /// Ends all frames, from the top: also those below one whose destructor panics. Pinned as they are, none may lose
+    /// its memory before it has ended.
     #[inline]
     pub(crate) fn clear(&mut self) {
-        while self.pop() {}
+        struct Rest<'a>(&'a mut Stack);
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                while self.0.pop() {}
+            }
+        }
+        if !self.is_empty() {
+            let rest = Rest(self);
+            while rest.0.pop() {}
+        }
     }
 
     /// Resumes the top frame. An error when there is none.

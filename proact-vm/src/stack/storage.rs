@@ -20,7 +20,11 @@ pub(super) struct Storage {
 struct Mark {
     chunk: usize,
     used: usize,
+    /// Bytes of all chunks before that one.
+    before: usize,
 }
+
+const BOTTOM: Mark = Mark { chunk: 0, used: 0, before: 0 };
 
 /// A value in a [`Storage`]: it stays where it is until [`Storage::remove`].
 pub(super) struct Place<T: ?Sized> {
@@ -45,7 +49,7 @@ impl<T> Place<T> {
 
 impl Storage {
     pub(super) fn new(initial: usize) -> Storage {
-        Storage { chunks: Vec::new(), top: Mark { chunk: 0, used: 0 }, initial, capacity: 0, arena: None }
+        Storage { chunks: Vec::new(), top: BOTTOM, initial, capacity: 0, arena: None }
     }
 
     pub(super) fn set_initial(&mut self, initial: usize) {
@@ -56,8 +60,8 @@ impl Storage {
         self.capacity
     }
 
-    /// Puts `value` on top. `None`, and `value` is dropped, when all chunks together would become larger than `budget`
-    /// or there is no memory.
+    /// Puts `value` on top. `None`, and `value` is dropped, when it would lie beyond `budget` bytes, all chunks taken
+    /// together, or there is no memory.
     pub(super) fn place<T>(&mut self, value: T, budget: usize) -> Option<Place<T>> {
         let layout = Layout::new::<T>();
         let below = self.top;
@@ -69,25 +73,30 @@ impl Storage {
 
     /// Drops the topmost value, and frees its memory for others. Only the topmost one may be removed.
     pub(super) fn remove<T: ?Sized>(&mut self, place: Place<T>) {
+        // First, so that it holds also when the value's destructor panics. Nothing is placed before that has ended.
+        self.top = place.below;
         // SAFETY: a `Place` is made by `place` alone, is not cloned, and is used up here: so the value is there, and is
         // dropped once. The stack hands places back in reverse order: so the memory above it is free as well.
         unsafe { place.pointer.drop_in_place() };
-        self.top = place.below;
     }
 
     fn reserve(&mut self, layout: Layout, budget: usize) -> Option<NonNull<u8>> {
-        let Mark { mut chunk, mut used } = self.top;
+        let Mark { mut chunk, mut used, mut before } = self.top;
         loop {
             if let Some(memory) = self.chunks.get(chunk) {
                 let start = memory.memory().as_ptr().addr() + used;
                 let padding = start.next_multiple_of(layout.align()) - start;
                 if let Some(end) = (used + padding).checked_add(layout.size()).filter(|&end| end <= memory.size()) {
+                    // Memory may be there of a call that was allowed more, or of an arena.
+                    if before + end > budget {
+                        return None;
+                    }
                     // SAFETY: `end` is within the chunk, so is what lies before it.
                     let pointer = unsafe { memory.memory().add(used + padding) };
-                    self.top = Mark { chunk, used: end };
+                    self.top = Mark { chunk, used: end, before };
                     return Some(pointer);
                 }
-                (chunk, used) = (chunk + 1, 0);
+                (chunk, used, before) = (chunk + 1, 0, before + memory.size());
                 continue;
             }
             self.grow(layout, budget)?;
@@ -114,7 +123,7 @@ impl Storage {
     /// Takes its chunks from `arena` from now on, or from the system again. What it had is handed back: nothing may lie
     /// in it.
     pub(super) fn set_arena(&mut self, arena: Option<Arena>) {
-        debug_assert!(self.top == Mark { chunk: 0, used: 0 }, "values lie in it");
+        debug_assert!(self.top == BOTTOM, "values lie in it");
         self.capacity = 0;
         let before = std::mem::replace(&mut self.arena, arena);
         for chunk in self.chunks.drain(..) {

@@ -32,8 +32,8 @@ pub enum ElementType {
     Ref,
 }
 
-/// A list that any number of references share. Each call locks it for its own length; none holds two locks, so a list
-/// may hold itself (and is then never freed: references are counted, not traced).
+/// A list that any number of references share. Each call locks it for its own length, and runs no code of others
+/// meanwhile, so a list may hold itself (and is then never freed: references are counted, not traced).
 ///
 /// Errors are the same everywhere: an index past the end is `OUT_OF_RANGE`; a value of a type that the list does not
 /// hold, or a number asked for as what it cannot be converted to, is `FAILED_PRECONDITION`; a reference of another type
@@ -141,7 +141,7 @@ impl Storage {
             (Storage::F32(vec), Value::F32(value)) => Ok(std::mem::replace(&mut vec[index], value).into()),
             (Storage::F64(vec), Value::F64(value)) => Ok(std::mem::replace(&mut vec[index], value).into()),
             (Storage::Ref(vec), Value::Ref(value)) => Ok(std::mem::replace(&mut vec[index], value).into()),
-            (storage, value) => Err(storage.refuses(&value)),
+            (_, value) => Err(unadmitted(&value)),
         }
     }
 
@@ -155,7 +155,7 @@ impl Storage {
             (Storage::F32(vec), Value::F32(value)) => vec.push(value),
             (Storage::F64(vec), Value::F64(value)) => vec.push(value),
             (Storage::Ref(vec), Value::Ref(value)) => vec.push(value),
-            (storage, value) => return Err(storage.refuses(&value)),
+            (_, value) => return Err(unadmitted(&value)),
         }
         Ok(())
     }
@@ -176,21 +176,6 @@ impl Storage {
             Storage::F64(vec) => vec.resize(length, 0.0),
             Storage::Ref(vec) => vec.resize(length, Ref::NULL),
         }
-    }
-
-    #[cold]
-    fn refuses(&self, value: &Value) -> Error {
-        let held = match self {
-            Storage::Any(_) => "anything",
-            Storage::I8(_) => "i8",
-            Storage::I16(_) => "i16",
-            Storage::I32(_) => "i32",
-            Storage::I64(_) => "i64",
-            Storage::F32(_) => "f32",
-            Storage::F64(_) => "f64",
-            Storage::Ref(_) => "references",
-        };
-        Error::precondition(format!("a list of {held} takes no {}", value.value_type()))
     }
 }
 
@@ -345,11 +330,11 @@ impl List {
         if self.element != other.element || self.type_name() != other.type_name() {
             return Err(Error::invalid(format!("lists of {:?} and {:?}", self.element, other.element)));
         }
-        // One lock at a time: others may see this one empty for a moment.
-        let mine = std::mem::replace(&mut *self.lock(), Storage::new(self.element));
-        let theirs = std::mem::replace(&mut *other.lock(), mine);
-        let between = std::mem::replace(&mut *self.lock(), theirs);
-        drop(between);
+        // Both at once, or what is pushed meanwhile would be lost; in the order of their places, as everyone who
+        // exchanges the two, so that no one waits for the other.
+        let (first, second) = if std::ptr::from_ref(self) < other { (self, other) } else { (other, self) };
+        let mut first = first.lock();
+        std::mem::swap(&mut *first, &mut *second.lock());
         Ok(())
     }
 
@@ -369,7 +354,7 @@ impl List {
             (from..end).filter_map(|index| storage.get(index)).collect::<Vec<_>>()
         };
         for value in &values {
-            self.admit(value)?;
+            self.admit_reference(value)?;
             if self.element != ElementType::Any && value.value_type() != self.value_type() {
                 return Err(Error::invalid(format!("a {} copied to a list of {:?}", value.value_type(), self.element)));
             }
@@ -406,7 +391,24 @@ impl List {
         }
     }
 
+    /// Before the lock: what is refused may run code at its end.
     fn admit(&self, value: &Value) -> Result {
+        if self.element != ElementType::Any && value.value_type() != self.value_type() {
+            return Err(self.refuses(value));
+        }
+        self.admit_reference(value)
+    }
+
+    #[cold]
+    fn refuses(&self, value: &Value) -> Error {
+        let held = match self.value_type() {
+            ValueType::Ref => "references",
+            held => held.name(),
+        };
+        Error::precondition(format!("a list of {held} takes no {}", value.value_type()))
+    }
+
+    fn admit_reference(&self, value: &Value) -> Result {
         match (self.only, value) {
             (Some(only), Value::Ref(reference)) if !(only.admits)(reference) => {
                 let found = reference.type_name().unwrap_or("null");
@@ -429,6 +431,11 @@ impl List {
     fn lock(&self) -> MutexGuard<'_, Storage> {
         self.storage.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[cold]
+fn unadmitted(value: &Value) -> Error {
+    Error::internal(format!("a {} that was not refused", value.value_type()))
 }
 
 #[cold]

@@ -25,6 +25,7 @@ pub struct Caller<S> {
     mailbox: Arc<Mailbox>,
     frame: u64,
     id: CallId,
+    traced: bool,
     clock: Clock,
     deadline: Option<Time>,
 }
@@ -37,6 +38,7 @@ impl<S> Caller<S> {
             frame: call.next_frame(),
             mailbox,
             id: call.id(),
+            traced: call.is_traced(),
             clock: call.clock().clone(),
             deadline: call.deadline(),
         }
@@ -63,6 +65,11 @@ impl<S> Caller<S> {
     /// The call's id.
     pub fn id(&self) -> CallId {
         self.id
+    }
+
+    /// Whether the invocation was asked to tell what it does.
+    pub fn is_traced(&self) -> bool {
+        self.traced
     }
 
     /// The clock of deadlines and timed waits.
@@ -112,15 +119,19 @@ impl<S> Caller<S> {
         check::<A, R>(function)?;
         let question =
             Question::new(&self.mailbox, self.frame, Ask::Call(function.clone()), |packed| arguments.put(packed));
-        match question.await? {
-            Resumption::Returned => self.mailbox.with_results(|packed| R::take(&mut packed.reader())),
+        let answered = question.await?;
+        match answered.why {
+            Resumption::Returned => match answered.results {
+                Some(mut results) => R::take(&mut results.reader()),
+                None => self.mailbox.with_results(|packed| R::take(&mut packed.reader())),
+            },
             Resumption::Failed(error) => Err(error),
             other => Err(unexpected(&other)),
         }
     }
 
     async fn ask(&self, ask: Ask) -> Result<Resumption> {
-        Question::new(&self.mailbox, self.frame, ask, |_| Ok(())).await
+        Question::new(&self.mailbox, self.frame, ask, |_| Ok(())).await.map(|answered| answered.why)
     }
 }
 

@@ -35,8 +35,22 @@ struct Slots {
     reply: Option<(u64, Resumption)>,
     /// Of the function that has returned.
     results: Packed,
+    /// Replies to questions that were not polled when they came: a future need not poll all its parts each time.
+    kept: Vec<Kept>,
     /// Parts of the frame's future that have a question as well, for when this one is answered.
     next: Vec<Waker>,
+}
+
+struct Kept {
+    number: u64,
+    answered: Answered,
+}
+
+/// What the driver resumed the function with.
+pub(super) struct Answered {
+    pub(super) why: Resumption,
+    /// Of the function that has returned, if they are not in the mailbox.
+    pub(super) results: Option<Packed>,
 }
 
 struct Asked {
@@ -52,6 +66,13 @@ pub(super) enum Ask {
     Yield,
     Wait(WaitFrame),
     Call(Function),
+}
+
+impl Slots {
+    fn take_kept(&mut self, number: u64) -> Option<Kept> {
+        let place = self.kept.iter().position(|kept| kept.number == number)?;
+        Some(self.kept.swap_remove(place))
+    }
 }
 
 impl Mailbox {
@@ -98,15 +119,19 @@ impl<'a, P: FnOnce(&mut Packed) -> Result> Question<'a, P> {
 impl<P> Unpin for Question<'_, P> {}
 
 impl<P: FnOnce(&mut Packed) -> Result> Future for Question<'_, P> {
-    type Output = Result<Resumption>;
+    type Output = Result<Answered>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Resumption>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Answered>> {
         let this = &mut *self;
         let mut slots = this.mailbox.lock();
         let Some((ask, arguments)) = this.ask.take() else {
             if let Some((_, reply)) = slots.reply.take_if(|(number, _)| *number == this.number) {
                 this.number = 0;
-                return Poll::Ready(Ok(reply));
+                return Poll::Ready(Ok(Answered { why: reply, results: None }));
+            }
+            if let Some(kept) = slots.take_kept(this.number) {
+                this.number = 0;
+                return Poll::Ready(Ok(kept.answered));
             }
             if let Some(asked) = slots.asked.as_mut().filter(|asked| asked.number == this.number) {
                 asked.waker = this.mailbox.own(cx.waker());
@@ -149,9 +174,14 @@ impl<P> Drop for Question<'_, P> {
         // No one is there for the answer any more. What is dropped runs under no lock.
         let mut slots = self.mailbox.lock();
         let asked = slots.asked.take_if(|asked| asked.number == self.number);
+        let is_call = matches!(asked, Some(Asked { ask: Ask::Call(_), .. }));
+        let arguments = is_call.then(|| std::mem::take(&mut slots.arguments));
         let reply = slots.reply.take_if(|(number, _)| *number == self.number);
+        let has_returned = matches!(reply, Some((_, Resumption::Returned)));
+        let results = has_returned.then(|| std::mem::take(&mut slots.results));
+        let kept = slots.take_kept(self.number);
         drop(slots);
-        drop((asked, reply));
+        drop((asked, arguments, reply, results, kept));
     }
 }
 
@@ -219,8 +249,12 @@ impl<F: Future<Output: Answer>> FutureActivation<F> {
 
         let mut slots = mailbox.lock();
         slots.polling = 0;
-        let (asked, unheard) = (slots.asked.take(), slots.reply.take());
-        let flow = match (polled, asked) {
+        let asked = slots.asked.take();
+        if let Some((number, why)) = slots.reply.take() {
+            let results = matches!(why, Resumption::Returned).then(|| std::mem::take(&mut slots.results));
+            slots.kept.push(Kept { number, answered: Answered { why, results } });
+        }
+        match (polled, asked) {
             (Poll::Ready(answer), asked) => {
                 drop(slots);
                 drop(asked);
@@ -236,8 +270,6 @@ impl<F: Future<Output: Answer>> FutureActivation<F> {
                     Ask::Call(function) => call.call_packed(function, &mut slots.arguments),
                 })
             }
-        };
-        drop(unheard);
-        flow
+        }
     }
 }
