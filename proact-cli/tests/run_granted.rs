@@ -206,6 +206,14 @@ fn what_is_granted_wrongly_is_told_before_anything_runs() {
 }
 
 #[test]
+fn a_backend_that_cannot_run_is_told() {
+    let scratch = Scratch::new("backend");
+    let mut command = scratch.command("sleep", &[NOWHERE, &scratch.data(""), "--input", "1"]);
+    let output = command.env("PROACT_BACKEND", "none").output().expect("the program starts");
+    fails(&output, 7, &["proact: proactor: ", "PROACT_BACKEND"]);
+}
+
+#[test]
 fn a_deadline_ends_a_wait() {
     let scratch = Scratch::new("deadline");
     let (data, day) = (scratch.data(""), "86400000000000");

@@ -104,9 +104,9 @@ impl FromStr for GrantedDirectory {
 pub enum LogChoice {
     /// All of them
     Trace,
-    /// What is for who looks for a fault, and all below
+    /// Also what is for who looks for a fault
     Debug,
-    /// What was done, and all below
+    /// What was done, what may be wrong, and what is
     Info,
     /// What may be wrong, and what is
     Warn,
