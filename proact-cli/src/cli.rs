@@ -16,7 +16,7 @@ mod run;
 mod schedule;
 mod trace;
 
-pub use run::{Inspect, Run};
+pub use run::{GrantedDirectory, Inspect, LogChoice, Run};
 pub use schedule::{ScheduleCompare, Simulate};
 pub use trace::{TraceForm, TraceTo};
 

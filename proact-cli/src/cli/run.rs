@@ -1,9 +1,11 @@
 //! The commands about programs.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use proact_vm::standard::{AddressRule, DirectoryAccess, LogLevel};
 
 use crate::size::parse_size;
 
@@ -37,6 +39,27 @@ pub struct Run {
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
     pub memory: u64,
 
+    /// Let the program read the files beneath a directory, which it calls NAME/...; with :rw make and change them
+    ///
+    /// It follows no symbolic link and leaves the directory by none. May be given several times. A path that itself
+    /// ends in :rw is written with a slash behind it.
+    #[arg(long = "dir", value_name = "NAME=PATH[:rw]")]
+    pub directories: Vec<GrantedDirectory>,
+
+    /// Let the program connect to these addresses: 10.0.0.1:443, 10.0.0.0/8:8000-8099, [fd00::/8]:443, unix:/run/s
+    ///
+    /// May be given several times. Names are not looked up.
+    #[arg(long, value_name = "ADDRESS-RULE")]
+    pub connect: Vec<AddressRule>,
+
+    /// Let the program listen on these addresses, written as for --connect
+    #[arg(long, value_name = "ADDRESS-RULE")]
+    pub listen: Vec<AddressRule>,
+
+    /// The least of what the program logs that is told on standard error
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = LogChoice::Info)]
+    pub log: LogChoice,
+
     /// Write each step and wait of the call as a trace for Perfetto (ui.perfetto.dev) or Chrome (about:tracing)
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -44,6 +67,67 @@ pub struct Run {
     /// Print the answer as one JSON object on one line
     #[arg(long)]
     pub json: bool,
+}
+
+/// A directory that a program is granted, and what it calls it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrantedDirectory {
+    /// The first part of the program's paths.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What may be done there.
+    pub access: DirectoryAccess,
+}
+
+impl FromStr for GrantedDirectory {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<GrantedDirectory, String> {
+        let (name, path) = text.split_once('=').ok_or("NAME=PATH is expected, NAME=PATH:rw for writing")?;
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+            return Err(String::from("the name that the program calls it has no slashes, and is neither . nor .."));
+        }
+        let (path, access) = match path.strip_suffix(":rw") {
+            Some(path) => (path, DirectoryAccess::ReadWrite),
+            None => (path, DirectoryAccess::ReadOnly),
+        };
+        if path.is_empty() {
+            return Err(String::from("a path is expected behind the ="));
+        }
+        Ok(GrantedDirectory { name: name.to_owned(), path: path.into(), access })
+    }
+}
+
+/// From which level on a program's words are told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum LogChoice {
+    /// All of them
+    Trace,
+    /// Also what is for who looks for a fault
+    Debug,
+    /// What was done, what may be wrong, and what is
+    Info,
+    /// What may be wrong, and what is
+    Warn,
+    /// What is wrong
+    Error,
+    /// Nothing
+    Off,
+}
+
+impl LogChoice {
+    /// The least level that is told.
+    pub const fn least(self) -> Option<LogLevel> {
+        match self {
+            LogChoice::Trace => Some(LogLevel::Trace),
+            LogChoice::Debug => Some(LogLevel::Debug),
+            LogChoice::Info => Some(LogLevel::Info),
+            LogChoice::Warn => Some(LogLevel::Warn),
+            LogChoice::Error => Some(LogLevel::Error),
+            LogChoice::Off => None,
+        }
+    }
 }
 
 /// `proact inspect`.
@@ -70,20 +154,26 @@ Examples:
   proact run text.wasm --function count --input @README.md
   proact run loop.wasm --function forever --fuel 1000000
   proact run loop.wasm --function forever --deadline 2s --trace run.json
+  proact run relay.wasm --function relay --dir data=/srv --connect 127.0.0.1:7000 \\
+      --input data/file 127.0.0.1:7000 null
 ";
 
 pub(super) fn run_help() -> String {
     format!(
         "{RUN_EXAMPLES}
-A program reaches nothing of this machine but what its imports give it, and here
-that is module proact alone: yield, retain, release, error.
+A program reaches nothing of this machine but what its imports give it: modules
+proact, semaphore, timer, list, buffer and log (see --log); module file where a
+directory is granted (--dir), and socket where an address is (--connect,
+--listen). One that imports what was not granted is refused.
 
 Exit codes:
   0    the function returned
   1    it failed, or its deadline passed
   2    the command line is wrong: no such function, or other inputs than it takes
-  3    the module, or an input's file, is missing, unreadable or refused
+  3    the module, an input's file, or a granted directory is missing, unreadable
+       or refused
   4    the trace cannot be written
+  7    the backend for files and sockets cannot run here
   130  interrupted (Ctrl-C)
 "
     )

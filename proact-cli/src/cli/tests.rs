@@ -2,6 +2,7 @@
 
 use super::*;
 use clap::CommandFactory;
+use proact_vm::standard::DirectoryAccess;
 
 fn transfer(arguments: &[&str]) -> Result<Transfer, Failure> {
     match parse(["proact", "transfer"].iter().chain(arguments)) {
@@ -229,7 +230,9 @@ fn bench_takes_masks_by_the_names_that_doctor_prints_and_lists_them_when_there_i
 #[test]
 fn run_and_inspect_know_their_options() {
     let arguments = ["proact", "run", "m.wasm", "--function", "f", "--input", "1", "-2.5", "--fuel", "7", "--json"];
-    let command = parse(arguments).unwrap();
+    let granted = ["--dir", "a=b=c", "--dir", "d=/e:rw", "--connect", "10.0.0.0/8:1-2", "--log", "off"];
+    let command = parse(arguments.iter().chain(&granted)).unwrap();
+    let directory = |name: &str, path: &str, access| GrantedDirectory { name: name.into(), path: path.into(), access };
     let expected = Run {
         module: "m.wasm".into(),
         function: "f".into(),
@@ -237,6 +240,13 @@ fn run_and_inspect_know_their_options() {
         deadline: None,
         fuel: Some(7),
         memory: 64 << 20,
+        directories: vec![
+            directory("a", "b=c", DirectoryAccess::ReadOnly),
+            directory("d", "/e", DirectoryAccess::ReadWrite),
+        ],
+        connect: vec!["10.0.0.0/8:1-2".parse().unwrap()],
+        listen: Vec::new(),
+        log: LogChoice::Off,
         trace: None,
         json: true,
     };
@@ -245,13 +255,16 @@ fn run_and_inspect_know_their_options() {
     let Command::Run(run) = parse(["proact", "run", "m", "--function", "f", "--deadline", "2s"]).unwrap() else {
         panic!("another command")
     };
-    assert_eq!((run.deadline, run.inputs), (Some(Duration::from_secs(2)), Vec::new()));
+    assert_eq!((run.deadline, run.inputs, run.log), (Some(Duration::from_secs(2)), Vec::new(), LogChoice::Info));
     for refused in [&["--memory", "5GiB"][..], &["--fuel", "0"], &["--deadline", "25h"], &["--dir", "."]] {
         let failure = parse(["proact", "run", "m", "--function", "f"].iter().chain(refused)).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage, "{refused:?}");
     }
     let help = parse(["proact", "run", "--help"]).unwrap_err();
-    assert!(help.message.contains("module proact alone") && help.message.contains("Exit codes:"), "{help}");
+    assert!(
+        help.message.contains("--dir") && help.message.contains("is refused") && help.message.contains("Exit codes:"),
+        "{help}"
+    );
     let inspect = Inspect { module: "m.wasm".into(), json: true };
     assert_eq!(parse(["proact", "inspect", "m.wasm", "--json"]).unwrap(), Command::Inspect(inspect));
 }

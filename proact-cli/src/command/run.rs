@@ -3,12 +3,13 @@
 mod drive;
 mod trace;
 mod values;
+mod world;
 
 use std::sync::Arc;
 
 use proact_vm::module::Module;
 use proact_vm::wasm::{Options, WasmModule};
-use proact_vm::{CallId, Context, Error, Instance, InvocationOptions};
+use proact_vm::{CallId, Context, Error, InvocationOptions};
 use serde::Serialize;
 
 use super::answer::{Outcome, json, say, told};
@@ -18,6 +19,7 @@ use crate::exit::{Exit, Failure};
 use drive::Call;
 use trace::TraceFile;
 use values::Shown;
+use world::World;
 
 /// What is told of a call that was made, however it ended.
 #[derive(Serialize)]
@@ -53,6 +55,7 @@ pub fn run(options: &Run) -> Result<(), Failure> {
 struct Prepared {
     call: Call,
     trace: Option<TraceFile>,
+    world: World,
 }
 
 fn prepare(options: &Run) -> Result<Prepared, Failure> {
@@ -63,11 +66,14 @@ fn prepare(options: &Run) -> Result<Prepared, Failure> {
     let inputs = values::inputs(&signature, &options.inputs)
         .map_err(|failure| Failure::new(failure.exit, format!("{named}{signature}: {}", failure.message)))?;
     let name = format!("{}.{named}", module.name());
+    let world = World::new(options)?;
     let interrupt = Interrupt::on_signals()?;
     // It is opened before anything runs, and is a trace however it ends.
     let trace = options.trace.as_deref().map(|path| TraceFile::open(path, &name)).transpose()?;
-    // The modules that a program may import are registered here, before it, with what they are granted.
-    let context = Context::builder(&Instance::new()).module(module).build();
+    // The modules that a program may import come before it, with what they are granted.
+    let builder = Context::builder(&world.instance);
+    let builder = world.modules.iter().fold(builder, |builder, module| builder.module(module.clone()));
+    let context = builder.module(module).build();
     let found = context.and_then(|context| context.lookup(&name).map(|function| (context, function)));
     let (context, function) = match found {
         Ok(found) => found,
@@ -83,7 +89,7 @@ fn prepare(options: &Run) -> Result<Prepared, Failure> {
     if trace.is_some() {
         invocation = invocation.traced();
     }
-    Ok(Prepared { call: Call { context, function, options: invocation, inputs, interrupt }, trace })
+    Ok(Prepared { call: Call { context, function, options: invocation, inputs, interrupt }, trace, world })
 }
 
 fn bounds(options: &Run) -> Options {
@@ -120,7 +126,7 @@ fn no_function(module: &WasmModule, named: &str) -> Failure {
 
 impl Prepared {
     fn call(self, options: &Run) -> Result<(), Failure> {
-        let Prepared { call, mut trace } = self;
+        let Prepared { call, mut trace, world } = self;
         let name = call.function.name().to_owned();
         let ended = call.run(trace.as_mut());
         let written = trace.map_or(Ok(()), TraceFile::write);
@@ -136,13 +142,17 @@ impl Prepared {
         let outcome = match ended.outcome {
             Ok(outputs) => {
                 answer.results = Some(outputs.iter().map(Shown::of).collect());
-                written
+                // What it answered may be open files: they go before the proactor does.
+                drop(outputs);
+                written.and(world.end())
             }
             Err(error) => {
                 answer.code = Some(error.code().name());
                 answer.backtrace = error.backtrace().iter().map(ToString::to_string).collect();
                 let exit = if ended.interrupted { Exit::Interrupted } else { Exit::Failed };
-                // The call's own failure is the one to tell; a trace that is missing besides shows by itself.
+                // The call's own failure is the one to tell, and has the backend's in it; a trace that is missing
+                // besides shows by itself.
+                let _ = world.end();
                 Err(Failure::new(exit, failed(&name, &error)))
             }
         };

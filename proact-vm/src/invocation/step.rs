@@ -211,6 +211,12 @@ impl<'s> Waiting<'s> {
         self.call.0.machine.wait.as_ref().expect("a call that waits has a frame for it")
     }
 
+    /// The function that waits, the innermost of the call. `None` for a call that waits for its turn in a context that
+    /// is not concurrent.
+    pub fn function(&self) -> Option<&Function> {
+        self.call.0.machine.stack.top()
+    }
+
     /// When the wait fails if nothing comes before: its own deadline or the call's, whichever is earlier.
     pub fn deadline(&self) -> Option<Time> {
         self.frame().fails_at().into_iter().chain(self.call.0.machine.deadline).min()

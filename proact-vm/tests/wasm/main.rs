@@ -2,6 +2,8 @@
 #![cfg(feature = "wasm")]
 
 mod calls;
+#[path = "../support/compiled.rs"]
+mod compiled;
 mod conventions;
 mod hostile;
 mod limits;

@@ -1,7 +1,6 @@
 //! The example program, `programs/words.rs` and its text form: the same answers.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use proact::status::Code;
@@ -10,9 +9,8 @@ use proact_vm::module::native::{Caller, NativeModule};
 use proact_vm::wasm::WasmModule;
 use proact_vm::{Access, Buffer, Error, Ref, Value};
 
+use super::compiled::{PROGRAMS, compiled};
 use super::context;
-
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/programs");
 
 /// `read` copies as much as there is, but never an odd piece, after having let others run; and fails for a buffer that
 /// cannot be written.
@@ -33,36 +31,8 @@ fn text_module() -> Arc<dyn Module> {
 }
 
 fn assembled() -> WasmModule {
-    let text = std::fs::read_to_string(Path::new(FOLDER).join("words.wat")).expect("the program's text");
+    let text = std::fs::read_to_string(Path::new(PROGRAMS).join("words.wat")).expect("the program's text");
     WasmModule::builder("words").load(&super::assemble(&text)).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// The program as its compiler makes it; `None`, reported, where the compiler has no such target.
-fn compiled() -> Option<WasmModule> {
-    let folder = std::env::temp_dir().join(format!("proact-vm-words-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let out = folder.join("words.wasm");
-    let source = Path::new(FOLDER).join("words.rs");
-    let built = Command::new("rustc")
-        .args(["--edition", "2024", "--target", "wasm32-unknown-unknown", "--crate-type", "cdylib", "-O"])
-        .args(["-C", "strip=symbols", "-o"])
-        .args([&out, &source])
-        .output();
-    let built = match built {
-        Ok(output) if output.status.success() => WasmModule::open(&out, super::Options::default()).map(Some),
-        Ok(output) => {
-            let told = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(told.contains("target may not be installed"), "{told}");
-            Ok(None)
-        }
-        Err(_) => Ok(None),
-    };
-    std::fs::remove_dir_all(folder).expect("the folder goes");
-    let built = built.unwrap_or_else(|error| panic!("{error}"));
-    if built.is_none() {
-        println!("SKIPPED the compiled program: there is no rustc for wasm32-unknown-unknown");
-    }
-    built
 }
 
 fn counts(module: WasmModule) {
@@ -94,7 +64,7 @@ fn the_example_counts_words_as_assembled() {
 
 #[test]
 fn the_example_counts_words_as_compiled() {
-    if let Some(module) = compiled() {
+    if let Some(module) = compiled("words") {
         counts(module);
     }
 }

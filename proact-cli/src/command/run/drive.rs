@@ -74,7 +74,7 @@ impl Call {
                 }
                 Step::Waiting(waiting) => {
                     ended.waits += 1;
-                    let waited_for = trace.as_ref().map(|_| sources(waiting.frame()));
+                    let waited_for = trace.as_ref().map(|_| waited_for(&waiting));
                     let yielded = self.wait(waiting, &clock);
                     if let (Some(trace), Some(waited_for)) = (&mut trace, waited_for) {
                         trace.wait(stopped, clock.now(), &waited_for);
@@ -132,7 +132,15 @@ fn what(step: &Step<'_>) -> &'static str {
     }
 }
 
-/// What is waited for, in words.
+/// What is waited for, and by which function, in words.
+fn waited_for(waiting: &Waiting<'_>) -> String {
+    let sources = sources(waiting.frame());
+    match waiting.function() {
+        Some(function) => format!("{sources} in {}", function.name()),
+        None => sources,
+    }
+}
+
 fn sources(frame: &WaitFrame) -> String {
     let kind = match frame.kind() {
         WaitKind::Until => "until",
