@@ -27,6 +27,14 @@ fn is_loss(ratio: &Spread) -> bool {
     ratio.rounds >= ROUNDS && ratio.low > 1.0 && ratio.median >= LEAST
 }
 
+/// What stands where nothing is lost: `good`, or that this many rounds tell nothing, which is no praise.
+pub fn none_lost(rounds: u32, good: &str) -> String {
+    if rounds as usize >= ROUNDS {
+        return good.into();
+    }
+    format!("**Not told**: {rounds} rounds are too few to tell a loss from chance; {ROUNDS} are the least.")
+}
+
 /// All of them, the worst first. Of bare interfaces the floor alone counts.
 pub fn losses(values: &Values) -> Vec<Loss> {
     let mut losses = Vec::new();
@@ -127,5 +135,7 @@ mod tests {
     fn of_too_few_rounds_nothing_is_said() {
         let ratio = |rounds| Spread { low: 2.0, median: 2.0, high: 2.0, rounds };
         assert!(!is_loss(&ratio(3)) && is_loss(&ratio(4)));
+        assert!(none_lost(3, "No peer is ahead.").starts_with("**Not told**"), "silence is no praise");
+        assert_eq!(none_lost(4, "No peer is ahead."), "No peer is ahead.");
     }
 }

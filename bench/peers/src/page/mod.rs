@@ -13,7 +13,7 @@ use std::path::Path;
 use crate::Failure;
 use crate::machine::Machine;
 use crate::run::{self, Entry};
-use losses::{Loss, floor, losses};
+use losses::{Loss, floor, losses, none_lost};
 use plot::Panel;
 use profiles::Profiles;
 use stats::{Spread, Values};
@@ -66,12 +66,14 @@ pub fn write(file: &str, folder: &str, bench: Option<&str>, profiles: Option<&st
     let rows = bench.map(|file| bench::read(file, &program)).transpose()?.unwrap_or_default();
     let (losses, tried) = (losses(&values), versions(LOCK));
     let of = |whose| losses.iter().filter(move |loss| loss.whose == whose);
+    let rounds = rounds(&entries);
+    let none = |good| none_lost(rounds, good);
     let page = [
         ("machine", machine(&entries)),
         ("versions", tried),
         ("profiles", profiles.says()),
-        ("against_peers", list(of(Whose::Peer), &profiles, &values, "No peer is ahead.")),
-        ("against_floor", list(of(Whose::Bare), &profiles, &values, "Nothing is above its floor.")),
+        ("against_peers", list(of(Whose::Peer), &profiles, &values, &none("No peer is ahead."))),
+        ("against_floor", list(of(Whose::Bare), &profiles, &values, &none("Nothing is above its floor."))),
         ("tables", tables),
         ("bench", benches(&rows, &plots)?),
     ];
@@ -145,17 +147,20 @@ fn told(subject: &Subject, values: &Values, plots: &Path) -> Result<Option<Strin
     Ok(Some(text))
 }
 
+/// How many there are.
+fn rounds(entries: &[Entry]) -> u32 {
+    let lines = entries.iter().filter_map(|entry| if let Entry::Line(line) = entry { Some(line) } else { None });
+    lines.map(|line| line.round + 1).max().unwrap_or(0)
+}
+
 /// What it was measured on, and when.
 fn machine(entries: &[Entry]) -> String {
     let mut machines: Vec<&Machine> = Vec::new();
-    let (mut loads, mut rounds) = (Vec::new(), 0);
+    let (mut loads, rounds) = (Vec::new(), rounds(entries));
     for entry in entries {
         match entry {
             Entry::Machine(machine) => machines.push(machine),
-            Entry::Line(line) => {
-                loads.push(line.load);
-                rounds = rounds.max(line.round + 1);
-            }
+            Entry::Line(line) => loads.push(line.load),
         }
     }
     let mut text = String::new();
