@@ -52,13 +52,6 @@ contained() {
     fi
 }
 
-checks=0
-# holds WHAT TEXT PATTERN: a line of the text matches the extended pattern.
-holds() {
-    grep -Eq -- "$3" <<<"$2" || die "$1: no line of it matches '$3':"$'\n'"$2"
-    checks=$((checks + 1))
-}
-
 say "the default profile"
 told=$(contained --rm --rootfs "$root" /proact doctor 2>&1) || true
 holds "doctor" "$told" 'auto takes +epoll'
@@ -80,10 +73,10 @@ serves() {
     [[ -n $address ]] || die "no server in the container: $(podman logs "$name" 2>&1)"
     body=$(curl -s --max-time 30 -w ' %{http_code}' "http://$address/")
     holds "the server's answer" "$body" ' 200$'
-    holds "process 1" "$(podman inspect --format '{{.State.Status}}' "$name")" '^running$'
+    is "process 1" "$(podman inspect --format '{{.State.Status}}' "$name")" running
     began=$SECONDS
     podman stop --time 60 "$name" >/dev/null
-    holds "its end" "$(podman inspect --format 'exit {{.State.ExitCode}}' "$name")" '^exit 0$'
+    is "its exit code" "$(podman inspect --format '{{.State.ExitCode}}' "$name")" 0
     ((SECONDS - began < 30)) || die "SIGTERM was not heard: it took $((SECONDS - began)) s to stop"
     podman rm "$name" >/dev/null
 }

@@ -18,7 +18,6 @@ here=$PWD/target/examples
 rm -rf "$here"
 mkdir -p "$here"
 pids=()
-checks=0
 # Where PostgreSQL's own user may go, which a checkout need not be.
 database=
 
@@ -30,18 +29,6 @@ finish() {
     fi
 }
 trap finish EXIT
-
-# is WHAT GOT WANTED: they are the same.
-is() {
-    [[ $2 == "$3" ]] || die "$1: got '$2', wanted '$3'"
-    checks=$((checks + 1))
-}
-
-# holds WHAT TEXT PATTERN: a line of the text matches the extended pattern.
-holds() {
-    grep -Eq -- "$3" <<<"$2" || die "$1: no line of it matches '$3':"$'\n'"$2"
-    checks=$((checks + 1))
-}
 
 # start NAME ARGUMENT...: runs an example on a port of its own; sets address, port and pid.
 start() {

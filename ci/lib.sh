@@ -53,3 +53,18 @@ use_debian_rustc() {
     export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
     say "compiler: $("$RUSTC" --version)"
 }
+
+# How many of the checks below have held.
+checks=0
+
+# is WHAT GOT WANTED: they are the same.
+is() {
+    [[ $2 == "$3" ]] || die "$1: got '$2', wanted '$3'"
+    checks=$((checks + 1))
+}
+
+# holds WHAT TEXT PATTERN: a line of the text matches the extended pattern.
+holds() {
+    grep -Eq -- "$3" <<<"$2" || die "$1: no line of it matches '$3':"$'\n'"$2"
+    checks=$((checks + 1))
+}

@@ -432,7 +432,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path of the suite's own is UTF-8")
 }
 
-/// Waits for something outside of any proactor. Fails when that takes too long.
+/// Waits for something outside of any proactor, or that ends no poll. Fails when that takes too long.
 #[track_caller]
 pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + patience();

@@ -17,15 +17,10 @@ use proact_vm::wait::WaitSource;
 use proact_vm::{
     AsyncInvocation, Context, Error, Function, Instance, InvocationCallback, InvocationOptions, Result, Value,
 };
-use rustix::time::{ClockId, clock_gettime};
 
-const CALLS: u32 = 100_000;
-const ROUNDS: u32 = 15;
+mod timing;
 
-fn processor_nanoseconds() -> u64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
+use timing::{Row, print_least, processor_nanoseconds};
 
 /// Leaves its storage for the next call.
 struct Back;
@@ -63,8 +58,6 @@ fn invoke(event_loop: &impl Loop, context: &Context, function: &Function, option
     let inputs = black_box([Value::I32(2), Value::I32(3)]);
     context.invoke_on(event_loop, call, function, options, &inputs).expect("begun");
 }
-
-type Row = (&'static str, Box<dyn FnMut()>);
 
 fn main() -> Result {
     let module = NativeModule::builder("bench")
@@ -117,20 +110,7 @@ fn main() -> Result {
     };
     rows.push(("(i32, i32) -> i32 on a proactor's loop, a poll each", Box::new(on_proactor)));
 
-    let mut least = vec![f64::INFINITY; rows.len()];
-    for _ in 0..ROUNDS {
-        for ((_, call), least) in rows.iter_mut().zip(&mut least) {
-            let start = processor_nanoseconds();
-            for _ in 0..CALLS {
-                call();
-            }
-            let each = (processor_nanoseconds() - start) as f64 / f64::from(CALLS);
-            *least = least.min(each);
-        }
-    }
-    for ((name, _), least) in rows.iter().zip(&least) {
-        println!("{name:55} {least:7.1} ns");
-    }
+    print_least(rows);
     for waiting in [1, 10_000] {
         let each = many_wait(waiting)?;
         println!("begun, woken and ended on a proactor's loop, {waiting:6} at once {each:5.1} ns");

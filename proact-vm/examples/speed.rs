@@ -11,18 +11,10 @@ use proact::sync::Semaphore;
 use proact_vm::module::native::{Caller, NativeModule};
 use proact_vm::wait::WaitSource;
 use proact_vm::{Context, Error, Instance, InvocationOptions, InvocationState, Step, Value};
-use rustix::time::{ClockId, clock_gettime};
 
-const CALLS: u32 = 100_000;
-const ROUNDS: u32 = 15;
+mod timing;
 
-/// What is measured, and its name.
-type Row = (&'static str, Box<dyn FnMut()>);
-
-fn processor_nanoseconds() -> u64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
+use timing::{Row, print_least};
 
 fn context(concurrent: bool) -> Context {
     let reached = Semaphore::new(1);
@@ -108,19 +100,6 @@ fn main() -> Result<(), Error> {
     };
     rows.push(("native no-op as a future", Box::new(call)));
 
-    let mut least = vec![f64::INFINITY; rows.len()];
-    for _ in 0..ROUNDS {
-        for ((_, call), least) in rows.iter_mut().zip(&mut least) {
-            let start = processor_nanoseconds();
-            for _ in 0..CALLS {
-                call();
-            }
-            let each = (processor_nanoseconds() - start) as f64 / f64::from(CALLS);
-            *least = least.min(each);
-        }
-    }
-    for ((name, _), least) in rows.iter().zip(&least) {
-        println!("{name:45} {least:7.1} ns");
-    }
+    print_least(rows);
     Ok(())
 }

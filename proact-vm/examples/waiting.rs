@@ -10,26 +10,17 @@ use proact_vm::executor::Executor;
 use proact_vm::module::native::{Caller, NativeModule};
 use proact_vm::wait::WaitSource;
 use proact_vm::{Context, Error, Instance, Invocation, Policy, Ref, Value};
-use rustix::time::{ClockId, clock_gettime};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+mod timing;
+
+use timing::each;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const WAITING: usize = 10_000;
 const ROUNDS: usize = 9;
-
-fn processor_nanoseconds() -> u64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// Nanoseconds for each of `count`.
-fn each(count: usize, run: impl FnOnce()) -> f64 {
-    let before = processor_nanoseconds();
-    run();
-    (processor_nanoseconds() - before) as f64 / count as f64
-}
 
 fn context() -> Result<Context, Error> {
     let module = NativeModule::builder("bench")

@@ -19,12 +19,11 @@ pub fn explore(seeds: impl IntoIterator<Item = u64>, mut test: impl FnMut(&World
     for seed in seeds {
         let world = World::new(seed);
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&world)));
+        world.forget_plans();
         if let Err(panic) = ran {
             eprintln!("failed with seed {seed}, at {:?}, after {} events", world.now(), world.events());
-            world.forget_plans();
             std::panic::resume_unwind(panic);
         }
-        world.forget_plans();
     }
 }
 
@@ -55,14 +54,13 @@ pub fn exhaust(runs_max: usize, mut test: impl FnMut(&World)) -> Exhausted {
         }
         let world = World::with(0, Some(choices));
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&world)));
+        world.forget_plans();
         let made: Vec<Choice> = world.inner.lock().chance.made().to_vec();
         if let Err(panic) = ran {
             let chosen: Vec<u32> = made.iter().map(|choice| choice.chosen).collect();
             eprintln!("failed in run {runs} of an exhaustive exploration, with the choices {chosen:?}");
-            world.forget_plans();
             std::panic::resume_unwind(panic);
         }
-        world.forget_plans();
         runs += 1;
         script = next_script(&made);
     }
