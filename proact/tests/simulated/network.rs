@@ -301,5 +301,5 @@ fn two_hosts_have_the_same_port_and_each_its_own_loopback() {
     let accepted = start(&mut here, Accept::new(own));
     let socket = here.handle().socket(Domain::Ipv4, &SocketOptions::default()).unwrap();
     one(&mut here, Connect::new(socket, address)).unwrap();
-    assert!(accepted.take().unwrap().peer.is_loopback());
+    assert!(accepted.take().unwrap().peer().is_loopback());
 }

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use proact::operation::{Complete, Context, Nop, Op, Outcome, Receive, Send, Timer};
@@ -174,9 +175,7 @@ fn what_is_planned_goes_with_the_world_whatever_it_holds() {
     let kept = Arc::new(());
     let world = World::new(1);
     let host = world.host("a");
-    let mut waiting = proactor(&host);
-    let event = waiting.handle().event().unwrap();
-    let told = start(&mut waiting, Timer::new(world.now() + SECOND));
+    let event = proactor(&host).handle().event().unwrap();
     for _ in 0..2 {
         let held = (kept.clone(), host.clone(), event.clone());
         world.after(SECOND, move |_| drop(held));
@@ -186,8 +185,36 @@ fn what_is_planned_goes_with_the_world_whatever_it_holds() {
     assert_eq!(Arc::strong_count(&kept), 3, "the world is still there");
     drop(other);
     assert_eq!(Arc::strong_count(&kept), 1, "what is planned keeps its world, and that what is planned");
+}
+
+#[test]
+fn what_is_planned_happens_while_a_proactor_is_left() {
+    let kept = Arc::new(());
+    let (world, happened) = (World::new(1), Arc::new(AtomicUsize::new(0)));
+    let host = world.host("a");
+    let plan = |world: &World, delay| {
+        let (held, happened) = ((kept.clone(), host.clone()), happened.clone());
+        world.after(delay, move |_| {
+            happened.fetch_add(1, Ordering::Relaxed);
+            drop(held);
+        });
+    };
+    plan(&world, SECOND);
+    let mut waiting = proactor(&host);
+    let told = start(&mut waiting, Timer::new(world.now() + 3 * SECOND));
+    drop(world);
+    // By a host, as a test does that gave its world away.
+    plan(host.world(), 2 * SECOND);
+    plan(host.world(), 9 * SECOND);
     waiting.run().unwrap();
     told.take().unwrap();
+    assert_eq!(happened.load(Ordering::Relaxed), 2);
+    assert_eq!(Arc::strong_count(&kept), 2, "one is still to happen");
+    drop(waiting);
+    assert_eq!(Arc::strong_count(&kept), 1, "nobody is left who lets it happen");
+    plan(host.world(), SECOND);
+    assert_eq!(Arc::strong_count(&kept), 1, "nor what is planned later");
+    assert_eq!(happened.load(Ordering::Relaxed), 2);
 }
 
 #[test]

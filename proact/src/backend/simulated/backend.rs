@@ -62,7 +62,7 @@ impl Simulated {
     /// A proactor's place in a process.
     pub(crate) fn new(process: &Process) -> Result<Simulated> {
         process.check()?;
-        let world = process.host.world.clone();
+        let world = process.host.world.keeping_plans();
         let port = {
             let mut state = world.inner.lock();
             state.ports.push(state::Port { process: process.number, ready: Default::default(), done: VecDeque::new() });

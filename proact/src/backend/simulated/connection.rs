@@ -9,7 +9,7 @@ use super::address::Name;
 use super::errno::{EAGAIN, EBADF, ECONNRESET, ENOTCONN, EPIPE, ETIMEDOUT, noted};
 use super::link::{PATIENCE, retry_after};
 use super::state::{Body, Happening, State};
-use super::stream::StreamState;
+use super::stream::{StreamSocket, StreamState};
 
 /// Bytes that an end keeps for its reader, unless its socket says otherwise.
 pub(super) const CAPACITY: usize = 256 * 1024;
@@ -99,6 +99,20 @@ impl State {
             },
             _ => Err(EBADF),
         }
+    }
+
+    /// Whether a connection is none any more: it was reset, or each end has sent its last and the other has got it. One
+    /// beside the network is known by its ends until they are closed.
+    pub(super) fn is_over(&mut self, object: u32) -> Result<bool, i32> {
+        let Body::Stream(StreamSocket { state: StreamState::Connected { connection, side }, .. }) =
+            self.body(object)?
+        else {
+            return Ok(false);
+        };
+        let (number, side) = (*connection, *side);
+        let Some(connection) = self.connections.get(&number).filter(|known| !known.is_local) else { return Ok(false) };
+        let (end, peer) = (&connection.ends[side], &connection.ends[1 - side]);
+        Ok(end.broken || (end.sends_no_more && end.ended && peer.travelling.is_empty()))
     }
 
     /// How many bytes the peer has room for.

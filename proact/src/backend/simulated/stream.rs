@@ -97,12 +97,21 @@ impl State {
     pub(super) fn accept(&mut self, object: u32) -> Result<(i32, Name), i32> {
         let StreamState::Listening { waiting, shut, .. } = &mut self.stream(object)?.state else { return Err(EINVAL) };
         let Some(accepted) = waiting.pop_front() else { return Err(if *shut { EINVAL } else { EAGAIN }) };
-        let peer = self.peer_of(accepted).unwrap_or(Name::Unnamed);
+        let peer = self.peer_name(accepted).unwrap_or(Name::Unnamed);
         Ok((self.name_object(accepted), peer))
     }
 
-    /// Whether a connection waits, so that an accept would yield it.
+    /// The peer's name, if there is one. As on Linux there is none any more of a connection that was reset, or that
+    /// both ends have ended.
     pub(super) fn peer_of(&mut self, object: u32) -> Result<Name, i32> {
+        match self.is_over(object)? {
+            true => Err(ENOTCONN),
+            false => self.peer_name(object),
+        }
+    }
+
+    /// The name of who connected, be it gone or not.
+    fn peer_name(&mut self, object: u32) -> Result<Name, i32> {
         match self.body(object)? {
             Body::Stream(StreamSocket { state: StreamState::Connected { connection, side }, .. }) => {
                 let (number, side) = (*connection, *side);

@@ -1,7 +1,7 @@
 //! A world as tests see it: hosts, links, time, and what happens when.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -38,8 +38,8 @@ use crate::time::{Clock, Time};
 #[derive(Clone)]
 pub struct World {
     pub(super) inner: Arc<Inner>,
-    /// The right to have things planned. The world that a host knows has it not, or what is planned and holds a host
-    /// would keep itself.
+    /// What keeps plans: worlds and their proactors do. The world that a host knows does not, or what is planned and
+    /// holds a host would keep itself.
     _plans: Option<Arc<Plans>>,
 }
 
@@ -59,6 +59,7 @@ pub(super) struct Inner {
     seed: u64,
     clock: Arc<AtomicU64>,
     state: Mutex<State>,
+    plans: OnceLock<Weak<Plans>>,
 }
 
 impl Inner {
@@ -79,6 +80,11 @@ impl Inner {
     /// For what must work wherever it happens: the last handle to a resource goes.
     pub(super) fn lock_anywhere(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What keeps plans, while a world or a proactor is left.
+    fn plans(&self) -> Option<Arc<Plans>> {
+        self.plans.get().and_then(Weak::upgrade)
     }
 }
 
@@ -105,8 +111,16 @@ impl World {
             seed,
             clock: Arc::default(),
             state: Mutex::new(State::new(Chance::new(seed, script))),
+            plans: OnceLock::new(),
         });
-        World { _plans: Some(Arc::new(Plans(inner.clone()))), inner }
+        let plans = Arc::new(Plans(inner.clone()));
+        inner.plans.get_or_init(|| Arc::downgrade(&plans));
+        World { _plans: Some(plans), inner }
+    }
+
+    /// As a proactor knows it, which lets time pass, and so keeps what is planned.
+    pub(super) fn keeping_plans(&self) -> World {
+        World { _plans: self.inner.plans(), inner: self.inner.clone() }
     }
 
     /// The seed that it was made of.
@@ -195,11 +209,18 @@ impl World {
 
     /// Has something happen after so long: a crash, a partition, or whatever a test wants to do then. It must not poll.
     ///
-    /// What has not happened when the last [`World`] goes never will, and is dropped then, whatever [`Host`]s and
-    /// proactors are left. So it may hold hosts and resources, but no clone of the world, which would keep itself; but
-    /// [`explore`](super::explore) and [`exhaust`](super::exhaust) forget what is planned when their test is over.
+    /// What has not happened when the last [`World`] and the last proactor of it are gone never will, and is dropped
+    /// then, whatever [`Host`]s are left; what a host's [world](Host::world) plans later, at once. So it may hold hosts
+    /// and resources, but no clone of the world, which would keep itself; but [`explore`](super::explore) and
+    /// [`exhaust`](super::exhaust) forget what is planned when their test is over.
     pub fn after(&self, delay: Duration, happens: impl FnOnce(&World) + Send + 'static) {
-        self.inner.lock().plan(nanoseconds(delay), Happening::Call(Box::new(happens)));
+        let mut state = self.inner.lock();
+        // Asked under the lock, which who forgets the plans must have, too.
+        let plans = self.inner.plans();
+        if plans.is_some() {
+            state.plan(nanoseconds(delay), Happening::Call(Box::new(happens)));
+        }
+        drop(state);
     }
 
     /// A number below `bound` from the world's own chance, for what a test leaves to its seed. 0 for a bound of 0.
