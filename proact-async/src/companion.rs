@@ -224,7 +224,8 @@ impl Remote {
     /// As for [`Accept`].
     pub async fn accept(&self, listener: &Socket) -> Result<(Adapted<Handle>, Address)> {
         let accepted = self.handle.future(Accept::new(listener.clone())).await.1.result?;
-        Ok((self.adapt(accepted.socket), accepted.peer))
+        let peer = accepted.peer();
+        Ok((self.adapt(accepted.socket), peer))
     }
 
     /// A connected stream socket of this proactor under the traits of others.

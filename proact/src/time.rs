@@ -164,6 +164,41 @@ impl Clock {
     }
 }
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Clock {
+    /// A time that has come: the system's last tick, which takes a quarter of [`Clock::now`] to read. It is behind that
+    /// by up to a tick (1 to 10 ms), or by as long as the system was kept from ticking.
+    #[inline]
+    pub(crate) fn tick(&self) -> Time {
+        match &self.source {
+            Source::Monotonic => {
+                #[cfg(test)]
+                if let Some(tick) = HELD_UP.get() {
+                    return tick;
+                }
+                let tick = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+                Time(tick.tv_sec as u64 * 1_000_000_000 + tick.tv_nsec as u64)
+            }
+            #[cfg(feature = "simulated")]
+            Source::Virtual(_) => self.now(),
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Clock {
+    /// A time that has come: where no cheaper clock is known, the time.
+    pub(crate) fn tick(&self) -> Time {
+        self.now()
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The last tick that this thread is shown, as on a machine that is kept from ticking.
+    pub(crate) static HELD_UP: core::cell::Cell<Option<Time>> = const { core::cell::Cell::new(None) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +210,26 @@ mod tests {
         assert_eq!(time + Duration::MAX, Time::FAR_FUTURE);
         assert_eq!(Time::ORIGIN - time, Duration::ZERO);
         assert_eq!(Time::from_nanoseconds(9) - time, Duration::from_nanos(4));
+    }
+
+    #[test]
+    fn a_tick_has_come_and_not_long_ago() {
+        let clock = Clock::monotonic();
+        let (before, tick) = (clock.now(), clock.tick());
+        assert!(tick <= clock.now(), "{tick:?} is to come");
+        // A machine that is held up holds up its ticks: what is certain is that they are of the same clock.
+        assert!(before - tick < Duration::from_secs(60), "{tick:?} at {before:?}");
+    }
+
+    #[cfg(feature = "simulated")]
+    #[test]
+    fn a_simulated_world_ticks_by_its_own_time() {
+        let nanoseconds = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(7));
+        let clock = Clock::simulated(nanoseconds.clone());
+        for time in [7, 5_000_000_007] {
+            nanoseconds.store(time, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!((clock.tick(), clock.now()), (Time(time), Time(time)));
+        }
     }
 
     #[test]

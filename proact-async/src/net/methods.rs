@@ -315,7 +315,10 @@ macro_rules! listener {
             /// As for [`Accept`](proact::operation::Accept); the listener stays usable.
             pub async fn accept(&self) -> proact::status::Result<($connection, proact::resource::Address)> {
                 let (_, outcome) = crate::operation(proact::operation::Accept::new(self.socket.clone())).await;
-                outcome.result.map(|accepted| ($connection { socket: accepted.socket }, accepted.peer))
+                outcome.result.map(|accepted| {
+                    let peer = accepted.peer();
+                    ($connection { socket: accepted.socket }, peer)
+                })
             }
 
             /// Connections as they come, by one multishot operation. At most 64 wait in the stream; then they wait in
@@ -351,7 +354,10 @@ macro_rules! listener {
                 let next = std::pin::Pin::new(&mut self.accepted).poll_next(cx);
                 next.map(|outcome| {
                     let accepted = outcome?.result;
-                    Some(accepted.map(|accepted| ($connection { socket: accepted.socket }, accepted.peer)))
+                    Some(accepted.map(|accepted| {
+                        let peer = accepted.peer();
+                        ($connection { socket: accepted.socket }, peer)
+                    }))
                 })
             }
         }

@@ -49,7 +49,8 @@ impl Context<'_> {
         self.engine.remove_progress(id)
     }
 
-    /// The time of this poll pass: read once when it began, so cheap, and late by as long as the pass has run.
+    /// The time of this poll pass: read once, when the pass first needs it, so cheap, and late by as long as the pass
+    /// has run since. What a callback measures of itself it reads from the proactor's [`Clock`](crate::time::Clock).
     pub fn now(&mut self) -> Time {
         self.engine.pass_time()
     }

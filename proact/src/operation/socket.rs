@@ -30,7 +30,7 @@ use crate::status::{Code, Operation, Result, Status};
 ///
 /// impl Complete<Accept> for Greet {
 ///     fn done(_: Box<Op<Accept, Self>>, outcome: Outcome<Accept>, _: &mut Context<'_>) {
-///         println!("from {}", outcome.result.unwrap().peer);
+///         println!("from {}", outcome.result.unwrap().peer());
 ///     }
 /// }
 ///
@@ -54,8 +54,21 @@ pub struct Accept {
 pub struct Accepted {
     /// The connection.
     pub socket: Socket,
-    /// Who connected.
-    pub peer: Address,
+    /// Who connected, where the accept was told it.
+    peer: Option<Address>,
+}
+
+impl Accepted {
+    /// Who connected. An [`Accept`] is told it with the connection, for good. Of one that [`AcceptMany`] accepted the
+    /// system is asked here, by a system call each time, and knows it as long as the connection lasts: it is
+    /// [`Address::Unnamed`] when that was reset, or has been ended by both sides, or when the socket has been closed.
+    /// [`Socket::peer_address`] says which.
+    pub fn peer(&self) -> Address {
+        match &self.peer {
+            Some(peer) => peer.clone(),
+            None => self.socket.peer_address().unwrap_or(Address::Unnamed),
+        }
+    }
 }
 
 impl Accept {
@@ -89,7 +102,7 @@ impl Kind for Accept {
         // The descriptor is adopted first: nothing that fails after this can lose it.
         let socket = self.listener.accepted(home, Descriptor(value));
         let peer = Address::from_raw(&self.peer)?;
-        Ok(Accepted { socket, peer })
+        Ok(Accepted { socket, peer: Some(peer) })
     }
 }
 
@@ -102,7 +115,8 @@ impl Kind for Accept {
 /// | io_uring without that | one entry a connection |
 /// | epoll, poll | `accept4` on the poll thread when the listener is readable, again after each |
 ///
-/// The peer's address is asked of the connection: [`Address::Unnamed`] when the peer has gone again already.
+/// The peer's address is asked of the connection when [`Accepted::peer`] is called, and not before: a server that is to
+/// name peers which are gone again soon asks in its callback.
 ///
 /// # Errors
 /// As for [`Accept`]; the first ends it, and the listener stays usable.
@@ -162,8 +176,8 @@ impl Kind for AcceptMany {
 
     fn settle_more(&self, value: i64, home: Home) -> Result<Accepted> {
         let socket = self.listener.accepted(home, Descriptor(value));
-        let peer = socket.peer_address().unwrap_or(Address::Unnamed);
-        Ok(Accepted { socket, peer })
+        // Of an operation that goes on the kernel tells no address, and many a server never asks for it.
+        Ok(Accepted { socket, peer: None })
     }
 
     fn settle(&mut self, value: i64, home: Home) -> Result<Accepted> {

@@ -8,6 +8,8 @@ mod pool;
 mod statistics;
 mod survey;
 mod thread;
+#[cfg(all(test, not(loom)))]
+mod tick_tests;
 
 pub use crate::operation::engine::{Latencies, Polled};
 pub use builder::{BACKEND_VARIABLE, Builder, Choice};

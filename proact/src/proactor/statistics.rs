@@ -86,7 +86,8 @@ pub struct Statistics {
     pub worker_jobs: u64,
     /// The longest callback. Without [`Builder::time_callbacks`](super::Builder::time_callbacks) it is measured in runs
     /// of up to sixteen, to the system's timer tick, and after the first thousand passes only in one of eight of those
-    /// that deliver a single completion: enough to find a callback that blocks, unless it does so once.
+    /// that deliver a single completion: enough to find a callback that blocks, unless it does so once. A simulated
+    /// world goes by its own time, which no callback takes.
     pub longest_callback: Duration,
     /// The longest delivery of one poll pass, to the same precision.
     pub longest_pass: Duration,

@@ -500,9 +500,10 @@ unsafe impl Backend for IoUring {
         if !self.capabilities.contains(Capabilities::KERNEL_CHAINS)
             || steps.is_empty()
             || steps.len() > self.ring.room() as usize
-            || !steps.iter().all(|(_, request)| self.links(request))
             // The last has nothing behind it that its failure would have to keep from starting.
-            || !steps[..steps.len() - 1].iter().all(|(_, request)| severs(request))
+            || !steps.iter().rev().enumerate().all(|(behind, (_, request))| {
+                self.links(request) && (behind == 0 || severs(request))
+            })
         {
             return false;
         }

@@ -48,7 +48,8 @@ impl Rig {
     /// Collects by wakes alone until `count` completions are there.
     fn collect(&mut self, count: usize) -> &[Completion] {
         while self.completions.len() < count {
-            let waited = self.line.recv_timeout(Duration::from_secs(20));
+            // Long: under a sanitizer the backtrace of a job that panics takes its time.
+            let waited = self.line.recv_timeout(Duration::from_secs(120));
             assert!(waited.is_ok(), "{} of {count} completions came", self.completions.len());
             self.workers.collect(&mut self.completions);
         }

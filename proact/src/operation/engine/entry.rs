@@ -195,6 +195,23 @@ impl Entry {
         self.phase = Phase::Waiting;
     }
 
+    /// Whether the backend has it and its end concerns nobody else: it is in no chain, sequence or record, nothing was
+    /// asked of it since, and it was given nothing beside its kind.
+    #[inline(always)]
+    pub(super) fn stands_alone(&self) -> bool {
+        // One comparison for the three: no other number has all bits.
+        const { assert!(NIL == u32::MAX) };
+        self.phase == Phase::Kernel && self.flags.is_empty() && self.record & self.next & self.parent == NIL
+    }
+
+    /// [`Entry::vacate`] of what [stands alone](Entry::stands_alone), whose other fields are vacant already. Answers
+    /// the operation.
+    #[inline(always)]
+    pub(super) fn end_alone(&mut self) -> Option<NonNull<Header>> {
+        debug_assert!(self.stands_alone() && self.previous == NIL && self.progress == 0);
+        self.op.take()
+    }
+
     /// Lets the operation go and is ready for the next.
     #[inline]
     pub(super) fn vacate(&mut self) {

@@ -24,7 +24,9 @@ impl Engine {
     /// `false`: no room, and the operation is in phase `Backlog`.
     #[inline(always)]
     pub(super) fn try_issue(&mut self, slot: u32) -> bool {
-        let entry = &self.entries[slot as usize];
+        let entry = &mut self.entries[slot as usize];
+        // Before it is so, which spares a second look at the entry.
+        entry.phase = Phase::Kernel;
         let (token, progress) = (entry.token, entry.progress);
         let raw = entry.op.expect("an occupied slot");
         // SAFETY: the operation is the engine's, and its table its own.
@@ -35,7 +37,6 @@ impl Engine {
         // SAFETY: what the request points to belongs to the operation, which stays where it is and untouched until its
         // completion has been settled; the slot has one request at a time.
         let start = unsafe { self.backend_mut().start(token, &request) };
-        self.entries[slot as usize].phase = Phase::Kernel;
         match start {
             Start::Accepted => true,
             #[cfg(any(target_os = "linux", target_os = "android", feature = "unstable-backend"))]

@@ -146,7 +146,9 @@ impl Engine {
 
     /// What the kernel is to do for a step; `None`: nothing, now.
     fn request_of_step(&self, slot: u32) -> Option<Request> {
-        match (self.table(slot).class, &self.table(slot).adopts) {
+        let table = self.table(slot);
+        match (table.class, &table.adopts) {
+            _ if table.bare => Some(Request::Nop),
             (Class::Immediate, Some(adopts)) => {
                 // SAFETY: the operation is the engine's, and the table its own.
                 unsafe { (adopts.lowered)(self.raw(slot)) }
@@ -161,13 +163,16 @@ impl Engine {
     }
 
     fn qualifies(&self, slot: u32, last: bool) -> bool {
-        let lane = match self.table(slot).class {
+        let table = self.table(slot);
+        let lane = match table.class {
+            // Without parameters, so without anything that could speak against it.
+            Class::Kernel(_) if table.bare => return true,
             Class::Kernel(lane) => lane,
             // The kernel's part of it; whether there is one, the step itself says.
-            Class::Immediate => return self.table(slot).adopts.is_some() && self.follows(slot),
+            Class::Immediate => return table.adopts.is_some() && self.follows(slot),
             _ => return false,
         };
-        if self.table(slot).multishot || self.table(slot).adopts.is_some() {
+        if table.multishot || table.adopts.is_some() {
             return false; // what it does is not the kernel's to do
         }
         let transfer = self.transfer(slot);
@@ -198,11 +203,14 @@ impl Engine {
     fn enter_chain(&mut self, head: u32) {
         let mut at = head;
         while at != NIL {
-            if let (Class::Kernel(Lane::Other), Some(resource)) = (self.table(at).class, self.resource(at)) {
-                // SAFETY: the operation holds its resource while it is in flight.
-                self.join(at, unsafe { resource.as_ref() }, Lane::Other);
+            let table = self.table(at);
+            if table.class == Class::Kernel(Lane::Other) && !table.bare {
+                if let Some(resource) = self.resource(at) {
+                    // SAFETY: the operation holds its resource while it is in flight.
+                    self.join(at, unsafe { resource.as_ref() }, Lane::Other);
+                }
             }
-            self.lowered_signals += usize::from(self.table(at).class == Class::Immediate);
+            self.lowered_signals += usize::from(table.class == Class::Immediate);
             let entry = &mut self.entries[at as usize];
             entry.phase = Phase::Kernel;
             entry.flags.insert(Flags::LOWERED | Flags::BY_KERNEL);
@@ -233,13 +241,13 @@ impl Engine {
             self.leave_lane(slot);
             return self.finish(slot, Err(status));
         }
-        if self.table(slot).class == Class::SemaphoreWait {
+        let follower = entry.flags.contains(Flags::FOLLOWER);
+        let class = self.table(slot).class;
+        if class == Class::SemaphoreWait {
             return self.settle_gate(slot, result);
         }
-        if result >= 0 && self.entries[slot as usize].flags.contains(Flags::FOLLOWER) {
-            self.counts.steps_by_kernel += 1;
-        }
-        if self.table(slot).class == Class::Immediate {
+        self.counts.steps_by_kernel += u64::from(result >= 0 && follower);
+        if class == Class::Immediate {
             return self.settle_signal(slot, result);
         }
         self.settle(slot, result);

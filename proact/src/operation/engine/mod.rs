@@ -61,6 +61,8 @@ pub use self::latency::Latencies;
 pub(crate) use self::mailbox::Mailbox;
 pub use self::pass::Polled;
 pub(crate) use self::remote::Shared;
+#[cfg(all(test, not(loom)))]
+pub(crate) use self::timers::PASSES_A_READING;
 
 /// What the engine is told when it is made.
 #[derive(Clone, Debug)]
@@ -151,7 +153,10 @@ pub(crate) struct Engine {
     signals: signals::Signals,
     /// What is called in every pass.
     progress: ProgressList,
+    /// The time of this pass, and the last tick before it, of which one is enough to see that no timer is due: each is
+    /// read when it is first asked for.
     now: Option<Time>,
+    tick: Option<Time>,
     closing: bool,
     /// The first panic of a user's code that an operation ran into: the pass goes on with it when all else is done.
     panic: Cell<Option<Box<dyn Any + Send>>>,
@@ -193,6 +198,7 @@ impl Engine {
             signals: signals::Signals::default(),
             progress: ProgressList::default(),
             now: None,
+            tick: None,
             closing: false,
             panic: Cell::new(None),
             counts: Counts::default(),
@@ -271,11 +277,11 @@ impl Engine {
         while let Some(raw) = at {
             // SAFETY: the batch belongs to the engine now, and none of it has been started.
             let header = unsafe { raw.as_ref() };
-            let (token, linked, plain) = (header.token, header.linked, header.extras.is_none());
+            let (table, token, linked, plain) = (header.table, header.token, header.linked, header.extras.is_none());
             at = header.next;
             let slot = token.slot();
             self.occupy(slot, raw, token);
-            match header.table.class {
+            match table.class {
                 Class::Kernel(lane) if lane != Lane::Other => self.reserve_turn(slot, lane),
                 Class::Sequence => self.launch_steps(slot),
                 _ => {}
@@ -296,7 +302,7 @@ impl Engine {
             }
             previous = if linked { slot } else { NIL };
             if !linked {
-                if chain == slot { self.start_here(slot) } else { self.start_chain(chain) }
+                if chain == slot { self.start_here(slot, table) } else { self.start_chain(chain) }
             }
         }
         self.counts.depth_max = self.counts.depth_max.max(self.live as u64);
@@ -315,18 +321,17 @@ impl Engine {
 
     /// The operation in `slot` has its turn.
     pub(super) fn start(&mut self, slot: u32) {
-        self.start_here(slot);
+        self.start_here(slot, self.table(slot));
     }
 
     /// [`Engine::start`], within its caller.
     #[inline(always)]
-    fn start_here(&mut self, slot: u32) {
+    fn start_here(&mut self, slot: u32, table: &'static Vtable) {
         let entry = &self.entries[slot as usize];
         debug_assert_eq!(entry.phase, Phase::Waiting);
         if self.closing || entry.flags.contains(Flags::CANCEL) {
             return self.end_cancelled(slot);
         }
-        let table = self.table(slot);
         // By far the most frequent, and a jump through a table costs more than this comparison.
         match table.class {
             Class::Kernel(_) if table.bare => self.issue(slot),
@@ -414,14 +419,19 @@ impl Engine {
     }
 
     /// Whether an operation may still go to its resource.
+    #[inline(always)]
     fn usable(&self, slot: u32, resource: &Resource, lane: Lane) -> Result<()> {
-        let raw = self.entries[slot as usize].op.expect("in flight");
-        if resource.is_closing() {
-            return Err(failure(raw, Code::FailedPrecondition, 0).with_message("the resource is being closed"));
+        match resource.is_closing() || (lane == Lane::Send && resource.failure().is_some()) {
+            false => Ok(()),
+            true => Err(self.why_unusable(slot, resource)),
         }
+    }
+
+    #[cold]
+    fn why_unusable(&self, slot: u32, resource: &Resource) -> Status {
         match resource.failure() {
-            Some(status) if lane == Lane::Send => Err(status.clone()),
-            _ => Ok(()),
+            Some(status) if !resource.is_closing() => status.clone(),
+            _ => failure(self.raw(slot), Code::FailedPrecondition, 0).with_message("the resource is being closed"),
         }
     }
 

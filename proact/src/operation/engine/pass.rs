@@ -46,16 +46,14 @@ const PASSES_TIMED: u64 = 1024;
 impl Engine {
     /// One pass. Returns after at least one callback, a wake, or the timeout; sooner if the system made it.
     pub(crate) fn poll(&mut self, timeout: Timeout) -> Result<Polled> {
-        self.now = None;
+        self.forget_time();
         self.counts.polls += 1;
         self.carried_out = 0;
         self.forget_delivered();
         self.take_remote();
         self.take_signals();
         self.retry();
-        if !self.timers.is_empty() {
-            self.fire_timers();
-        }
+        self.fire_timers();
         if !(self.backlog.is_empty() && self.cancels.is_empty()) {
             if let Err(status) = self.hand_over_backlog() {
                 return self.break_down(status);
@@ -68,22 +66,25 @@ impl Engine {
         let until = if idle { self.wait_until(timeout) } else { Wait::No };
         let polled = match (until, self.limits.spin) {
             (Wait::Until(limit), Some(spin)) => {
-                self.now = None;
+                self.forget_time();
                 self.wait_spinning(limit, spin)
             }
             (Wait::Until(limit), None) if self.shared.prepare_sleep(|| self.has_message()) => {
                 let polled = self.backend_mut_and_queue(Wait::Until(limit));
                 self.shared.awake();
-                self.now = None;
+                self.forget_time();
                 polled
             }
             _ => self.backend_mut_and_queue(Wait::No),
         };
         self.take_remote();
         self.take_signals();
-        if !self.timers.is_empty() {
-            self.fire_timers();
+        if self.queue.is_empty() && !self.timers.is_empty() {
+            // It may be a timer's time that ended the sleep, and the next pass would find nothing to wait for: the time
+            // itself, not a tick that may lag.
+            self.pass_time();
         }
+        self.fire_timers();
         if let Err(status) = polled {
             return self.break_down(status);
         }
@@ -128,6 +129,11 @@ impl Engine {
     /// The time of this pass; the clock is read when it is first asked for.
     pub(crate) fn pass_time(&mut self) -> Time {
         *self.now.get_or_insert_with(|| self.shared.clock.now())
+    }
+
+    #[inline(always)]
+    fn forget_time(&mut self) {
+        (self.now, self.tick) = (None, None);
     }
 
     /// What earlier passes delivered is done with.
@@ -357,18 +363,6 @@ impl Engine {
             }
         }
     }
-
-    /// Reads the coarse clock: the time of the last timer tick, a few nanoseconds to read.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn coarse_nanoseconds(&self) -> u64 {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn coarse_nanoseconds(&self) -> u64 {
-        self.shared.clock.now().as_nanoseconds()
-    }
 }
 
 /// Measures the longest callback and the longest pass.
@@ -391,7 +385,8 @@ impl PassClock {
     }
 
     fn read(engine: &Engine, precise: bool) -> u64 {
-        if precise { engine.shared.clock.now().as_nanoseconds() } else { engine.coarse_nanoseconds() }
+        let clock = &engine.shared.clock;
+        if precise { clock.now().as_nanoseconds() } else { clock.tick().as_nanoseconds() }
     }
 
     #[inline]

@@ -9,7 +9,7 @@ use super::{BY_ENGINE, Engine};
 use crate::backend::{Completion, flags, role};
 use crate::operation::context::Context;
 use crate::operation::kind::{Class, Flow};
-use crate::operation::op::{Ended, Header, Vtable, failure};
+use crate::operation::op::{Ended, Header, Marks, Vtable, failure};
 use crate::operation::pooled::{BUFFER_SHIFT, BUFFERED};
 use crate::resource::Lane;
 use crate::status::{Code, Result, Status};
@@ -44,6 +44,9 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(slot) else { return };
         if entry.op.is_none() || entry.token != token {
             return;
+        }
+        if completion.token == token && completion.flags == 0 && completion.result >= 0 && entry.stands_alone() {
+            return self.succeed_alone(slot, completion.result.into());
         }
         if completion.token.role() == role::CANCEL_MISSED {
             return self.cancel_missed(slot, completion.flags & flags::MORE != 0);
@@ -282,9 +285,12 @@ impl Engine {
         if self.entries[slot as usize].flags.contains(Flags::ENDING) {
             return self.settle_called_off(slot);
         }
-        let result = match self.adopt(slot, result) {
-            Ok(result) => result,
-            Err(status) => return self.fail(slot, status),
+        let result = match self.table(slot).adopts {
+            None => result,
+            Some(_) => match self.adopt(slot, result) {
+                Ok(result) => result,
+                Err(status) => return self.fail(slot, status),
+            },
         };
         if result == 0 && self.transfer(slot).length > 0 {
             if let Some(status) = self.kept_failure(slot) {
@@ -428,6 +434,26 @@ impl Engine {
         }
     }
 
+    /// [`Engine::succeed`] of what [stands alone](super::entry::Entry::stands_alone): one look at its entry, where the
+    /// general way looks again at each step (a tenth of all that a nop costs here).
+    #[inline(always)]
+    fn succeed_alone(&mut self, slot: u32, value: i64) {
+        let Some(entry) = self.entries.get_mut(slot) else { return };
+        let Some(raw) = entry.end_alone() else { return };
+        let generation = entry.token.generation();
+        // SAFETY: the operation is the engine's until it is delivered.
+        let table = unsafe { raw.as_ref() }.table;
+        debug_assert!(!matches!(table.class, Class::Sequence), "its phase is another");
+        if self.latencies.is_some() {
+            self.measure(raw, NIL);
+        }
+        self.vacate(slot, generation);
+        self.counts.completed += 1;
+        let ended = Ended { result: Ok(value), moved: 0, marks: Marks::empty() };
+        // SAFETY: as in `succeed`.
+        unsafe { (table.deliver)(raw, ended, &mut Context { engine: self }) };
+    }
+
     /// [`Engine::finish`] of a failure.
     #[cold]
     pub(super) fn fail(&mut self, slot: u32, status: Status) {
@@ -487,7 +513,7 @@ impl Engine {
             self.detach_extras(slot);
         }
         if self.latencies.is_some() {
-            self.measure(&gone);
+            self.measure(gone.raw, gone.parent);
         }
         if matches!(table.class, Class::Sequence) {
             self.release_steps(slot);
@@ -499,11 +525,11 @@ impl Engine {
 
     /// Takes note of how long an operation took. Steps have no submit of their own.
     #[cold]
-    fn measure(&mut self, gone: &Gone) {
+    fn measure(&mut self, raw: NonNull<Header>, parent: u32) {
         // SAFETY: the operation has ended and is the engine's until it is delivered.
-        let submitted = unsafe { gone.raw.as_ref() }.submitted;
+        let submitted = unsafe { raw.as_ref() }.submitted;
         let now = self.pass_time();
-        if let (Some(latencies), NIL) = (&mut self.latencies, gone.parent) {
+        if let (Some(latencies), NIL) = (&mut self.latencies, parent) {
             latencies.record(now.since(submitted));
         }
     }

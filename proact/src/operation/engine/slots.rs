@@ -112,7 +112,7 @@ impl Slot {
 /// Indices of the poll thread are even, those of other threads odd: each side has its own limit, exact at submit,
 /// without a shared counter on the poll thread's way.
 pub(crate) struct SlotTable {
-    chunks: Box<[OnceLock<Box<[Slot]>>]>,
+    chunks: Box<[OnceLock<Box<[Slot; CHUNK]>>]>,
 }
 
 impl SlotTable {
@@ -127,7 +127,7 @@ impl SlotTable {
     #[inline]
     pub(crate) fn get(&self, index: u32) -> &Slot {
         let (chunk, place) = place(index);
-        let chunk = self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect());
+        let chunk = self.chunks[chunk].get_or_init(new_chunk);
         &chunk[place]
     }
 
@@ -136,6 +136,12 @@ impl SlotTable {
         let (chunk, place) = place(index);
         self.chunks.get(chunk)?.get().map(|chunk| &chunk[place])
     }
+}
+
+#[cold]
+fn new_chunk() -> Box<[Slot; CHUNK]> {
+    let slots: Box<[Slot]> = (0..CHUNK).map(|_| Slot::new()).collect();
+    slots.try_into().unwrap_or_else(|_| unreachable!("as many as there are"))
 }
 
 /// The chunk that an index lies in, and where. Even and odd ones lie in chunks of their own, in turn: a side that is
