@@ -2,14 +2,14 @@
 //! that every interleaving is tried. See `ci/loom.sh`.
 
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Mutex, MutexGuard};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 #[cfg(loom)]
-pub(crate) use loom::sync::{Mutex, MutexGuard};
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 
 /// Between a sequentially consistent store and a load of something else: loom takes the two for releasing and acquiring
 /// ones, which may pass each other; so it is told. No code outside of models.
@@ -17,6 +17,59 @@ pub(crate) use loom::sync::{Mutex, MutexGuard};
 pub(crate) fn in_one_order() {
     #[cfg(loom)]
     loom::sync::atomic::fence(Ordering::SeqCst);
+}
+
+/// Where a thread parks that others unpark. As with the system's, an unpark before the park is kept, one of them; and
+/// a park may end without one.
+pub(crate) struct Parking(parking::Place);
+
+#[cfg(not(loom))]
+mod parking {
+    use std::time::Duration;
+
+    pub(super) type Place = std::thread::Thread;
+
+    impl super::Parking {
+        /// Of this thread, which alone parks there.
+        pub(crate) fn of_this_thread() -> super::Parking {
+            super::Parking(std::thread::current())
+        }
+
+        /// Parks this thread, for so long at most.
+        pub(crate) fn park(&self, time: Option<Duration>) {
+            match time {
+                Some(time) => std::thread::park_timeout(time),
+                None => std::thread::park(),
+            }
+        }
+
+        pub(crate) fn unpark(&self) {
+            self.0.unpark();
+        }
+    }
+}
+
+/// Of loom's own parking an unpark is seen by its thread wherever that is, parked or not: it would hide faults.
+#[cfg(loom)]
+mod parking {
+    use std::time::Duration;
+
+    pub(super) type Place = loom::sync::Notify;
+
+    impl super::Parking {
+        pub(crate) fn of_this_thread() -> super::Parking {
+            super::Parking(loom::sync::Notify::new())
+        }
+
+        /// Models let no time pass.
+        pub(crate) fn park(&self, _: Option<Duration>) {
+            self.0.wait();
+        }
+
+        pub(crate) fn unpark(&self) {
+            self.0.notify();
+        }
+    }
 }
 
 /// A waker that a model waits for.

@@ -12,6 +12,7 @@
 //!   own stack when it stops, and a stop at any depth is the same. [`module::native`]: modules of Rust functions.
 //! - [`Context`]: modules that were registered, functions by name.
 //! - [`wasm`]: modules of WebAssembly (feature `wasm`, on by default).
+//! - [`trace`]: what traced calls tell of themselves.
 //! - `machine` (private): the frames of one invocation; `begin` and `resume` run until a `Stop`: done, yield, wait.
 //!   Every driver is a loop around these two that differs in what it does at a stop; `poll_wait` polls the wait with
 //!   any waker, `next_time` says when to look again at the latest, `waited` ends it with an outcome from elsewhere.
@@ -37,9 +38,11 @@ mod instance;
 mod invocation;
 mod machine;
 pub mod module;
+mod panics;
 #[allow(unsafe_code)]
 mod stack;
 pub mod standard;
+pub mod trace;
 mod value;
 pub mod wait;
 #[cfg(feature = "wasm")]
@@ -49,8 +52,8 @@ pub use context::{Context, ContextBuilder, Overlap};
 pub use error::{BacktraceFrame, CallId, Error, FrameKind, Result};
 pub use instance::{Instance, ReferenceType};
 pub use invocation::{
-    AsyncInvocation, Done, InvocationCallback, InvocationFuture, InvocationOptions, InvocationState, Once,
-    RefusedInvocation, Step, TimerFuture, Timers, Waiting, Yielded,
+    AsyncInvocation, ContextFuture, Done, InvocationCallback, InvocationFuture, InvocationOptions, InvocationState,
+    Once, RefusedInvocation, Step, TimerFuture, Timers, Waiting, Yielded,
 };
 pub use invocation::{CancelOnDrop, Finished, Invocation, InvocationStatus, OnFailure, Policy};
 pub use module::Function;

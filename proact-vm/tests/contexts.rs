@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -237,10 +238,12 @@ fn an_overlapping_invocation_is_refused_where_the_context_says_so() {
     let (mut one, mut other) = (InvocationState::new(), InvocationState::new());
     let step = context.begin(&mut one, &f, &options, &[Value::I32(1)]).unwrap();
     let refused = done(context.begin(&mut other, &f, &options, &[Value::I32(2)]).unwrap());
-    assert_eq!(refused.result().unwrap_err().code(), Code::FailedPrecondition);
+    let error = refused.result().unwrap_err();
+    assert_eq!((error.code(), error.call()), (Code::FailedPrecondition, Some(refused.id())));
     drop(refused);
     let error = context.invoke(&f, &[Value::I32(2)], &mut Vec::new()).unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(error.call().is_some(), "{error:?}");
     drop(step);
     context.invoke(&f, &[Value::I32(2)], &mut Vec::new()).unwrap();
 }
@@ -293,7 +296,9 @@ fn an_invocation_from_within_on_the_same_thread_is_refused_instead_of_waiting_fo
     let module = NativeModule::builder("m")
         .function("again", move |_: &()| {
             let context = known.lock().unwrap().clone().unwrap();
-            context.invoke(&context.lookup("m.again")?, &(), &mut Vec::new()).map(|()| 0)
+            let again = context.invoke(&context.lookup("m.again")?, &(), &mut Vec::new()).map(|()| 0);
+            assert!(matches!(&again, Err(error) if error.call().is_some()), "{again:?}");
+            again
         })
         .build()
         .unwrap();
@@ -431,4 +436,58 @@ fn a_traced_context_asks_every_invocation_and_another_one_those_that_say_so() {
             assert_eq!(outputs, answers);
         }
     }
+}
+
+/// A module that notes its end, or that it panics there.
+fn panicking(name: &'static str, log: &Log, init: bool) -> Arc<dyn Module> {
+    let (begun, ended, state) = (log.clone(), log.clone(), log.clone());
+    struct State(&'static str, Log);
+    impl Drop for State {
+        fn drop(&mut self) {
+            self.1.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(format!("state {}", self.0));
+        }
+    }
+    NativeModule::with_state(name, move || Ok(State(name, state.clone())))
+        .initializer(move |_: Caller<State>| {
+            begun.lock().unwrap().push(format!("init {name}"));
+            async move { assert!(!init, "on purpose") }
+        })
+        .deinitializer(move |_: Caller<State>| {
+            ended.lock().unwrap().push(format!("deinit {name}"));
+            async move { assert!(name == "fine", "on purpose") }
+        })
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_deinitializer_that_panics_keeps_no_other_from_its_turn() {
+    let unwinds = |run: Box<dyn FnOnce()>| catch_unwind(AssertUnwindSafe(run)).is_err();
+    for closes in [true, false] {
+        let log = Log::default();
+        let modules = ["a", "fine", "b"].map(|name| panicking(name, &log, false));
+        let context = context(modules);
+        log.lock().unwrap().clear();
+        assert!(unwinds(Box::new(move || if closes { drop(context.close()) } else { drop(context) })));
+        let ended = ["deinit b", "state b", "deinit fine", "state fine", "deinit a", "state a"];
+        assert_eq!(*log.lock().unwrap(), ended, "closed: {closes}");
+    }
+    // Also where a panic drops the context.
+    let log = Log::default();
+    let context = context(["a", "b"].map(|name| panicking(name, &log, false)));
+    log.lock().unwrap().clear();
+    assert!(unwinds(Box::new(move || {
+        let _context = context;
+        panic!("on purpose");
+    })));
+    assert_eq!(*log.lock().unwrap(), ["deinit b", "state b", "deinit a", "state a"]);
+}
+
+#[test]
+fn an_initializer_that_panics_is_deinitialized_as_one_that_fails_is() {
+    let (log, context) = (Log::default(), growable());
+    let module = panicking("a", &log, true);
+    assert!(catch_unwind(AssertUnwindSafe(|| context.register(module))).is_err());
+    assert_eq!(*log.lock().unwrap(), ["init a", "deinit a", "state a"]);
+    context.register(panicking("fine", &log, false)).expect("the turn is free");
 }

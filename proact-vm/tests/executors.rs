@@ -4,6 +4,7 @@
 mod stage;
 mod support;
 
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -15,8 +16,8 @@ use proact::sync::Semaphore;
 use proact::time::{Time, Timeout};
 use proact_vm::executor::{Executor, Shutdown};
 use proact_vm::module::native::{Caller, NativeModule};
-use proact_vm::wait::WaitFrame;
-use proact_vm::{Context, Error, Instance, InvocationStatus as Is, Policy, Ref, Value};
+use proact_vm::wait::{WaitFrame, WaitSource};
+use proact_vm::{Context, Error, Instance, InvocationStatus as Is, Object, Policy, Ref, Value};
 use stage::{LONG, create, stage};
 use support::Count;
 
@@ -225,6 +226,43 @@ fn a_loop_of_ones_own_is_woken_when_something_may_run() {
     assert_eq!(invocation.status(), Is::Done);
 }
 
+thread_local! {
+    /// What the next clone of a waker on this thread does.
+    static CLONED: std::cell::RefCell<Option<Box<dyn FnOnce()>>> = const { std::cell::RefCell::new(None) };
+}
+
+/// A waker whose clone runs code, as one of a runtime may.
+fn hooked() -> Waker {
+    use std::task::{RawWaker, RawWakerVTable};
+    const TABLE: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, nothing);
+    fn clone(_: *const ()) -> RawWaker {
+        if let Some(hook) = CLONED.take() {
+            hook();
+        }
+        RawWaker::new(std::ptr::null(), &TABLE)
+    }
+    fn nothing(_: *const ()) {}
+    // SAFETY: the table's functions touch no memory, and any thread may call them.
+    unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &TABLE)) }
+}
+
+#[test]
+fn the_waker_of_a_loop_of_ones_own_is_told_under_no_lock() {
+    let (context, ..) = stage(true);
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let executor = Arc::new(Executor::polled());
+        executor.on_ready(hooked());
+        let own = executor.clone();
+        CLONED.set(Some(Box::new(move || own.on_ready(Waker::noop().clone()))));
+        let invocation = create(&executor, &context, "twice", &[Value::I32(2)]);
+        CLONED.set(None);
+        executor.run_until_idle();
+        tell.send(invocation.status()).unwrap();
+    });
+    assert_eq!(told.recv_timeout(LONG).expect("it waits for its own lock"), Is::Done);
+}
+
 #[test]
 fn times_are_those_of_a_simulated_clock() {
     let world = proact::simulated::World::new(7);
@@ -258,4 +296,193 @@ fn times_are_those_of_a_simulated_clock() {
     pass_until(start + Duration::from_secs(3600));
     assert_eq!(executor.run_until_idle(), 0);
     assert_eq!(invocations[0].outputs(), Some(&[Value::I32(3600)][..]));
+}
+
+/// A waker that panics.
+struct Panics;
+
+impl std::task::Wake for Panics {
+    fn wake(self: Arc<Panics>) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_when_an_end_is_told_keeps_neither_the_others_nor_the_thread() {
+    let (context, go, _) = stage(true);
+    let executor = Executor::new(1).unwrap();
+    let (first, last) = (Semaphore::new(0), Semaphore::new(0));
+    let policy = Policy::new().signal(&first, 1).signal(&last, 1);
+    let waits = context.lookup("m.waits").unwrap();
+    let invocation = executor.create(&context, &waits, &policy, &[Ref::NULL.into()]).unwrap();
+    let waker = Waker::from(Arc::new(Panics));
+    let mut signalled = std::pin::pin!(first.future(1));
+    let mut finished = std::pin::pin!(invocation.finished());
+    let mut cx = std::task::Context::from_waker(&waker);
+    assert!(signalled.as_mut().poll(&mut cx).is_pending() && finished.as_mut().poll(&mut cx).is_pending());
+    go.signal(1, None).unwrap();
+    last.wait(1, LONG, proact::sync::WaitFlags::empty()).unwrap();
+    assert_eq!(invocation.wait(LONG).unwrap(), [Ref::NULL.into()]);
+    // The one thread goes on.
+    let next = create(&executor, &context, "twice", &[Value::I32(2)]);
+    assert_eq!(next.wait(LONG).unwrap(), [Value::I32(4)]);
+    assert!(executor.drain(LONG));
+    assert_eq!(executor.shutdown(LONG), Shutdown::default());
+}
+
+#[test]
+fn a_shutdown_aborts_those_behind_one_whose_end_panics() {
+    let (context, _, count) = stage(true);
+    let executor = Executor::new(1).unwrap();
+    let all = [(); 3].map(|()| create(&executor, &context, "waits", &[count.reference().into()]));
+    let waker = Waker::from(Arc::new(Panics));
+    let mut finished = std::pin::pin!(all[0].finished());
+    assert!(finished.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| executor.shutdown(LONG)));
+    assert!(caught.is_err(), "the panic goes on");
+    assert!(all.iter().all(|invocation| invocation.status() == Is::Aborted), "{all:?}");
+    assert_eq!(count.get(), 0);
+}
+
+struct PanicsAtItsEnd;
+
+impl Drop for PanicsAtItsEnd {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("on purpose");
+        }
+    }
+}
+
+#[test]
+fn what_panics_when_it_is_dropped_is_answered_as_it_ended() {
+    let never = Semaphore::new(0);
+    let module = NativeModule::builder("m")
+        .async_function("waits", move |caller: Caller<()>| {
+            let source = WaitSource::semaphore(&never, 1);
+            async move {
+                let _held = PanicsAtItsEnd;
+                caller.wait_for(source).await
+            }
+        })
+        .async_function("yields", |caller: Caller<()>| async move {
+            let _held = PanicsAtItsEnd;
+            for _ in 0..u64::MAX {
+                caller.yield_now().await?;
+            }
+            Ok::<_, Error>(())
+        })
+        .function("fine", |_: &()| ())
+        .build()
+        .unwrap();
+    // Not concurrent: the turn is given back as well.
+    for threads in 0..2 {
+        let context = support::context([module.clone()]);
+        let executor = Executor::new(threads).unwrap();
+        let begun = |name| {
+            let invocation = create(&executor, &context, name, &[]);
+            while invocation.status() == Is::Pending || (name == "waits" && invocation.status() != Is::Waiting) {
+                executor.poll();
+                std::thread::yield_now();
+            }
+            invocation
+        };
+        let cancelled = begun("yields");
+        cancelled.cancel();
+        assert!(executor.run_until(&cancelled, LONG));
+        assert_eq!(cancelled.code(), Some(Code::Cancelled), "{cancelled:?}");
+        let fine = create(&executor, &context, "fine", &[]);
+        assert!(executor.run_until(&fine, LONG) && fine.status() == Is::Done, "{fine:?}");
+        let aborted = begun("waits");
+        assert_eq!(executor.shutdown(LONG), Shutdown { aborted: 1, stuck: 0 });
+        assert_eq!((aborted.status(), aborted.code()), (Is::Aborted, Some(Code::Aborted)), "{aborted:?}");
+        context.invoke(&context.lookup("m.fine").unwrap(), &(), &mut ()).unwrap();
+    }
+}
+
+/// An executor as an input, for a function that it runs.
+struct Held(Mutex<Option<Arc<Executor>>>);
+
+impl Object for Held {
+    const TYPE_NAME: &'static str = "test.executor";
+}
+
+#[test]
+fn an_executor_that_ends_within_its_own_function_does_not_wait_for_it() {
+    let (tell, told) = channel();
+    let tell = Mutex::new(tell);
+    let module = NativeModule::builder("m")
+        .function("ends", move |_: &(), executor: Arc<Held>, drops: bool| {
+            let own = executor.0.lock().unwrap().take().unwrap();
+            let shutdown = (!drops).then(|| own.shutdown(Timeout::Infinite));
+            drop(own);
+            tell.lock().unwrap().send(shutdown).unwrap();
+        })
+        .async_function("waits", |caller: Caller<()>| async move { caller.sleep(Duration::from_secs(3600)).await })
+        .build()
+        .unwrap();
+    let context = Context::builder(&Instance::new()).concurrent().module(module).build().unwrap();
+    let (ends, waits) = (context.lookup("m.ends").unwrap(), context.lookup("m.waits").unwrap());
+    for (threads, drops) in [(0, false), (2, false), (2, true)] {
+        let executor = Arc::new(Executor::new(threads).unwrap());
+        let other = executor.create(&context, &waits, &Policy::new(), &()).unwrap();
+        let held = Arc::new(Held(Mutex::new(None)));
+        let inputs = [Ref::from(held.clone()).into(), Value::I32(drops.into())];
+        let has_it = Semaphore::new(0);
+        let policy = Policy::new().wait_for(&has_it, 1);
+        let invocation = executor.create(&context, &ends, &policy, &inputs).unwrap();
+        let polled = (threads == 0).then(|| executor.clone());
+        *held.0.lock().unwrap() = Some(executor);
+        has_it.signal(1, None).unwrap();
+        if let Some(executor) = polled {
+            std::thread::spawn(move || executor.run_until_idle());
+        }
+        let shutdown = told.recv_timeout(LONG).expect("it waits for itself");
+        assert_eq!(shutdown, (!drops).then_some(Shutdown { aborted: 2, stuck: 1 }), "{threads} {drops}");
+        assert_eq!((invocation.code(), other.code()), (Some(Code::Aborted), Some(Code::Aborted)));
+        assert!(invocation.error().unwrap().to_string().contains("does not stop"), "{invocation:?}");
+    }
+}
+
+#[test]
+fn who_waits_hears_of_a_time_that_another_thread_has_come_to() {
+    let (begun, has_begun) = channel();
+    let (go, goes) = channel::<()>();
+    let held = Mutex::new(Some((begun, goes)));
+    let module = NativeModule::builder("m")
+        .async_function("sleeps", move |caller: Caller<()>| {
+            let (begun, goes) = held.lock().unwrap().take().unwrap();
+            begun.send(()).unwrap();
+            goes.recv().unwrap();
+            async move { caller.sleep(Duration::from_millis(1)).await }
+        })
+        .build()
+        .unwrap();
+    let executor = Arc::new(Executor::polled());
+    let invocation = create(&executor, &support::context([module]), "sleeps", &[]);
+    let polls = std::thread::spawn({
+        let executor = executor.clone();
+        move || executor.poll()
+    });
+    has_begun.recv().unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || tell.send(executor.run_until(&invocation, Timeout::Infinite)));
+    // So that it most likely sleeps by now; if not, it finds the time by itself.
+    std::thread::sleep(Duration::from_millis(50));
+    go.send(()).unwrap();
+    assert!(polls.join().unwrap(), "once, and no more");
+    assert!(told.recv_timeout(LONG).expect("it sleeps beyond the time"), "it goes on with it");
+}
+
+#[test]
+fn who_waits_hears_of_the_end_of_an_invocation_of_another_executor() {
+    let (context, go, _) = stage(true);
+    let (other, executor) = (Executor::new(1).unwrap(), Executor::polled());
+    let invocation = create(&other, &context, "waits", &[Ref::NULL.into()]);
+    let (tell, told) = channel();
+    std::thread::spawn(move || tell.send(executor.run_until(&invocation, Timeout::Infinite)));
+    // So that it most likely sleeps by now; if not, it finds the end by itself.
+    std::thread::sleep(Duration::from_millis(50));
+    go.signal(1, None).unwrap();
+    assert!(told.recv_timeout(LONG).expect("it sleeps beyond the end"), "it is over");
 }

@@ -13,12 +13,13 @@ use proact::status::Code;
 use proact::sync::Semaphore;
 use proact::time::{Time, Timeout};
 use proact_vm::convention::{Convention, Packed};
+use proact_vm::event_loop::InlineLoop;
 use proact_vm::module::native::{AsyncFunction, Caller, NativeModule};
 use proact_vm::module::{Activation, CallFrame, Flow, Resumption, Signal};
 use proact_vm::wait::{WaitFrame, WaitSource};
 use proact_vm::{
-    Arena, Context, ElementType, Error, Function, Instance, InvocationOptions, InvocationState, List, Object, Overlap,
-    Ref, Result, StackLimits, Step, TimerFuture, Timers, Value,
+    Arena, AsyncInvocation, Context, ElementType, Error, Function, Instance, InvocationOptions, InvocationState, List,
+    Object, Overlap, Ref, Result, StackLimits, Step, TimerFuture, Timers, Value,
 };
 use support::{Count, Counted, context, done, waiting};
 
@@ -233,7 +234,21 @@ fn a_call_that_would_wait_for_itself_is_refused_in_every_form() {
             match what {
                 0 => context.invoke_with(&soon_enough(), &context.lookup("m.g")?, &(), &mut ()),
                 1 => context.notify(Signal::Resume),
-                _ => context.fork().map(drop),
+                2 => context.fork().map(drop),
+                3 => {
+                    let (tell, told) = std::sync::mpsc::channel();
+                    let call = AsyncInvocation::once(move |ended, _| {
+                        tell.send(ended.map(drop)).unwrap();
+                        Ok(())
+                    });
+                    context.invoke_on(&InlineLoop::new(), call, &context.lookup("m.g")?, &soon_enough(), &())?;
+                    told.recv().unwrap()
+                }
+                _ => {
+                    let mut state = InvocationState::new();
+                    let step = context.begin(&mut state, &context.lookup("m.g")?, &soon_enough(), &())?;
+                    step.finish().end(&mut ())?
+                }
             }
         })
         .function("g", |_: &()| ())
@@ -242,7 +257,7 @@ fn a_call_that_would_wait_for_itself_is_refused_in_every_form() {
     let context = context([module]);
     assert!(itself.set(context.clone()).is_ok());
     let f = context.lookup("m.f").unwrap();
-    for what in 0..3 {
+    for what in 0..5 {
         let inputs = [Value::I32(what)];
         let mut state = InvocationState::new();
         let begun = context.begin(&mut state, &f, &InvocationOptions::new(), &inputs).unwrap();
@@ -403,4 +418,67 @@ fn sizes_beyond_what_can_be_addressed_and_odd_alignments_are_refused() {
         packed.push_i32(1);
         assert!(packed.reader().next_span(align).is_err());
     }
+}
+
+#[test]
+fn an_argument_that_no_one_reads_ends_when_its_function_has_begun_and_does_not_outlive_the_call() {
+    let count = Count::default();
+    let (seen, given) = (count.clone(), count.clone());
+    let ignores = NativeModule::builder("ignores").raw_function("f", "0r", |_: &(), call| call.answer(())).build();
+    let module = NativeModule::builder("m")
+        .import("ignores.f", "0r")
+        .async_function("f", move |caller: Caller<()>| {
+            let (seen, given) = (seen.clone(), given.clone());
+            async move {
+                let ignores = caller.import(0)?.clone();
+                caller.call::<_, ()>(&ignores, (given.reference(),)).await?;
+                let between = seen.get() as i32;
+                caller.call::<_, ()>(&ignores, (given.reference(),)).await?;
+                caller.call::<_, ()>(&ignores, (Ref::NULL,)).await?;
+                Ok::<_, Error>(between)
+            }
+        })
+        .build();
+    let context = context([ignores.unwrap(), module.unwrap()]);
+    let (mut state, mut outputs) = (InvocationState::new(), Vec::new());
+    let f = context.lookup("m.f").unwrap();
+    let step = context.begin(&mut state, &f, &InvocationOptions::new(), &()).unwrap();
+    done(step).end(&mut outputs).unwrap().unwrap();
+    assert_eq!((outputs, count.get()), (vec![Value::I32(0)], 0));
+}
+
+/// Polls what it holds at its end.
+struct PollsAtItsEnd(Mutex<Pin<Box<dyn Future<Output = Result> + Send>>>);
+
+impl std::task::Wake for PollsAtItsEnd {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for PollsAtItsEnd {
+    fn drop(&mut self) {
+        let held = self.0.get_mut().unwrap();
+        let _ = held.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
+    }
+}
+
+#[test]
+fn the_waker_of_a_part_that_asks_ends_under_no_lock() {
+    let (context, f) = one(|caller: Caller<()>| async move {
+        let caller = Arc::new(caller);
+        let other = caller.clone();
+        let held: Pin<Box<dyn Future<Output = Result> + Send>> = Box::pin(async move { other.yield_now().await });
+        let mut waker = Some(Waker::from(Arc::new(PollsAtItsEnd(Mutex::new(held)))));
+        let mut asks = pin!(caller.yield_now());
+        poll_fn(|cx| {
+            if let Some(waker) = waker.take() {
+                assert!(asks.as_mut().poll(&mut TaskContext::from_waker(&waker)).is_pending());
+                drop(waker); // but for the one that was cloned, which ends with the next
+            }
+            asks.as_mut().poll(cx)
+        })
+        .await
+    });
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(context.invoke_with(&soon_enough(), &f, &(), &mut ())));
+    told.recv_timeout(Duration::from_secs(60)).expect("it waits for its own lock").unwrap();
 }

@@ -122,7 +122,7 @@ fn a_duplicate_has_the_same_elements_and_goes_its_own_way() {
     for (element, value) in modes() {
         let list = List::new(element);
         list.push(value.clone()).unwrap();
-        let other = list.duplicate();
+        let other = list.duplicate().unwrap();
         assert_eq!((other.element_type(), other.to_vec()), (element, vec![value]));
         other.clear();
         assert_eq!(list.len(), 1);

@@ -201,3 +201,26 @@ fn the_types_of_its_references_have_names() {
     let names = ["proact.invocation", "proact.function"];
     assert!(names.iter().all(|name| instance.lookup(name).is_some_and(|found| !found.is_placeholder())));
 }
+
+/// Each has the one before it among its outputs: as many as a program can start, and more than a stack is deep.
+#[test]
+fn a_long_row_of_invocations_ends_without_recursion() {
+    let executor = Executor::polled();
+    let module = NativeModule::builder("m").function("same", |_: &(), value: Ref| value).build().unwrap();
+    let context = Context::builder(&Instance::new()).module(module).build().unwrap();
+    let same = context.lookup("m.same").unwrap();
+    let mut last = Ref::NULL;
+    for number in 0..200_000 {
+        // Some lie in a list, which may hold others in turn.
+        if number % 3 == 0 {
+            let list = List::new(ElementType::Any);
+            list.push(last.into()).unwrap();
+            last = Ref::new(list);
+        }
+        let invocation = executor.create(&context, &same, &Policy::new(), &[Value::Ref(last)]).unwrap();
+        executor.run_until_idle();
+        assert_eq!(invocation.status(), Is::Done);
+        last = Ref::new(invocation);
+    }
+    drop(last);
+}

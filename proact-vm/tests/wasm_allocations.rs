@@ -50,15 +50,19 @@ fn a_call_allocates_nothing_but_what_the_engine_does_for_imports() {
             }
         };
         (0..3).for_each(|_| once());
-        let region = Region::new(COUNTED);
-        (0..100).for_each(|_| once());
-        let change = region.change();
-        (change.allocations + change.reallocations).div_ceil(100)
+        // The thread that has begun the test may still allocate, once, beside the first.
+        let rounds = (0..3).map(|_| {
+            let region = Region::new(COUNTED);
+            (0..100).for_each(|_| once());
+            let change = region.change();
+            (change.allocations + change.reallocations).div_ceil(100)
+        });
+        rounds.min()
     };
-    assert_eq!(counted("add"), 0);
+    assert_eq!(counted("add"), Some(0));
     // For each call of an import the engine copies its values into memory of their own.
-    assert_eq!(counted("plain"), 2);
+    assert_eq!(counted("plain"), Some(2));
     // What stops the program is an error to the engine, in a box within a box.
-    assert_eq!(counted("yield"), 2);
-    assert_eq!(counted("later"), 3);
+    assert_eq!(counted("yield"), Some(2));
+    assert_eq!(counted("later"), Some(3));
 }

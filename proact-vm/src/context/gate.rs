@@ -28,7 +28,8 @@ pub(crate) struct Ticket {
 impl Gate {
     #[inline]
     pub(crate) fn try_enter(&self) -> bool {
-        self.taken.compare_exchange(false, true, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+        // That it is taken is seen in one order with what was done before, too: see `join`.
+        self.taken.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// For who is in.
@@ -64,6 +65,7 @@ impl Gate {
         queue.push_back(ticket.clone());
         self.waiting.fetch_add(1, Ordering::SeqCst);
         drop(queue);
+        // Whoever is in and leaves sees this one counted, or it is seen here that the gate is free.
         in_one_order();
         self.grant();
         ticket

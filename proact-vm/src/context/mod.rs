@@ -1,9 +1,9 @@
 //! Modules that know each other: who is asked for a function by name, and in which order they begin and end.
 
+mod ends;
 mod gate;
 mod inside;
 mod register;
-mod signals;
 mod tables;
 
 use std::fmt;
@@ -12,10 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{CallId, Error, Result};
 use crate::instance::Instance;
+use crate::invocation::InvocationOptions;
 use crate::module::{Function, Module};
+use crate::trace::{Tracer, Tracing};
 use gate::Gate;
 pub(crate) use gate::{Ticket, Turn};
 pub(crate) use inside::Inside;
+pub(crate) use tables::Loaded;
 use tables::Tables;
 
 /// Modules, each with its state here. A clone is the same context; any thread may use it.
@@ -41,11 +44,14 @@ pub(crate) struct ContextInner {
     instance: Instance,
     pub(crate) concurrent: bool,
     traced: bool,
+    tracer: Option<Arc<dyn Tracer>>,
     /// The tables, once they do not change any more: found without a lock.
     frozen: OnceLock<Tables>,
     growing: Mutex<Tables>,
     overlap: Overlap,
     gate: Gate,
+    /// For what runs when modules come, are told of signals, and go.
+    lifecycle: InvocationOptions,
 }
 
 /// What becomes of an invocation in a context that is not concurrent, while another one is there.
@@ -75,6 +81,8 @@ pub struct ContextBuilder {
     overlap: Overlap,
     growable: bool,
     traced: bool,
+    tracer: Option<Arc<dyn Tracer>>,
+    lifecycle: InvocationOptions,
 }
 
 /// Numbers of contexts and of calls.
@@ -110,15 +118,75 @@ impl ContextBuilder {
         self
     }
 
+    /// Has `tracer` hear what traced calls do: those whose [options](crate::InvocationOptions::traced) or
+    /// [policy](crate::Policy::traced) say so, or all of a [traced](ContextBuilder::traced) context.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use proact_vm::module::native::NativeModule;
+    /// use proact_vm::trace::{TraceEvent, Traced};
+    /// use proact_vm::{Context, Instance, InvocationOptions};
+    ///
+    /// let math = NativeModule::builder("math").function("one", |_: &()| 1);
+    /// let told = Arc::new(Mutex::new(Vec::new()));
+    /// let hears = told.clone();
+    /// let context = Context::builder(&Instance::new())
+    ///     .tracer(move |event: &TraceEvent<'_>| {
+    ///         if let Traced::Begun(function) | Traced::Returned(function) = event.what {
+    ///             hears.lock().unwrap().push(function.name().to_owned());
+    ///         }
+    ///     })
+    ///     .module(math.build()?)
+    ///     .build()?;
+    /// let one = context.lookup("math.one")?;
+    /// context.invoke(&one, &(), &mut Vec::new())?;
+    /// assert!(told.lock().unwrap().is_empty());
+    /// context.invoke_with(&InvocationOptions::new().traced(), &one, &(), &mut Vec::new())?;
+    /// assert_eq!(*told.lock().unwrap(), ["math.one", "math.one"]);
+    /// # Ok::<(), proact_vm::Error>(())
+    /// ```
+    pub fn tracer(mut self, tracer: impl Tracer) -> ContextBuilder {
+        self.tracer = Some(Arc::new(tracer));
+        self
+    }
+
+    /// What `__init`, `__deinit` and `__notify` of the modules, and start functions of programs, keep to: a deadline,
+    /// a clock, a stack. Without it one that never ends holds whoever registers its module, or drops the context.
+    ///
+    /// A deadline that is so long after the begin is that of each registering, of each signal to all modules, and of
+    /// each function at the context's end; one that is a time is for all, and what begins after it is ended at its
+    /// first stop. [`Context::register_with`] and the other forms that take options keep to those instead.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use proact::status::Code;
+    /// # use proact_vm::module::native::{Caller, NativeModule};
+    /// # use proact_vm::{Context, Instance, InvocationOptions};
+    /// let late = NativeModule::builder("late")
+    ///     .initializer(|caller: Caller<()>| async move { caller.sleep(Duration::from_secs(3600)).await })
+    ///     .build()?;
+    /// let lifecycle = InvocationOptions::new().deadline(Duration::from_millis(1));
+    /// let refused = Context::builder(&Instance::new()).lifecycle(lifecycle).module(late).build().unwrap_err();
+    /// assert_eq!(refused.code(), Code::DeadlineExceeded);
+    /// # Ok::<(), proact_vm::Error>(())
+    /// ```
+    pub fn lifecycle(mut self, options: InvocationOptions) -> ContextBuilder {
+        self.lifecycle = options;
+        self
+    }
+
     /// Modules may be registered later: see [`Context::register`] and [`Context::freeze`].
     pub fn growable(mut self) -> ContextBuilder {
         self.growable = true;
         self
     }
 
-    /// The context, with its modules initialized: initializers that wait hold this thread meanwhile.
+    /// The context, with its modules initialized: initializers that wait hold this thread meanwhile. Where they must
+    /// not, build it [growable](ContextBuilder::growable) and without them, and [register](Context::register_async)
+    /// each.
     pub fn build(self) -> Result<Context> {
-        let context = Context::empty(self.instance, self.concurrent, self.overlap, self.traced);
+        let ContextBuilder { instance, concurrent, overlap, traced, tracer, lifecycle, .. } = self;
+        let context = Context::empty(instance, concurrent, overlap, traced, tracer, lifecycle);
         for module in self.modules {
             context.register(module)?;
         }
@@ -139,19 +207,30 @@ impl Context {
             overlap: Overlap::default(),
             growable: false,
             traced: false,
+            tracer: None,
+            lifecycle: InvocationOptions::new(),
         }
     }
 
-    fn empty(instance: Instance, concurrent: bool, overlap: Overlap, traced: bool) -> Context {
+    fn empty(
+        instance: Instance,
+        concurrent: bool,
+        overlap: Overlap,
+        traced: bool,
+        tracer: Option<Arc<dyn Tracer>>,
+        lifecycle: InvocationOptions,
+    ) -> Context {
         Context(Arc::new(ContextInner {
             number: next_number(),
             instance,
             concurrent,
             traced,
+            tracer,
             frozen: OnceLock::new(),
             growing: Mutex::default(),
             overlap,
             gate: Gate::default(),
+            lifecycle,
         }))
     }
 
@@ -168,6 +247,17 @@ impl Context {
     /// Whether the functions of all invocations are asked to tell what they do.
     pub fn is_traced(&self) -> bool {
         self.0.traced
+    }
+
+    /// What functions keep to that are the context's own to call.
+    pub(crate) fn lifecycle(&self) -> &InvocationOptions {
+        &self.0.lifecycle
+    }
+
+    /// Where a traced call tells what it does.
+    #[cold]
+    pub(crate) fn tracing(&self, inline: bool) -> Option<Tracing> {
+        self.0.tracer.as_ref().map(|tracer| Tracing::new(tracer.clone(), inline))
     }
 
     /// Whether no more modules may be registered.

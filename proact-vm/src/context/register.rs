@@ -1,4 +1,4 @@
-//! Registering a module: what it needs is found, its state made, its initializer run.
+//! Registering a module: what it needs is found, and its state made.
 
 use std::sync::Arc;
 
@@ -6,25 +6,16 @@ use proact::status::Code;
 
 use super::tables::{DEINIT, INIT, Loaded, NOTIFY};
 use super::{Context, Entry, Inside, Tables, Turn};
-use crate::convention::{Convention, Packed};
-use crate::error::{CallId, Error, Result};
+use crate::convention::Convention;
+use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::module::{Concurrency, Function, FunctionInner, Imports, Module, ModuleInstance};
 use crate::stack::StackLimits;
 use crate::wait::{WaitFrame, WaitSource};
 
 impl Context {
-    /// Registers a module behind those that are there, and runs its initializer: one that waits holds this thread
-    /// meanwhile. Its functions can be looked up when that has ended.
-    ///
-    /// `FAILED_PRECONDITION` in a frozen context, and for a module that may not run concurrently in a concurrent one;
-    /// `NOT_FOUND` for a dependency or import that is not there, or a dependency that is too old; `INTERNAL` for an
-    /// import of another convention. Nothing is left of a module that was not registered.
-    pub fn register(&self, module: Arc<dyn Module>) -> Result {
-        self.try_register(&module).map_err(|error| error.about(format!("module {:?}", module.name())))
-    }
-
-    fn try_register(&self, module: &Arc<dyn Module>) -> Result {
+    /// Makes a module's state, with what it needs. It is not registered yet.
+    pub(crate) fn load_module(&self, module: &Arc<dyn Module>) -> Result<Loaded> {
         check(self, &**module)?;
         let imports = {
             let tables = self.growing();
@@ -33,29 +24,17 @@ impl Context {
             }
             resolve(&tables, &**module)?
         };
-        let instance = module.instantiate(imports)?;
-        let loaded = self.load(module.clone(), instance);
-        self.initialize(&loaded)?;
+        Ok(self.load(module.clone(), module.instantiate(imports)?))
+    }
+
+    /// Registers it behind those that are there.
+    pub(crate) fn add_module(&self, loaded: &Loaded) -> Result {
         let mut tables = self.growing();
         if self.is_frozen() {
             return Err(Error::precondition("the context was frozen meanwhile"));
         }
-        tables.add(loaded);
+        tables.add(loaded.clone());
         Ok(())
-    }
-
-    /// A module whose initializer has failed is deinitialized: it may have begun something.
-    fn initialize(&self, loaded: &Loaded) -> Result {
-        let Some(function) = loaded.own(INIT) else {
-            return Ok(());
-        };
-        let _turn = self.take_turn()?;
-        run(self.call_id(), self.is_traced(), function, |_| {}).inspect_err(|_| {
-            if let Some(function) = loaded.own(DEINIT) {
-                // What is answered is why the module was not registered.
-                let _second = run(self.call_id(), self.is_traced(), function, |_| {});
-            }
-        })
     }
 
     /// Waits until no invocation is in the context, if it is not concurrent; `FAILED_PRECONDITION` within one. The turn
@@ -99,15 +78,6 @@ impl Drop for TakenTurn<'_> {
     fn drop(&mut self) {
         self.context.leave();
     }
-}
-
-/// Runs one of the functions that are the context's to call, on this thread.
-pub(super) fn run(id: CallId, traced: bool, function: &Function, arguments: impl FnOnce(&mut Packed)) -> Result {
-    let mut machine = Machine::new(StackLimits::default());
-    (machine.id, machine.traced) = (id, traced);
-    arguments(&mut machine.arguments);
-    let stop = machine.begin(function);
-    machine.block(stop)
 }
 
 fn check(context: &Context, module: &dyn Module) -> Result {

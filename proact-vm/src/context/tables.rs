@@ -24,16 +24,31 @@ pub(super) struct Tables {
 
 /// A module with its state.
 #[derive(Clone)]
-pub(super) struct Loaded {
-    pub(super) module: Arc<dyn Module>,
-    pub(super) instance: Arc<dyn ModuleInstance>,
+pub(crate) struct Loaded {
+    pub(crate) module: Arc<dyn Module>,
+    pub(crate) instance: Arc<dyn ModuleInstance>,
     /// By ordinal.
     pub(super) functions: Vec<Function>,
 }
 
 impl Loaded {
+    /// What runs once all imports are there.
+    pub(crate) fn initializer(&self) -> Option<&Function> {
+        self.own(INIT)
+    }
+
+    /// What runs before it ends.
+    pub(crate) fn deinitializer(&self) -> Option<&Function> {
+        self.own(DEINIT)
+    }
+
+    /// What hears signals.
+    pub(crate) fn listener(&self) -> Option<&Function> {
+        self.own(NOTIFY)
+    }
+
     /// One of the functions that the context calls by itself.
-    pub(super) fn own(&self, name: &str) -> Option<&Function> {
+    fn own(&self, name: &str) -> Option<&Function> {
         let exports = self.module.exports().iter().zip(&self.functions);
         exports.into_iter().find(|(export, _)| export.name == name).map(|(_, function)| function)
     }

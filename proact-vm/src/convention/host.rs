@@ -58,9 +58,11 @@ fn pack_one(letter: Letter, value: &Value, packed: &mut Packed) -> Result {
 fn pack_span(letters: &[Letter], value: &Value, packed: &mut Packed) -> Result {
     let list = value.reference()?.get::<List>()?;
     // At one moment: the host, or another program, may change the list meanwhile.
-    let elements = list.to_vec();
+    let elements = list.try_to_vec()?;
     let align = letters.iter().map(|letter| letter.align()).max().unwrap_or(1);
     packed.push_span(elements.len(), align)?;
+    let bytes: usize = letters.iter().map(|letter| letter.size().max(align)).sum();
+    packed.try_reserve(elements.len().saturating_mul(bytes))?;
     for (index, element) in elements.into_iter().enumerate() {
         match letters {
             [letter] => pack_one(*letter, &element, packed),
@@ -72,11 +74,12 @@ fn pack_span(letters: &[Letter], value: &Value, packed: &mut Packed) -> Result {
 }
 
 fn pack_tuple(letters: &[Letter], element: &Value, packed: &mut Packed) -> Result {
-    let members = element.reference()?.get::<List>()?.to_vec();
+    let members = element.reference()?.get::<List>()?;
     if members.len() != letters.len() {
         return Err(Error::invalid(format!("{} members, where a tuple has {}", members.len(), letters.len())));
     }
-    letters.iter().zip(members).try_for_each(|(letter, member)| pack_one(*letter, &member, packed))
+    let mut letters = letters.iter().enumerate();
+    letters.try_for_each(|(index, letter)| pack_one(*letter, &members.get(index)?, packed))
 }
 
 /// Appends results to `outputs`.

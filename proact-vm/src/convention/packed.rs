@@ -1,11 +1,18 @@
 //! Arguments or results as bytes, with the references among them counted.
 
+use proact::status::Code;
+
 use super::layout::align_up;
 use crate::error::{Error, Result};
 use crate::value::Ref;
 
-/// Packed values. What it holds is freed with it or by [`Packed::clear`]; its memory is kept, so that one that is used
-/// again allocates nothing.
+/// Of the memory that values had, what is kept for later ones at most: bytes, and references beside them. States of
+/// calls rest by the dozen, and what one large call took is not to stay with them for ever.
+const KEPT_BYTES: usize = 64 << 10;
+const KEPT_REFERENCES: usize = 4 << 10;
+
+/// Packed values. What it holds is freed with it or by [`Packed::clear`]; its memory is kept, up to 64 KiB and 4,096
+/// references, so that one that is used again allocates nothing.
 ///
 /// A reference takes its sixteen bytes, of which the first four say which of the counted references beside the bytes it
 /// is. So no bytes, wherever they come from, make a reference to what is not there, and none is lost: wrong bytes are
@@ -77,6 +84,22 @@ impl Packed {
         if !self.references.is_empty() {
             self.references.clear();
         }
+        if self.bytes.capacity() > KEPT_BYTES || self.references.capacity() > KEPT_REFERENCES {
+            self.shrink();
+        }
+    }
+
+    /// Gives up what is more than it keeps. Nothing is packed.
+    #[cold]
+    fn shrink(&mut self) {
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.references.shrink_to(KEPT_REFERENCES);
+    }
+
+    /// Bytes, and references, that there is memory for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> (usize, usize) {
+        (self.bytes.capacity(), self.references.capacity())
     }
 
     /// Appends a reference, at its alignment.
@@ -97,6 +120,12 @@ impl Packed {
         self.push_i32(count);
         self.align_to(align);
         Ok(())
+    }
+
+    /// Makes room for `more` bytes, or `RESOURCE_EXHAUSTED` where there is none.
+    pub(crate) fn try_reserve(&mut self, more: usize) -> Result {
+        let exhausted = |_| Error::new(Code::ResourceExhausted, format!("packed values of {more} bytes"));
+        self.bytes.try_reserve(more).map_err(exhausted)
     }
 
     /// Pads to the largest member: what follows the last one.

@@ -305,3 +305,19 @@ fn a_type_that_is_not_the_references_is_refused() {
     Arguments::put((2,), &mut packed).unwrap();
     assert_eq!(<(bool,) as Arguments>::take(&mut packed.reader()).unwrap_err().code(), Code::InvalidArgument);
 }
+
+#[test]
+fn memory_is_kept_for_the_next_values_but_not_that_of_giants() {
+    let mut packed = Packed::new();
+    let fill = |packed: &mut Packed, count: usize| {
+        for _ in 0..count {
+            packed.push_ref(Ref::new(List::new(ElementType::Any)));
+        }
+        packed.clear();
+        packed.capacity()
+    };
+    let small = fill(&mut packed, 1000);
+    assert!(small.0 >= 16_000 && small.1 >= 1000);
+    assert_eq!(fill(&mut packed, 1000), small);
+    assert_eq!(fill(&mut packed, 100_000), (64 << 10, 4 << 10));
+}

@@ -12,8 +12,9 @@ use crate::wait::{WaitFrame, WaitOutcome, WaitSource};
 
 /// Commands whose callbacks are closures: one allocation each. Every loop has them.
 ///
-/// A callback is called exactly once, with `Err` and `ABORTED` if the loop has ended before its turn. What it answers
-/// then goes nowhere: the loop has a failure already. A callback that was refused is in the [`Refused`], uncalled.
+/// A callback is called exactly once, with `Err` and `ABORTED` if the loop has ended before its turn, or `INTERNAL` if
+/// a future that it was to wait for has panicked. What it answers then goes nowhere: the loop has a failure already, or
+/// the panic goes on. A callback that was refused is in the [`Refused`], uncalled.
 ///
 /// ```
 /// use proact::sync::Semaphore;

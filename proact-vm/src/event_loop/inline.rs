@@ -2,15 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::sync::{Arc, Condvar, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use proact::time::{Clock, Time, Timeout};
 
 use super::queue::Queue;
 use super::woken::{Bell, Woken};
 use super::{Command, Loop, Refused, Task, aborted, full, within};
+use crate::atomic::Condvar;
 use crate::error::{Error, Result};
 use crate::invocation::at;
+use crate::panics::FirstPanic;
 
 /// Runs tasks on the stack of whoever gives it a command: the command returns when nothing is pending any more, waits
 /// included. Commands from within a task only take their place behind it, of which there are few: what is given beyond
@@ -143,14 +145,19 @@ impl InlineLoop {
                 return Ran::Out;
             }
             let mut queue = self.queue.borrow_mut();
-            queue.poll(&self.clock);
+            if let Err(panicked) = queue.poll(&self.clock) {
+                drop(queue);
+                panicked.tell();
+                continue;
+            }
             if queue.len() == 0 {
                 return Ran::Out;
             }
             if until.is_some_and(|until| self.clock.now() >= until) {
                 return Ran::Late;
             }
-            if queue.ready() == 0 {
+            // A task that is asked cannot be lent the loop, but may know it from elsewhere, and end it.
+            if queue.ready() == 0 && !self.has_ended.get() {
                 let next = queue.next_time().into_iter().chain(until).min();
                 sleep(&queue.woken, &self.clock, next);
             }
@@ -160,14 +167,13 @@ impl InlineLoop {
     #[cold]
     fn abort_all(&self) {
         self.queue.borrow_mut().end_waits();
-        let error = self.refusal();
+        let (error, mut panics) = (self.refusal(), FirstPanic::default());
         loop {
             let task = self.queue.borrow_mut().pop();
-            let Some(task) = task else {
-                return;
-            };
-            task.abort(error.clone());
+            let Some(task) = task else { break };
+            panics.catch(|| task.abort(error.clone()));
         }
+        panics.resume();
     }
 }
 
@@ -206,6 +212,10 @@ impl Drop for Running<'_> {
 impl Loop for InlineLoop {
     fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    fn holds_its_thread(&self) -> bool {
+        true
     }
 
     /// Returns when nothing is pending any more, but from within a task.
@@ -276,3 +286,6 @@ impl Drop for InlineLoop {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

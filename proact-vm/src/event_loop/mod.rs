@@ -3,7 +3,8 @@
 //! # The contract of every loop
 //!
 //! - A [`Task`] that a loop has taken is told exactly once: [`Task::run`] when its turn has come, or [`Task::abort`]
-//!   when the loop has ended before. One that was refused comes back ([`Refused`]) and is told nothing.
+//!   when the loop has ended before. One that was refused comes back ([`Refused`]) and is told nothing. A panic of one
+//!   task keeps no other from being told.
 //! - One at a time: no task is told while another one is, also not when the loop is spoken to from within a task. Their
 //!   order is roughly that in which they became ready; nothing relies on it. There are no priorities.
 //! - A loop has one error scope. The first failure that a task answers, or that [`Loop::abort`] brings, stays. From
@@ -26,6 +27,7 @@ mod deterministic;
 mod inline;
 mod proactor;
 mod queue;
+mod rope;
 mod woken;
 
 use std::any::Any;
@@ -96,7 +98,8 @@ pub trait Task: IntoAny + Send + 'static {
     /// The task's turn. It must not block. A failure is the loop's: it ends, and all that is pending is aborted.
     fn run(self: Box<Self>, event_loop: &dyn Loop) -> Result;
 
-    /// The loop has ended before the task's turn came: told instead of [`Task::run`]. The code is `ABORTED`.
+    /// Told instead of [`Task::run`]: the loop has ended before the task's turn came, with `ABORTED`; or its own
+    /// [`Task::poll`] has panicked, with `INTERNAL`, and that panic goes on behind this.
     fn abort(self: Box<Self>, error: Error);
 }
 
@@ -117,6 +120,12 @@ pub trait Loop {
     /// The clock of its times.
     fn clock(&self) -> &Clock;
 
+    /// Whether a command returns when nothing is pending any more, and not before: then a task that waits for what this
+    /// thread is to do next would wait for ever.
+    fn holds_its_thread(&self) -> bool {
+        false
+    }
+
     /// Takes a task.
     ///
     /// # Errors
@@ -131,8 +140,8 @@ pub trait Loop {
     /// within a task: it would wait for itself.
     fn drain(&self, timeout: Timeout) -> Result;
 
-    /// Ends the loop with `error`, unless it has ended before. What is pending is aborted: before this returns on a
-    /// loop that is not running just then, else after the task that runs.
+    /// Ends the loop with `error`, unless it has ended before. What is pending is aborted after the task that runs
+    /// just then, by whoever runs the loop; an [`InlineLoop`] that does not run does it before this returns.
     fn abort(&self, error: Error);
 
     /// Why the loop has ended: the first failure.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
 
@@ -14,10 +14,12 @@ use proact::sync::Semaphore;
 use proact::time::{Clock, Timeout};
 
 use super::queue::Queue;
-use super::woken::Bell;
+use super::rope::Rope;
+use super::woken::{Bell, Woken};
 use super::{Command, Loop, Refused, Task, aborted, full};
 use crate::error::{Error, Result};
 use crate::invocation::at;
+use crate::panics::FirstPanic;
 
 /// Runs tasks on the thread that polls a proactor, in its callbacks. Any thread may give it commands; a clone is the
 /// same loop, and what is pending goes on when all are gone. A proactor may have several, which share nothing but its
@@ -67,36 +69,10 @@ struct Inbox {
     commands: VecDeque<(Command, Box<dyn Task>)>,
     /// The loop's operation, while nothing is pending.
     resting: Option<Box<Op<SemaphoreWait, Pump>>>,
-    bell: Arc<super::woken::Woken<Rope>>,
+    bell: Arc<Woken<Rope>>,
     /// Why the loop has ended.
     error: Option<Error>,
     last: Option<OperationId>,
-}
-
-/// Rings by a semaphore that the loop's operation waits for. It cannot fail, allocates nothing, and any thread may.
-struct Rope {
-    semaphore: Semaphore,
-    awaited: AtomicU64,
-    /// It was rung for the value that is awaited.
-    is_rung: AtomicBool,
-}
-
-impl Bell for Rope {
-    fn ring(&self) {
-        if !self.is_rung.swap(true, Ordering::SeqCst) {
-            // The value rises by one each time, and the semaphore is the loop's own: nothing refuses it.
-            let _ = self.semaphore.signal_if_later(self.awaited.load(Ordering::SeqCst), None);
-        }
-    }
-}
-
-impl Rope {
-    /// Rings count anew from here on: before what they tell of is looked at.
-    fn rearm(&self) {
-        self.awaited.store(self.semaphore.value() + 1, Ordering::SeqCst);
-        // An exchange, so that what was told before a ring that did nothing is seen.
-        self.is_rung.swap(false, Ordering::SeqCst);
-    }
 }
 
 /// The state of the loop's operation: what only the poll thread touches.
@@ -139,8 +115,7 @@ impl ProactorLoop {
     pub(super) fn with(handle: &Handle, limit: usize, order: Option<World>) -> ProactorLoop {
         assert!(limit > 0, "a loop for no tasks");
         let semaphore = Semaphore::new(0);
-        let rope = Rope { semaphore: semaphore.clone(), awaited: AtomicU64::new(1), is_rung: AtomicBool::new(false) };
-        let queue = Queue::new(rope);
+        let queue = Queue::new(Rope::new(semaphore.clone()));
         let bell = queue.woken.clone();
         let resting = Op::new(SemaphoreWait::new(semaphore, 0), Pump { queue, shared: None, order });
         let inbox = Inbox { commands: VecDeque::new(), resting: Some(resting), bell, error: None, last: None };
@@ -327,7 +302,11 @@ impl Turn<'_, '_> {
             if shared.has_ended.load(Ordering::SeqCst) {
                 return abort_all(pump, shared);
             }
-            pump.queue.poll(&shared.clock);
+            if let Err(panicked) = pump.queue.poll(&shared.clock) {
+                shared.pending.fetch_sub(1, Ordering::SeqCst);
+                panicked.tell();
+                continue;
+            }
             // As many as there are now, and then those that came meanwhile; of chance, one at a time of all there are.
             let most = if pump.order.is_some() { 1 } else { TURNS_MAX };
             let mut round = pump.queue.ready().min(most).min(TURNS_MAX - turns);
@@ -380,7 +359,7 @@ impl Turn<'_, '_> {
         let shared = &*self.event_loop.0;
         let queue = &mut op.state.queue;
         let is_ready = queue.ready() > 0 || queue.has_to_poll();
-        let value = if is_ready { 0 } else { queue.woken.bell.awaited.load(Ordering::SeqCst) };
+        let value = if is_ready { 0 } else { queue.woken.bell.awaited() };
         let alarm = queue.next_time();
         op.kind.set_value(0, value);
         if let Some(alarm) = alarm {
@@ -428,10 +407,12 @@ fn abort_all(pump: &mut Pump, shared: &Shared) {
         Some(cause) => aborted(cause),
         None => return,
     };
+    let mut panics = FirstPanic::default();
     while let Some(task) = pump.queue.pop() {
         shared.pending.fetch_sub(1, Ordering::SeqCst);
-        task.abort(error.clone());
+        panics.catch(|| task.abort(error.clone()));
     }
+    panics.resume();
 }
 
 impl fmt::Debug for ProactorLoop {

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Waker};
 
@@ -11,6 +10,7 @@ use proact::time::{Clock, Time};
 use super::woken::{Bell, PlaceWaker, Woken};
 use super::{Command, Task};
 use crate::error::Error;
+use crate::panics::FirstPanic;
 
 /// Tasks of one loop, for the thread that runs it. Others reach it by `woken`.
 ///
@@ -34,6 +34,13 @@ struct Place<B> {
     stamp: u32,
     own: Arc<PlaceWaker<B>>,
     waker: Waker,
+}
+
+/// A task that has panicked when it was asked whether its wait is over.
+#[must_use = "the task is to be told"]
+pub(super) struct Panicked {
+    task: Option<Box<dyn Task>>,
+    panic: FirstPanic,
 }
 
 /// When a place is to be looked at, by time.
@@ -112,17 +119,15 @@ impl<B: Bell> Queue<B> {
         }
     }
 
-    /// Looks at the waits that were woken or whose time has come, and makes those ready that are over.
-    ///
-    /// # Panics
-    /// As the task does that is looked at: it is aborted first.
-    pub(super) fn poll(&mut self, clock: &Clock) {
+    /// Looks at the waits that were woken or whose time has come, and makes those ready that are over. A task that
+    /// panics when it is looked at is pending no more, and those behind it are looked at the next time.
+    pub(super) fn poll(&mut self, clock: &Clock) -> Result<(), Panicked> {
         if self.waiting == 0 {
-            return;
+            return Ok(());
         }
         self.woken.take(&mut self.to_poll, self.places.len());
         if self.alarms.is_empty() && self.to_poll.is_empty() {
-            return;
+            return Ok(());
         }
         let now = clock.now();
         while let Some(&Reverse(alarm)) = self.alarms.peek().filter(|Reverse(alarm)| alarm.time <= now) {
@@ -136,16 +141,15 @@ impl<B: Bell> Queue<B> {
         let mut to_poll = std::mem::take(&mut self.to_poll);
         let mut places = to_poll.drain(..);
         while let Some(place) = places.next() {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.poll_place(place, now))) {
+            let mut panic = FirstPanic::default();
+            if panic.catch(|| self.poll_place(place, now)).is_none() {
                 self.to_poll.extend(&mut places);
-                if let Some(task) = self.vacate(place) {
-                    task.abort(Error::internal("the task panicked when it was asked whether its wait is over"));
-                }
-                resume_unwind(panic);
+                return Err(Panicked { task: self.vacate(place), panic });
             }
         }
         drop(places);
         self.to_poll = to_poll; // its memory: no one has pushed meanwhile, as tasks are lent no loop there
+        Ok(())
     }
 
     fn poll_place(&mut self, index: u32, now: Time) {
@@ -197,6 +201,18 @@ impl<B: Bell> Queue<B> {
             let places = &self.places;
             self.alarms.retain(|Reverse(alarm)| places[alarm.place as usize].is_set(alarm));
         }
+    }
+}
+
+impl Panicked {
+    /// Tells the task, and goes on with the panic.
+    #[cold]
+    pub(super) fn tell(mut self) {
+        if let Some(task) = self.task {
+            let error = Error::internal("the task panicked when it was asked whether its wait is over");
+            self.panic.catch(|| task.abort(error));
+        }
+        self.panic.resume();
     }
 }
 

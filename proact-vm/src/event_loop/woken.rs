@@ -1,8 +1,9 @@
 //! Which waits are to be looked at again, told from any thread.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
+
+use crate::atomic::{AtomicBool, Mutex, MutexGuard, Ordering};
 
 /// What has whoever runs the loop look at it. Called from any thread, under no lock; it must not panic.
 pub(super) trait Bell: Send + Sync + 'static {

@@ -13,9 +13,11 @@ pub(crate) mod task;
 mod word;
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Waker;
+use std::task::{Context as TaskContext, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,6 +30,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::invocation::{Invocation, InvocationOptions, InvocationStatus, Policy, at};
 use crate::module::Function;
+use crate::panics::FirstPanic;
 use crate::value::Inputs;
 use queue::{Pulse, Queue};
 use step::Work;
@@ -225,9 +228,14 @@ impl Executor {
         self.handle.polled().map(|queue| queue.live()).sum()
     }
 
-    /// Runs queues without threads until the invocation is over, and sleeps while nothing may run. `false`: `timeout`
-    /// came first; on a simulated clock, which does not go on by itself: nothing may run any more.
+    /// Runs queues without threads until the invocation is over, whichever executor's it is, and sleeps while nothing
+    /// may run. `false`: `timeout` came first; on a simulated clock, which does not go on by itself: nothing may run
+    /// any more.
     pub fn run_until(&self, invocation: &Invocation, timeout: impl Into<Timeout>) -> bool {
+        // The end of one that is not of these queues is told to nobody here, unless it is asked for.
+        let waker = Waker::from(self.handle.0.pulse.clone());
+        let mut finished = invocation.finished();
+        let _is_looked_at_below = Pin::new(&mut finished).poll(&mut TaskContext::from_waker(&waker));
         self.wait_until(|| invocation.is_finished(), at(timeout.into(), &self.handle.0.clock))
     }
 
@@ -252,22 +260,26 @@ impl Executor {
     /// Ends everything. New invocations are refused, with `ABORTED`; those that wait or have not begun are aborted at
     /// once, in the order of their creation, and those that run at their next stop, for which this waits until
     /// `timeout`. Their functions see nothing of it: what they hold is dropped. Every handle has an answer when this
-    /// returns. To let them end first: [`Executor::drain`].
+    /// returns, and so it does not wait for those that this very thread runs: from within a function, its own.
+    ///
+    /// To let them end first: [`Executor::drain`].
     pub fn shutdown(&self, timeout: impl Into<Timeout>) -> Shutdown {
         let shared = &self.handle.0;
         shared.queues.iter().for_each(|queue| queue.close());
         let mut left: Vec<Arc<Task>> = shared.queues.iter().flat_map(|queue| queue.all()).collect();
         let mut shutdown = Shutdown { aborted: left.len(), stuck: 0 };
-        left.retain(|task| !task.abort(step::shut_down()));
+        let mut panics = FirstPanic::default();
+        left.retain(|task| panics.catch(|| task.abort(step::shut_down())) == Some(false));
         let until = at(timeout.into(), &shared.clock);
-        let is_over = || left.iter().all(|task| task.outcome().is_some());
-        self.wait_until(is_over, until);
+        let is_over = || left.iter().all(|task| task.outcome().is_some() || task.is_run_here());
+        // One that panics has told an end: those that are left are waited for.
+        while panics.catch(|| self.wait_until(is_over, until)).is_none() {}
         for task in &left {
             match task.outcome() {
                 Some(outcome) if outcome.status == InvocationStatus::Aborted => {}
                 Some(_) => shutdown.aborted -= 1, // it ended by itself meanwhile
                 None => {
-                    task.abandon();
+                    panics.catch(|| task.abandon());
                     shutdown.stuck += 1;
                 }
             }
@@ -280,6 +292,7 @@ impl Executor {
                 let _ = thread.join(); // a thread of a queue catches the panics of what it runs
             }
         }
+        panics.resume();
         shutdown
     }
 
@@ -360,6 +373,9 @@ impl ExecutorHandle {
         }
         if policy.traced {
             options = options.traced();
+        }
+        if policy.inline {
+            options = options.inline();
         }
         let mut state = queue.state();
         if let Err(error) = state.prepare(context, function, &options, inputs) {

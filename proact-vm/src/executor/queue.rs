@@ -2,9 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Wake, Waker};
 
 use proact::status::Code;
 use proact::time::{Clock, Time};
@@ -90,7 +91,15 @@ struct Beats {
     count: u64,
     /// How many threads wait: telling nobody costs no system call.
     waiting: usize,
-    waker: Option<Waker>,
+    /// Counted by us: a clone of theirs is code of theirs, which runs under no lock.
+    waker: Option<Arc<Waker>>,
+}
+
+/// Of who waits for what is not of these queues.
+impl Wake for Pulse {
+    fn wake(self: Arc<Self>) {
+        self.beat(false);
+    }
 }
 
 impl Pulse {
@@ -105,7 +114,7 @@ impl Pulse {
             self.changed.notify_all();
         }
         if let Some(waker) = waker {
-            waker.wake();
+            waker.wake_by_ref();
         }
     }
 
@@ -114,7 +123,7 @@ impl Pulse {
     }
 
     pub(super) fn set_waker(&self, waker: Waker) {
-        let before = self.lock().waker.replace(waker);
+        let before = self.lock().waker.replace(Arc::new(waker));
         drop(before);
     }
 
@@ -194,7 +203,7 @@ impl Queue {
         state.live.insert(task.number, task.clone());
         match (held, task.deadline) {
             (false, _) => self.push(&mut state, task.clone()),
-            (true, Some(deadline)) => self.add_timer(&mut state, deadline, task),
+            (true, Some(deadline)) => _ = self.add_timer(&mut state, deadline, task),
             (true, None) => {}
         }
         drop(state);
@@ -226,16 +235,23 @@ impl Queue {
     }
 
     pub(super) fn set_timer(&self, time: Time, task: &Arc<Task>) {
-        self.add_timer(&mut self.lock(), time, task);
+        let is_first = self.add_timer(&mut self.lock(), time, task);
+        if is_first && self.threads == 0 {
+            // Of several who poll one may sleep, until what was the next time before.
+            self.pulse.beat(false);
+        }
     }
 
-    fn add_timer(&self, state: &mut State, time: Time, task: &Arc<Task>) {
+    /// Whether that time is the next one now.
+    fn add_timer(&self, state: &mut State, time: Time, task: &Arc<Task>) -> bool {
         let first = state.timers.keys().next().copied();
         state.timers.insert((time, task.number), task.clone());
         self.timeless.store(false, Ordering::Relaxed);
-        if state.sleeping > 0 && first.is_none_or(|first| (time, task.number) < first) {
+        let is_first = first.is_none_or(|first| (time, task.number) < first);
+        if is_first && state.sleeping > 0 {
             self.bell.notify_one();
         }
+        is_first
     }
 
     pub(super) fn forget_timer(&self, time: Time, number: u64) {
@@ -317,7 +333,9 @@ impl Queue {
             self.fire(&mut state);
             if let Some(Ready { task, .. }) = state.ready.pop() {
                 drop(state);
-                task.run();
+                // What invocations run is caught within. This is code of someone who was told of an end, a waker most
+                // often: all others were told as well, and the panic has been reported.
+                let _reported = catch_unwind(AssertUnwindSafe(|| task.run()));
                 state = self.lock();
                 continue;
             }

@@ -86,8 +86,9 @@ impl Work {
         }
     }
 
+    /// One at the end of all times is none.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.state.machine.deadline
+        self.state.machine.deadline.filter(|deadline| *deadline != Time::FAR_FUTURE)
     }
 
     /// Its state, which still holds the results of a good end.
@@ -95,17 +96,16 @@ impl Work {
         self.state
     }
 
-    /// Ends it from outside, untold.
-    pub(super) fn abort(&mut self, why: Error) -> Ended {
-        self.next = Next::Wait; // the policy's waits are given up
-        Ended { status: InvocationStatus::Aborted, result: Err(self.state.fail(why)) }
+    /// Its end from outside, untold: what it holds is still there.
+    pub(super) fn aborted(&self, why: Error) -> Ended {
+        Ended { status: InvocationStatus::Aborted, result: Err(self.state.locate(why)) }
     }
 
     /// Runs it up to where it waits, lets others run, or is over.
     pub(super) fn step(&mut self, word: &Word, cx: &mut TaskContext<'_>) -> Step {
         for _ in 0..STOPS_MAX {
             if word.is_aborted() {
-                return Step::End(self.abort(shut_down()));
+                return Step::End(self.aborted(shut_down()));
             }
             let stop = match std::mem::replace(&mut self.next, Next::Wait) {
                 Next::Hold(hold) => match self.poll_hold(hold, word, cx) {
@@ -180,10 +180,11 @@ impl Work {
         !self.state.machine.stack.is_empty()
     }
 
-    fn failed(&mut self, word: &Word, error: Error) -> Ended {
+    /// Its failure: what it holds is still there.
+    fn failed(&self, word: &Word, error: Error) -> Ended {
         let is_cancelled = word.is_cancelled() && error.is_cancelled();
         let status = if is_cancelled { InvocationStatus::Cancelled } else { InvocationStatus::Failed };
-        Ended { status, result: Err(self.state.fail(error)) }
+        Ended { status, result: Err(self.state.locate(error)) }
     }
 
     /// Remembers what the wait is for.

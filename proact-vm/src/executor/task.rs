@@ -1,6 +1,7 @@
 //! An invocation as handles, its queue, and wakers share it.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context as TaskContext, Wake, Waker};
@@ -16,7 +17,8 @@ use super::step::{Ended, Step, Work, shut_down};
 use super::word::{Claim, Doing, Park, Word};
 use crate::error::{CallId, Error, Result};
 use crate::invocation::{InvocationStatus, OnFailure, Policy};
-use crate::value::Value;
+use crate::panics::FirstPanic;
+use crate::value::{Value, drop_flat};
 
 /// One invocation, from its creation to the drop of its last handle. What its call holds is given up when it ends.
 pub(crate) struct Task {
@@ -41,6 +43,15 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<Box<[Value]>>,
     /// What had happened before.
     known: Knowledge,
+}
+
+impl Drop for Outcome {
+    /// Outputs may hold another invocation, which holds its own.
+    fn drop(&mut self) {
+        if let Ok(outputs) = &mut self.result {
+            drop_flat(std::mem::take(outputs).into_vec());
+        }
+    }
 }
 
 /// Whom the end is told.
@@ -141,7 +152,15 @@ impl Task {
     /// Ends one that is held, and will not be released. One that a thread has ends by itself: it was cancelled, or
     /// late.
     pub(super) fn give_up(&self) {
-        self.abort(Error::new(Code::Aborted, "the scheduler has given it up: what it was to wait for has failed"));
+        if self.word.take() {
+            let why = "the scheduler has given it up: what it was to wait for has failed";
+            self.abort_taken(Error::new(Code::Aborted, why));
+        }
+    }
+
+    /// Whether this thread runs it, perhaps further out: it ends when who asks has returned, and not before.
+    pub(super) fn is_run_here(&self) -> bool {
+        RUNNING.with_borrow(|running| running.contains(&self.number))
     }
 
     /// Runs it up to where it waits, lets others run, or is over. For who took it from its queue.
@@ -149,6 +168,7 @@ impl Task {
         if !self.word.start() {
             return; // a shutdown has it, or had it
         }
+        let _running = Running::begin(self.number);
         let mut slot = self.work();
         let Some(work) = slot.as_mut() else { return };
         if let Some(time) = work.timer.take() {
@@ -199,13 +219,18 @@ impl Task {
         if self.word.claim() != Claim::Taken {
             return false;
         }
-        let mut work = self.work().take();
-        let ended = match &mut work {
-            Some(work) => work.abort(why),
+        self.abort_taken(why);
+        true
+    }
+
+    fn abort_taken(&self, why: Error) {
+        let _running = Running::begin(self.number);
+        let work = self.work().take();
+        let ended = match &work {
+            Some(work) => work.aborted(why),
             None => Ended { status: InvocationStatus::Aborted, result: Err(why) },
         };
         self.end(work, ended);
-        true
     }
 
     /// Answers for one that a thread has and does not give back.
@@ -227,16 +252,17 @@ impl Task {
 
     /// Gives up what the call holds, and then says how it has ended.
     fn end(&self, work: Option<Work>, ended: Ended) {
+        let Ended { status, result } = ended;
         let mut known = Knowledge::lower_bound(Frontier::new());
         let release = || {
-            let Some(mut work) = work else { return (ended.status, ended.result.map(|()| Vec::new())) };
+            let Some(mut work) = work else { return Ok(Vec::new()) };
             std::mem::swap(&mut known, &mut work.known);
             if let Some(time) = work.timer.take() {
                 self.queue.forget_timer(time, self.number);
             }
             let mut state = work.into_state();
             let mut outputs = Vec::new();
-            let taken = ended.result.is_ok().then(|| state.finish(&mut outputs));
+            let taken = if result.is_ok() { state.finish(&mut outputs) } else { Ok(()) };
             state.abort();
             // A future that lives on elsewhere with its waker would wake the next call that lies here. The machine has
             // the waker twice, its mailbox once; both go, as the one is made for the other.
@@ -246,26 +272,33 @@ impl Task {
                 (machine.wakeup, machine.mailbox) = (None, None);
             }
             self.queue.recycle(state);
-            match taken {
-                Some(Err(error)) => (InvocationStatus::Failed, Err(error)),
-                _ => (ended.status, ended.result.map(|()| outputs)),
-            }
+            taken.map(|()| outputs)
         };
         // Objects of others are given up there: what they do when they are dropped is not ours.
         let released = catch_unwind(AssertUnwindSafe(release));
-        let (status, result) = released.unwrap_or_else(|panic| {
-            let error = Error::internal(format!("{} has panicked when it ended: {}", self.name, said(&*panic)));
-            (InvocationStatus::Failed, Err(error.located(self.id, Vec::new())))
-        });
+        let (status, result) = match (result, released) {
+            (Err(error), _) => (status, Err(error)),
+            (Ok(()), Ok(Ok(outputs))) => (status, Ok(outputs)),
+            (Ok(()), Ok(Err(error))) => (InvocationStatus::Failed, Err(error)),
+            (Ok(()), Err(panic)) => {
+                let error = Error::internal(format!("{} has panicked when it ended: {}", self.name, said(&*panic)));
+                (InvocationStatus::Failed, Err(error.located(self.id, Vec::new())))
+            }
+        };
         self.tell_all(Outcome { status, result: result.map(Vec::into_boxed_slice), known });
     }
 
-    /// Sets the outcome, and tells it to everyone, once: first what the policy promised, then who waits for the end.
+    /// Sets the outcome, and tells it to everyone, once: first what the policy promised, then who waits for the end. A
+    /// panic of one who is told goes on when all have been.
     fn tell_all(&self, outcome: Outcome) {
         if self.outcome.set(outcome).is_err() {
             return; // a shutdown has answered
         }
-        self.word.end();
+        let mut panics = FirstPanic::default();
+        if !self.word.end() {
+            // A shutdown answers, and the thread had let go of it just before: it does not look at it any more.
+            panics.catch(|| self.discard());
+        }
         let Some(outcome) = self.outcome.get() else { return };
         let (signals, on_failure, ticket, completion) = {
             let mut promise = self.promise();
@@ -273,18 +306,19 @@ impl Task {
             (signals, promise.on_failure, promise.ticket.take(), promise.completion.clone())
         };
         for (semaphore, value) in signals {
-            if let Err(refused) = self.tell(&semaphore, value, outcome, on_failure) {
+            if let Some(Err(refused)) = panics.catch(|| self.tell(&semaphore, value, outcome, on_failure)) {
                 // The first one.
                 let _ = self.refused.set(refused);
             }
         }
         if let Some(completion) = completion {
-            self.complete(&completion, outcome);
+            panics.catch(|| self.complete(&completion, outcome));
         }
         if let Some(ticket) = ticket {
-            ticket.end(self.verdict(outcome));
+            panics.catch(|| ticket.end(self.verdict(outcome)));
         }
         self.queue.forget(self.number);
+        panics.resume();
     }
 
     fn tell(
@@ -339,6 +373,27 @@ impl Task {
 
     fn promise(&self) -> MutexGuard<'_, Promise> {
         self.promise.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+thread_local! {
+    /// The numbers of what this thread runs: of more than one where a function runs an executor.
+    static RUNNING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Until it is dropped, this thread runs an invocation, or ends it.
+struct Running(());
+
+impl Running {
+    fn begin(number: u64) -> Running {
+        RUNNING.with_borrow_mut(|running| running.push(number));
+        Running(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.with_borrow_mut(Vec::pop);
     }
 }
 

@@ -119,6 +119,16 @@ impl Word {
         }
     }
 
+    /// As [`Word::claim`], of one that is not told if a thread has it. `true`: the caller has it now.
+    #[must_use]
+    pub(crate) fn take(&self) -> bool {
+        let before = self.change(|word| match word & STAGE {
+            IDLE | QUEUED => Some(word & !STAGE | RUNNING | ABORTED),
+            _ => None,
+        });
+        before.is_some()
+    }
+
     /// For who took it from its queue. `false`: someone else has it, or it is over.
     #[must_use]
     pub(crate) fn start(&self) -> bool {
@@ -151,9 +161,10 @@ impl Word {
         self.0.fetch_or(BEGUN, Ordering::Relaxed);
     }
 
-    /// It is over.
-    pub(crate) fn end(&self) {
-        self.0.fetch_or(ENDED, Ordering::AcqRel);
+    /// It is over. `false`: no one had it just then. So it is for who says this to give up what it holds: whoever lets
+    /// go of it later is told that by [`Word::park`] or [`Word::requeue`], and who has let go before is not.
+    pub(crate) fn end(&self) -> bool {
+        self.0.fetch_or(ENDED, Ordering::AcqRel) & STAGE == RUNNING
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

@@ -1,7 +1,6 @@
 //! Calls on a loop: a callback tells their end.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::{Context as TaskContext, Poll};
 
 use proact::time::Time;
@@ -13,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::{Command, Loop, Refused, Task};
 use crate::machine::Stop;
 use crate::module::{Function, Resumption};
+use crate::panics::FirstPanic;
 use crate::value::{Inputs, Value};
 
 /// How a call on a loop ends: [`Context::invoke_on`].
@@ -21,7 +21,8 @@ pub trait InvocationCallback: Sized + Send + 'static {
     ///
     /// On success its results are in [`AsyncInvocation::outputs`]; on failure there are none, and the failure carries
     /// a backtrace. `event_loop` is the loop, unless it has ended: then there is none to go on with, and the failure
-    /// is `ABORTED`. What this answers goes to the loop's error scope: a failure ends the loop.
+    /// is `ABORTED`. Nor is there one where what the call waits for has panicked: the failure is `INTERNAL`, and the
+    /// panic goes on. What this answers goes to the loop's error scope: a failure ends the loop.
     fn done(call: Box<AsyncInvocation<Self>>, result: Result, event_loop: Option<&dyn Loop>) -> Result;
 }
 
@@ -76,34 +77,42 @@ impl<C: InvocationCallback> AsyncInvocation<C> {
         std::mem::take(&mut self.outputs)
     }
 
-    /// Runs it up to its next stop.
+    /// Runs it up to its next stop. Of one that is over the results are there, and nothing else.
     #[inline]
     fn step(&mut self) -> Stop {
-        match std::mem::replace(&mut self.next, Next::Nothing) {
+        let stop = match std::mem::replace(&mut self.next, Next::Nothing) {
             Next::Enter => self.state.enter(),
             Next::Resume(why) => self.state.go_on(why),
             Next::Nothing | Next::Wait => Stop::Done(Err(Error::internal("a loop gave a call its turn too early"))),
-        }
-    }
-
-    #[inline]
-    fn end(mut self: Box<Self>, result: Result, event_loop: Option<&dyn Loop>) -> Result {
-        let result = match result {
-            Ok(()) => self.state.finish_and_rest(&mut self.outputs),
-            Err(error) => Err(error),
+        };
+        let result = match stop {
+            Stop::Done(Ok(())) => self.state.finish_and_rest(&mut self.outputs),
+            Stop::Done(Err(error)) => Err(error),
+            stop => return stop,
         };
         if result.is_err() {
             self.state.rest();
             self.outputs.clear();
         }
-        C::done(self, result, event_loop)
+        Stop::Done(result)
     }
 
-    /// Gives up what stands, and tells so.
+    /// Gives up what stands, and tells so. Objects of others end there: if they panic, or `panics` is one, it goes on
+    /// when the callback has been told.
     #[cold]
-    fn give_up(mut self: Box<Self>, error: Error, event_loop: Option<&dyn Loop>) -> Result {
-        let error = self.state.fail(error);
-        self.end(Err(error), event_loop)
+    fn give_up(mut self: Box<Self>, error: Error, event_loop: Option<&dyn Loop>, mut panics: FirstPanic) -> Result {
+        let error = self.state.locate(error);
+        panics.catch(|| self.state.rest());
+        panics.catch(|| self.outputs.clear());
+        let told = C::done(self, Err(error), event_loop);
+        if panics.is_none() {
+            return told;
+        }
+        if let (Err(error), Some(event_loop)) = (told, event_loop) {
+            event_loop.abort(error);
+        }
+        panics.resume();
+        Ok(())
     }
 
     /// The loop took it not again: its callback is told all the same, as it has been begun.
@@ -111,7 +120,7 @@ impl<C: InvocationCallback> AsyncInvocation<C> {
     fn refused(refused: Refused, event_loop: &dyn Loop) -> Result {
         let Refused { error, task } = refused;
         let event_loop = Some(event_loop).filter(|event_loop| event_loop.error().is_none());
-        own::<C>(task).give_up(error, event_loop)
+        own::<C>(task).give_up(error, event_loop, FirstPanic::default())
     }
 }
 
@@ -155,7 +164,11 @@ impl Context {
     /// Calls `function` on a loop, which gives the call its turns: it begins with the first one, is given another one
     /// after each yield, and waits by the loop. [`InvocationCallback::done`] is called exactly once, whatever happens:
     /// the call returns or fails, its deadline passes, the loop ends before or meanwhile, is too full to take it again
-    /// after a stop, or the function panics (`INTERNAL`; the panic then goes on).
+    /// after a stop, or the function panics, or what it holds when that is dropped (`INTERNAL`; the panic then goes
+    /// on).
+    ///
+    /// In a context that is not concurrent it waits for its turn, by the loop. Within a call that has that turn, on the
+    /// same thread, an [`InlineLoop`](crate::event_loop::InlineLoop) would wait for itself: `FAILED_PRECONDITION`.
     ///
     /// The inputs are captured now: values are copied, references counted. The loop's clock is that of the call's
     /// deadline and waits, whichever [`InvocationOptions::clock`] says.
@@ -255,21 +268,19 @@ impl<C: InvocationCallback> Task for AsyncInvocation<C> {
     }
 
     fn run(mut self: Box<Self>, event_loop: &dyn Loop) -> Result {
-        let stop = match catch_unwind(AssertUnwindSafe(|| self.step())) {
-            Ok(stop) => stop,
-            Err(panic) => {
-                let error = self.state.fail(Error::internal("the function panicked"));
-                if let Err(error) = self.end(Err(error), Some(event_loop)) {
-                    event_loop.abort(error);
-                }
-                resume_unwind(panic);
-            }
+        let mut panics = FirstPanic::default();
+        let Some(stop) = panics.catch(|| self.step()) else {
+            return self.give_up(Error::internal("the function panicked"), Some(event_loop), panics);
         };
         let (command, next) = match stop {
-            Stop::Done(result) => return self.end(result, Some(event_loop)),
+            Stop::Done(result) => return C::done(self, result, Some(event_loop)),
             Stop::Yield => (Command::Call, Next::Resume(Resumption::Yielded)),
             Stop::Wait => (Command::Wait, Next::Wait),
         };
+        let turn = if event_loop.holds_its_thread() { self.state.check_turn() } else { Ok(()) };
+        if let Err(error) = turn {
+            return self.give_up(error, Some(event_loop), FirstPanic::default());
+        }
         self.next = next;
         match event_loop.submit(command, self) {
             Ok(()) => Ok(()),
@@ -279,7 +290,7 @@ impl<C: InvocationCallback> Task for AsyncInvocation<C> {
 
     fn abort(self: Box<Self>, error: Error) {
         // What the callback answers goes nowhere: the loop has a failure already.
-        let _ = self.give_up(error, None);
+        let _ = self.give_up(error, None, FirstPanic::default());
     }
 }
 

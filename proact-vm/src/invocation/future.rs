@@ -13,7 +13,7 @@ use proact::time::Time;
 use super::{InvocationOptions, InvocationState};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::machine::Stop;
+use crate::machine::{Machine, Stop};
 use crate::module::{Function, Resumption};
 use crate::value::{Inputs, Value};
 
@@ -38,9 +38,7 @@ impl Timers for Handle {
 pub struct InvocationFuture {
     state: Box<InvocationState>,
     next: Next,
-    timers: Option<Arc<dyn Timers>>,
-    /// For the time that the wait needs, and that time.
-    timer: Option<(Time, TimerFuture)>,
+    timing: Timing,
 }
 
 #[derive(Debug)]
@@ -82,24 +80,36 @@ impl Context {
     ) -> Result<InvocationFuture> {
         let mut state = Box::new(InvocationState::new());
         state.prepare(self, function, options, inputs)?;
-        Ok(InvocationFuture { state, next: Next::Enter, timers: options.timers.clone(), timer: None })
+        Ok(InvocationFuture { state, next: Next::Enter, timing: Timing::new(options) })
     }
 }
 
-impl InvocationFuture {
-    fn poll_wait(&mut self, cx: &mut TaskContext<'_>) -> Poll<Resumption> {
+/// What a future waits for a time with.
+pub(super) struct Timing {
+    timers: Option<Arc<dyn Timers>>,
+    /// For the time that the wait needs, and that time.
+    timer: Option<(Time, TimerFuture)>,
+}
+
+impl Timing {
+    pub(super) fn new(options: &InvocationOptions) -> Timing {
+        Timing { timers: options.timers.clone(), timer: None }
+    }
+
+    /// Whether the machine's wait is over; if not, the task is woken when that may have changed.
+    pub(super) fn poll_wait(&mut self, machine: &mut Machine, cx: &mut TaskContext<'_>) -> Poll<Resumption> {
         loop {
-            if let Poll::Ready(why) = self.state.machine.poll_wait(cx) {
+            if let Poll::Ready(why) = machine.poll_wait(cx) {
                 self.timer = None;
                 return Poll::Ready(why);
             }
-            let Some(time) = self.state.machine.next_time() else {
+            let Some(time) = machine.next_time() else {
                 return Poll::Pending;
             };
             if self.timer.as_ref().is_none_or(|(set, _)| *set != time) {
                 let Some(timers) = &self.timers else {
                     let message = "a wait until a time, or with a deadline, in a future that was given no timers";
-                    return Poll::Ready(self.state.machine.waited(Err(Error::precondition(message))));
+                    return Poll::Ready(machine.waited(Err(Error::precondition(message))));
                 };
                 self.timer = Some((time, timers.timer(time)));
             }
@@ -109,15 +119,15 @@ impl InvocationFuture {
             match timer.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 // The clock has come to that time: the wait says what that means.
-                Poll::Ready(Ok(())) if self.state.machine.clock.now() >= time => self.timer = None,
+                Poll::Ready(Ok(())) if machine.clock.now() >= time => self.timer = None,
                 Poll::Ready(Ok(())) => {
                     self.timer = None;
                     let message = "the timers are not of the call's clock: they were over before their time";
-                    return Poll::Ready(self.state.machine.waited(Err(Error::precondition(message))));
+                    return Poll::Ready(machine.waited(Err(Error::precondition(message))));
                 }
                 Poll::Ready(Err(error)) => {
                     self.timer = None;
-                    return Poll::Ready(self.state.machine.waited(Err(error)));
+                    return Poll::Ready(machine.waited(Err(error)));
                 }
             }
         }
@@ -133,7 +143,7 @@ impl Future for InvocationFuture {
             let stop = match std::mem::replace(&mut this.next, Next::Over) {
                 Next::Enter => this.state.enter(),
                 Next::Resume(why) => this.state.go_on(why),
-                Next::Wait => match this.poll_wait(cx) {
+                Next::Wait => match this.timing.poll_wait(&mut this.state.machine, cx) {
                     Poll::Ready(why) => this.state.go_on(why),
                     Poll::Pending => {
                         this.next = Next::Wait;

@@ -8,7 +8,9 @@
 mod asynchronous;
 mod future;
 mod handle;
+mod lifecycle;
 mod policy;
+mod registering;
 mod state;
 mod step;
 mod synchronous;
@@ -17,6 +19,7 @@ pub use asynchronous::{AsyncInvocation, InvocationCallback, Once, RefusedInvocat
 pub use future::{InvocationFuture, TimerFuture, Timers};
 pub use handle::{CancelOnDrop, Finished, Invocation, InvocationStatus};
 pub use policy::{OnFailure, Policy};
+pub use registering::ContextFuture;
 pub(crate) use state::at;
 pub use state::{InvocationOptions, InvocationState};
 pub use step::{Done, Step, Waiting, Yielded};

@@ -53,6 +53,7 @@ pub struct Policy {
     pub(crate) signals: Vec<(Semaphore, u64)>,
     pub(crate) on_failure: OnFailure,
     pub(crate) traced: bool,
+    pub(crate) inline: bool,
     pub(crate) limits: StackLimits,
 }
 
@@ -70,6 +71,7 @@ impl Policy {
             signals: Vec::new(),
             on_failure: OnFailure::Fail,
             traced: false,
+            inline: false,
             limits: StackLimits::new(StackLimits::INITIAL_MIN, 1 << 20).unwrap_or_default(),
         }
     }
@@ -127,9 +129,16 @@ impl Policy {
         self
     }
 
-    /// Asks functions to tell what they do.
+    /// Has the invocation tell what it does: as [`InvocationOptions::traced`](crate::InvocationOptions::traced).
     pub fn traced(mut self) -> Policy {
         self.traced = true;
+        self
+    }
+
+    /// If it is traced, its time goes to the account of whoever runs it: as
+    /// [`InvocationOptions::inline`](crate::InvocationOptions::inline).
+    pub fn inline(mut self) -> Policy {
+        self.inline = true;
         self
     }
 

@@ -21,6 +21,7 @@ pub struct InvocationOptions {
     pub(crate) deadline: Option<Timeout>,
     pub(crate) clock: Option<Clock>,
     pub(crate) traced: bool,
+    pub(crate) inline: bool,
     pub(crate) limits: StackLimits,
     pub(crate) timers: Option<Arc<dyn Timers>>,
     arena: Option<Arena>,
@@ -62,11 +63,19 @@ impl InvocationOptions {
         self
     }
 
-    /// Asks functions to tell what they do, as they are asked anyway in a context that is
-    /// [traced](crate::ContextBuilder::traced).
+    /// Has the call tell what it does, to the context's [tracer](crate::ContextBuilder::tracer), and asks its functions
+    /// to tell what they do; as is done anyway in a context that is [traced](crate::ContextBuilder::traced).
     #[must_use]
     pub fn traced(mut self) -> InvocationOptions {
         self.traced = true;
+        self
+    }
+
+    /// If it is traced, its time goes to the account of whoever runs it, and not to one of its own: see
+    /// [`Track`](crate::trace::Track). For short calls that belong to what calls them.
+    #[must_use]
+    pub fn inline(mut self) -> InvocationOptions {
+        self.inline = true;
         self
     }
 
@@ -95,6 +104,7 @@ impl fmt::Debug for InvocationOptions {
         f.debug_struct("InvocationOptions")
             .field("deadline", &self.deadline)
             .field("traced", &self.traced)
+            .field("inline", &self.inline)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
@@ -132,6 +142,8 @@ enum Phase {
     Queued(Arc<Ticket>),
     /// It has the context's turn, if that gives turns.
     Begun,
+    /// It is within a turn that somebody else has taken.
+    Within,
 }
 
 // What drivers other than the one that holds a thread are made of. Each is a loop around `start` and `go_on` that ends
@@ -180,6 +192,9 @@ impl InvocationState {
         }
         self.machine.id = context.call_id();
         self.machine.traced |= context.is_traced();
+        if self.machine.traced {
+            self.machine.tracing = context.tracing(options.inline);
+        }
         // What rests here from the last call is most often the same: two counts less each way.
         if self.call.as_ref().is_none_or(|(own, last)| !own.is_same(context) || last != function) {
             self.call = Some((context.clone(), function.clone()));
@@ -200,8 +215,8 @@ impl InvocationState {
                 self.machine.begin(function)
             }
             Entry::Refused => {
-                self.machine.clear();
-                Stop::Done(Err(context.is_busy()))
+                let error = context.is_busy();
+                Stop::Done(Err(self.machine.fail(error)))
             }
             Entry::Later(ticket) => {
                 self.machine.wait = Some(WaitFrame::all([WaitSource::future(Turn(ticket.clone()))]));
@@ -209,6 +224,16 @@ impl InvocationState {
                 Stop::Wait
             }
         }
+    }
+
+    /// Begins what was prepared, within a turn that the caller has, and keeps until this has ended.
+    pub(crate) fn enter_within(&mut self) -> Stop {
+        let Some((context, function)) = &self.call else {
+            return Stop::Done(Err(Error::internal("nothing was prepared")));
+        };
+        self.phase = Phase::Within;
+        let _inside = context.inside();
+        self.machine.begin(function)
     }
 
     /// Goes on after a stop.
@@ -240,9 +265,23 @@ impl InvocationState {
         }
     }
 
+    /// For who is about to hold this thread until the call may go on: one that waits for its turn in a context whose
+    /// turn this thread has would hold it for ever.
+    pub(crate) fn check_turn(&self) -> Result {
+        match (&self.phase, &self.call) {
+            (Phase::Queued(ticket), Some((context, _))) if !ticket.is_granted() => context.check_outside(),
+            _ => Ok(()),
+        }
+    }
+
     /// Ends a call that has stopped from outside: what is answered is its failure, with what stood.
     pub(crate) fn fail(&mut self, error: Error) -> Error {
         self.machine.fail(error)
+    }
+
+    /// As [`InvocationState::fail`], and leaves what stands where it is.
+    pub(crate) fn locate(&self, error: Error) -> Error {
+        self.machine.locate(error, None)
     }
 
     /// Gives the results of a call that has ended well to `outputs`. Either way the state is free afterwards.

@@ -206,7 +206,8 @@ impl<'s> Yielded<'s> {
 }
 
 impl<'s> Waiting<'s> {
-    /// What is waited for: a host may wait for it by its own means, and give the outcome back.
+    /// What is waited for: a host may wait for it by its own means, and give the outcome back; but one that
+    /// [may also be woken](WaitFrame::is_or_woken) is polled, or waited for by the step.
     pub fn frame(&self) -> &WaitFrame {
         self.call.0.machine.wait.as_ref().expect("a call that waits has a frame for it")
     }
@@ -233,11 +234,14 @@ impl<'s> Waiting<'s> {
     }
 
     /// Waits on this thread, until `timeout` at the latest. Whatever the wait comes to, also its failure and
-    /// `DEADLINE_EXCEEDED` when the timeout came first, is the function's to handle.
+    /// `DEADLINE_EXCEEDED` when the timeout came first, is the function's to handle. A wait for the context's turn from
+    /// within a call that has it, on the same thread, fails with `FAILED_PRECONDITION`: it would wait for itself.
     pub fn wait(self, timeout: impl Into<Timeout>) -> Yielded<'s> {
-        let machine = &mut self.call.0.machine;
-        let timeout = at(timeout.into(), &machine.clock);
-        let why = machine.block_wait_until(timeout);
+        let timeout = at(timeout.into(), &self.call.0.machine.clock);
+        let why = match self.call.0.check_turn() {
+            Ok(()) => self.call.0.machine.block_wait_until(timeout),
+            Err(error) => self.call.0.machine.waited(Err(error)),
+        };
         Yielded { call: self.call, why }
     }
 

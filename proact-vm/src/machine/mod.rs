@@ -2,10 +2,13 @@
 //!
 //! [`Machine::begin`] and [`Machine::resume`] run functions until the invocation is over or one of them yields or waits
 //! ([`Stop`]); calls between functions happen within, one frame upon another, and never on the thread's own stack. Who
-//! drives a machine differs only in what it does at a stop: see [`block`] for the driver that has a thread to itself.
+//! drives a machine differs only in what it does at a stop: see [`block`] for the driver that has a thread to itself,
+//! and [`lent`] for what it does with a proactor that it was lent.
 
 mod block;
+mod lent;
 mod run;
+pub(crate) mod work;
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -13,12 +16,15 @@ use std::task::Waker;
 use proact::time::{Clock, Time};
 
 use crate::convention::Packed;
-use crate::error::CallId;
+use crate::error::{CallId, Error};
 use crate::module::Function;
 use crate::module::native::Mailbox;
 use crate::stack::{Arena, Stack, StackLimits};
+use crate::trace::{Traced, Tracing};
 use crate::wait::{WaitFrame, Wakeup};
 
+pub(crate) use block::{Holder, Parks};
+pub(crate) use lent::Polls;
 pub(crate) use run::Stop;
 
 /// What an invocation consists of while its functions run. One set of arguments and one of results does for all
@@ -29,6 +35,10 @@ pub(crate) struct Machine {
     pub(crate) results: Packed,
     /// Of the last [`Flow::Call`].
     pub(crate) callee: Option<Function>,
+    /// The call has stopped before it begins [`Machine::callee`].
+    is_calling: bool,
+    /// Calls since the last stop.
+    calls: u32,
     /// Of the last [`Flow::Wait`].
     pub(crate) wait: Option<WaitFrame>,
     /// Made for the first function that wants a waker, and kept.
@@ -46,6 +56,8 @@ pub(crate) struct Machine {
     pub(crate) begun_late: bool,
     pub(crate) clock: Clock,
     pub(crate) traced: bool,
+    /// Who hears of a traced call, if anybody does.
+    pub(crate) tracing: Option<Tracing>,
     /// What the call has its memory of, if that is not the machine's own.
     arena: Option<Arena>,
 }
@@ -58,6 +70,8 @@ impl Machine {
             arguments: Packed::new(),
             results: Packed::new(),
             callee: None,
+            is_calling: false,
+            calls: 0,
             wait: None,
             wakeup: None,
             mailbox: None,
@@ -68,6 +82,7 @@ impl Machine {
             begun_late: false,
             clock: Clock::monotonic(),
             traced: false,
+            tracing: None,
             arena: None,
         }
     }
@@ -92,7 +107,16 @@ impl Machine {
     /// Gives up all that a call holds, from the top frame down. Memory is kept.
     #[inline]
     pub(crate) fn clear(&mut self) {
-        self.stack.clear();
+        if self.tracing.is_some() {
+            self.tell_given_up(None);
+            self.tracing = None;
+        }
+        if !self.stack.is_empty() {
+            self.stack.clear();
+            if let Some(mailbox) = &self.mailbox {
+                mailbox.forget_wakers();
+            }
+        }
         if self.wait.is_some() {
             self.wait = None;
         }
@@ -102,8 +126,28 @@ impl Machine {
         self.arguments.clear();
         self.results.clear();
         (self.expired, self.begun_late) = (false, false);
+        (self.is_calling, self.calls) = (false, 0);
         if self.arena.is_some() {
             self.leave_arena();
+        }
+    }
+
+    /// Says of what stands, from the top down, that it ends: by a failure, or by none.
+    #[cold]
+    pub(crate) fn tell_given_up(&mut self, failure: Option<&Error>) {
+        let Some(mut tracing) = self.tracing.take() else { return };
+        let unframed = tracing.take_unframed(self.stack.len());
+        for function in unframed.iter().chain(self.stack.functions()) {
+            let what = failure.map_or(Traced::GivenUp(function), |error| Traced::Failed(function, error));
+            tracing.tell(self.id, self.clock.now(), what);
+        }
+        self.tracing = Some(tracing);
+    }
+
+    /// Says what the call does, if it is one that does.
+    pub(crate) fn tell(&self, what: Traced<'_>) {
+        if let Some(tracing) = &self.tracing {
+            tracing.tell(self.id, self.clock.now(), what);
         }
     }
 

@@ -2,13 +2,22 @@
 
 use std::task::{Context, Poll};
 
+use proact::time::Time;
+
 use super::Machine;
 #[cfg(feature = "wasm")]
 use crate::convention::Packed;
 use crate::error::{BacktraceFrame, Error, FrameKind, Result};
 use crate::module::{CallFrame, Flow, Function, Resumption};
 use crate::stack::Stack;
+use crate::trace::Traced;
 use crate::wait::{WaitKind, WaitOutcome};
+
+/// Calls of functions by functions between two looks at the deadline.
+const CALLS_A_LOOK: u32 = 1 << 6;
+/// Calls of functions by functions after which others may run: functions that call one another without end, in each
+/// other's place or in a loop, would stop nowhere else. They take some tenths of a millisecond.
+const CALLS_A_STEP: u32 = 1 << 12;
 
 /// Why a machine stopped.
 #[derive(Debug)]
@@ -32,6 +41,12 @@ impl Machine {
     /// Begins a call whose arguments are packed.
     #[inline]
     pub(crate) fn begin(&mut self, function: &Function) -> Stop {
+        if self.tracing.is_some() {
+            return self.step_traced(|machine| {
+                let ran = machine.begin_told(function);
+                machine.go_on(ran, function)
+            });
+        }
         let ran = self.begin_function(function);
         if let Ran { flow: Ok(Flow::Return), framed: false } = ran {
             return Stop::Done(Ok(()));
@@ -42,18 +57,43 @@ impl Machine {
     /// Runs a function that always comes to its end, without any other: the results are in the machine.
     #[cfg(feature = "wasm")]
     pub(crate) fn run_plain(&mut self, function: &Function, arguments: &mut Packed) -> Result {
+        /// Says of a function that panics that it is over.
+        struct Runs<'a>(&'a mut Machine);
+        impl Drop for Runs<'_> {
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    self.0.tell_given_up(None);
+                }
+            }
+        }
         std::mem::swap(&mut self.arguments, arguments);
-        let ran = self.begin_function(function);
+        let ran = Runs(self).0.begin_told(function);
         std::mem::swap(&mut self.arguments, arguments);
-        match ran {
+        let result = match ran {
             Ran { flow: Ok(Flow::Return), framed: false } => Ok(()),
             Ran { flow: Err(error), .. } => Err(error),
             Ran { flow: Ok(_), .. } => Err(Error::internal(format!("{} is plain, and has stopped", function.name()))),
-        }
+        };
+        self.tell_end(function, result.as_ref().err());
+        result
     }
 
     /// Goes on after a stop.
     pub(crate) fn resume(&mut self, why: Resumption) -> Stop {
+        self.calls = 0;
+        if self.tracing.is_some() {
+            return self.step_traced(|machine| {
+                machine.tell(Traced::Resumed);
+                machine.resume_top(why)
+            });
+        }
+        self.resume_top(why)
+    }
+
+    fn resume_top(&mut self, why: Resumption) -> Stop {
+        if std::mem::take(&mut self.is_calling) {
+            return self.resume_calling(why);
+        }
         let Some(function) = self.stack.top().cloned() else {
             return Stop::Done(Err(Error::internal("a resume of nothing")));
         };
@@ -61,18 +101,80 @@ impl Machine {
         self.go_on(ran, &function)
     }
 
+    /// Begins the function before which the call had stopped.
+    #[cold]
+    fn resume_calling(&mut self, why: Resumption) -> Stop {
+        match (self.callee.take(), why) {
+            (Some(callee), Resumption::Yielded) => {
+                let ran = self.begin_told(&callee);
+                self.go_on(ran, &callee)
+            }
+            (_, why) => Stop::Done(Err(self.fail(Error::internal(format!("a call between functions: {why:?}"))))),
+        }
+    }
+
     /// Ends the call from outside, as its failure: what stands is named in the backtrace.
     pub(crate) fn fail(&mut self, error: Error) -> Error {
-        let error = self.locate(error, None);
+        // Where functions take each other's place, the one that was to be next is all there is.
+        let next = self.callee.take().filter(|_| self.is_calling && self.stack.is_empty());
+        let error = self.locate(error, next.as_ref());
+        if self.tracing.is_some() {
+            self.tell_given_up(Some(&error));
+            // Without another word.
+            self.stack.clear();
+        }
         self.clear();
         error
+    }
+
+    /// A step of a traced call: what happens in it is on its account, and its stop is told.
+    #[cold]
+    fn step_traced(&mut self, step: impl FnOnce(&mut Machine) -> Stop) -> Stop {
+        let _on_track = self.tracing.as_ref().map(|tracing| tracing.enter(self.id));
+        let stop = step(self);
+        match &stop {
+            Stop::Yield => self.tell(Traced::Yielded),
+            Stop::Wait => {
+                if let Some(wait) = &self.wait {
+                    self.tell(Traced::Waiting(wait));
+                }
+            }
+            Stop::Done(_) => {}
+        }
+        stop
+    }
+
+    /// As [`Machine::begin_function`], and tells of it.
+    fn begin_told(&mut self, function: &Function) -> Ran {
+        if let Some(tracing) = &mut self.tracing {
+            tracing.begin(self.id, self.clock.now(), function, self.stack.len());
+        }
+        let ran = self.begin_function(function);
+        if let Some(tracing) = &mut self.tracing {
+            tracing.has_begun();
+        }
+        ran
+    }
+
+    /// The function that began last is over.
+    #[inline]
+    fn tell_end(&self, function: &Function, failure: Option<&Error>) {
+        if self.tracing.is_some() {
+            self.tell(failure.map_or(Traced::Returned(function), |error| Traced::Failed(function, error)));
+        }
     }
 
     #[inline]
     fn begin_function(&mut self, function: &Function) -> Ran {
         let mut frame = CallFrame::begin(self, function);
         let flow = function.0.instance.begin(function.0.ordinal, &mut frame);
-        Ran { framed: frame.has_kept(), flow }
+        let framed = frame.has_kept();
+        // Arguments are read by now, or never: references among them that no one took end here. Those of a call that
+        // is asked for are another one's.
+        if !matches!(flow, Ok(Flow::Call)) {
+            self.arguments.clear();
+        }
+        Ran { framed, flow }
     }
 
     fn resume_frame(&mut self, why: Resumption) -> Ran {
@@ -87,6 +189,7 @@ impl Machine {
             let running = other.as_ref().unwrap_or(function);
             match ran {
                 Ran { flow: Ok(Flow::Return), framed } => {
+                    self.tell_end(running, None);
                     if framed {
                         self.stack.pop();
                     }
@@ -109,8 +212,21 @@ impl Machine {
                         Some(callee) => Ok(callee),
                         None => Err(Error::internal("a call of no function")),
                     };
+                    if !framed && callee.is_ok() {
+                        // What is called answers in its place.
+                        self.tell_end(running, None);
+                    }
+                    self.calls += 1;
                     ran = match callee {
-                        Ok(callee) => self.begin_function(other.insert(callee)),
+                        Ok(callee) if self.calls % CALLS_A_LOOK == 0 && self.is_late() => {
+                            (self.callee, self.is_calling) = (Some(callee), true);
+                            return Stop::Done(Err(self.fail(Error::deadline_exceeded())));
+                        }
+                        Ok(callee) if self.calls == CALLS_A_STEP => {
+                            (self.callee, self.is_calling) = (Some(callee), true);
+                            return Stop::Yield;
+                        }
+                        Ok(callee) => self.begin_told(other.insert(callee)),
                         Err(error) if framed => self.resume_frame(Resumption::Failed(error)),
                         Err(error) => Ran { flow: Err(error), framed },
                     };
@@ -136,6 +252,7 @@ impl Machine {
                 }
                 Ran { flow: Err(error), framed } => {
                     let error = self.locate(error, Some(running).filter(|_| !framed));
+                    self.tell_end(running, Some(&error));
                     if framed {
                         self.stack.pop();
                     }
@@ -155,7 +272,7 @@ impl Machine {
 
     /// The frames that stand are told once, where the failure arose.
     #[cold]
-    fn locate(&self, error: Error, unframed: Option<&Function>) -> Error {
+    pub(crate) fn locate(&self, error: Error, unframed: Option<&Function>) -> Error {
         if error.has_backtrace() {
             return error;
         }
@@ -199,7 +316,7 @@ impl Machine {
         }
         let now = match wait.next_time().is_some() || self.deadline.is_some() {
             true => self.clock.now(),
-            false => proact::time::Time::ORIGIN,
+            false => Time::ORIGIN,
         };
         let outcome = match wait.poll(now, cx) {
             Poll::Ready(outcome) => outcome,
@@ -230,8 +347,9 @@ impl Machine {
         }
     }
 
-    /// The next time at which the wait may be over by the clock alone.
-    pub(crate) fn next_time(&self) -> Option<proact::time::Time> {
-        self.wait.as_ref().and_then(|wait| wait.next_time()).into_iter().chain(self.deadline).min()
+    /// The next time at which the wait may be over by the clock alone. The end of all times never comes.
+    pub(crate) fn next_time(&self) -> Option<Time> {
+        let times = self.wait.as_ref().and_then(|wait| wait.next_time()).into_iter().chain(self.deadline);
+        times.min().filter(|time| *time != Time::FAR_FUTURE)
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 use std::task::Waker;
 
 use proact::time::{Clock, Time};
@@ -122,6 +123,12 @@ impl<'a> CallFrame<'a> {
         self.machine.stack.len() - usize::from(self.beginning.is_none() || self.kept)
     }
 
+    /// How many frames of programs there are, this one's not with them.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn programs_below(&self) -> usize {
+        self.machine.stack.programs()
+    }
+
     /// Reads the arguments, references taken out. Only while the function begins: what is needed later must be kept.
     #[inline]
     pub fn arguments(&mut self) -> Reader<'_> {
@@ -163,6 +170,8 @@ impl<'a> CallFrame<'a> {
     /// As [`CallFrame::call`], with arguments that are packed: they are exchanged for what was there.
     pub(crate) fn call_packed(&mut self, function: Function, arguments: &mut Packed) -> Flow {
         std::mem::swap(&mut self.machine.arguments, arguments);
+        // The caller's own, which it has read.
+        arguments.clear();
         self.machine.callee = Some(function);
         Flow::Call
     }
@@ -226,6 +235,15 @@ impl<'a> CallFrame<'a> {
         self.machine.last_frame
     }
 
+    /// Has `machine` run functions on behalf of this call, without the driver.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn lend_call(&self, machine: &mut Machine) {
+        let own = &*self.machine;
+        (machine.id, machine.traced, machine.deadline) = (own.id, own.traced, own.deadline);
+        machine.clock.clone_from(&own.clock);
+        machine.tracing.clone_from(&own.tracing);
+    }
+
     /// The failure of a function that this one has called without the driver, with the frames as if it had been with
     /// it.
     #[cfg(feature = "wasm")]
@@ -238,6 +256,20 @@ impl<'a> CallFrame<'a> {
         let depth = backtrace.len();
         backtrace.insert(0, crate::stack::line(depth, callee, None));
         error.located(self.machine.id, backtrace)
+    }
+
+    /// Whether something has the call's waker, or has called it: for an `async` function that was polled, which may
+    /// then be woken beside what it asks for.
+    pub(crate) fn may_be_woken(&self) -> bool {
+        // The machine's two, and the mailbox's, which is lent to the function just now.
+        const OWN: usize = 3;
+        let Some((wakeup, _)) = &self.machine.wakeup else { return false };
+        if Arc::strong_count(wakeup) > OWN {
+            return true;
+        }
+        // Who has called it and let go of it since is seen to have called it.
+        fence(Ordering::Acquire);
+        wakeup.is_woken()
     }
 
     /// Takes note that a waker call from before does not count.

@@ -83,6 +83,11 @@ impl Signal {
             Signal::Fork => 3,
         }
     }
+
+    /// Whether modules are told in the order of their registration, and each before its function.
+    pub(crate) const fn is_in_order(self) -> bool {
+        matches!(self, Signal::Resume | Signal::Fork)
+    }
 }
 
 /// The functions that a module imports, in the order of its declarations; an optional one that is missing is `None`.

@@ -48,9 +48,12 @@ impl Drop for Chunk {
 // SAFETY: the chunk is the only owner of its memory.
 unsafe impl Send for Chunk {}
 
-/// Memory that calls share: what their stacks grow into, and buffers for what they pass. It is bounded for all of them
-/// together, is handed back when a call ends or is given up, and serves the next one without a new allocation. A clone
-/// is the same arena; it lives as long as any call that uses it.
+/// Memory that calls share: what their stacks grow into, and buffers for what they pass. It is handed back when a call
+/// ends or is given up, and serves the next one without a new allocation. A clone is the same arena; it lives as long
+/// as any call that uses it.
+///
+/// Stacks are bounded for all of the calls together. Buffers are not: they are as large as the arguments and results
+/// that a host or a function has in memory already. Of those that come back 64 are kept, and 64 KiB of each.
 ///
 /// ```
 /// use proact_vm::{Arena, Context, Instance, InvocationOptions};

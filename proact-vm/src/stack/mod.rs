@@ -86,6 +86,17 @@ impl Stack {
         self.frames.last().map(|frame| &frame.function)
     }
 
+    /// The functions of its frames, the top one first.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.frames.iter().rev().map(|frame| &frame.function)
+    }
+
+    /// How many frames are of loaded programs.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn programs(&self) -> usize {
+        self.frames.iter().filter(|frame| frame.function.0.kind == crate::error::FrameKind::Program).count()
+    }
+
     /// Bytes that its memory takes, used or not.
     pub(crate) fn capacity(&self) -> usize {
         self.storage.capacity() + self.frames.capacity() * size_of::<Frame>()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::argument::{count, utf8};
 use super::quota::Quota;
 use crate::error::{Error, Result};
+use crate::machine::work;
 use crate::module::native::NativeModule;
 use crate::value::{Access, Buffer};
 
@@ -12,22 +13,19 @@ type State = Arc<Quota>;
 
 /// A copy of `length` bytes at `offset`.
 fn part(quota: &Quota, buffer: &Buffer, offset: i64, length: i64, access: Access) -> Result<Arc<Buffer>> {
-    let (offset, length) = (count(offset, "offset")?, count(length, "length")?);
+    let (offset, length) = (count(offset, "offset")?, many(length, "length")?);
     quota.make(length, || {
-        // Whole or not at all: before room is made for what is not there.
-        buffer.read_with(|bytes| {
-            let range = offset.checked_add(length).and_then(|end| bytes.get(offset..end));
-            let of = bytes.len();
-            let range = range.ok_or_else(|| {
-                let message = format!("{length} bytes at {offset} of {of}");
-                Error::new(proact::status::Code::OutOfRange, message)
-            })?;
-            if access == Access::ReadOnly {
-                utf8(range, "a text")?;
-            }
-            Ok(Buffer::new(range, access))
-        })
+        let copy = buffer.copied(offset, length)?;
+        if access == Access::ReadOnly {
+            utf8(&copy, "a text")?;
+        }
+        Ok(Buffer::new(copy, access))
     })
+}
+
+/// As [`count`], of bytes that are worked through.
+fn many(length: i64, what: &str) -> Result<usize> {
+    count(length, what).inspect(|length| work::did(*length))
 }
 
 pub(super) fn module(quota: &Arc<Quota>) -> Result<Arc<NativeModule<State>>> {
@@ -35,25 +33,29 @@ pub(super) fn module(quota: &Arc<Quota>) -> Result<Arc<NativeModule<State>>> {
     let mut builder = NativeModule::with_state("buffer", move || Ok(quota.clone()))
         .fork(|quota| Ok(quota.clone()))
         .function("create", |quota: &State, length: i64| {
-            let length = count(length, "length")?;
+            let length = many(length, "length")?;
             quota.make(length, || Buffer::zeroed(length))
         })
         .function("length", |_: &State, buffer: Arc<Buffer>| buffer.len() as i64)
         .function("fill", |_: &State, buffer: Arc<Buffer>, offset: i64, length: i64, value: i32| {
             let value = u8::try_from(value).map_err(|_| Error::invalid(format!("{value} is no byte")))?;
-            buffer.fill(count(offset, "offset")?, count(length, "length")?, value)
+            buffer.fill(count(offset, "offset")?, many(length, "length")?, value)
         })
         .function("copy", |_: &State, to: Arc<Buffer>, at: i64, from: Arc<Buffer>, offset: i64, length: i64| {
-            to.copy(count(at, "offset")?, &from, count(offset, "offset")?, count(length, "length")?)
+            to.copy(count(at, "offset")?, &from, count(offset, "offset")?, many(length, "length")?)
         })
         .function("is_equal", |_: &State, one: Arc<Buffer>, at: i64, two: Arc<Buffer>, offset: i64, length: i64| {
-            one.is_equal(count(at, "offset")?, &two, count(offset, "offset")?, count(length, "length")?)
+            one.is_equal(count(at, "offset")?, &two, count(offset, "offset")?, many(length, "length")?)
         })
         .function("read", |_: &State, buffer: Arc<Buffer>, offset: i64, target: Arc<Buffer>| {
-            target.copy(0, &buffer, count(offset, "offset")?, target.len())
+            let length = target.len();
+            work::did(length);
+            target.copy(0, &buffer, count(offset, "offset")?, length)
         })
         .function("write", |_: &State, buffer: Arc<Buffer>, offset: i64, source: Arc<Buffer>| {
-            buffer.copy(count(offset, "offset")?, &source, 0, source.len())
+            let length = source.len();
+            work::did(length);
+            buffer.copy(count(offset, "offset")?, &source, 0, length)
         })
         .function("slice", |quota: &State, buffer: Arc<Buffer>, offset: i64, length: i64| {
             part(quota, &buffer, offset, length, Access::Mutable)

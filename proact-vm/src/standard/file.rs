@@ -13,7 +13,7 @@ use super::argument::{signed, text, wide};
 use super::close::{Held, close};
 use super::grants::Directory;
 use super::path::Names;
-use super::quota::Places;
+use super::quota::{OPEN_BYTES, Places, Quota, Weigh};
 use super::{DirectoryAccess, told};
 use crate::error::{Error, Result};
 use crate::module::native::{Caller, NativeModule};
@@ -41,6 +41,13 @@ pub struct File {
 
 impl Object for File {
     const TYPE_NAME: &'static str = "vm.file";
+}
+
+/// Also when it is closed: it knows its name.
+impl Weigh for File {
+    fn weight(&self) -> usize {
+        OPEN_BYTES + self.name.len()
+    }
 }
 
 impl fmt::Debug for File {
@@ -110,6 +117,7 @@ impl File {
 pub(super) struct State {
     handle: Handle,
     directories: Vec<Directory>,
+    quota: Arc<Quota>,
     places: Places,
 }
 
@@ -139,16 +147,17 @@ async fn open_named(state: &State, name: &str, flags: i32) -> Result<Arc<File>> 
     if status.kind != FileKind::File {
         return Err(Error::new(Code::PermissionDenied, format!("it is no regular file: {:?}", status.kind)));
     }
-    let place = Mutex::new(Some(place));
-    Ok(Arc::new(File { handle: state.handle.clone(), file, flags, name: name.to_owned(), place }))
+    let (handle, place) = (state.handle.clone(), Mutex::new(Some(place)));
+    state.quota.make(OPEN_BYTES + name.len(), || Ok(File { handle, file, flags, name: name.to_owned(), place }))
 }
 
 pub(super) fn module(
     handle: &Handle,
     directories: Vec<Directory>,
+    quota: &Arc<Quota>,
     places: &Places,
 ) -> Result<Arc<NativeModule<Arc<State>>>> {
-    let state = Arc::new(State { handle: handle.clone(), directories, places: places.clone() });
+    let state = Arc::new(State { handle: handle.clone(), directories, quota: quota.clone(), places: places.clone() });
     NativeModule::with_state("file", move || Ok(state.clone()))
         .fork(|state| Ok(state.clone()))
         .async_function("open", |caller: Caller<Arc<State>>, path: Arc<Buffer>, flags: i32| async move {

@@ -61,6 +61,11 @@ where
         Ok(Turn { incoming: self, handle, under_way: None, bytes: std::mem::take(&mut state.kept) })
     }
 
+    /// Bytes that have come, and were not taken.
+    pub(super) fn kept(&self) -> usize {
+        self.lock().kept.capacity()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<K>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

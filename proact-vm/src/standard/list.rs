@@ -5,8 +5,9 @@ use std::sync::Arc;
 use proact::status::Code;
 
 use super::argument::count;
-use super::quota::Quota;
+use super::quota::{Quota, element_bytes};
 use crate::error::{Error, Result};
+use crate::machine::work;
 use crate::module::native::NativeModule;
 use crate::value::{ElementType, List, Ref, Value};
 
@@ -58,8 +59,7 @@ fn set(_: &State, list: Arc<List>, index: i32, value: Value) -> Result {
 
 fn push(quota: &State, list: Arc<List>, value: Value) -> Result {
     let value = fitting(&list, value)?;
-    quota.grow(&list, 1)?;
-    list.push(value)
+    quota.grow(&list, 1, || list.push(value))
 }
 
 /// Takes the last element away as another type. Where that cannot be, it stays: in a list that others change at the
@@ -112,8 +112,11 @@ pub(super) fn module(quota: &Arc<Quota>) -> Result<Arc<NativeModule<State>>> {
         })
         .function("resize", |quota: &State, list: Arc<List>, length: i32| {
             let length = count(length.into(), "length")?;
-            quota.grow(&list, length.saturating_sub(list.len()))?;
-            list.resize(length)
+            let before = list.len();
+            let bytes = length.abs_diff(before).saturating_mul(element_bytes(&list));
+            quota.grow(&list, length.saturating_sub(before), || list.resize(length))?;
+            work::did(bytes);
+            Ok::<_, Error>(())
         })
         .function("get_ref", |_: &State, list: Arc<List>, index: i32| list.get_ref(place(index)?))
         .function("set_ref", |state: &State, list: Arc<List>, index: i32, value: Ref| {

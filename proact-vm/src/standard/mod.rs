@@ -75,7 +75,8 @@ pub const DEADLINE: i32 = -(proact::status::Code::DeadlineExceeded as i32);
 /// It is for all calls of the modules that one [`modules`] has made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Bytes in buffers and lists, and what semaphores take. 256 MiB unless told.
+    /// Bytes in buffers and lists with the room that they keep, and what semaphores, frontiers, files and sockets take.
+    /// 256 MiB unless told.
     pub bytes_max: usize,
     /// Open files and sockets. 256 unless told.
     pub open_max: usize,
@@ -158,7 +159,7 @@ pub fn modules(host: &Host) -> Result<Vec<Arc<dyn Module>>> {
         return Ok(modules);
     };
     if host.grants.has_directories() {
-        modules.push(file::module(handle, host.grants.open_directories(handle)?, &places)?);
+        modules.push(file::module(handle, host.grants.open_directories(handle)?, &quota, &places)?);
     }
     if host.grants.has_addresses() {
         modules.push(socket::module(handle, host.grants.addresses(), &quota, &places)?);

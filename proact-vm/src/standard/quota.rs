@@ -3,16 +3,21 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use proact::causal::Frontier;
 use proact::status::Code;
 use proact::sync::Semaphore;
 
 use crate::error::{Error, Result};
+use crate::machine::work;
 use crate::value::{Buffer, ElementType, List, Value};
 
 /// What an object takes beside its contents, roughly.
 const OBJECT_BYTES: usize = 128;
 /// What a semaphore takes, with its history of causes, roughly.
 pub(super) const SEMAPHORE_BYTES: usize = 1 << 10;
+
+/// What a file or socket takes, also when it is closed, roughly.
+pub(super) const OPEN_BYTES: usize = 1 << 9;
 
 /// An object whose memory counts.
 pub(super) trait Weigh: Send + Sync + 'static {
@@ -26,16 +31,29 @@ impl Weigh for Buffer {
     }
 }
 
+/// With the room that it keeps for more: that is memory, too.
 impl Weigh for List {
     fn weight(&self) -> usize {
-        OBJECT_BYTES + self.len() * element_bytes(self)
+        OBJECT_BYTES + self.byte_capacity()
     }
 }
 
 impl Weigh for Semaphore {
     fn weight(&self) -> usize {
-        SEMAPHORE_BYTES
+        let words = self.status().and_then(|status| status.message().map(str::len));
+        SEMAPHORE_BYTES + words.unwrap_or_default()
     }
+}
+
+impl Weigh for Frontier {
+    fn weight(&self) -> usize {
+        OBJECT_BYTES + frontier_bytes(self)
+    }
+}
+
+/// What the entries of a frontier take.
+pub(super) fn frontier_bytes(frontier: &Frontier) -> usize {
+    size_of::<Frontier>() + size_of_val(frontier.entries())
 }
 
 /// What one element takes.
@@ -105,14 +123,24 @@ impl Quota {
         Ok(object)
     }
 
-    /// Charges for `more` elements, of a list that may be of another maker: such a list is bounded by itself.
-    pub(super) fn grow(&self, list: &List, more: usize) -> Result {
-        let bytes = more.saturating_mul(element_bytes(list));
+    /// Lets a list become longer by `more` elements, and charges for the room that it has not yet. The list may be of
+    /// another maker: such a list is bounded by itself.
+    pub(super) fn grow(&self, list: &List, more: usize, grow: impl FnOnce() -> Result) -> Result {
         let held = list.weight();
+        let needed = list.len().saturating_add(more).saturating_mul(element_bytes(list));
+        let bytes = needed.saturating_add(OBJECT_BYTES).saturating_sub(held);
+        if bytes == 0 {
+            return grow();
+        }
         if held.saturating_add(bytes) > self.max {
             return Err(self.exhausted(bytes, held));
         }
-        self.charge(bytes)
+        self.charge(bytes)?;
+        grow()?;
+        // Lists make more room than is asked for, so that not each push moves them.
+        let spare = list.weight().saturating_sub(held).saturating_sub(bytes);
+        self.charged.fetch_add(spare, Ordering::Relaxed);
+        Ok(())
     }
 
     #[cold]
@@ -127,6 +155,8 @@ impl Objects {
     /// end runs code of others: they are to be dropped under no lock.
     fn count(&mut self) -> (usize, Vec<Arc<dyn Weigh>>) {
         let (mut sum, mut kept) = (0usize, Vec::new());
+        // Some instructions for each.
+        work::did(self.all.len() * OBJECT_BYTES * 8);
         self.all.retain(|object| match object.upgrade() {
             Some(object) => {
                 sum = sum.saturating_add(object.weight());

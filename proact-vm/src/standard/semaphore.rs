@@ -8,7 +8,7 @@ use proact::sync::Semaphore;
 
 use super::DEADLINE;
 use super::argument::{deadline, signed, text, wide};
-use super::quota::Quota;
+use super::quota::{Quota, frontier_bytes};
 use crate::error::{Error, Result};
 use crate::module::native::{Caller, NativeModule};
 use crate::value::{Buffer, List};
@@ -112,15 +112,18 @@ pub(super) fn module(quota: &Arc<Quota>) -> Result<Arc<NativeModule<State>>> {
         .function("signal", |_: &State, semaphore: Arc<Semaphore>, value: i64, causes: Option<Arc<Frontier>>| {
             semaphore.signal(value_of(value)?, causes.as_deref()).map_err(Error::from)
         })
-        .function("causes", |_: &State, semaphore: Arc<Semaphore>, value: i64| {
+        .function("causes", |quota: &State, semaphore: Arc<Semaphore>, value: i64| {
             let causes = semaphore.causes(value_of(value)?);
             // What is only a part of the causes is none that may be waited for.
             let causes = causes.and_then(|causes| causes.requirement().cloned());
-            Ok::<_, Error>(causes.map(Arc::new))
+            let made = |causes: Frontier| quota.make(frontier_bytes(&causes), || Ok(causes));
+            causes.map(made).transpose()
         })
-        .function("fail", |_: &State, semaphore: Arc<Semaphore>, number: i32, words: Arc<Buffer>| {
-            let status = Status::new(code(number)?, Operation::SemaphoreSignal).with_message(text(&words, "a text")?);
-            Ok::<_, Error>(semaphore.fail(status))
+        .function("fail", |quota: &State, semaphore: Arc<Semaphore>, number: i32, words: Arc<Buffer>| {
+            let (code, words) = (code(number)?, text(&words, "a text")?);
+            // The semaphore keeps them.
+            quota.charge(words.len())?;
+            Ok::<_, Error>(semaphore.fail(Status::new(code, Operation::SemaphoreSignal).with_message(words)))
         })
         .async_function(
             "wait",

@@ -12,7 +12,7 @@ use super::argument::text;
 use super::close::{Held, close};
 use super::grants::Addresses;
 use super::incoming::Incoming;
-use super::quota::{Place, Places, Quota};
+use super::quota::{OPEN_BYTES, Place, Places, Quota, Weigh};
 use super::told;
 use crate::error::{Error, Result};
 use crate::module::native::{Caller, NativeModule};
@@ -38,6 +38,17 @@ enum Role {
 
 impl Object for Socket {
     const TYPE_NAME: &'static str = "vm.socket";
+}
+
+/// With what has come and was not taken.
+impl Weigh for Socket {
+    fn weight(&self) -> usize {
+        let kept = match &self.role {
+            Role::Listener(_) => 0,
+            Role::Connection(incoming) => incoming.kept(),
+        };
+        OPEN_BYTES + self.name.len() + kept
+    }
 }
 
 impl fmt::Debug for Socket {
@@ -84,6 +95,9 @@ impl Socket {
             incoming.turn(&self.handle, "receives from it").map_err(|error| error.about(self.name.clone()))?;
         while turn.bytes.len() < least {
             let room = (length - turn.bytes.len()).min(CHUNK);
+            // Before there is something that would be lost.
+            let exhausted = |_| Error::new(Code::ResourceExhausted, format!("{room} bytes more"));
+            turn.bytes.try_reserve(room).map_err(exhausted)?;
             let (receive, outcome) = turn.next(|| Receive::some(self.socket.clone(), vec![0; room])).await;
             match told(outcome.result, &self.name)? {
                 0 if exact => {
@@ -100,18 +114,18 @@ impl Socket {
         Ok(count)
     }
 
-    async fn accept(&self, places: &Places) -> Result<Arc<Socket>> {
+    async fn accept(&self, state: &State) -> Result<Arc<Socket>> {
         let Role::Listener(incoming) = &self.role else {
             return Err(Error::invalid("it does not listen").about(self.name.clone()));
         };
-        let place = places.take()?;
+        let place = state.places.take()?;
         let mut turn =
             incoming.turn(&self.handle, "accepts from it").map_err(|error| error.about(self.name.clone()))?;
         let outcome = turn.next(|| Accept::new(self.socket.clone())).await.1;
         let accepted = told(outcome.result, &self.name)?;
-        let name = format!("{} from {}", accepted.peer, self.name);
+        let name = format!("{} from {}", accepted.peer(), self.name);
         let role = Role::Connection(Incoming::new());
-        Ok(Arc::new(Socket::new(&self.handle, accepted.socket, name, role, Some(place))))
+        state.counted(Socket::new(&self.handle, accepted.socket, name, role, Some(place)))
     }
 }
 
@@ -135,7 +149,7 @@ impl State {
         let socket = told(self.handle.socket(Domain::of(&address), &options()), &name)?;
         told(self.handle.future(Connect::new(socket.clone(), address)).await.1.result, &name)?;
         let role = Role::Connection(Incoming::new());
-        Ok(Arc::new(Socket::new(&self.handle, socket, name, role, Some(place))))
+        self.counted(Socket::new(&self.handle, socket, name, role, Some(place)))
     }
 
     fn listen(&self, words: &Buffer) -> Result<Arc<Socket>> {
@@ -144,7 +158,12 @@ impl State {
         let options = SocketOptions { reuse_address: true, ..options() };
         let socket = told(self.handle.listen(&address, &options), &address.to_string())?;
         let name = told(socket.local_address(), &address.to_string())?.to_string();
-        Ok(Arc::new(Socket::new(&self.handle, socket, name, Role::Listener(Incoming::new()), Some(place))))
+        self.counted(Socket::new(&self.handle, socket, name, Role::Listener(Incoming::new()), Some(place)))
+    }
+
+    /// A socket that a program has from now on.
+    fn counted(&self, socket: Socket) -> Result<Arc<Socket>> {
+        self.quota.make(OPEN_BYTES + socket.name.len(), || Ok(socket))
     }
 
     fn words(&self, address: proact::status::Result<Address>, socket: &Socket) -> Result<Arc<Buffer>> {
@@ -182,11 +201,11 @@ pub(super) fn module(
         })
         .function("listen", |state: &Arc<State>, address: Arc<Buffer>| state.listen(&address))
         .async_function("accept", |caller: Caller<Arc<State>>, listener: Arc<Socket>| async move {
-            listener.accept(&caller.places).await
+            listener.accept(&caller).await
         })
         .async_function("send", |_: Caller<Arc<State>>, socket: Arc<Socket>, buffer: Arc<Buffer>| async move {
             socket.incoming()?; // a listener is refused in the same words
-            let send = Send::exact(socket.socket.clone(), buffer.to_vec());
+            let send = Send::exact(socket.socket.clone(), buffer.try_to_vec()?);
             drop(buffer);
             told(socket.handle.future(send).await.1.result, &socket.name).map(drop)
         })

@@ -19,7 +19,8 @@ pub enum Access {
 
 /// Bytes of a fixed length. Each call is whole: another thread sees its bytes as they were before or after.
 ///
-/// Ranges past the end are `OUT_OF_RANGE`, writes to a read-only buffer `PERMISSION_DENIED`.
+/// Ranges past the end are `OUT_OF_RANGE`, writes to a read-only buffer `PERMISSION_DENIED`, and copies that there is
+/// no memory for `RESOURCE_EXHAUSTED`.
 ///
 /// ```
 /// use proact_vm::Buffer;
@@ -116,20 +117,38 @@ impl Buffer {
             })?;
         }
         // One lock at a time, so that two copies in opposite directions do not wait for each other.
-        let between = source.read_with(|bytes| Ok::<_, Error>(bytes[range(from, length, bytes.len())?].to_vec()))?;
-        self.write(to, &between)
+        self.write(to, &source.copied(from, length)?)
     }
 
     /// Whether `length` bytes at `offset` are those of `other` at `at`.
     pub fn is_equal(&self, offset: usize, other: &Buffer, at: usize, length: usize) -> Result<bool> {
-        let theirs = other.read_with(|bytes| Ok::<_, Error>(bytes[range(at, length, bytes.len())?].to_vec()))?;
+        let theirs = other.copied(at, length)?;
         self.read_with(|bytes| Ok(bytes[range(offset, length, bytes.len())?] == theirs[..]))
     }
 
-    /// All bytes.
+    /// All bytes. What a program can make long is asked for by [`Buffer::try_to_vec`].
     pub fn to_vec(&self) -> Vec<u8> {
         self.read_with(<[u8]>::to_vec)
     }
+
+    /// As [`Buffer::to_vec`]; `RESOURCE_EXHAUSTED` where there is no memory for them.
+    pub fn try_to_vec(&self) -> Result<Vec<u8>> {
+        self.read_with(copied)
+    }
+
+    /// A copy of `length` bytes at `offset`.
+    pub(crate) fn copied(&self, offset: usize, length: usize) -> Result<Vec<u8>> {
+        self.read_with(|bytes| copied(&bytes[range(offset, length, bytes.len())?]))
+    }
+}
+
+/// A copy, for as many bytes as a program asks for.
+pub(crate) fn copied(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut copy = Vec::new();
+    let exhausted = |_| Error::new(Code::ResourceExhausted, format!("a copy of {} bytes", bytes.len()));
+    copy.try_reserve_exact(bytes.len()).map_err(exhausted)?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 fn range(offset: usize, length: usize, of: usize) -> Result<std::ops::Range<usize>> {

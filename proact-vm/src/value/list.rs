@@ -1,5 +1,7 @@
 //! Growable lists: dense numbers of one type, references, or values of any type.
 
+mod storage;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,9 +9,7 @@ use proact::status::Code;
 
 use super::{Object, Ref, Value, ValueType};
 use crate::error::{Error, Result};
-
-/// Elements in a list at most: what a program asks for beyond it is `RESOURCE_EXHAUSTED`.
-const LENGTH_MAX: usize = 1 << 28;
+use storage::Storage;
 
 /// What a list may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -62,121 +62,9 @@ struct Only {
     admits: fn(&Ref) -> bool,
 }
 
-enum Storage {
-    Any(Vec<Value>),
-    I8(Vec<i8>),
-    I16(Vec<i16>),
-    I32(Vec<i32>),
-    I64(Vec<i64>),
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-    Ref(Vec<Ref>),
-}
-
-/// The same for each kind of storage: `$vec` is its vector.
-macro_rules! each {
-    ($storage:expr, $vec:ident => $do:expr) => {
-        match $storage {
-            Storage::Any($vec) => $do,
-            Storage::I8($vec) => $do,
-            Storage::I16($vec) => $do,
-            Storage::I32($vec) => $do,
-            Storage::I64($vec) => $do,
-            Storage::F32($vec) => $do,
-            Storage::F64($vec) => $do,
-            Storage::Ref($vec) => $do,
-        }
-    };
-}
-
 #[cold]
 pub(super) fn out_of_range(index: usize, length: usize) -> Error {
     Error::new(Code::OutOfRange, format!("index {index} of {length}"))
-}
-
-#[cold]
-fn exhausted(length: usize) -> Error {
-    Error::new(Code::ResourceExhausted, format!("a list of {length} elements"))
-}
-
-impl Storage {
-    fn new(element: ElementType) -> Storage {
-        match element {
-            ElementType::Any => Storage::Any(Vec::new()),
-            ElementType::I8 => Storage::I8(Vec::new()),
-            ElementType::I16 => Storage::I16(Vec::new()),
-            ElementType::I32 => Storage::I32(Vec::new()),
-            ElementType::I64 => Storage::I64(Vec::new()),
-            ElementType::F32 => Storage::F32(Vec::new()),
-            ElementType::F64 => Storage::F64(Vec::new()),
-            ElementType::Ref => Storage::Ref(Vec::new()),
-        }
-    }
-
-    fn len(&self) -> usize {
-        each!(self, vec => vec.len())
-    }
-
-    #[allow(clippy::useless_conversion)] // a value's is
-    fn get(&self, index: usize) -> Option<Value> {
-        each!(self, vec => vec.get(index).cloned().map(Value::from))
-    }
-
-    fn reserve(&mut self, more: usize) -> Result {
-        let length = self.len().saturating_add(more);
-        if length > LENGTH_MAX {
-            return Err(exhausted(length));
-        }
-        each!(self, vec => vec.try_reserve(more)).map_err(|_| exhausted(length))
-    }
-
-    /// What was there before, or what is not of the list's type.
-    fn set(&mut self, index: usize, value: Value) -> Result<Value> {
-        match (self, value) {
-            (Storage::Any(vec), value) => Ok(std::mem::replace(&mut vec[index], value)),
-            (Storage::I8(vec), Value::I8(value)) => Ok(std::mem::replace(&mut vec[index], value).into()),
-            (Storage::I16(vec), Value::I16(value)) => Ok(std::mem::replace(&mut vec[index], value).into()),
-            (Storage::I32(vec), Value::I32(value)) => Ok(std::mem::replace(&mut vec[index], value).into()),
-            (Storage::I64(vec), Value::I64(value)) => Ok(std::mem::replace(&mut vec[index], value).into()),
-            (Storage::F32(vec), Value::F32(value)) => Ok(std::mem::replace(&mut vec[index], value).into()),
-            (Storage::F64(vec), Value::F64(value)) => Ok(std::mem::replace(&mut vec[index], value).into()),
-            (Storage::Ref(vec), Value::Ref(value)) => Ok(std::mem::replace(&mut vec[index], value).into()),
-            (_, value) => Err(unadmitted(&value)),
-        }
-    }
-
-    fn push(&mut self, value: Value) -> Result {
-        match (self, value) {
-            (Storage::Any(vec), value) => vec.push(value),
-            (Storage::I8(vec), Value::I8(value)) => vec.push(value),
-            (Storage::I16(vec), Value::I16(value)) => vec.push(value),
-            (Storage::I32(vec), Value::I32(value)) => vec.push(value),
-            (Storage::I64(vec), Value::I64(value)) => vec.push(value),
-            (Storage::F32(vec), Value::F32(value)) => vec.push(value),
-            (Storage::F64(vec), Value::F64(value)) => vec.push(value),
-            (Storage::Ref(vec), Value::Ref(value)) => vec.push(value),
-            (_, value) => return Err(unadmitted(&value)),
-        }
-        Ok(())
-    }
-
-    #[allow(clippy::useless_conversion)] // a value's is
-    fn pop(&mut self) -> Option<Value> {
-        each!(self, vec => vec.pop().map(Value::from))
-    }
-
-    fn resize(&mut self, length: usize) {
-        match self {
-            Storage::Any(vec) => vec.resize(length, Value::None),
-            Storage::I8(vec) => vec.resize(length, 0),
-            Storage::I16(vec) => vec.resize(length, 0),
-            Storage::I32(vec) => vec.resize(length, 0),
-            Storage::I64(vec) => vec.resize(length, 0),
-            Storage::F32(vec) => vec.resize(length, 0.0),
-            Storage::F64(vec) => vec.resize(length, 0.0),
-            Storage::Ref(vec) => vec.resize(length, Ref::NULL),
-        }
-    }
 }
 
 impl List {
@@ -279,7 +167,8 @@ impl List {
         self.lock().pop().ok_or_else(|| out_of_range(0, 0))
     }
 
-    /// Makes it `length` long: what is new is zero, null or [`Value::None`].
+    /// Makes it `length` long: what is new is zero, null or [`Value::None`]. One that becomes shorter gives its memory
+    /// back.
     pub fn resize(&self, length: usize) -> Result {
         let mut storage = self.lock();
         let now = storage.len();
@@ -288,10 +177,8 @@ impl List {
             storage.resize(length);
             return Ok(());
         }
-        let cut = each!(&mut *storage, vec => {
-            let cut = vec.split_off(length);
-            drop_later(cut)
-        });
+        let cut = storage.cut(length)?;
+        // The last reference to an object runs that object's end: under no lock.
         drop(storage);
         drop(cut);
         Ok(())
@@ -307,19 +194,11 @@ impl List {
         while self.pop().is_ok() {}
     }
 
-    /// Another list with the same elements: references are to the same objects.
-    pub fn duplicate(&self) -> List {
-        let storage = match &*self.lock() {
-            Storage::Any(vec) => Storage::Any(vec.clone()),
-            Storage::I8(vec) => Storage::I8(vec.clone()),
-            Storage::I16(vec) => Storage::I16(vec.clone()),
-            Storage::I32(vec) => Storage::I32(vec.clone()),
-            Storage::I64(vec) => Storage::I64(vec.clone()),
-            Storage::F32(vec) => Storage::F32(vec.clone()),
-            Storage::F64(vec) => Storage::F64(vec.clone()),
-            Storage::Ref(vec) => Storage::Ref(vec.clone()),
-        };
-        List { element: self.element, only: self.only, storage: Mutex::new(storage) }
+    /// Another list with the same elements: references are to the same objects. `RESOURCE_EXHAUSTED` where there is no
+    /// memory for them.
+    pub fn duplicate(&self) -> Result<List> {
+        let storage = self.lock().duplicate()?;
+        Ok(List { element: self.element, only: self.only, storage: Mutex::new(storage) })
     }
 
     /// Exchanges the elements of two lists; `INVALID_ARGUMENT` unless both hold the same.
@@ -347,11 +226,11 @@ impl List {
         if overlap && count > 0 {
             return Err(Error::invalid(format!("{count} elements at {from} and at {to} overlap")));
         }
-        let values = {
+        let mut values = {
             let storage = source.lock();
             let end = from.checked_add(count).filter(|&end| end <= storage.len());
             let end = end.ok_or_else(|| out_of_range(from.saturating_add(count), storage.len()))?;
-            (from..end).filter_map(|index| storage.get(index)).collect::<Vec<_>>()
+            storage.values(from..end)?
         };
         for value in &values {
             self.admit_reference(value)?;
@@ -363,19 +242,30 @@ impl List {
         if to.checked_add(count).is_none_or(|end| end > storage.len()) {
             return Err(out_of_range(to.saturating_add(count), storage.len()));
         }
-        let mut before = Vec::with_capacity(count);
-        for (offset, value) in values.into_iter().enumerate() {
-            before.push(storage.set(to + offset, value)?);
+        // What was there takes the place of what is put there, and ends under no lock.
+        for (offset, value) in values.iter_mut().enumerate() {
+            *value = storage.set(to + offset, std::mem::take(value))?;
         }
         drop(storage);
-        drop(before);
+        drop(values);
         Ok(())
     }
 
-    /// All elements, at one moment.
+    /// All elements, at one moment. What a program can make long is asked for by [`List::try_to_vec`].
     pub fn to_vec(&self) -> Vec<Value> {
         let storage = self.lock();
         (0..storage.len()).filter_map(|index| storage.get(index)).collect()
+    }
+
+    /// As [`List::to_vec`]; `RESOURCE_EXHAUSTED` where there is no memory for them.
+    pub fn try_to_vec(&self) -> Result<Vec<Value>> {
+        let storage = self.lock();
+        storage.values(0..storage.len())
+    }
+
+    /// Bytes that its elements take, with the room that it keeps for more.
+    pub fn byte_capacity(&self) -> usize {
+        self.lock().byte_capacity()
     }
 
     fn value_type(&self) -> ValueType {
@@ -428,24 +318,18 @@ impl List {
         }
     }
 
+    fn take_storage(&mut self) -> Storage {
+        std::mem::replace(self.storage.get_mut().unwrap_or_else(PoisonError::into_inner), Storage::I8(Vec::new()))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Storage> {
         self.storage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cold]
-fn unadmitted(value: &Value) -> Error {
-    Error::internal(format!("a {} that was not refused", value.value_type()))
-}
-
-#[cold]
 fn no_conversion(found: &Value, wanted: ValueType) -> Error {
     Error::precondition(format!("a {} is not converted to {wanted}", found.value_type()))
-}
-
-/// Of numbers nothing is left to end; of references the caller ends them when no lock is held.
-fn drop_later<T: Into<Value>>(cut: Vec<T>) -> Vec<Value> {
-    cut.into_iter().map(Into::into).filter(|value| matches!(value, Value::Ref(_))).collect()
 }
 
 impl Object for List {
@@ -455,27 +339,16 @@ impl Object for List {
 impl Drop for List {
     /// Lists in lists are taken apart one after another: a program may nest them deeper than a thread's stack is.
     fn drop(&mut self) {
-        let mut work = vec![std::mem::replace(
-            self.storage.get_mut().unwrap_or_else(PoisonError::into_inner),
-            Storage::I8(Vec::new()),
-        )];
+        let mut work = vec![self.take_storage()];
         while let Some(storage) = work.pop() {
-            let references: Vec<Ref> = match storage {
-                Storage::Ref(references) => references,
-                Storage::Any(values) => values
-                    .into_iter()
-                    .filter_map(|value| match value {
-                        Value::Ref(reference) => Some(reference),
-                        _ => None,
-                    })
-                    .collect(),
-                _ => continue,
-            };
-            let lists = references.into_iter().filter(Ref::is::<List>).filter_map(|list| list.into_cast::<List>().ok());
-            for mut list in lists.filter_map(Arc::into_inner) {
-                let storage = list.storage.get_mut().unwrap_or_else(PoisonError::into_inner);
-                work.push(std::mem::replace(storage, Storage::I8(Vec::new())));
-            }
+            storage.for_each_reference(|reference| {
+                if !reference.is::<List>() {
+                    return;
+                }
+                if let Some(mut list) = reference.into_cast::<List>().ok().and_then(Arc::into_inner) {
+                    work.push(list.take_storage());
+                }
+            });
         }
     }
 }

@@ -2,13 +2,17 @@
 
 mod buffer;
 mod inputs;
+mod later;
 mod list;
 mod reference;
 
 use std::fmt;
 
+#[cfg(feature = "wasm")]
+pub(crate) use buffer::copied;
 pub use buffer::{Access, Buffer};
 pub use inputs::{Inputs, Outputs};
+pub(crate) use later::drop_flat;
 pub use list::{ElementType, List};
 pub use reference::{Object, Ref};
 

@@ -100,7 +100,9 @@ impl WaitFrame {
         self.deadline
     }
 
-    pub(crate) fn is_or_woken(&self) -> bool {
+    /// Whether the function is resumed as well when its waker is called: it waits for something else at once, which is
+    /// no source. Who waits by its own means cannot see that, and polls such a wait.
+    pub fn is_or_woken(&self) -> bool {
         self.or_woken
     }
 

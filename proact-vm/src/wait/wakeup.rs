@@ -34,6 +34,11 @@ impl Wakeup {
         drop(driver);
     }
 
+    /// Whether it was woken since that was last taken.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::SeqCst)
+    }
+
     /// Whether it was woken since this was last asked. What those who woke it did before is seen then.
     pub(crate) fn take(&self) -> bool {
         // Most often it was not: a load costs less than what all must see in order. Exchanged and not stored: a wake

@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 
 use proact::status::Code;
-use wasmparser::{BinaryReaderError, FunctionBody, Parser, Payload};
+use wasmparser::{BinaryReaderError, ElementItems, ElementSectionReader, FunctionBody, Parser, Payload};
 
 use super::conventions::{SECTION, TEXT_MAX};
+use super::tail_calls::TailCalls;
 use crate::error::{Error, Result};
 
 /// Most arguments, and most results, of a function or block. Each costs the compiler time at every block that has the
@@ -14,6 +15,10 @@ use crate::error::{Error, Result};
 pub const TYPE_KINDS_MAX: usize = 32;
 /// Most functions, imported ones too: the engine keeps some hundred bytes of each.
 pub const FUNCTIONS_MAX: u32 = 100_000;
+/// Most types and most globals: the engine keeps up to a hundred bytes of each.
+pub const DECLARED_MAX: u32 = 100_000;
+/// Most elements of all segments, which are a byte each in the module: the engine keeps two dozen bytes of each.
+pub const ELEMENTS_MAX: u32 = 1_000_000;
 /// Longest body of a function, in bytes: nested blocks cost the compiler some hundred bytes each.
 pub const BODY_MAX: usize = 1 << 20;
 /// Most locals of a function: they are set to zero at each call, for the same fuel however many they are.
@@ -35,6 +40,8 @@ pub(super) struct Survey<'a> {
     pub starts: bool,
     /// The custom sections of conventions, one behind another.
     pub conventions: Vec<u8>,
+    /// Of each imported function, in order, whether it may be called in the place of one of the program's.
+    pub tail_called: Vec<bool>,
 }
 
 /// Looks through a module.
@@ -46,6 +53,7 @@ pub(super) struct Survey<'a> {
 /// `INVALID_ARGUMENT` for what is no module; `RESOURCE_EXHAUSTED` for one beyond the bounds.
 pub(super) fn survey(bytes: &[u8]) -> Result<Survey<'_>> {
     let mut counts = Counts::default();
+    let mut tail_calls = TailCalls::default();
     let mut conventions = Vec::new();
     let (mut start, mut exports, mut sections) = (None, None, Vec::new());
     for payload in Parser::new(0).parse_all(bytes) {
@@ -59,6 +67,7 @@ pub(super) fn survey(bytes: &[u8]) -> Result<Survey<'_>> {
                 return Err(Error::invalid("a component, where a core module is expected"));
             }
             Payload::TypeSection(types) => {
+                bound("types", types.count(), DECLARED_MAX)?;
                 for group in types.into_iter_err_on_gc_types() {
                     let group = group.map_err(malformed)?;
                     bound(
@@ -70,7 +79,9 @@ pub(super) fn survey(bytes: &[u8]) -> Result<Survey<'_>> {
             }
             Payload::ImportSection(imports) => {
                 bound("imports", imports.count(), NAMES_MAX)?;
-                counts.functions += imports.count();
+                counts.functions = counts.functions.saturating_add(imports.count());
+                bound("functions", counts.functions, FUNCTIONS_MAX)?;
+                tail_calls.imports(imports).map_err(malformed)?;
             }
             Payload::FunctionSection(functions) => {
                 counts.functions = counts.functions.saturating_add(functions.count());
@@ -81,7 +92,18 @@ pub(super) fn survey(bytes: &[u8]) -> Result<Survey<'_>> {
                 exports = Some(section.count());
             }
             Payload::StartSection { func, .. } => start = Some(func),
-            Payload::CodeSectionEntry(body) => counts.body(&body)?,
+            Payload::GlobalSection(globals) => {
+                bound("globals", globals.count(), DECLARED_MAX)?;
+                tail_calls.globals(globals).map_err(malformed)?;
+            }
+            Payload::ElementSection(segments) => {
+                counts.elements(segments.clone())?;
+                tail_calls.elements(segments).map_err(malformed)?;
+            }
+            Payload::CodeSectionEntry(body) => {
+                counts.body(&body)?;
+                tail_calls.body(&body).map_err(malformed)?;
+            }
             Payload::CustomSection(section) if section.name() == SECTION => {
                 bound("bytes of conventions", conventions.len() + section.data().len(), TEXT_MAX)?;
                 conventions.extend_from_slice(section.data());
@@ -94,17 +116,30 @@ pub(super) fn survey(bytes: &[u8]) -> Result<Survey<'_>> {
         None => Cow::Borrowed(bytes),
         Some(function) => Cow::Owned(without_start(&sections, function, exports)),
     };
-    Ok(Survey { module, starts: start.is_some(), conventions })
+    Ok(Survey { module, starts: start.is_some(), conventions, tail_called: tail_calls.finish() })
 }
 
 #[derive(Default)]
 struct Counts {
     functions: u32,
+    elements: u32,
     locals: u64,
     code: u64,
 }
 
 impl Counts {
+    fn elements(&mut self, segments: ElementSectionReader<'_>) -> Result {
+        for segment in segments {
+            let count = match segment.map_err(malformed)?.items {
+                ElementItems::Functions(items) => items.count(),
+                ElementItems::Expressions(_, items) => items.count(),
+            };
+            self.elements = self.elements.saturating_add(count);
+            bound("elements of all segments", self.elements, ELEMENTS_MAX)?;
+        }
+        Ok(())
+    }
+
     fn body(&mut self, body: &FunctionBody<'_>) -> Result {
         bound("bytes of a function", body.range().len(), BODY_MAX)?;
         let mut locals = 0u32;

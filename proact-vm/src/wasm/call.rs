@@ -1,5 +1,6 @@
 //! A call of a program's function: begun, stopped at imports and ends of time slices, resumed with what came.
 
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -7,11 +8,16 @@ use proact::status::Code;
 use wasmi::{Func, ResumableCall, ResumableCallHostTrap, ResumableCallOutOfFuel, Val};
 
 use super::conventions::Signature;
-use super::guest::{self, Asked, Guest, Inner, Lent, Stop};
+use super::guest::{self, Asked, Guest, Inner, Stop};
+use super::lending::Lent;
 use super::program::Program;
 use super::trap;
 use crate::error::{Error, Result};
 use crate::module::{Activation, CallFrame, Flow, Resumption};
+
+/// Calls of programs at most that stand within one another, by imports that call back: each has a stack of the engine's
+/// for itself, of a mebibyte at most, and may have an instance.
+const STANDING_MAX: usize = 64;
 
 /// A call that has begun, and not ended.
 pub(super) struct Call {
@@ -63,8 +69,12 @@ impl Fuel {
         Fuel { slice, slice_left: slice, left: program.options.fuel, granted: 0 }
     }
 
-    /// Gives the program what is left of its slice, but at least `needed`, which one instruction may take.
+    /// Gives the program what is left of its slice when imports are paid, but at least `needed`, which one instruction
+    /// may take.
     fn grant(&mut self, inner: &mut Inner, needed: u64) -> Result {
+        let debt = std::mem::take(&mut inner.store.data_mut().debt);
+        self.slice_left = self.slice_left.saturating_sub(debt);
+        self.left = self.left.map(|left| left.saturating_sub(debt));
         let mut granted = self.slice_left.max(needed);
         if let Some(left) = self.left {
             if left == 0 || left < needed {
@@ -92,6 +102,14 @@ impl Fuel {
 
 /// What the engine came to.
 type Outcome = Result<ResumableCall, wasmi::Error>;
+
+/// Whether one more may begin: before it has an instance.
+pub(super) fn check_depth(frame: &CallFrame<'_>) -> Result {
+    if frame.depth() < STANDING_MAX || frame.programs_below() < STANDING_MAX {
+        return Ok(());
+    }
+    Err(Error::new(Code::ResourceExhausted, format!("{STANDING_MAX} calls of programs within one another")))
+}
 
 /// Begins the function of that ordinal. A call that comes to its end at once leaves nothing behind.
 pub(super) fn begin(
@@ -127,9 +145,12 @@ impl Call {
     }
 
     fn start(&mut self, inner: &mut Inner, frame: &mut CallFrame<'_>) -> Result<Flow> {
+        inner.serve(frame);
         if inner.starting {
             return Err(Error::precondition("the program's start function has not come to its end"));
         }
+        // What another call has not paid is not this one's, unless that one goes on.
+        inner.store.data_mut().debt = 0;
         let mut values = std::mem::take(&mut inner.values);
         values.clear();
         if let Some(signature) = self.signature() {
@@ -236,6 +257,7 @@ impl Call {
     }
 
     fn step(&mut self, why: Resumption, inner: &mut Inner, frame: &mut CallFrame<'_>) -> Result<Flow> {
+        inner.serve(frame);
         match (std::mem::replace(&mut self.stopped, Stopped::Nowhere), why) {
             (Stopped::AtSlice(suspended), Resumption::Yielded) => {
                 self.fuel.next_slice();
@@ -311,11 +333,15 @@ fn answers_of(
 }
 
 /// The error of a call that ended within the program, or in an import that ran without the driver: which is named in
-/// the backtrace as if it had run with it.
+/// the backtrace as if it had run with it. A panic of such an import goes on from here.
 #[cold]
 fn failed(error: &wasmi::Error, frame: &CallFrame<'_>) -> Error {
     match error.downcast_ref::<Stop>() {
         Some(Stop::Failed(function, error)) => frame.locate_called(error.clone(), function),
+        Some(Stop::Panicked(panic)) => match panic.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(panic) => resume_unwind(panic),
+            None => trap::error(error),
+        },
         _ => trap::error(error),
     }
 }

@@ -295,6 +295,9 @@ fn kinds(text: &str) -> Result<Vec<Kind>, String> {
         let word = word.trim();
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == word);
         kinds.push(kind.ok_or_else(|| {
+            if word.starts_with("span") {
+                return String::from("spans are not offered to programs: bytes are lent, and lists are references");
+            }
             let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
             format!("{:?} is none of {}", word.chars().take(40).collect::<String>(), known.join(", "))
         })?);
@@ -345,6 +348,8 @@ mod tests {
             ("export f(i32", "line 1: NAME(KIND"),
             ("\n\nexport f(i31)", "line 3: \"i31\" is none of i32,"),
             ("export f(in)", "in: only imports are lent memory"),
+            ("import m.f(span i32)", "line 1: spans are not offered to programs"),
+            ("export f(ref, span)", "spans are not offered to programs"),
             ("export f() -> i32?", "\"?\" is for imports"),
             ("export (i32)", "\"\" is no name"),
             ("export f() i32", "NAME(KIND"),

@@ -1,6 +1,8 @@
 //! An instance of a program: its memory, the references that it holds, and how its imports reach the other side.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use proact::status::Code;
@@ -10,15 +12,19 @@ use wasmi::{AsContextMut, Caller, Extern, Func, Memory, Store, StoreLimits, Val}
 use super::builtin::Builtin;
 use super::conventions::{Kind, Signature};
 use super::handles::Handles;
+use super::lending::{Lending, Lent};
 use super::options::limits;
 use super::program::{Import, Program};
 use super::trap;
 use crate::convention::{Packed, Reader};
 use crate::error::{Error, Result};
-use crate::machine::Machine;
-use crate::module::{Function, Imports};
+use crate::machine::{Machine, work};
+use crate::module::{CallFrame, Function, Imports};
 use crate::stack::StackLimits;
-use crate::value::{Access, Buffer, Ref};
+use crate::value::{Access, Buffer, Ref, copied};
+
+/// Fuel that a call of an import takes besides what it lends: it is that much more work than an instruction.
+const IMPORT_FUEL: u64 = 50;
 
 /// Longest words of a failure that are kept for the program, in bytes.
 const ERROR_MAX: usize = 1 << 10;
@@ -60,6 +66,16 @@ pub(super) struct Inner {
     pub results: Vec<Val>,
 }
 
+impl Inner {
+    /// What the program does from here on is done in this call.
+    #[inline]
+    pub fn serve(&mut self, call: &CallFrame<'_>) {
+        if let Some(aside) = &mut self.store.data_mut().aside {
+            call.lend_call(aside);
+        }
+    }
+}
+
 /// The other side of a program, as its imports find it.
 pub(super) struct Host {
     pub program: Arc<Program>,
@@ -67,14 +83,18 @@ pub(super) struct Host {
     pub limits: StoreLimits,
     pub handles: Handles,
     pub memory: Option<Memory>,
+    pub lending: Lending,
+    /// Fuel that imports have used, and the program has not paid yet.
+    pub debt: u64,
     /// The import that stopped the program, as arguments for the driver.
     pub asked: Option<Asked>,
     /// The words of the last failure that the program was told.
     pub error: String,
     /// Nothing, in memory for the next arguments.
     pub spare: Packed,
-    /// Runs imports that always come to their end; not there while it does.
-    aside: Option<Box<Machine>>,
+    /// Runs imports that always come to their end, on behalf of the call that runs the program; not there while it
+    /// does, and where there are none.
+    pub aside: Option<Box<Machine>>,
     /// Kept for its memory.
     answers: Vec<Val>,
 }
@@ -88,12 +108,6 @@ pub(super) struct Asked {
     pub lent: Vec<Lent>,
 }
 
-/// Bytes of a program's memory that the other side writes.
-pub(super) struct Lent {
-    address: usize,
-    buffer: Arc<Buffer>,
-}
-
 /// Why an import stops the program.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -104,6 +118,8 @@ pub(super) enum Stop {
     Fault(Error),
     /// The import has failed.
     Failed(Function, Error),
+    /// The import has panicked: with this, until it is taken.
+    Panicked(Mutex<Option<Box<dyn Any + Send>>>),
 }
 
 impl fmt::Display for Stop {
@@ -112,6 +128,7 @@ impl fmt::Display for Stop {
             Stop::Call => f.write_str("a call"),
             Stop::Yield => f.write_str("a yield"),
             Stop::Fault(error) | Stop::Failed(_, error) => fmt::Display::fmt(error, f),
+            Stop::Panicked(_) => f.write_str("a panic"),
         }
     }
 }
@@ -130,10 +147,12 @@ impl Guest {
             limits: limits(&program.options),
             handles: Handles::new(program.options.references_max),
             memory: None,
+            lending: Lending::new(program.options.memory_max),
+            debt: 0,
             asked: None,
             error: String::new(),
             spare: Packed::new(),
-            aside: None,
+            aside: imports.iter().flatten().any(Function::is_plain).then(aside),
             answers: Vec::new(),
         };
         let mut store = Store::new(&program.engine, host);
@@ -177,6 +196,7 @@ impl Guest {
 /// end, and where it is missing and the program wants to be told.
 fn ask(place: usize, mut caller: Caller<'_, Host>, parameters: &[Val], results: &mut [Val]) -> Result<(), Stop> {
     let function = caller.data().imports[place].clone();
+    caller.data_mut().owes(IMPORT_FUEL);
     let asked = match &function {
         Some(function) => try_ask(place, function, &mut caller, parameters),
         None => Err(Error::new(Code::Unavailable, "the import is optional, and is not there")),
@@ -185,31 +205,44 @@ fn ask(place: usize, mut caller: Caller<'_, Host>, parameters: &[Val], results: 
         (Ok(asked), Some(function)) if function.is_plain() => return run_plain(asked, &function, caller, results),
         (Ok(asked), _) => {
             caller.data_mut().asked = Some(asked);
+            pay(&mut caller).map_err(Stop::Fault)?;
             return Err(Stop::Call);
         }
         (Err(error), function) => {
             let error = error.about(format!("call of {}", caller.data().program.functions[place].name));
-            if function.is_some() {
+            // Called wrongly; but too much is a failure as others are.
+            if function.is_some() && error.code() != Code::ResourceExhausted {
                 return Err(Stop::Fault(error));
             }
             Err(error)
         }
     };
-    answer_now(place, Vec::new(), outcome, caller, results).map_err(Stop::Fault)
+    answer_now(place, Vec::new(), outcome, &mut caller, results).map_err(Stop::Fault)
 }
 
 /// Runs an import that stops nowhere and calls nothing, without stopping the program.
 fn run_plain(asked: Asked, function: &Function, mut caller: Caller<'_, Host>, results: &mut [Val]) -> Result<(), Stop> {
     let Asked { place, mut arguments, lent, .. } = asked;
-    let mut machine = caller.data_mut().aside.take().unwrap_or_else(|| Box::new(Machine::new(StackLimits::default())));
-    let ran = machine.run_plain(function, &mut arguments);
+    let mut machine = caller.data_mut().aside.take().unwrap_or_else(aside);
+    // The engine cannot be unwound through: who called it goes on with the panic.
+    let run = || catch_unwind(AssertUnwindSafe(|| machine.run_plain(function, &mut arguments)));
+    let (ran, worked) = work::during(run);
+    let ran = ran.map_err(|panic| Stop::Panicked(Mutex::new(Some(panic))))?;
     arguments.clear();
     caller.data_mut().spare = arguments;
+    caller.data_mut().owes(worked);
     let outcome = ran.map(|()| machine.results.reader());
     let answered = answer_now(place, lent, outcome, &mut caller, results);
+    // Of the call, and not of what it has run.
+    let tracing = machine.tracing.take();
     machine.clear();
+    machine.tracing = tracing;
     caller.data_mut().aside = Some(machine);
     answered.map_err(|error| Stop::Failed(function.clone(), error))
+}
+
+fn aside() -> Box<Machine> {
+    Box::new(Machine::new(StackLimits::default()))
 }
 
 /// Answers an import that did not stop the program.
@@ -217,17 +250,27 @@ fn answer_now(
     place: usize,
     lent: Vec<Lent>,
     outcome: Result<Reader<'_>>,
-    mut caller: impl AsContextMut<Data = Host>,
+    caller: &mut Caller<'_, Host>,
     results: &mut [Val],
 ) -> Result {
-    let mut answers = std::mem::take(&mut caller.as_context_mut().data_mut().answers);
+    let mut answers = std::mem::take(&mut caller.data_mut().answers);
     answers.clear();
-    let answered = answer(place, lent, outcome, &mut caller, &mut answers);
+    let answered = answer(place, lent, outcome, &mut *caller, &mut answers);
     for (result, answer) in results.iter_mut().zip(&answers) {
         result.clone_from(answer);
     }
-    caller.as_context_mut().data_mut().answers = answers;
+    caller.data_mut().answers = answers;
+    pay(caller)?;
     answered
+}
+
+/// Takes what the program owes from the fuel that it has. Where that is not enough it stops at its next instruction,
+/// and owes the rest.
+fn pay(caller: &mut Caller<'_, Host>) -> Result {
+    let debt = std::mem::take(&mut caller.data_mut().debt);
+    let fuel = caller.get_fuel().map_err(|error| trap::error(&error))?;
+    caller.data_mut().debt = debt.saturating_sub(fuel);
+    caller.set_fuel(fuel.saturating_sub(debt)).map_err(|error| trap::error(&error))
 }
 
 /// What the import at `place` answers the program, in values: its results, or its failure where that is told.
@@ -241,10 +284,12 @@ pub(super) fn answer(
     let program = store.as_context_mut().data().program.clone();
     let signature = &program.functions[place].imported.signature;
     let answered = outcome.and_then(|results| {
-        give_back(&mut store, lent)?;
+        give_back(&mut store, &lent)?;
+        store.as_context_mut().data_mut().owes(Lent::fuel(&lent, true));
         store.as_context_mut().data_mut().take_in(&signature.results, results, answers)?;
         is_success(signature, answers)
     });
+    store.as_context_mut().data_mut().lending.take_back(lent);
     match answered {
         Ok(()) if signature.fallible && signature.results.is_empty() => answers.push(Val::I32(0)),
         Err(error) if signature.fallible => {
@@ -273,11 +318,13 @@ fn is_success(signature: &Signature, answers: &[Val]) -> Result {
 fn try_ask(place: usize, function: &Function, caller: &mut Caller<'_, Host>, parameters: &[Val]) -> Result<Asked> {
     let (program, memory) = (caller.data().program.clone(), caller.data().memory);
     let function = function.clone();
+    let kinds = &program.functions[place].imported.signature.arguments;
+    may_lend(kinds, parameters, memory, caller)?;
     let mut asked =
         Asked { place, function, arguments: std::mem::take(&mut caller.data_mut().spare), lent: Vec::new() };
     let mut parameters = parameters.iter();
     let mut next = || parameters.next().ok_or_else(|| Error::internal("an import with fewer arguments than its type"));
-    for kind in &program.functions[place].imported.signature.arguments {
+    for kind in kinds {
         let packed = &mut asked.arguments;
         match kind {
             Kind::Ref => packed.push_ref(caller.data().handles.get(i32_of(next()?)?)?),
@@ -285,20 +332,47 @@ fn try_ask(place: usize, function: &Function, caller: &mut Caller<'_, Host>, par
                 let (address, length) = (i32_of(next()?)? as u32 as usize, i32_of(next()?)? as u32 as usize);
                 let bytes = lent_bytes(memory, caller, address, length)?;
                 let buffer = match kind {
-                    Kind::In => Arc::new(Buffer::new(bytes, Access::ReadOnly)),
-                    Kind::InOut => Arc::new(Buffer::new(bytes, Access::Mutable)),
+                    Kind::In => Arc::new(Buffer::new(copied(bytes)?, Access::ReadOnly)),
+                    Kind::InOut => Arc::new(Buffer::new(copied(bytes)?, Access::Mutable)),
                     _ => Arc::new(Buffer::zeroed(length)?),
                 };
                 packed.push_ref(Ref::from(buffer.clone()));
-                if *kind != Kind::In {
-                    asked.lent.push(Lent { address, buffer });
-                }
+                asked.lent.push(Lent { back_to: (*kind != Kind::In).then_some(address), buffer });
             }
             _ => push_number(next()?, packed)?,
         }
     }
     asked.arguments.finish();
+    let host = caller.data_mut();
+    host.lending.lend(&asked.lent);
+    host.owes(Lent::fuel(&asked.lent, false));
     Ok(asked)
+}
+
+/// Whether what the arguments lend may be out, all at once: before any of it is copied. At once it is no more than the
+/// memory holds, though a program may name the same bytes many times.
+fn may_lend(kinds: &[Kind], parameters: &[Val], memory: Option<Memory>, caller: &mut Caller<'_, Host>) -> Result {
+    let (mut parameters, mut buffers, mut bytes) = (parameters.iter(), 0, 0usize);
+    for kind in kinds {
+        let first = parameters.next();
+        if kind.is_bytes() {
+            if let (Some(Val::I32(address)), Some(Val::I32(length))) = (first, parameters.next()) {
+                let (address, length) = (*address as u32 as usize, *length as u32 as usize);
+                lent_bytes(memory, caller, address, length)?;
+                (buffers, bytes) = (buffers + 1, bytes.saturating_add(length));
+            }
+        }
+    }
+    if buffers == 0 {
+        return Ok(());
+    }
+    let size = memory.map_or(0, |memory| memory.data(&*caller).len());
+    if bytes > size {
+        let message = format!("{bytes} bytes lent at once, of a memory of {size}");
+        return Err(Error::new(Code::ResourceExhausted, message));
+    }
+    let Host { lending, debt, .. } = caller.data_mut();
+    lending.check(buffers, bytes, debt)
 }
 
 fn lent_bytes<'a>(
@@ -319,9 +393,10 @@ fn range(address: usize, length: usize, size: usize) -> Result<std::ops::Range<u
 }
 
 /// Copies what the other side has written to the program's memory.
-fn give_back(mut store: impl AsContextMut<Data = Host>, lent: Vec<Lent>) -> Result {
+fn give_back(mut store: impl AsContextMut<Data = Host>, lent: &[Lent]) -> Result {
     let memory = store.as_context_mut().data().memory;
-    for Lent { address, buffer } in lent {
+    for Lent { back_to, buffer } in lent {
+        let Some(address) = *back_to else { continue };
         let memory = memory.ok_or_else(|| Error::internal("no memory to give back"))?;
         let memory = memory.data_mut(store.as_context_mut());
         buffer.read_with(|bytes| {
@@ -335,6 +410,11 @@ fn give_back(mut store: impl AsContextMut<Data = Host>, lent: Vec<Lent>) -> Resu
 }
 
 impl Host {
+    /// The program has used that much fuel in an import.
+    pub fn owes(&mut self, fuel: u64) {
+        self.debt = self.debt.saturating_add(fuel);
+    }
+
     /// Appends what `packed` holds by `kinds` to the values, references as handles. On failure none are held.
     pub fn take_in(&mut self, kinds: &[Kind], mut packed: Reader<'_>, values: &mut Vec<Val>) -> Result {
         let before = values.len();
@@ -389,6 +469,8 @@ fn built_in(
     parameters: &[Val],
     results: &mut [Val],
 ) -> Result<(), wasmi::Error> {
+    caller.data_mut().owes(IMPORT_FUEL);
+    pay(&mut caller).map_err(|error| wasmi::Error::host(Stop::Fault(error)))?;
     if builtin == Builtin::Yield {
         return Err(wasmi::Error::host(Stop::Yield));
     }

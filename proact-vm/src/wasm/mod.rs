@@ -6,7 +6,8 @@
 //!
 //! - **Numbers just work.** References, bytes of the program's memory and failures that the program wants to be told
 //!   need a line of [conventions]: in a custom section, or in a file beside the module.
-//! - **Imports may wait.** The program stands where it called, holding no thread, and goes on with the results.
+//! - **Imports may wait.** The program stands where it called, holding no thread, and goes on with the results. But for
+//!   imports that it calls in the place of one of its functions (`return_call`): those may not stop.
 //! - **Time slices.** A call that has used the fuel of its slice lets others run, and goes on. With a bound on all of
 //!   its fuel it fails when that is used up.
 //! - **References** are handles: numbers that the program is given, as arguments or as results of imports, and owns
@@ -46,17 +47,20 @@ mod call;
 pub mod conventions;
 mod guest;
 mod handles;
+mod lending;
 mod options;
 mod program;
+mod tail_calls;
 mod trap;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, Weak};
 
 use proact::status::{Code, Operation, Status};
 
-pub use binary::{BODY_MAX, FUNCTIONS_MAX, LOCALS_MAX, NAMES_MAX, TYPE_KINDS_MAX};
+pub use binary::{BODY_MAX, DECLARED_MAX, ELEMENTS_MAX, FUNCTIONS_MAX, LOCALS_MAX, NAMES_MAX, TYPE_KINDS_MAX};
 use conventions::{ImportName, Imported, Signature};
 use guest::{Guest, Home};
 pub use options::{Instances, Options};
@@ -168,16 +172,17 @@ impl WasmModule {
             });
         }
         // Of a module whose functions are all optional, the version counts only where it is there.
-        let is_optional = |module: &str| {
-            let mut imports = program.functions.iter().filter(|function| function.name.module == module).peekable();
-            imports.peek().is_some() && imports.all(|function| function.imported.optional)
-        };
+        let mut all_optional: HashMap<&str, bool> = HashMap::new();
+        for function in &program.functions {
+            *all_optional.entry(&function.name.module).or_insert(true) &= function.imported.optional;
+        }
         let dependencies = program.requires.iter().map(|(module, version)| Dependency {
             module: module.clone(),
             version: *version,
-            optional: is_optional(module),
+            optional: all_optional.get(module.as_str()).copied().unwrap_or(false),
         });
         let dependencies = dependencies.collect();
+        drop(all_optional);
         Ok(WasmModule { name, program: Arc::new(program), exports, imports, dependencies })
     }
 
@@ -241,7 +246,13 @@ impl Module for WasmModule {
         &self.exports
     }
 
+    /// `UNIMPLEMENTED` for an import that may stop, and is called in the place of one of the program's functions.
     fn instantiate(&self, imports: Imports) -> Result<Arc<dyn ModuleInstance>> {
+        for (declared, import) in self.program.functions.iter().zip(&*imports) {
+            if declared.tail_called && import.as_ref().is_some_and(|import| !import.is_plain()) {
+                return Err(tail_calls::refused().about(format!("import {}", declared.name)));
+            }
+        }
         Ok(Arc::new(State { program: self.program.clone(), imports, home: Arc::default() }))
     }
 }
@@ -276,6 +287,7 @@ impl State {
 
 impl ModuleInstance for State {
     fn begin(&self, ordinal: u32, frame: &mut CallFrame<'_>) -> Result<Flow> {
+        call::check_depth(frame)?;
         call::begin(&self.program, self.guest()?, ordinal as usize, frame)
     }
 

@@ -23,13 +23,13 @@ pub enum Instances {
 pub struct Options {
     /// When it gets an instance.
     pub instances: Instances,
-    /// Fuel after which a call lets others run: about one for each instruction. 1,000,000 unless set, which takes one
-    /// or two milliseconds.
+    /// Fuel after which a call lets others run: about one for each instruction, and 50 for an import, with one for each
+    /// 64 bytes that it is lent. 1,000,000 unless set, which takes one or two milliseconds.
     pub fuel_slice: u64,
     /// Fuel of a whole call, without which it fails; no bound unless set. Then only a deadline or a cancel ends a
     /// program that loops for ever.
     pub fuel: Option<u64>,
-    /// Bytes of memory of an instance; 64 MiB unless set.
+    /// Bytes of memory of an instance, and of copies of it that imports may keep; 64 MiB unless set.
     pub memory_max: usize,
     /// Elements of each table of an instance, of which there may be 16; 65,536 unless set.
     pub table_elements_max: usize,

@@ -53,6 +53,8 @@ pub(super) struct ImportedFunction {
     pub name: ImportName,
     pub imported: Imported,
     pub wasm: FuncType,
+    /// It may be called in the place of one of the program's functions: see [`super::tail_calls`].
+    pub tail_called: bool,
 }
 
 /// How much memory a module has, in pages of 64 KiB.
@@ -95,7 +97,7 @@ impl Program {
             options,
         };
         program.requires.sort();
-        program.take_imports(&conventions)?;
+        program.take_imports(&conventions, &survey.tail_called)?;
         program.take_exports(&conventions)?;
         if program.memory.is_none() && program.lends_memory() {
             return Err(Error::invalid(format!(
@@ -112,11 +114,14 @@ impl Program {
             || self.imports.iter().any(|import| matches!(import, Import::Builtin(Builtin::Error)))
     }
 
-    fn take_imports(&mut self, conventions: &Conventions) -> Result {
+    fn take_imports(&mut self, conventions: &Conventions, tail_called: &[bool]) -> Result {
         let declared: Vec<_> =
             self.module.imports().map(|import| (name(import.module(), import.name()), import.ty().clone())).collect();
         let mut places = HashMap::new();
+        // Imports that are no functions are refused: so the places are the same.
+        let mut tail_called = tail_called.iter().copied();
         for (name, declared) in declared {
+            let tail_called = tail_called.next().unwrap_or(false);
             let about = |error: Error| error.about(format!("import {name}"));
             let ExternType::Func(wasm) = declared else {
                 let what = match declared {
@@ -127,14 +132,18 @@ impl Program {
                 return Err(about(Error::new(Code::Unimplemented, format!("{what}, where functions can be imported"))));
             };
             let import = if name.module == Builtin::MODULE {
-                Import::Builtin(Builtin::find(&name.function, &wasm).map_err(about)?)
+                let builtin = Builtin::find(&name.function, &wasm).map_err(about)?;
+                if tail_called && builtin == Builtin::Yield {
+                    return Err(about(super::tail_calls::refused()));
+                }
+                Import::Builtin(builtin)
             } else {
                 let imported = match conventions.imports.get(&name) {
                     Some(imported) => imported.clone(),
                     None => Imported { signature: plain(&wasm).map_err(unmapped).map_err(about)?, optional: false },
                 };
                 agrees(&imported.signature, &wasm).map_err(about)?;
-                Import::Function(self.function(&mut places, &name, imported, wasm).map_err(about)?)
+                Import::Function(self.function(&mut places, &name, imported, wasm, tail_called).map_err(about)?)
             };
             self.imports.push(import);
         }
@@ -148,6 +157,7 @@ impl Program {
         name: &ImportName,
         imported: Imported,
         wasm: FuncType,
+        tail_called: bool,
     ) -> Result<usize> {
         if name.module.is_empty() || name.module.contains('.') || name.function.is_empty() {
             return Err(Error::invalid("no name of a module's function: MODULE.FUNCTION, and no dot in MODULE"));
@@ -156,11 +166,14 @@ impl Program {
             return Err(Error::new(Code::ResourceExhausted, format!("a name of more than {NAME_MAX} bytes")));
         }
         match places.get(name) {
-            Some(&place) if self.functions[place].wasm == wasm => Ok(place),
+            Some(&place) if self.functions[place].wasm == wasm => {
+                self.functions[place].tail_called |= tail_called;
+                Ok(place)
+            }
             Some(_) => Err(Error::invalid("it is imported with two types")),
             None => {
                 places.insert(name.clone(), self.functions.len());
-                self.functions.push(ImportedFunction { name: name.clone(), imported, wasm });
+                self.functions.push(ImportedFunction { name: name.clone(), imported, wasm, tail_called });
                 Ok(self.functions.len() - 1)
             }
         }

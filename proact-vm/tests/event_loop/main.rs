@@ -12,5 +12,6 @@ mod inline;
 mod invocations;
 mod of_a_proactor;
 mod orders;
+mod panics;
 mod random;
 mod waits;

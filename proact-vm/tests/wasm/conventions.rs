@@ -9,7 +9,7 @@ use proact_vm::module::native::{Caller, NativeModule};
 use proact_vm::wasm::{Options, WasmModule};
 use proact_vm::{Buffer, Error, Ref, Value};
 
-use super::{assemble, call, code, context, guest, i32_of, try_context, try_guest};
+use super::{assemble, call, code, context, guest, guest_with, i32_of, per_call, try_context, try_guest};
 
 /// Works on buffers: `upper` writes capitals of one into another, `reverse` turns one around, later.
 fn text_module() -> Arc<dyn Module> {
@@ -207,4 +207,30 @@ fn a_file_beside_the_module_counts_instead_of_its_section() {
     assert_eq!(error.code(), Code::NotFound);
     assert!(error.to_string().contains("none.wasm"), "{error}");
     std::fs::remove_dir_all(folder).expect("the folder goes");
+}
+
+/// What native functions have and programs do not: both are told before anything runs.
+#[test]
+fn spans_and_forks_are_refused() {
+    let host = NativeModule::builder("host").raw_function("sum", "0CiD_i", |_, call| call.answer(0));
+    let text = r#"(module (import "host" "sum" (func (param i32 i32) (result i32))))"#;
+    let error = try_context([host.build().expect("a module") as Arc<dyn Module>, guest(text)]).expect_err("a span");
+    assert!(error.to_string().contains("imported as 0ii_i, but it is 0CiD_i"), "{error}");
+    let builder = WasmModule::builder("guest").conventions("import host.sum(span i32) -> i32");
+    let error = builder.load(&assemble(text)).expect_err("a span");
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.to_string().contains("spans are not offered to programs"), "{error}");
+
+    let text = r#"(module (global $n (mut i32) (i32.const 0))
+        (func (export "next") (result i32)
+            (global.set $n (i32.add (global.get $n) (i32.const 1))) global.get $n))"#;
+    let kept = context([guest(text) as Arc<dyn Module>]);
+    assert_eq!(i32_of(call(&kept, "next", &[])), 1);
+    let error = kept.fork().expect_err("its variables cannot be copied");
+    assert_eq!(error.code(), Code::Unimplemented);
+    assert!(error.to_string().contains("the state of a WebAssembly module cannot be forked"), "{error}");
+    assert_eq!(i32_of(call(&kept, "next", &[])), 2, "the context goes on");
+    // One with an instance for each call has no state.
+    let fork = context([guest_with(text, per_call()) as Arc<dyn Module>]).fork().expect("a fork");
+    assert_eq!(i32_of(call(&fork, "next", &[])), 1);
 }

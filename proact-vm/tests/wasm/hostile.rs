@@ -195,3 +195,33 @@ fn instructions_behind_the_end_of_a_function_are_refused() {
         assert_eq!(meet(&module(&body), None), Err(Code::InvalidArgument), "{behind:?}");
     }
 }
+
+/// Counts are 32 bits wide, and so is their sum: many sections that each promise few imports.
+#[test]
+fn sections_that_promise_imports_again_and_again_are_refused() {
+    let mut bytes = b"\0asm\x01\0\0\0".to_vec();
+    for _ in 0..500_000 {
+        // Ten thousand imports, and none of them is there.
+        bytes.extend([2, 2, 0x90, 0x4e]);
+    }
+    assert!(matches!(meet(&bytes, None), Err(Code::InvalidArgument | Code::ResourceExhausted)));
+}
+
+/// What costs bounds here is not offered, whatever the engine could do.
+#[test]
+fn memories_of_other_kinds_and_vectors_are_refused() {
+    for text in [
+        "(module (memory i64 1))",
+        "(module (memory 1) (memory 1))",
+        "(module (memory 1 1 (pagesize 1)))",
+        "(module (memory 1 1 shared))",
+        "(module (table i64 1 funcref))",
+        "(module (func (drop (v128.const i64x2 0 0))))",
+        "(module (func (param v128)))",
+        "(module (type (struct)))",
+        "(module (tag))",
+    ] {
+        let met = meet(&assemble(text), None);
+        assert!(matches!(met, Err(Code::InvalidArgument | Code::Unimplemented)), "{text}: {met:?}");
+    }
+}

@@ -9,7 +9,7 @@ use proact_vm::module::native::NativeModule;
 use proact_vm::wasm::WasmModule;
 use proact_vm::{Error, Value};
 
-use super::{Options, assemble, call, code, context, guest_with, i32_of, try_context, try_guest};
+use super::{Options, assemble, call, code, context, guest_with, i32_of, per_call, try_context, try_guest};
 
 const LOOPS: &str = r#"(module
     (func (export "forever") (loop $l br $l))
@@ -133,6 +133,10 @@ fn a_module_may_have_so_many_bytes_functions_locals_and_kinds() {
         (0..10_001).map(|i| format!("(export \"{i}\" (func $f))")).collect::<String>()
     );
     let imports = format!("(module {})", repeated("(import \"m\" \"f\" (func))", 10_001));
+    let many_types = format!("(module {})", repeated("(type (func))", 100_001));
+    let globals = format!("(module {})", repeated("(global i32 (i32.const 0))", 100_001));
+    let segment = format!("(elem func {})", repeated("0 ", 500_001));
+    let elements = format!("(module (func) {segment} {segment})");
     let body = format!("(module (func {}))", repeated("nop ", (1 << 20) + 1));
     for (text, said) in [
         (types, "33 arguments or results of a type are more than 32"),
@@ -142,6 +146,9 @@ fn a_module_may_have_so_many_bytes_functions_locals_and_kinds() {
         (exports, "10001 exports are more than 10000"),
         (imports, "10001 imports are more than 10000"),
         (body, "bytes of a function are more than 1048576"),
+        (many_types, "100001 types are more than 100000"),
+        (globals, "100001 globals are more than 100000"),
+        (elements, "1000002 elements of all segments are more than 1000000"),
     ] {
         let error = try_guest(&text, Options::default()).expect_err(said);
         assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
@@ -175,7 +182,7 @@ fn recursion_goes_as_deep_as_it_may() {
 }
 
 #[test]
-fn a_program_that_is_called_back_without_end_meets_the_bound_of_the_invocation() {
+fn a_program_that_is_called_back_without_end_meets_its_bound() {
     let slot: Arc<std::sync::OnceLock<proact_vm::Function>> = Arc::default();
     let held = slot.clone();
     let host = NativeModule::builder("host")
@@ -187,7 +194,39 @@ fn a_program_that_is_called_back_without_end_meets_the_bound_of_the_invocation()
     for _ in 0..2 {
         let error = call(&context, "forever", &[]).expect_err("it never ends");
         assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
-        assert!(error.backtrace().len() > 100, "{} frames", error.backtrace().len());
+        assert_eq!(error.backtrace().len(), 65, "those that stood, and the one that was refused");
         assert_eq!(i32_of(call(&context, "one", &[])), 1);
+    }
+}
+
+/// Each has a stack of the engine's for itself, and with an instance for each call a memory.
+#[test]
+fn calls_back_into_programs_are_bounded() {
+    let text = r#"(module
+        (import "host" "back" (func $back (param i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "f") (param i32) (result i32)
+            (if (i32.eqz (local.get 0)) (then (return (i32.const 0))))
+            (i32.add (i32.const 1) (call $back (i32.sub (local.get 0) (i32.const 1))))))"#;
+    for options in [Options::default(), per_call()] {
+        let (slot, calls) = (Arc::<std::sync::OnceLock<proact_vm::Function>>::default(), Arc::<AtomicU32>::default());
+        let (held, counted) = (slot.clone(), calls.clone());
+        let host = NativeModule::builder("host").raw_function("back", "0i_i", move |_, frame| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let depth = frame.arguments().next_i32()?;
+            frame.call(held.get().expect("it is set"), |packed| {
+                packed.push_i32(depth);
+                packed.finish();
+                Ok(())
+            })
+        });
+        let context = context([host.build().expect("a module") as Arc<dyn Module>, guest_with(text, options)]);
+        slot.set(context.lookup("guest.f").expect("it is there")).expect("once");
+        assert_eq!(i32_of(call(&context, "f", &[Value::I32(63)])), 63);
+        let error = call(&context, "f", &[Value::I32(1_000_000)]).expect_err("too deep");
+        assert_eq!(error.code(), Code::ResourceExhausted);
+        assert!(error.to_string().contains("64 calls of programs within one another"), "{error}");
+        assert_eq!(calls.load(Ordering::Relaxed), 63 + 64);
+        assert_eq!(i32_of(call(&context, "f", &[Value::I32(3)])), 3, "the context goes on");
     }
 }

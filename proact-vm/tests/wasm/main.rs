@@ -5,10 +5,12 @@ mod calls;
 #[path = "../support/compiled.rs"]
 mod compiled;
 mod conventions;
+mod costs;
 mod hostile;
 mod limits;
 mod program;
 mod steps;
+mod tail_calls;
 mod threads;
 mod traps;
 mod waits;

@@ -13,7 +13,9 @@ struct Waits {
     ready: AtomicBool,
     queued: AtomicU32,
     held: AtomicBool,
+    /// How often what it holds was given up.
     ends: AtomicU32,
+    is_answered: AtomicBool,
 }
 
 impl Waits {
@@ -24,6 +26,7 @@ impl Waits {
             queued: AtomicU32::new(1),
             held: AtomicBool::new(false),
             ends: AtomicU32::new(0),
+            is_answered: AtomicBool::new(false),
         })
     }
 
@@ -45,8 +48,10 @@ impl Waits {
             return false;
         }
         self.held.store(false, Ordering::Release);
-        if self.word.park() == Park::Woken {
-            self.put();
+        match self.word.park() {
+            Park::Parked => {}
+            Park::Woken => self.put(),
+            Park::Over => self.give_up(),
         }
         true
     }
@@ -57,7 +62,15 @@ impl Waits {
 
     fn end(&self) {
         self.ends.fetch_add(1, Ordering::AcqRel);
-        self.word.end();
+        if !self.is_answered.swap(true, Ordering::AcqRel) {
+            assert!(self.word.end(), "who ends it has it");
+        }
+    }
+
+    /// What it holds is given up: it has been answered for.
+    fn give_up(&self) {
+        self.hold();
+        self.ends.fetch_add(1, Ordering::AcqRel);
     }
 
     fn wake(&self) {
@@ -77,6 +90,13 @@ impl Waits {
         if self.word.claim() == Claim::Taken {
             self.hold();
             self.end();
+        }
+    }
+
+    /// A shutdown that answers for it, without waiting for the thread that may have it.
+    fn abandon(&self) {
+        if !self.is_answered.swap(true, Ordering::AcqRel) && !self.word.end() {
+            self.give_up();
         }
     }
 
@@ -118,6 +138,23 @@ fn loom_an_abort_meets_a_wake() {
 #[test]
 fn loom_an_abort_meets_a_cancel() {
     explore(Waits::abort, Some(Waits::cancel));
+}
+
+#[test]
+fn loom_what_is_answered_for_while_it_parks_is_given_up_once() {
+    explore(Waits::abandon, None);
+    explore(Waits::abandon, Some(Waits::wake));
+}
+
+#[test]
+fn loom_one_that_is_given_up_while_it_is_held_ends_once() {
+    fn give_up(waits: &Waits) {
+        if waits.word.take() {
+            waits.hold();
+            waits.end();
+        }
+    }
+    explore(give_up, Some(Waits::cancel));
 }
 
 #[test]

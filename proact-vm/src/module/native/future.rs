@@ -89,6 +89,12 @@ impl Mailbox {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Frames were given up: no part of theirs asks any more.
+    pub(crate) fn forget_wakers(&self) {
+        let next = std::mem::take(&mut self.lock().next);
+        drop(next);
+    }
+
     /// What a driver brought for a function called.
     pub(super) fn with_results<R>(&self, read: impl FnOnce(&mut Packed) -> R) -> R {
         let mut results = std::mem::take(&mut self.lock().results);
@@ -123,6 +129,8 @@ impl<P: FnOnce(&mut Packed) -> Result> Future for Question<'_, P> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Answered>> {
         let this = &mut *self;
+        // A waker's code, that of its clone and its end too, runs under no lock: this lives longer than the lock.
+        let mut waker = this.mailbox.own(cx.waker());
         let mut slots = this.mailbox.lock();
         let Some((ask, arguments)) = this.ask.take() else {
             if let Some((_, reply)) = slots.reply.take_if(|(number, _)| *number == this.number) {
@@ -134,17 +142,18 @@ impl<P: FnOnce(&mut Packed) -> Result> Future for Question<'_, P> {
                 return Poll::Ready(Ok(kept.answered));
             }
             if let Some(asked) = slots.asked.as_mut().filter(|asked| asked.number == this.number) {
-                asked.waker = this.mailbox.own(cx.waker());
+                std::mem::swap(&mut asked.waker, &mut waker);
             }
             return Poll::Pending;
         };
         if slots.polling != this.frame {
+            drop(slots); // what was to be asked ends here
             let message = "a caller was used outside of its own function";
             return Poll::Ready(Err(Error::precondition(message)));
         }
         if slots.asked.is_some() {
             // One question at a time; this one is asked when that one is answered.
-            slots.next.extend(this.mailbox.own(cx.waker()));
+            slots.next.extend(waker.take());
             this.ask = Some((ask, arguments));
             return Poll::Pending;
         }
@@ -153,6 +162,9 @@ impl<P: FnOnce(&mut Packed) -> Result> Future for Question<'_, P> {
             let mut packed = std::mem::take(&mut slots.arguments);
             drop(slots); // what is packed may run code of its own
             let is_packed = arguments(&mut packed);
+            if is_packed.is_err() {
+                packed.clear();
+            }
             slots = this.mailbox.lock();
             slots.arguments = packed;
             if let Err(error) = is_packed {
@@ -161,7 +173,7 @@ impl<P: FnOnce(&mut Packed) -> Result> Future for Question<'_, P> {
         }
         slots.last += 1;
         this.number = slots.last;
-        slots.asked = Some(Asked { number: this.number, ask, waker: this.mailbox.own(cx.waker()) });
+        slots.asked = Some(Asked { number: this.number, ask, waker: waker.take() });
         Poll::Pending
     }
 }
@@ -256,8 +268,9 @@ impl<F: Future<Output: Answer>> FutureActivation<F> {
         }
         match (polled, asked) {
             (Poll::Ready(answer), asked) => {
+                let next = std::mem::take(&mut slots.next);
                 drop(slots);
-                drop(asked);
+                drop((asked, next));
                 call.answer(answer.into_result()?)
             }
             (Poll::Pending, None) => Ok(call.wait(WaitFrame::woken())),
@@ -266,7 +279,9 @@ impl<F: Future<Output: Answer>> FutureActivation<F> {
                 *this.waker = waker;
                 Ok(match ask {
                     Ask::Yield => Flow::Yield,
-                    Ask::Wait(frame) => call.wait(frame.or_woken()),
+                    // What else it waits for has its waker.
+                    Ask::Wait(frame) if call.may_be_woken() => call.wait(frame.or_woken()),
+                    Ask::Wait(frame) => call.wait(frame),
                     Ask::Call(function) => call.call_packed(function, &mut slots.arguments),
                 })
             }

@@ -1,38 +1,17 @@
-//! What a context tells its modules: signals, that it is a fork, that it ends.
+//! What becomes of a context's modules: in a fork of it, and with its end.
 
 use std::sync::Arc;
 
-use super::tables::{DEINIT, Loaded, NOTIFY};
+use super::Loaded;
 use super::{Context, ContextInner};
-use crate::error::{Error, Result};
-use crate::module::Signal;
+use crate::error::{CallId, Error, Result};
+use crate::machine::{Machine, Parks};
+use crate::module::{Function, Signal};
+use crate::panics::FirstPanic;
+use crate::stack::StackLimits;
+use crate::trace::Tracing;
 
 impl Context {
-    /// Tells all modules: [`Signal`] says in which order. Stops at the first that fails, with its failure.
-    ///
-    /// In a context that is not concurrent it waits for its turn; functions that wait hold this thread meanwhile.
-    pub fn notify(&self, signal: Signal) -> Result {
-        let modules = self.modules();
-        let _turn = self.take_turn()?;
-        match signal {
-            Signal::Resume | Signal::Fork => modules.iter().try_for_each(|loaded| {
-                loaded.instance.notify(signal).map_err(|error| about(error, loaded))?;
-                self.run_notify(loaded, signal)
-            }),
-            Signal::Suspend | Signal::LowMemory => modules.iter().rev().try_for_each(|loaded| {
-                self.run_notify(loaded, signal)?;
-                loaded.instance.notify(signal).map_err(|error| about(error, loaded))
-            }),
-        }
-    }
-
-    fn run_notify(&self, loaded: &Loaded, signal: Signal) -> Result {
-        let Some(function) = loaded.own(NOTIFY) else {
-            return Ok(());
-        };
-        super::register::run(self.call_id(), self.is_traced(), function, |packed| packed.push_i32(signal.as_i32()))
-    }
-
     /// Another context of the same modules, each with a state that is made from its state here. It is frozen if this
     /// one is. Initializers do not run: the modules are told of [`Signal::Fork`] instead.
     ///
@@ -42,7 +21,14 @@ impl Context {
         let fork = {
             let _turn = self.take_turn()?;
             let modules = self.modules();
-            let fork = Context::empty(self.instance().clone(), self.is_concurrent(), self.0.overlap, self.0.traced);
+            let fork = Context::empty(
+                self.instance().clone(),
+                self.is_concurrent(),
+                self.0.overlap,
+                self.0.traced,
+                self.0.tracer.clone(),
+                self.0.lifecycle.clone(),
+            );
             for loaded in &modules {
                 let made = fork.fork_module(loaded).map_err(|error| about(error, loaded))?;
                 fork.growing().add(made);
@@ -63,7 +49,8 @@ impl Context {
     }
 
     /// Ends the context: deinitializers run, the last module's first, and those that wait hold this thread meanwhile.
-    /// The first failure is answered. Dropping the last handle does the same, but no one hears of failures.
+    /// The first failure is answered; a panic goes on when all have ended. Dropping the last handle does the same, but
+    /// no one hears of failures.
     ///
     /// `FAILED_PRECONDITION`, and the context goes on, when there are other handles, invocations among them.
     pub fn close(self) -> Result {
@@ -74,7 +61,7 @@ impl Context {
     }
 
     /// What is registered, in its order.
-    fn modules(&self) -> Vec<Loaded> {
+    pub(crate) fn modules(&self) -> Vec<Loaded> {
         match self.0.frozen.get() {
             Some(tables) => tables.modules.clone(),
             None => self.growing().modules.clone(),
@@ -83,18 +70,32 @@ impl Context {
 }
 
 impl ContextInner {
+    /// Runs a function when there is no context any more, and holds this thread meanwhile.
+    fn run_last(&self, function: &Function) -> Result {
+        let mut machine = Machine::new(StackLimits::default());
+        self.lifecycle.apply(&mut machine);
+        (machine.id, machine.traced) = (CallId(self.number), machine.traced || self.traced);
+        if let (true, Some(tracer)) = (machine.traced, &self.tracer) {
+            machine.tracing = Some(Tracing::new(tracer.clone(), false));
+        }
+        let stop = machine.begin(function);
+        machine.block(stop, &mut Parks::default())
+    }
+
     /// Runs what must run before the states end, and ends them, in reverse order.
     fn deinitialize(&mut self) -> Result {
         let growing = self.growing.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         let tables = self.frozen.get_mut().unwrap_or(growing);
         let mut modules = std::mem::take(tables).into_modules();
-        let mut first = Ok(());
+        let (mut first, mut panics) = (Ok(()), FirstPanic::default());
         while let Some(loaded) = modules.pop() {
-            if let Some(function) = loaded.own(DEINIT) {
-                let ended = super::register::run(crate::CallId(self.number), self.traced, function, |_| {});
+            if let Some(function) = loaded.deinitializer() {
+                let ended = panics.catch(|| self.run_last(function)).unwrap_or(Ok(()));
                 first = first.and(ended.map_err(|error| about(error, &loaded)));
             }
+            panics.catch(|| drop(loaded));
         }
+        panics.resume();
         first
     }
 }
