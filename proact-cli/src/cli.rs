@@ -16,7 +16,7 @@ mod run;
 mod schedule;
 mod trace;
 
-pub use run::{GrantedDirectory, Inspect, LogChoice, Run};
+pub use run::{GrantedDirectory, Inspect, LogChoice, NamedSemaphore, PlannedSignal, Run};
 pub use schedule::{ScheduleCompare, Simulate};
 pub use trace::{TraceForm, TraceTo};
 
@@ -275,6 +275,10 @@ pub struct Bench {
     /// Only the rows whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
+
+    /// Only the row of exactly the filter's name
+    #[arg(long, requires = "filter")]
+    pub exact: bool,
 
     /// How the kernel is asked for I/O
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]

@@ -157,6 +157,78 @@ fn a_loop_without_end_is_ended_by_fuel_or_deadline() {
     assert_eq!(text(&output.stdout), "2\n");
 }
 
+/// Each loops before the function is called, or after it.
+const AROUND: [&str; 4] = [
+    r#"(module (func $s (loop $l br $l)) (start $s) (func (export "f")))"#,
+    r#"(module (func $s return_call $s) (start $s) (func (export "f")))"#,
+    r#"(module (import "timer" "sleep" (func $sleep (param i64)))
+        (func $s (call $sleep (i64.const 86400000000000))) (start $s) (func (export "f")))"#,
+    r#"(module (func (export "__init") (loop $l br $l)) (func (export "f")))"#,
+];
+
+#[test]
+fn what_runs_around_the_call_has_its_bounds() {
+    let scratch = Scratch::new("around");
+    for text in AROUND {
+        let module = scratch.module("around.wasm", text);
+        let output = run(&module, &["--function", "f", "--deadline", "20ms", "--json"]);
+        fails(&output, 1, "around.wasm: module \"around\": ");
+        assert!(crate::text(&output.stderr).contains("(DEADLINE_EXCEEDED)"), "{text}");
+        assert_eq!(answer(&output)["exit_code"], json!(1), "{text}");
+    }
+    let looping = scratch.module("around.wasm", AROUND[0]);
+    fails(&run(&looping, &["--function", "f", "--fuel", "100000"]), 1, "(RESOURCE_EXHAUSTED)");
+    // Behind the function, which has answered.
+    let module =
+        scratch.module("deinit.wasm", r#"(module (func (export "__deinit") (loop $l br $l)) (func (export "f")))"#);
+    assert_eq!(run(&module, &["--function", "f", "--deadline", "20ms"]).status.code(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_what_runs_around_the_call() {
+    use std::process::Stdio;
+    let scratch = Scratch::new("around-interrupt");
+    let end = r#"(module (func (export "__deinit") (loop $l br $l)) (func (export "f")))"#;
+    for (name, text, said) in [("start", AROUND[0], "start.wasm: interrupted"), ("end", end, "end.f: interrupted at")] {
+        let module = scratch.module(&format!("{name}.wasm"), text);
+        let trace = named(&scratch.0.join(format!("{name}.json")));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_proact"))
+            .args(["run", &module, "--function", "f", "--trace", &trace])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        // Signals are caught before the file is made.
+        let pid = rustix::process::Pid::from_child(&child);
+        while !Path::new(&trace).exists() {
+            assert!(child.try_wait().expect("its state").is_none(), "it ended by itself");
+            std::thread::yield_now();
+        }
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
+        fails(&child.wait_with_output().expect("it ends"), 130, said);
+    }
+}
+
+#[test]
+fn names_in_a_module_do_not_steer_the_terminal() {
+    let scratch = Scratch::new("names");
+    let module = scratch.module(
+        "names.wasm",
+        r#"(module (import "m\1b[2J" "f\n" (func)) (func (export "a\1b]0;title\07\0aexports") unreachable)
+            (func (export "v\1b") (param externref)))"#,
+    );
+    let output = proact(&["inspect", &module]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    assert!(!shown.contains('\x1b') && shown.contains(r"m\u{1b}[2J.f\n()"), "{shown}");
+    assert!(shown.contains(r"a\u{1b}]0;title\u{7}\nexports()") && shown.contains(r"v\u{1b}: externref"), "{shown}");
+    let refused = run(&module, &["--function", "none"]);
+    assert!(!text(&refused.stderr).contains('\x1b'), "{}", text(&refused.stderr));
+    let refused = run(&module, &["--function", "a\x1b]0;title\x07\nexports"]);
+    fails(&refused, 3, "import");
+    assert!(!text(&refused.stderr).contains('\x1b'), "{}", text(&refused.stderr));
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_the_call_and_the_trace_is_written() {
@@ -191,7 +263,7 @@ fn a_trace_has_a_slice_for_each_step() {
     let call = format!("call {}", answer(&output)["call"].as_str().expect("an id"));
     let written: Value = serde_json::from_slice(&fs::read(&trace).expect("a trace")).expect("JSON");
     let events = written["traceEvents"].as_array().expect("events");
-    let steps: Vec<&Value> = events.iter().filter(|event| event["ph"] == "X").collect();
+    let steps: Vec<&Value> = events.iter().filter(|event| event["cat"] == "step").collect();
     assert_eq!(steps.len(), 5, "{written}");
     let then: Vec<&Value> = steps.iter().map(|step| &step["args"]["then"]).collect();
     assert_eq!(then, ["let others run", "let others run", "let others run", "let others run", "returned"]);
@@ -202,6 +274,11 @@ fn a_trace_has_a_slice_for_each_step() {
         assert!(at >= last && long >= 0.0, "in order: {written}");
         last = at + long;
     }
+    // One function stood all the while.
+    let functions: Vec<&Value> = events.iter().filter(|event| event["cat"] == "function").collect();
+    let [function] = functions[..] else { panic!("{written}") };
+    assert_eq!((&function["name"], &function["args"]["then"]), (&json!("math.yields"), &json!("returned")));
+    assert!(function["dur"].as_f64() <= Some(last), "{written}");
     let nowhere = named(&scratch.0.join("no/such/run.json"));
     fails(&run(&math, &["--function", "started", "--trace", &nowhere]), 4, "no/such/run.json");
 }
@@ -241,10 +318,11 @@ fn a_module_that_cannot_be_had_is_told_with_its_name() {
         (&missing, "none.wasm: open: "),
         (&text, "text.wasm: module text: not a WebAssembly module"),
         (&import, "import.wasm: module \"import\": import: "),
-        (&start, "start.wasm: module \"start\": "),
     ] {
         fails(&run(module, &["--function", "f"]), 3, said);
     }
+    // It was taken in, and ran.
+    fails(&run(&start, &["--function", "f"]), 1, "start.wasm: module \"start\": start function: trap: ");
     fails(&run(&large, &["--function", "f", "--memory", "1MiB"]), 1, "(RESOURCE_EXHAUSTED)");
     assert_eq!(run(&large, &["--function", "f"]).status.code(), Some(0));
     for module in [&missing, &text] {

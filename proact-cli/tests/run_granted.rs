@@ -114,10 +114,15 @@ fn server() -> (TcpListener, String, String) {
 
 /// The waits of a trace, by their names.
 fn waits(path: &str) -> Vec<String> {
+    slices(path, "wait")
+}
+
+/// The names of a trace's slices of one kind.
+fn slices(path: &str, kind: &str) -> Vec<String> {
     let written: Value = serde_json::from_slice(&fs::read(path).expect("a trace")).expect("JSON");
     let events = written["traceEvents"].as_array().expect("events");
-    let waits = events.iter().filter(|event| event["cat"] == "wait");
-    waits.map(|event| event["name"].as_str().expect("a name").to_owned()).collect()
+    let slices = events.iter().filter(|event| event["cat"] == kind);
+    slices.map(|event| event["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 #[test]
@@ -141,6 +146,12 @@ fn a_program_reads_waits_and_sends_and_its_waits_are_in_the_trace() {
         assert!(waits.iter().any(|wait| wait.ends_with(&format!(" in {function}"))), "{function}: {waits:?}");
     }
     assert!(waits.iter().any(|wait| wait.starts_with("wait: until time ")), "{waits:?}");
+    // In the order of their ends: those that never waited too.
+    let functions = slices(&trace, "function");
+    for function in ["file.open", "file.read_at", "log.write", "timer.sleep", "socket.connect", "socket.send"] {
+        assert!(functions.iter().any(|ended| ended == function), "{function}: {functions:?}");
+    }
+    assert_eq!(functions.last().map(|last| last.rsplit('.').next()), Some(Some("send")));
 }
 
 #[test]

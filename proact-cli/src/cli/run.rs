@@ -20,14 +20,14 @@ pub struct Run {
     #[arg(long, value_name = "NAME")]
     pub function: String,
 
-    /// What it takes, in order: numbers; for a reference text, @FILE for the bytes of a file, or null
+    /// What it takes, in order: numbers; for a reference text, @FILE for the bytes of a file, semaphore:NAME, or null
     ///
-    /// Integers may be written as 0x7f, which says the bits. Text that begins with @ or is "null" is written as
-    /// text:@here.
+    /// Integers may be written as 0x7f, which says the bits. Text that begins with @ or semaphore:, or is "null", is
+    /// written as text:@here.
     #[arg(long = "input", value_name = "VALUE", num_args = 1.., allow_negative_numbers = true)]
     pub inputs: Vec<String>,
 
-    /// End the call when it has taken this long, 1ms to 24h
+    /// End the call when it has taken this long, with what runs before it, 1ms to 24h
     #[arg(long, value_name = "DURATION", value_parser = super::timeout)]
     pub deadline: Option<Duration>,
 
@@ -55,6 +55,19 @@ pub struct Run {
     /// Let the program listen on these addresses, written as for --connect
     #[arg(long, value_name = "ADDRESS-RULE")]
     pub listen: Vec<AddressRule>,
+
+    /// Make a semaphore, at a value (0 unless told), which --input semaphore:NAME gives to the program
+    ///
+    /// May be given several times. What they came to is in the answer of --json.
+    #[arg(long = "semaphore", value_name = "NAME[=VALUE]")]
+    pub semaphores: Vec<NamedSemaphore>,
+
+    /// Signal a semaphore to a value when the function has returned, or so long after it began: go=1, go=2@500ms
+    ///
+    /// May be given several times. One that waits for the end fails with the function, when that fails. A value that
+    /// the program has passed by then changes nothing.
+    #[arg(long = "signal", value_name = "NAME=VALUE[@DURATION]")]
+    pub signals: Vec<PlannedSignal>,
 
     /// The least of what the program logs that is told on standard error
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = LogChoice::Info)]
@@ -96,6 +109,62 @@ impl FromStr for GrantedDirectory {
             return Err(String::from("a path is expected behind the ="));
         }
         Ok(GrantedDirectory { name: name.to_owned(), path: path.into(), access })
+    }
+}
+
+/// A semaphore of the host, and what it begins with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamedSemaphore {
+    /// What the command line calls it.
+    pub name: String,
+    /// Its first value.
+    pub value: u64,
+}
+
+impl FromStr for NamedSemaphore {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<NamedSemaphore, String> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, semaphore_value(value)?),
+            None => (text, 0),
+        };
+        if name.is_empty() {
+            return Err(String::from("NAME is expected, or NAME=VALUE"));
+        }
+        Ok(NamedSemaphore { name: name.to_owned(), value })
+    }
+}
+
+/// When the host signals a semaphore, and to what.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlannedSignal {
+    /// Which.
+    pub name: String,
+    /// The value that it comes to.
+    pub value: u64,
+    /// How long after the call has begun; when it has returned, unless told.
+    pub after: Option<Duration>,
+}
+
+impl FromStr for PlannedSignal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<PlannedSignal, String> {
+        let (name, rest) = text.split_once('=').ok_or("NAME=VALUE is expected, NAME=VALUE@DURATION for a time")?;
+        let (value, after) = match rest.split_once('@') {
+            Some((value, after)) => (value, Some(super::timeout(after)?)),
+            None => (rest, None),
+        };
+        Ok(PlannedSignal { name: name.to_owned(), value: semaphore_value(value)?, after })
+    }
+}
+
+fn semaphore_value(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        // `parse` would take a sign. Programs have values with one, so that half of them are all there are.
+        Ok(value) if text.starts_with(|first: char| first.is_ascii_digit()) && value <= i64::MAX as u64 => Ok(value),
+        _ => Err(format!("{text:?} is no value of a semaphore: 0 to {}", i64::MAX)),
     }
 }
 
@@ -155,7 +224,7 @@ Examples:
   proact run loop.wasm --function forever --fuel 1000000
   proact run loop.wasm --function forever --deadline 2s --trace run.json
   proact run relay.wasm --function relay --dir data=/srv --connect 127.0.0.1:7000 \\
-      --input data/file 127.0.0.1:7000 null
+      --semaphore go --signal go=1@500ms --input data/file 127.0.0.1:7000 semaphore:go
 ";
 
 pub(super) fn run_help() -> String {
@@ -168,7 +237,7 @@ directory is granted (--dir), and socket where an address is (--connect,
 
 Exit codes:
   0    the function returned
-  1    it failed, or its deadline passed
+  1    it failed, or one that runs before it; or the deadline passed
   2    the command line is wrong: no such function, or other inputs than it takes
   3    the module, an input's file, or a granted directory is missing, unreadable
        or refused

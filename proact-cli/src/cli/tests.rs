@@ -207,12 +207,16 @@ fn bench_and_doctor_know_their_options() {
     let command = parse(["proact", "bench", "--filter", "nop", "--backend", "epoll", "--json"]).unwrap();
     let expected = Bench {
         filter: Some("nop".into()),
+        exact: false,
         backend: BackendChoice::Epoll,
         mask: Vec::new(),
         baseline: None,
         json: true,
     };
     assert_eq!(command, Command::Bench(expected));
+    let exact = parse(["proact", "bench", "--exact", "--filter", "nop/1"]).unwrap();
+    assert!(matches!(exact, Command::Bench(Bench { exact: true, .. })));
+    assert!(parse(["proact", "bench", "--exact"]).unwrap_err().message.contains("--filter"));
     assert_eq!(parse(["proact", "doctor"]).unwrap(), Command::Doctor(Doctor { json: false }));
     assert!(command.json());
 }
@@ -231,7 +235,8 @@ fn bench_takes_masks_by_the_names_that_doctor_prints_and_lists_them_when_there_i
 fn run_and_inspect_know_their_options() {
     let arguments = ["proact", "run", "m.wasm", "--function", "f", "--input", "1", "-2.5", "--fuel", "7", "--json"];
     let granted = ["--dir", "a=b=c", "--dir", "d=/e:rw", "--connect", "10.0.0.0/8:1-2", "--log", "off"];
-    let command = parse(arguments.iter().chain(&granted)).unwrap();
+    let semaphores = ["--semaphore", "go", "--semaphore", "done=7", "--signal", "go=1@500ms", "--signal", "done=8"];
+    let command = parse(arguments.iter().chain(&granted).chain(&semaphores)).unwrap();
     let directory = |name: &str, path: &str, access| GrantedDirectory { name: name.into(), path: path.into(), access };
     let expected = Run {
         module: "m.wasm".into(),
@@ -246,6 +251,14 @@ fn run_and_inspect_know_their_options() {
         ],
         connect: vec!["10.0.0.0/8:1-2".parse().unwrap()],
         listen: Vec::new(),
+        semaphores: vec![
+            NamedSemaphore { name: "go".into(), value: 0 },
+            NamedSemaphore { name: "done".into(), value: 7 },
+        ],
+        signals: vec![
+            PlannedSignal { name: "go".into(), value: 1, after: Some(Duration::from_millis(500)) },
+            PlannedSignal { name: "done".into(), value: 8, after: None },
+        ],
         log: LogChoice::Off,
         trace: None,
         json: true,
@@ -256,7 +269,20 @@ fn run_and_inspect_know_their_options() {
         panic!("another command")
     };
     assert_eq!((run.deadline, run.inputs, run.log), (Some(Duration::from_secs(2)), Vec::new(), LogChoice::Info));
-    for refused in [&["--memory", "5GiB"][..], &["--fuel", "0"], &["--deadline", "25h"], &["--dir", "."]] {
+    for refused in [
+        &["--memory", "5GiB"][..],
+        &["--fuel", "0"],
+        &["--deadline", "25h"],
+        &["--dir", "."],
+        &["--semaphore", ""],
+        &["--semaphore", "=1"],
+        &["--semaphore", "go=-1"],
+        &["--semaphore", "go=+1"],
+        &["--semaphore", "go=9223372036854775808"],
+        &["--signal", "go"],
+        &["--signal", "go=1@"],
+        &["--signal", "go=1@soon"],
+    ] {
         let failure = parse(["proact", "run", "m", "--function", "f"].iter().chain(refused)).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage, "{refused:?}");
     }

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proact::backend::Capabilities;
 use proact::proactor::{BACKEND_VARIABLE, Choice};
 use proact_cts::config::Configuration;
-use proact_cts::measures::selected;
+use proact_cts::measures::{Measure, selected};
 
 use crate::cli::{BackendChoice, Bench};
 use crate::exit::{Exit, Failure, Place};
@@ -25,7 +25,10 @@ use row::Table;
 pub fn bench(options: &Bench) -> Result<(), Failure> {
     let backends = backends(options.backend, options.mask.iter().copied().collect())?;
     let baseline = options.baseline.as_deref().map(Baseline::read).transpose()?;
-    let filter = options.filter.as_deref();
+    let measures: Vec<&Measure> = match (&options.filter, options.exact) {
+        (Some(name), true) => selected(None).filter(|measure| measure.name == name).collect(),
+        (filter, _) => selected(filter.as_deref()).collect(),
+    };
     let mut out = io::stdout().lock();
     let mut print = |line: String| {
         // Whoever closed our output has seen enough; the exit code stays 0.
@@ -35,8 +38,8 @@ pub fn bench(options: &Bench) -> Result<(), Failure> {
     if let Some(table) = &table {
         print(table.heading());
     }
-    let progress = progress(selected(filter).map(|measure| measure.backends(&backends).len()).sum());
-    for measure in selected(filter) {
+    let progress = progress(measures.iter().map(|measure| measure.backends(&backends).len()).sum());
+    for measure in measures {
         let begin = |backend: &str| progress.set_message(format!("{} {backend}", measure.name));
         measure.each_row(&backends, begin, |backend, row| {
             progress.inc(1);

@@ -7,9 +7,10 @@ use proact_vm::wasm::{Options, WasmModule};
 use serde::Serialize;
 
 use super::answer::{Outcome, json, say, told};
-use super::run::open;
+use super::run::{for_people, open};
 use crate::cli::Inspect;
 use crate::exit::Failure;
+use crate::shown;
 
 /// The whole answer.
 #[derive(Serialize)]
@@ -61,12 +62,12 @@ struct Requirement {
 /// # Errors
 /// A module that is missing, unreadable or refused.
 pub fn inspect(options: &Inspect) -> Result<(), Failure> {
-    let shown = || {
+    let answered = || {
         let answer = examine(&*open(&options.module, Options::default())?);
         say(&if options.json { json(&Outcome::ok(answer))? } else { text(&answer) });
         Ok(())
     };
-    told(shown(), options.json)
+    told(answered(), options.json).map_err(for_people)
 }
 
 fn examine(module: &WasmModule) -> Answer {
@@ -112,7 +113,7 @@ fn examine(module: &WasmModule) -> Answer {
 fn text(answer: &Answer) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "module   {}, version {}", answer.module, answer.version);
+    let _ = writeln!(text, "module   {}, version {}", shown::line(&answer.module), answer.version);
     if let Some(memory) = &answer.memory {
         let most = memory.maximum.map_or_else(String::new, |maximum| format!(", at most {maximum}"));
         let pages = if memory.minimum == 1 { "page" } else { "pages" };
@@ -123,7 +124,7 @@ fn text(answer: &Answer) -> String {
     }
     for needed in &answer.requires {
         let optional = if needed.optional { ", if it is there" } else { "" };
-        let _ = writeln!(text, "needs    {}, version {}{optional}", needed.module, needed.version);
+        let _ = writeln!(text, "needs    {}, version {}{optional}", shown::line(&needed.module), needed.version);
     }
     functions(&mut text, "exports", &answer.exports);
     functions(&mut text, "imports", &answer.imports);
@@ -131,6 +132,7 @@ fn text(answer: &Answer) -> String {
         let _ = writeln!(text, "\nnot callable");
     }
     for Uncallable { name, r#type } in &answer.uncallable {
+        let name = shown::line(name);
         let _ = writeln!(text, "  {name}: {type} in its type is neither a number nor a handle");
     }
     text
@@ -141,7 +143,7 @@ fn functions(text: &mut String, title: &str, functions: &[Function]) {
         return;
     }
     let _ = writeln!(text, "\n{title}");
-    let line = |function: &Function| format!("{}{}", function.name, function.signature);
+    let line = |function: &Function| format!("{}{}", shown::line(&function.name), function.signature);
     let width = functions.iter().map(|function| line(function).chars().count()).max().unwrap_or(0).min(60);
     for function in functions {
         let optional = if function.optional { "  optional" } else { "" };

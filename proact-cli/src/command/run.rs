@@ -1,12 +1,15 @@
 //! `proact run`: a call of a program's function.
 
 mod drive;
+mod load;
+mod semaphores;
 mod trace;
 mod values;
 mod world;
 
 use std::sync::Arc;
 
+use proact::time::{Clock, Timeout};
 use proact_vm::module::Module;
 use proact_vm::wasm::{Options, WasmModule};
 use proact_vm::{CallId, Context, Error, InvocationOptions};
@@ -16,7 +19,9 @@ use super::answer::{Outcome, json, say, told};
 use super::interrupt::Interrupt;
 use crate::cli::Run;
 use crate::exit::{Exit, Failure};
+use crate::shown;
 use drive::Call;
+use semaphores::Semaphores;
 use trace::TraceFile;
 use values::Shown;
 use world::World;
@@ -33,6 +38,9 @@ struct Answer {
     waits: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     results: Option<Vec<Shown>>,
+    /// What the semaphores of the command line have come to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    semaphores: Vec<semaphores::Shown>,
     /// Of a failure: its code, and the frames that stood.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
@@ -47,7 +55,7 @@ struct Answer {
 pub fn run(options: &Run) -> Result<(), Failure> {
     match prepare(options) {
         Ok(prepared) => prepared.call(options),
-        Err(failure) => told(Err(failure), options.json),
+        Err(failure) => told(Err(failure), options.json).map_err(for_people),
     }
 }
 
@@ -63,33 +71,45 @@ fn prepare(options: &Run) -> Result<Prepared, Failure> {
     let named = options.function.as_str();
     let found = module.signatures().find(|(name, _)| *name == named);
     let signature = found.map(|(_, signature)| signature.clone()).ok_or_else(|| no_function(&module, named))?;
-    let inputs = values::inputs(&signature, &options.inputs)
+    let semaphores = Semaphores::new(options)?;
+    let inputs = values::inputs(&signature, &options.inputs, &semaphores)
         .map_err(|failure| Failure::new(failure.exit, format!("{named}{signature}: {}", failure.message)))?;
     let name = format!("{}.{named}", module.name());
     let world = World::new(options)?;
     let interrupt = Interrupt::on_signals()?;
     // It is opened before anything runs, and is a trace however it ends.
     let trace = options.trace.as_deref().map(|path| TraceFile::open(path, &name)).transpose()?;
-    // The modules that a program may import come before it, with what they are granted.
-    let builder = Context::builder(&world.instance);
-    let builder = world.modules.iter().fold(builder, |builder, module| builder.module(module.clone()));
-    let context = builder.module(module).build();
-    let found = context.and_then(|context| context.lookup(&name).map(|function| (context, function)));
-    let (context, function) = match found {
-        Ok(found) => found,
-        Err(error) => {
-            trace.map_or(Ok(()), TraceFile::write)?;
-            return Err(Failure::new(Exit::Source, failed(&options.module.display().to_string(), &error)));
-        }
-    };
+    // What runs before the call and what runs after it has its deadline: then they end at their first stop.
+    let clock = Clock::monotonic();
     let mut invocation = InvocationOptions::new();
     if let Some(deadline) = options.deadline {
-        invocation = invocation.deadline(deadline);
+        invocation = invocation.deadline(Timeout::At(clock.now() + deadline));
     }
+    // The modules that a program may import come before it, with what they are granted.
+    let builder = Context::builder(&world.instance).lifecycle(invocation.clone());
+    let builder = match &trace {
+        Some(trace) => builder.tracer(trace.tracer()),
+        None => builder,
+    };
+    let builder = world.modules.iter().fold(builder, |builder, module| builder.module(module.clone()));
+    let found = match load::context(builder.module(module), &interrupt) {
+        Ok(context) => context.lookup(&name).map(|function| (context, function)).map_err(load::NotLoaded::Refused),
+        Err(refused) => Err(refused),
+    };
+    let (context, function) = match found {
+        Ok(found) => found,
+        Err(refused) => {
+            let failure = refused.failure(&options.module.display().to_string());
+            // The failure is the one to tell; a trace that is missing besides shows by itself.
+            let _ = trace.map_or(Ok(()), TraceFile::write);
+            return Err(failure);
+        }
+    };
     if trace.is_some() {
         invocation = invocation.traced();
     }
-    Ok(Prepared { call: Call { context, function, options: invocation, inputs, interrupt }, trace, world })
+    let call = Call { context, function, options: invocation, inputs, interrupt, semaphores };
+    Ok(Prepared { call, trace, world })
 }
 
 fn bounds(options: &Run) -> Options {
@@ -136,6 +156,7 @@ impl Prepared {
             yields: ended.yields,
             waits: ended.waits,
             results: None,
+            semaphores: ended.semaphores,
             code: None,
             backtrace: Vec::new(),
         };
@@ -165,7 +186,10 @@ fn report(outcome: Result<(), Failure>, answer: Answer, as_json: bool) -> Result
         Ok(()) if as_json => say(&json(&Outcome::ok(answer))?),
         Ok(()) => say(&answer.results.iter().flatten().map(|shown| format!("{shown}\n")).collect::<String>()),
         Err(failure) => {
-            let people = Failure::new(failure.exit, with_backtrace(&failure.message, &answer));
+            let people = Failure::new(
+                failure.exit,
+                shown::lines(&with_backtrace(&failure.message, &answer.call, &answer.backtrace)),
+            );
             if as_json {
                 say(&json(&Outcome::failed_with(&failure, Some(answer)))?);
             }
@@ -175,11 +199,16 @@ fn report(outcome: Result<(), Failure>, answer: Answer, as_json: bool) -> Result
     Ok(())
 }
 
-fn with_backtrace(message: &str, answer: &Answer) -> String {
+/// What a program has named is in the words of failures, too.
+pub(super) fn for_people(failure: Failure) -> Failure {
+    Failure { message: shown::lines(&failure.message), ..failure }
+}
+
+fn with_backtrace(message: &str, call: &str, backtrace: &[String]) -> String {
     let mut text = message.to_owned();
-    if !answer.backtrace.is_empty() {
-        text.push_str(&format!("\n  in call {}", answer.call));
+    if !backtrace.is_empty() {
+        text.push_str(&format!("\n  in call {call}"));
     }
-    answer.backtrace.iter().for_each(|frame| text.push_str(&format!("\n  {frame}")));
+    backtrace.iter().for_each(|frame| text.push_str(&format!("\n  {frame}")));
     text
 }

@@ -12,6 +12,7 @@ use proact_vm::{
     CallId, Context, Done, Error, Function, InvocationOptions, InvocationState, Step, Value, Waiting, Yielded,
 };
 
+use super::semaphores::{Semaphores, Shown};
 use super::trace::TraceFile;
 use crate::command::Interrupt;
 
@@ -22,6 +23,7 @@ pub(super) struct Call {
     pub options: InvocationOptions,
     pub inputs: Vec<Value>,
     pub interrupt: Arc<Interrupt>,
+    pub semaphores: Semaphores,
 }
 
 /// How it ended.
@@ -32,6 +34,8 @@ pub(super) struct Ended {
     pub yields: u64,
     pub waits: u64,
     pub interrupted: bool,
+    /// What the semaphores have come to.
+    pub semaphores: Vec<Shown>,
 }
 
 struct Parker {
@@ -47,10 +51,30 @@ impl Wake for Parker {
 }
 
 impl Call {
-    pub(super) fn run(self, mut trace: Option<&mut TraceFile>) -> Ended {
-        let mut ended = Ended { outcome: Ok(Vec::new()), id: None, yields: 0, waits: 0, interrupted: false };
+    pub(super) fn run(mut self, trace: Option<&mut TraceFile>) -> Ended {
+        let mut semaphores = std::mem::take(&mut self.semaphores);
+        let mut ended = self.drive(trace, &mut semaphores);
+        semaphores.end(ended.outcome.as_ref().err());
+        if !super::load::end(self.context, &self.interrupt) {
+            ended.interrupted = true;
+            ended.outcome = ended.outcome.and_then(|_| Err(Error::new(Code::Cancelled, "interrupted at its end")));
+        }
+        ended.semaphores = semaphores.shown();
+        ended
+    }
+
+    fn drive(&self, mut trace: Option<&mut TraceFile>, semaphores: &mut Semaphores) -> Ended {
+        let mut ended = Ended {
+            outcome: Ok(Vec::new()),
+            id: None,
+            yields: 0,
+            waits: 0,
+            interrupted: false,
+            semaphores: Vec::new(),
+        };
         let clock = Clock::monotonic();
         self.interrupt.unparks(thread::current());
+        semaphores.begin(clock.now());
         let mut state = InvocationState::new();
         let mut began = clock.now();
         let mut step = match self.context.begin(&mut state, &self.function, &self.options, &self.inputs) {
@@ -75,7 +99,7 @@ impl Call {
                 Step::Waiting(waiting) => {
                     ended.waits += 1;
                     let waited_for = trace.as_ref().map(|_| waited_for(&waiting));
-                    let yielded = self.wait(waiting, &clock);
+                    let yielded = self.wait(waiting, &clock, semaphores);
                     if let (Some(trace), Some(waited_for)) = (&mut trace, waited_for) {
                         trace.wait(stopped, clock.now(), &waited_for);
                     }
@@ -89,16 +113,19 @@ impl Call {
                 return ended;
             }
             began = clock.now();
+            semaphores.due(began);
             step = yielded.resume();
         }
     }
 
     /// Waits until the wait is over, or an interrupt ends it.
-    fn wait<'s>(&self, mut waiting: Waiting<'s>, clock: &Clock) -> Yielded<'s> {
+    fn wait<'s>(&self, mut waiting: Waiting<'s>, clock: &Clock, semaphores: &mut Semaphores) -> Yielded<'s> {
         let parker = Arc::new(Parker { thread: thread::current(), woken: AtomicBool::new(false) });
         let waker = Waker::from(parker.clone());
         loop {
             parker.woken.store(false, Ordering::SeqCst);
+            // Before the poll, which sees them.
+            let signal = semaphores.due(clock.now());
             waiting = match waiting.poll(&mut TaskContext::from_waker(&waker)) {
                 Ok(yielded) => return yielded,
                 Err(waiting) => waiting,
@@ -107,7 +134,7 @@ impl Call {
                 return waiting.provide(Err(Error::new(Code::Cancelled, "interrupted")));
             }
             // A wake between the poll and here makes the park return at once.
-            match waiting.next_time() {
+            match waiting.next_time().into_iter().chain(signal).min() {
                 _ if parker.woken.load(Ordering::SeqCst) => {}
                 Some(time) => thread::park_timeout(time.since(clock.now())),
                 None => thread::park(),

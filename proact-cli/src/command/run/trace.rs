@@ -1,18 +1,20 @@
-//! `--trace FILE`: when the call ran and when it waited.
+//! `--trace FILE`: when the call ran and when it waited, and below that which functions stood.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use proact::status::Operation;
 use proact::time::Time;
 use proact_vm::CallId;
+use proact_vm::trace::{TraceEvent, Traced, Tracer};
 use serde_json::{Value, json};
 
 use crate::command::tell;
 use crate::exit::{Failure, Place};
 
-/// Steps and waits that are kept; a program that loops makes thousands a second.
+/// Steps and waits that are kept, and as many functions; a program that loops makes thousands a second.
 const EVENTS_MAX: usize = 1 << 16;
 
 /// A file that is open, and what will be written into it.
@@ -24,7 +26,35 @@ pub(super) struct TraceFile {
     origin: Option<Time>,
     call: Option<CallId>,
     events: Vec<Slice>,
+    functions: Arc<Mutex<Functions>>,
     left_out: u64,
+}
+
+/// What was told of functions, those of the program and those that it imports.
+#[derive(Default)]
+struct Functions {
+    /// Those that have begun and not ended, the last one on top: when each has begun.
+    standing: Vec<Time>,
+    ended: Vec<(Time, Time, String, &'static str)>,
+    left_out: u64,
+}
+
+impl Functions {
+    fn hear(&mut self, event: &TraceEvent<'_>) {
+        let (function, how) = match event.what {
+            Traced::Begun(_) => return self.standing.push(event.time),
+            Traced::Returned(function) => (function, "returned"),
+            Traced::Failed(function, _) => (function, "failed"),
+            Traced::GivenUp(function) => (function, "was given up"),
+            _ => return,
+        };
+        let Some(begun) = self.standing.pop() else { return };
+        if self.ended.len() < EVENTS_MAX {
+            self.ended.push((begun, event.time, function.name().to_owned(), how));
+        } else {
+            self.left_out += 1;
+        }
+    }
 }
 
 struct Slice {
@@ -50,8 +80,15 @@ impl TraceFile {
             origin: None,
             call: None,
             events: Vec::new(),
+            functions: Arc::default(),
             left_out: 0,
         })
+    }
+
+    /// Hears which functions run.
+    pub(super) fn tracer(&self) -> impl Tracer {
+        let functions = self.functions.clone();
+        move |event: &TraceEvent<'_>| functions.lock().unwrap_or_else(PoisonError::into_inner).hear(event)
     }
 
     /// The call ran.
@@ -80,26 +117,34 @@ impl TraceFile {
     /// It cannot be written, or not all of it.
     pub(super) fn write(self) -> Result<(), Failure> {
         let mut out = BufWriter::new(&self.file);
-        let written = self.write_to(&mut out).and_then(|()| out.flush());
+        let functions = std::mem::take(&mut *self.functions.lock().unwrap_or_else(PoisonError::into_inner));
+        let written = self.write_to(&functions, &mut out).and_then(|()| out.flush());
         written.map_err(|error| failed(&self.path, Operation::FileWrite, &error))?;
         if self.left_out > 0 {
             let path = self.path.display();
             tell(format_args!("warning: {path}: the first {EVENTS_MAX} steps and waits; {} left out", self.left_out));
         }
+        if functions.left_out > 0 {
+            let (path, left_out) = (self.path.display(), functions.left_out);
+            tell(format_args!("warning: {path}: the first {EVENTS_MAX} ends of functions; {left_out} left out"));
+        }
         Ok(())
     }
 
-    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+    fn write_to(&self, functions: &Functions, out: &mut impl Write) -> io::Result<()> {
         out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n")?;
         let call = self.call.map_or_else(|| String::from("call"), |id| format!("call {id}"));
-        let about =
-            |name: &str, text: &str| json!({ "ph": "M", "pid": 1, "tid": 1, "name": name, "args": { "name": text } });
-        serde_json::to_writer(&mut *out, &about("process_name", &self.function))?;
+        let about = |track: u32, name: &str, text: &str| {
+            let arguments = json!({ "name": text });
+            json!({ "ph": "M", "pid": 1, "tid": track, "name": name, "args": arguments })
+        };
+        serde_json::to_writer(&mut *out, &about(1, "process_name", &self.function))?;
         let mut event = |event: &Value| -> io::Result<()> {
             out.write_all(b",\n")?;
             serde_json::to_writer(&mut *out, event).map_err(io::Error::from)
         };
-        event(&about("thread_name", &call))?;
+        event(&about(1, "thread_name", &call))?;
+        event(&about(2, "thread_name", &format!("{call}: functions")))?;
         let origin = self.origin.unwrap_or(Time::ORIGIN);
         let microseconds = |time: Time| time.since(origin).as_nanos() as f64 / 1e3;
         for Slice { begin, end, wait, ended } in &self.events {
@@ -110,6 +155,12 @@ impl TraceFile {
             event(&json!({
                 "ph": "X", "pid": 1, "tid": 1, "cat": category, "name": name,
                 "ts": microseconds(*begin), "dur": microseconds(*end) - microseconds(*begin), "args": arguments,
+            }))?;
+        }
+        for (begun, ended, name, how) in &functions.ended {
+            event(&json!({
+                "ph": "X", "pid": 1, "tid": 2, "cat": "function", "name": name, "ts": microseconds(*begun),
+                "dur": microseconds(*ended) - microseconds(*begun), "args": { "call": call, "then": how },
             }))?;
         }
         out.write_all(b"\n]}\n")

@@ -8,27 +8,28 @@ use proact_vm::wasm::conventions::{Kind, Signature};
 use proact_vm::{Access, Buffer, List, Ref, Value};
 use serde::Serialize;
 
+use super::semaphores::Semaphores;
 use crate::exit::{Exit, Failure, Place};
 
 /// Bytes of a buffer that is no text, as many as are shown.
 const BYTES_SHOWN: usize = 32;
 
 /// The values of what was typed.
-pub(super) fn inputs(signature: &Signature, typed: &[String]) -> Result<Vec<Value>, Failure> {
+pub(super) fn inputs(signature: &Signature, typed: &[String], semaphores: &Semaphores) -> Result<Vec<Value>, Failure> {
     if typed.len() != signature.arguments.len() {
         let message = format!("--input: {} values, where it takes {}", typed.len(), signature.arguments.len());
         return Err(Failure::new(Exit::Usage, message));
     }
-    signature.arguments.iter().zip(typed).map(|(kind, text)| input(*kind, text)).collect()
+    signature.arguments.iter().zip(typed).map(|(kind, text)| input(*kind, text, semaphores)).collect()
 }
 
-fn input(kind: Kind, text: &str) -> Result<Value, Failure> {
+fn input(kind: Kind, text: &str, semaphores: &Semaphores) -> Result<Value, Failure> {
     let number = match kind {
         Kind::I32 => i32_of(text).map(Value::I32),
         Kind::I64 => i64_of(text).map(Value::I64),
         Kind::F32 => text.parse().ok().map(Value::F32),
         Kind::F64 => text.parse().ok().map(Value::F64),
-        Kind::Ref | Kind::In | Kind::Out | Kind::InOut => return reference(text).map(Value::Ref),
+        Kind::Ref | Kind::In | Kind::Out | Kind::InOut => return reference(text, semaphores).map(Value::Ref),
     };
     number.ok_or_else(|| Failure::new(Exit::Usage, format!("--input: {text:?} is no {}", kind.name())))
 }
@@ -52,9 +53,13 @@ fn hexadecimal(text: &str) -> Option<&str> {
     text.strip_prefix("0x").filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-fn reference(text: &str) -> Result<Ref, Failure> {
+fn reference(text: &str, semaphores: &Semaphores) -> Result<Ref, Failure> {
     let bytes = if text == "null" {
         return Ok(Ref::NULL);
+    } else if let Some(name) = text.strip_prefix("semaphore:") {
+        let found = semaphores.reference(name);
+        let message = || format!("--input: there is no --semaphore {name:?}");
+        return found.ok_or_else(|| Failure::new(Exit::Usage, message()));
     } else if let Some(path) = text.strip_prefix('@') {
         let read = fs::read(path);
         read.map_err(|error| Failure::from_io(Place::Source, path, Operation::FileRead, &error))?
@@ -99,8 +104,8 @@ fn float(number: f64, text: String) -> serde_json::Value {
     }
 }
 
-/// A buffer that is text as such, another one as bytes in hexadecimal, a list as its values; of others their type is
-/// told.
+/// A buffer that is text as such, another one as bytes in hexadecimal, of a list how many values it has; of others
+/// their type is told.
 fn object(reference: &Ref) -> serde_json::Value {
     if let Ok(buffer) = reference.get::<Buffer>() {
         return buffer.read_with(|bytes| match std::str::from_utf8(bytes) {
@@ -141,7 +146,8 @@ mod tests {
 
     #[test]
     fn numbers_are_those_that_are_typed_or_none() {
-        let typed = |kind, text| input(kind, text).map_err(|failure| failure.message);
+        let none = Semaphores::default();
+        let typed = |kind, text| input(kind, text, &none).map_err(|failure| failure.message);
         assert_eq!(typed(Kind::I32, "-2147483648"), Ok(Value::I32(i32::MIN)));
         assert_eq!(typed(Kind::I32, "0xffffffff"), Ok(Value::I32(-1)));
         assert_eq!(typed(Kind::I64, "0x8000000000000000"), Ok(Value::I64(i64::MIN)));
@@ -163,14 +169,18 @@ mod tests {
 
     #[test]
     fn references_are_text_files_or_null() {
-        let bytes = |text: &str| match input(Kind::Ref, text) {
+        let none = Semaphores::default();
+        let bytes = |text: &str| match input(Kind::Ref, text, &none) {
             Ok(Value::Ref(reference)) => reference.get::<Buffer>().map(Buffer::to_vec).ok(),
             other => panic!("{other:?}"),
         };
         assert_eq!(bytes("hello"), Some(b"hello".to_vec()));
         assert_eq!(bytes("text:@x"), Some(b"@x".to_vec()));
         assert_eq!(bytes("null"), None);
-        let failure = input(Kind::Ref, "@/no/such/file").expect_err("it is not there");
+        assert_eq!(bytes("text:semaphore:x"), Some(b"semaphore:x".to_vec()));
+        let failure = input(Kind::Ref, "semaphore:x", &none).expect_err("it is not there");
+        assert_eq!(failure.exit, Exit::Usage);
+        let failure = input(Kind::Ref, "@/no/such/file", &none).expect_err("it is not there");
         assert_eq!(failure.exit, Exit::Source);
         assert!(failure.message.contains("/no/such/file"), "{failure}");
     }

@@ -13,6 +13,7 @@ use proact_vm::{Error, Instance};
 use crate::cli::{BackendChoice, Run};
 use crate::command::{broken, builder};
 use crate::exit::{Exit, Failure, Place};
+use crate::shown;
 
 /// The standard modules, and the thread that polls for them where anything was granted that needs it.
 pub(super) struct World {
@@ -73,15 +74,7 @@ fn exit(error: &Error) -> Exit {
 fn tell(record: &LogRecord<'_>) {
     let mut told = String::new();
     for line in record.text.lines() {
-        let _ = write!(told, "{} {}: ", record.level, record.call);
-        for character in line.chars() {
-            match character {
-                '\t' => told.push('\t'),
-                character if character.is_control() => told.extend(character.escape_default()),
-                character => told.push(character),
-            }
-        }
-        told.push('\n');
+        let _ = writeln!(told, "{} {}: {}", record.level, record.call, shown::line(line));
     }
     // A closed standard error is no reason to end the program.
     let _ = io::stderr().lock().write_all(told.as_bytes());

@@ -92,7 +92,10 @@ impl Server {
             server.waiting = None;
             match outcome.result {
                 Ok(_) if server.stopped => {}
-                Ok(accepted) => server.begin(accepted.socket, accepted.peer.to_string(), cx),
+                Ok(accepted) => {
+                    let peer = accepted.peer().to_string();
+                    server.begin(accepted.socket, peer, cx)
+                }
                 Err(status) if status.is_cancelled() => server.stopped = true,
                 Err(_) => {
                     let again = cx.now() + REST;
