@@ -7,14 +7,14 @@ use proact::memory::{
 };
 use proact::operation::future::{AnyThread, Here, OperationChain, OperationFuture, OperationStream, Submission};
 use proact::operation::{
-    Accept, AcceptMany, Advise, AnyOp, CancelAll, Chain, ChangeFile, ChangeRange, Close, Connect, Context, CopyRange,
-    EventSet, EventWait, EventWaitMany, FrontierWait, FutexWait, FutexWake, GetAttribute, Group, ImportFence, Interval,
-    Link, ListAttributes, ListBatch, ListDirectory, Message, Nop, NotificationSignal, NotificationWait, Op, Open,
-    OperationId, PollHandle, PollHandleMany, ProcessWait, Read, ReadLink, ReadStream, ReadVectored, Receive,
-    ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register, RegisterDescriptor,
-    Relay, RelayMany, RelaySink, RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait, Send as SendBytes,
-    SendFile, SendTo, SendVectored, Sequence, SetAttribute, SignalWait, Splice, SyncRange, Timer, Unregister,
-    UnregisterDescriptor, Walk, WatchChanges, Write, WriteStream, WriteVectored,
+    Accept, AcceptMany, Accepted, Advise, AnyOp, CancelAll, Chain, ChangeFile, ChangeRange, Close, Connect, Context,
+    CopyRange, EventSet, EventWait, EventWaitMany, FrontierWait, FutexWait, FutexWake, GetAttribute, Group,
+    ImportFence, Interval, Link, ListAttributes, ListBatch, ListDirectory, Message, Nop, NotificationSignal,
+    NotificationWait, Op, Open, OperationId, PollHandle, PollHandleMany, ProcessWait, Read, ReadLink, ReadStream,
+    ReadVectored, Receive, ReceiveFrom, ReceiveFromPooledMany, ReceiveMany, ReceivePooled, ReceivePooledMany, Register,
+    RegisterDescriptor, Relay, RelayMany, RelaySink, RemoveAttribute, Rename, Scope, SemaphoreSignal, SemaphoreWait,
+    Send as SendBytes, SendFile, SendTo, SendVectored, Sequence, SetAttribute, SignalWait, Splice, SyncRange, Timer,
+    Unregister, UnregisterDescriptor, Walk, WatchChanges, Write, WriteStream, WriteVectored,
 };
 use proact::proactor::{
     Builder, Handle, Latencies, Proactor, ProactorPool, ProactorThread, Statistics, ThreadBody, ThreadOptions,
@@ -131,5 +131,5 @@ fn plain_values_are_shared() {
     are!(Send, Sync, Clone: Time, Status, Address, Statistics, Latencies, OperationId, Exit);
     are!(Send, Sync, Clone: Affinity, CpuSet, Device, Node, Pages, Topology);
     are!(Send, Sync, Clone: Signal, SignalSet);
-    are!(Send, Sync, Clone: Epoch);
+    are!(Send, Sync, Clone: Epoch, Accepted);
 }

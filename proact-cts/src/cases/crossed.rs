@@ -342,7 +342,7 @@ fn outcomes_beyond_the_rings_room_all_arrive(cts: &mut Cts) {
     assert!(send.is_done() && !accepts.is_done() && !receives.is_done());
     let mut expected: Vec<_> = clients.iter().map(|client| client.address().to_string()).collect();
     let mut seen: Vec<_> =
-        accepts.take_outcomes().into_iter().map(|accepted| accepted.unwrap().peer.to_string()).collect();
+        accepts.take_outcomes().into_iter().map(|accepted| accepted.unwrap().peer().to_string()).collect();
     expected.sort();
     seen.sort();
     assert_eq!(seen, expected);

@@ -135,7 +135,7 @@ fn connections_are_accepted_one_after_another(cts: &mut Cts) {
         let client = cts.handle().socket(Domain::Ipv4, &SocketOptions::default()).unwrap();
         cts.get(Connect::new(client.clone(), address.clone()));
         let accepted = cts.get(Accept::new(listener.clone()));
-        assert_eq!(accepted.peer, client.local_address().unwrap());
+        assert_eq!(accepted.peer(), client.local_address().unwrap());
         kept.push((round, client, accepted.socket));
     }
     for (round, client, server) in kept {

@@ -47,7 +47,7 @@ fn one_accept_takes_many_connections_and_ends_once_when_cancelled(cts: &mut Cts)
         cts.until("every connection to be accepted", || accepts.outcomes() == 5);
         let mut expected: Vec<_> = clients.iter().map(|client| client.address().to_string()).collect();
         let mut seen: Vec<_> =
-            accepts.take_outcomes().into_iter().map(|accepted| accepted.unwrap().peer.to_string()).collect();
+            accepts.take_outcomes().into_iter().map(|accepted| accepted.unwrap().peer().to_string()).collect();
         expected.sort();
         seen.sort();
         assert_eq!(seen, expected, "round {round}");

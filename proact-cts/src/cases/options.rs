@@ -147,7 +147,7 @@ fn an_ipv6_socket_is_alone_unless_it_is_asked_to_speak_both(cts: &mut Cts) {
         let connected = cts.one(Connect::new(client, ipv4)).result;
         assert_eq!(connected.is_ok(), dual_stack, "{connected:?}");
         if dual_stack {
-            let peer = cts.get(Accept::new(listener)).peer.to_string();
+            let peer = cts.get(Accept::new(listener)).peer().to_string();
             assert!(peer.starts_with("[::ffff:127.0.0.1]:"), "{peer}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proact::operation::{Accept, Close, Connect, Op, Receive, Send};
+use proact::operation::{Accept, AcceptMany, Close, Connect, Op, Receive, Send};
 use proact::resource::{Address, Domain, Shutdown, Socket, SocketOptions};
 use proact::status::{Code, Operation};
 
@@ -94,7 +94,7 @@ fn tcp_over_ipv6_reaches_a_link_local_address_by_its_zone(cts: &mut Cts) {
     cts.until("the connection", || accept.is_done());
     let accepted = accept.only().result.unwrap();
     assert_eq!(client.peer_address().unwrap(), address);
-    assert_eq!(accepted.peer, client.local_address().unwrap(), "zone and all");
+    assert_eq!(accepted.peer(), client.local_address().unwrap(), "zone and all");
     exchange(cts, &client, &accepted.socket);
     let elsewhere: Address = format!("[{host}%{}]:{}", link + 1000, address.port().unwrap()).parse().unwrap();
     let client = cts.handle().socket(Domain::Ipv6, &SocketOptions::default()).unwrap();
@@ -125,7 +125,40 @@ fn accept_tells_who_connected(cts: &mut Cts) {
         cts.get(Connect::new(client.clone(), address));
         let accepted = cts.get(Accept::new(listener));
         let expected = if unix { Address::Unnamed } else { client.local_address().unwrap() };
-        assert_eq!(accepted.peer, expected);
+        assert_eq!(accepted.peer(), expected);
+    }
+    // Of a connection that has gone, and been closed, only an accept that was told it with the connection.
+    for (many, resets) in [(false, true), (true, true), (false, false), (true, false)] {
+        let (listener, address) = cts.listener();
+        let client = cts.peer(&address);
+        let accepted = if many {
+            let accepts = cts.start(AcceptMany::new(listener));
+            cts.until("the connection", || accepts.outcomes() == 1);
+            accepts.take_outcomes().remove(0).unwrap()
+        } else {
+            cts.get(Accept::new(listener))
+        };
+        let from = client.address();
+        assert_eq!(accepted.peer(), from);
+        let ended = match resets {
+            true => {
+                client.reset();
+                None
+            }
+            false => {
+                client.end_sending();
+                accepted.socket.shutdown(Shutdown::Send).unwrap();
+                Some(client)
+            }
+        };
+        cts.until("the end of the connection", || accepted.socket.peer_address().is_err());
+        let why = accepted.socket.peer_address().unwrap_err();
+        assert_eq!(why.code(), Code::FailedPrecondition, "{why}");
+        let expected = if many { Address::Unnamed } else { from };
+        assert_eq!((accepted.peer(), accepted.clone().peer()), (expected.clone(), expected.clone()), "many: {many}");
+        cts.get(Close::new(accepted.socket.clone()));
+        assert_eq!(accepted.peer(), expected, "closed; many: {many}");
+        drop(ended);
     }
 }
 
@@ -142,7 +175,8 @@ fn several_accepts_and_connects_are_outstanding_together(cts: &mut Cts) {
     }
     cts.drain();
     assert!(connects.into_iter().all(|connect| connect.only().result.is_ok()));
-    let mut peers: Vec<_> = accepts.into_iter().map(|accept| accept.only().result.unwrap().peer.to_string()).collect();
+    let mut peers: Vec<_> =
+        accepts.into_iter().map(|accept| accept.only().result.unwrap().peer().to_string()).collect();
     let mut locals: Vec<_> = clients.iter().map(|client| client.local_address().unwrap().to_string()).collect();
     peers.sort();
     locals.sort();
@@ -361,7 +395,7 @@ fn a_cancelled_accept_leaves_the_listener_usable(cts: &mut Cts) {
     assert_eq!(accept.only().status().code(), Code::Cancelled);
     let peer = cts.peer(&address);
     let accepted = cts.get(Accept::new(listener));
-    assert_eq!(accepted.peer, peer.address());
+    assert_eq!(accepted.peer(), peer.address());
 }
 
 fn an_accept_that_nobody_takes_leaks_no_descriptor(cts: &mut Cts) {
@@ -394,7 +428,7 @@ fn cancel_races_with_a_connection_and_no_descriptor_is_lost(cts: &mut Cts) {
         cts.cancel(id).unwrap();
         cts.until("one end of the accept", || accept.is_done());
         match accept.only().result {
-            Ok(accepted) => assert_eq!(accepted.peer, peer.address()),
+            Ok(accepted) => assert_eq!(accepted.peer(), peer.address()),
             Err(status) => {
                 assert_eq!(status.code(), Code::Cancelled);
                 // The connection waits for the next accept.

@@ -46,6 +46,12 @@ impl From<Status> for Failure {
     }
 }
 
+impl From<proact_vm::Error> for Failure {
+    fn from(error: proact_vm::Error) -> Failure {
+        Failure::new(error.to_string())
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
         Failure::new(format!("the floor: {error}"))

@@ -66,6 +66,9 @@ mod timer;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod timer_late;
 mod together;
+mod vm;
+mod vm_waiting;
+mod vm_wasm;
 
 pub use effort::Effort;
 pub use failure::Failure;
@@ -109,6 +112,9 @@ pub const ALL: &[&[Measure]] = &[
     growth_axes::ROWS,
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     heartbeat::ROWS,
+    vm::ROWS,
+    vm_wasm::ROWS,
+    vm_waiting::ROWS,
 ];
 
 /// Those whose name contains `filter`, in their order.

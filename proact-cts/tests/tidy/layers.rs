@@ -36,7 +36,7 @@ const CRATES: [(&str, Option<&[&str]>); 8] = [
     ("proact-examples", Some(&["proact", "proact-async"])),
     ("proact-schedule", Some(&["proact"])),
     ("proact-vm", Some(&["proact", "proact-schedule"])),
-    ("bench/instructions", Some(&["proact", "proact-async", "proact-schedule"])),
+    ("bench/instructions", Some(&["proact", "proact-async", "proact-schedule", "proact-vm"])),
     ("proact-cts", None),
     ("proact-cli", None),
 ];
@@ -170,6 +170,33 @@ fn crates_use_only_what_stands_below_them() {
     assert!(manifests.iter().any(|file| file.path == "proact/Cargo.toml"));
     let name = |path: &str| path.trim_end_matches("/Cargo.toml").to_string();
     expect_none(manifests.iter().flat_map(|file| crate_faults(&name(&file.path), &file.text)).collect());
+}
+
+/// The compiler that a manifest asks for; `None` for the workspace's.
+fn compiler(manifest: &str) -> Option<&str> {
+    let line = manifest.lines().find_map(|line| line.strip_prefix("rust-version = "))?;
+    Some(line.trim_matches('"'))
+}
+
+/// Versions of these crates are of one workspace compiler, or all of `proact-vm`'s: no other is asked for.
+#[test]
+fn what_is_built_with_the_virtual_machine_asks_for_its_compiler_and_nothing_else_does() {
+    let manifests = files(|path| path.ends_with("/Cargo.toml") && !path.starts_with(OUTSIDE));
+    let find = |name: &str| manifests.iter().find(|file| file.path == format!("{name}/Cargo.toml"));
+    let newer = compiler(&find("proact-vm").expect("the crate").text).expect("a compiler of its own");
+    let wrong = CRATES.iter().filter_map(|(name, _)| {
+        let text = &find(name)?.text;
+        let used = workspace_dependencies(text);
+        let wanted = (*name == "proact-vm" || used.iter().any(|used| used == "proact-vm")).then_some(newer);
+        (compiler(text) != wanted)
+            .then(|| format!("{name}/Cargo.toml: rust-version {:?}, not {wanted:?}", compiler(text)))
+    });
+    expect_none(wrong.collect());
+    let words = files(|path| path == "docs/dependencies.md");
+    assert!(
+        words.iter().any(|file| file.text.contains(&format!("that of `proact-vm` {newer}"))),
+        "the page says another"
+    );
 }
 
 #[test]
