@@ -70,7 +70,7 @@ fn an_address_that_lets_wait_costs_a_quarter_of_a_second() {
             assert!(took >= Duration::from_millis(250) && took < Duration::from_millis(300), "{took:?}");
             assert_eq!(stream.peer_address().unwrap(), good.into());
             let (_, outcome) = operation(Accept::new(listener.socket().clone())).await;
-            assert_eq!(outcome.result.unwrap().peer, stream.local_address().unwrap());
+            assert_eq!(outcome.result.unwrap().peer(), stream.local_address().unwrap());
             assert_eq!(*told.asked.borrow(), ["name:80"]);
         });
         // Losers were cancelled: nothing is left to end.

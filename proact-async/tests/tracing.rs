@@ -3,7 +3,7 @@
 mod support;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use proact::operation::{EventWait, Nop};
 use proact::status::Operation;
@@ -88,8 +88,13 @@ impl Subscriber for Recorder {
     }
 }
 
+/// One test at a time: a place in the code that is first come to while nobody listens, and while another test begins
+/// to, may be taken for one that nobody wants to hear of (`tracing` keeps that for the whole process).
+static TURN: Mutex<()> = Mutex::new(());
+
 #[test]
 fn tasks_and_operations_have_spans() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     on_every_backend(|runtime| {
         let recorder = Recorder::default();
         tracing::subscriber::with_default(recorder.clone(), || {
@@ -130,6 +135,7 @@ fn tasks_and_operations_have_spans() {
 
 #[test]
 fn without_a_subscriber_there_is_nothing() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     on_every_backend(|runtime| {
         runtime.block_on(async {
             assert!(tracing::Span::current().is_none());
