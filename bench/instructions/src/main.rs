@@ -14,6 +14,8 @@ mod operations;
 mod plain;
 #[cfg(unix)]
 mod tasks;
+#[cfg(unix)]
+mod vm;
 
 use std::process::ExitCode;
 
@@ -28,7 +30,7 @@ type Case = Box<dyn FnMut()>;
 type Prepare = fn() -> Result<Case, Box<dyn std::error::Error>>;
 
 #[cfg(unix)]
-const CASES: &[&[(&str, Prepare)]] = &[operations::CASES, plain::CASES];
+const CASES: &[&[(&str, Prepare)]] = &[operations::CASES, plain::CASES, vm::CASES];
 #[cfg(not(unix))]
 const CASES: &[&[(&str, Prepare)]] = &[];
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use proact::operation::{
-    Complete, Context, EventWait, Kind, Nop, NotificationWait, Op, OperationId, Outcome, SemaphoreWait, Timer,
+    Chain, Complete, Context, EventWait, Kind, Nop, NotificationWait, Op, OperationId, Outcome, SemaphoreWait, Timer,
 };
 use proact::proactor::{Builder, Choice, Proactor};
 use proact::sync::{Notification, Semaphore};
@@ -19,6 +19,7 @@ pub(super) const CASES: &[(&str, Prepare)] = &[
     ("nop/16/io_uring", || nops(Choice::IoUring, 16)),
     ("nop/1/epoll", || nops(Choice::Epoll, 1)),
     ("nop/16/epoll", || nops(Choice::Epoll, 16)),
+    ("chain/8/io_uring", || chains(8)),
     ("timer/insert-cancel/io_uring", || timers(Choice::IoUring)),
     ("timer/insert-cancel/epoll", || timers(Choice::Epoll)),
     ("event/set-wait/io_uring", || events(Choice::IoUring)),
@@ -62,6 +63,17 @@ impl<K: Kind + 'static> Rounds<K> {
         let count = self.ready.len();
         assert!(self.proactor.submit(&mut self.ready).is_ok(), "each is valid");
         between();
+        self.collect(count);
+    }
+
+    /// Submits all as one chain, and polls until they have come back.
+    fn chained(&mut self) {
+        let count = self.ready.len();
+        assert!(self.proactor.submit(Chain::new(&mut self.ready)).is_ok(), "each is valid");
+        self.collect(count);
+    }
+
+    fn collect(&mut self, count: usize) {
         let mut ended = 0;
         while ended < count {
             ended += self.proactor.poll(Timeout::Infinite).expect("the backend works").completed;
@@ -77,6 +89,11 @@ fn proactor(choice: Choice) -> Result<Proactor, Failure> {
 fn nops(choice: Choice, batch: usize) -> Result<Case, Failure> {
     let mut rounds = Rounds::new(proactor(choice)?, (0..batch).map(|_| Nop));
     Ok(Box::new(move || rounds.round(|| ())))
+}
+
+fn chains(steps: usize) -> Result<Case, Failure> {
+    let mut rounds = Rounds::new(proactor(Choice::IoUring)?, (0..steps).map(|_| Nop));
+    Ok(Box::new(move || rounds.chained()))
 }
 
 fn events(choice: Choice) -> Result<Case, Failure> {
