@@ -36,7 +36,7 @@ bench=$measured/bench.jsonl
 profiles=$measured/profiles.jsonl
 
 # What is measured: figures are of these two programs and of no others.
-sources=(proact proact-async proact-schedule proact-cts proact-cli bench Cargo.toml Cargo.lock)
+sources=(proact proact-async proact-schedule proact-vm proact-cts proact-cli bench Cargo.toml Cargo.lock)
 commit=$(git rev-parse --short=12 HEAD 2>/dev/null || echo "not known")
 if [[ -n $(cd ../.. && git status --porcelain -- "${sources[@]}" 2>/dev/null) ]]; then
     commit+=" with changes"
@@ -60,6 +60,6 @@ if [[ ! -s $bench ]]; then
     mv "$bench.part" "$bench"
 fi
 "$peers" run "$rounds" --of "$of" "$@"
-"$peers" profile "$rounds" "$profiles" --of "$of"
+"$peers" profile "$rounds" "$profiles" --of "$of" --bench "$bench" --proact "$proact"
 "$peers" page "$rounds" ../../docs "$bench" "$profiles"
 echo "wrote docs/benchmarks.md and docs/benchmarks/"

@@ -11,7 +11,8 @@
 //!
 //! Options of `run`: `--rounds`, `--seconds` for each that is served, `--minutes` after which no round begins, and, as
 //! often as needed, `--work` and `--peer`; `--of` says what is measured, and what was measured of another is refused.
-//! Options of `profile`: `--losses`, `--seconds` of each, and `--of`.
+//! Options of `profile`: `--losses`, `--seconds` of each, and `--of`; with `--bench` (its rows) and `--proact` (the
+//! program), rows that miss what was aimed at are profiled, too.
 
 mod bare;
 mod inside;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::page::worst;
+use crate::page::{missed, worst};
 use crate::run;
 use crate::{Failure, inside};
 
@@ -21,8 +21,8 @@ use crate::{Failure, inside};
 const FREQUENCY: u32 = 3999;
 /// After which the samples of a served work begin: its load runs then.
 const BEGIN: Duration = Duration::from_millis(400);
-/// Symbols of one side that are kept; what is below no table shows.
-const KEPT: usize = 100;
+/// Symbols of one side that are kept: all, most times, so that their sums are right.
+const KEPT: usize = 5000;
 
 /// The first line of a file of profiles: what they are of, and what took them, or why there are none.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug, Default)]
@@ -53,14 +53,20 @@ pub struct Symbol {
     pub share: f64,
 }
 
+/// Whom a profile of a row of `proact bench` is of: both sides.
+pub const BENCH: &str = "bench";
+
 struct Options {
     losses: usize,
     time: Duration,
     of: Option<String>,
+    /// The rows of `proact bench`, and the program that measured them.
+    bench: Option<String>,
+    proact: Option<String>,
 }
 
 fn options(arguments: &[&str]) -> Result<Options, Failure> {
-    let mut options = Options { losses: 6, time: Duration::from_secs(2), of: None };
+    let mut options = Options { losses: 6, time: Duration::from_secs(2), of: None, bench: None, proact: None };
     let mut rest = arguments.iter();
     while let Some(&name) = rest.next() {
         let value = *rest.next().ok_or_else(|| format!("{name} wants a value"))?;
@@ -68,6 +74,8 @@ fn options(arguments: &[&str]) -> Result<Options, Failure> {
             "--losses" => options.losses = value.parse()?,
             "--seconds" => options.time = Duration::try_from_secs_f64(value.parse()?)?,
             "--of" => options.of = Some(value.into()),
+            "--bench" => options.bench = Some(value.into()),
+            "--proact" => options.proact = Some(value.into()),
             _ => return Err(format!("no option {name}").into()),
         }
     }
@@ -75,7 +83,7 @@ fn options(arguments: &[&str]) -> Result<Options, Failure> {
 }
 
 /// Profiles both sides of the worst losses that `rounds` tells of, so many against peers and as many against floors,
-/// into `file`.
+/// and what rows of `proact bench` miss what was aimed at, into `file`.
 pub fn profile(rounds: &str, file: &str, arguments: &[&str]) -> Result<(), Failure> {
     let options = options(arguments)?;
     let entries = run::read(rounds)?;
@@ -84,7 +92,7 @@ pub fn profile(rounds: &str, file: &str, arguments: &[&str]) -> Result<(), Failu
     let mut out = File::create(file)?;
     let mut add = |line: String| writeln!(out, "{line}");
     let perf = version("perf");
-    let head = Head { program, perf: perf.clone().ok(), missing: perf.as_ref().err().cloned() };
+    let head = Head { program: program.clone(), perf: perf.clone().ok(), missing: perf.as_ref().err().cloned() };
     add(serde_json::to_string(&head)?)?;
     if let Err(missing) = perf {
         // The page says so; everything else of it is there.
@@ -92,13 +100,27 @@ pub fn profile(rounds: &str, file: &str, arguments: &[&str]) -> Result<(), Failu
         return Ok(());
     }
     for (work, peer) in worst(&entries, options.losses) {
-        let profile = take(&work, &peer, options.time).unwrap_or_else(|failure| {
-            eprintln!("peers: no profile of {work} on {peer}: {failure}");
-            Profile { missing: Some(failure.to_string()), ..Profile::default() }
-        });
-        add(serde_json::to_string(&Profile { work, peer, ..profile })?)?;
+        add(serde_json::to_string(&told(work, peer, |work, peer| take(work, peer, options.time)))?)?;
+    }
+    if let (Some(bench), Some(proact)) = (&options.bench, &options.proact) {
+        for name in missed(&entries, bench, &program)? {
+            let row = |name: &str, _: &str| {
+                let row = ["bench", "--json", "--backend", "io_uring", "--exact", "--filter", name];
+                sampled(|data| record(data, &[&[proact.as_ref()], &row.map(AsRef::as_ref)[..]].concat()))
+            };
+            add(serde_json::to_string(&told(name.into(), BENCH.into(), row))?)?;
+        }
     }
     Ok(())
+}
+
+/// The profile, or why there is none.
+fn told(work: String, peer: String, take: impl Fn(&str, &str) -> Result<Profile, Failure>) -> Profile {
+    let profile = take(&work, &peer).unwrap_or_else(|failure| {
+        eprintln!("peers: no profile of {work} on {peer}: {failure}");
+        Profile { missing: Some(failure.to_string()), ..Profile::default() }
+    });
+    Profile { work, peer, ..profile }
 }
 
 /// What `perf` says of itself, or why it cannot be asked.
@@ -116,21 +138,26 @@ fn last_line(text: &[u8]) -> String {
 }
 
 fn take(work: &str, peer: &str, time: Duration) -> Result<Profile, Failure> {
-    let data = std::env::current_exe()?.with_file_name("peers.perf");
-    // An older one would be read in the place of one that is missing.
-    let _ = std::fs::remove_file(&data);
-    let recorded = match inside::WORKS.contains(&work) {
+    sampled(|data| match inside::WORKS.contains(&work) {
         true => {
             let program = std::env::current_exe()?;
-            record(&data, &[program.as_os_str(), "measure".as_ref(), peer.as_ref(), work.as_ref()])
+            record(data, &[program.as_os_str(), "measure".as_ref(), peer.as_ref(), work.as_ref()])
         }
         false => {
             // In one slice, most times: another makes its connections anew.
             let load = BEGIN + time;
-            let perf = run::watched(work, peer, load, |process| attach(&data, process, time))?;
+            let perf = run::watched(work, peer, load, |process| attach(data, process, time))?;
             perf.ok_or_else(|| format!("no work {work}"))?.wait_with_output().map_err(Failure::from)
         }
-    }?;
+    })
+}
+
+/// What `perf` has recorded into the file that it is given, reduced.
+fn sampled(record: impl FnOnce(&PathBuf) -> Result<std::process::Output, Failure>) -> Result<Profile, Failure> {
+    let data = std::env::current_exe()?.with_file_name("peers.perf");
+    // An older one would be read in the place of one that is missing.
+    let _ = std::fs::remove_file(&data);
+    let recorded = record(&data)?;
     if !recorded.status.success() {
         return Err(format!("perf record: {}: {}", recorded.status, last_line(&recorded.stderr)).into());
     }

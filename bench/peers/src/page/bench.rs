@@ -19,7 +19,7 @@ pub struct Row {
     #[serde(default)]
     p99: Option<f64>,
     #[serde(default)]
-    floor: Option<f64>,
+    pub floor: Option<f64>,
     #[serde(default)]
     pub ratio: Option<f64>,
     #[serde(default)]

@@ -23,7 +23,7 @@ pub struct Loss {
 }
 
 /// Lost is what took more in at least three rounds of four, and by a percent or more in the middle.
-fn is_loss(ratio: &Spread) -> bool {
+pub fn is_loss(ratio: &Spread) -> bool {
     ratio.rounds >= ROUNDS && ratio.low > 1.0 && ratio.median >= LEAST
 }
 

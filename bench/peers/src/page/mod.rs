@@ -1,9 +1,11 @@
 //! `docs/benchmarks.md` and its plots, from the rounds of a run. Nothing is measured here.
 
 mod bench;
+mod goals;
 mod losses;
 mod plot;
 mod profiles;
+mod reference;
 mod stats;
 mod subjects;
 
@@ -74,6 +76,8 @@ pub fn write(file: &str, folder: &str, bench: Option<&str>, profiles: Option<&st
         ("profiles", profiles.says()),
         ("against_peers", list(of(Whose::Peer), &profiles, &values, &none("No peer is ahead."))),
         ("against_floor", list(of(Whose::Bare), &profiles, &values, &none("Nothing is above its floor."))),
+        ("goals", goals::told(&values, &rows, &profiles)),
+        ("reference", reference::table(&rows)),
         ("tables", tables),
         ("bench", benches(&rows, &plots)?),
     ];
@@ -211,6 +215,11 @@ pub fn worst(entries: &[Entry], most: usize) -> Vec<(String, String)> {
     losses::worst(&losses(&Values::of(entries)), most)
 }
 
+/// The rows of `proact bench`, in its `file`, that miss what was aimed at: to be profiled, too.
+pub fn missed(entries: &[Entry], file: &str, program: &Option<String>) -> Result<Vec<&'static str>, Failure> {
+    Ok(goals::missed(&Values::of(entries), &bench::read(file, program)?))
+}
+
 fn list<'a>(losses: impl Iterator<Item = &'a Loss>, profiles: &Profiles, values: &Values, none: &str) -> String {
     let line = |loss: &Loss| {
         let Loss { title, head, ours, other, ratio, .. } = loss;
@@ -254,10 +263,20 @@ mod tests {
     #[test]
     fn every_placeholder_of_the_template_is_known() {
         let mut rest = TEMPLATE;
-        for name in ["machine", "versions", "profiles", "against_peers", "against_floor", "tables", "bench"] {
+        for name in [
+            "machine",
+            "versions",
+            "profiles",
+            "against_peers",
+            "against_floor",
+            "goals",
+            "reference",
+            "tables",
+            "bench",
+        ] {
             assert_eq!(TEMPLATE.matches(&format!("{{{{{name}}}}}")).count(), 1, "{name}");
         }
-        assert_eq!(rest.matches("{{").count(), 7);
+        assert_eq!(rest.matches("{{").count(), 9);
         rest = LOCK;
         assert_eq!(versions(rest).split(", ").count(), VERSIONS.len());
     }

@@ -51,6 +51,15 @@ impl Profiles {
         self.all.iter().find(|profile| profile.work == work && profile.peer == peer)
     }
 
+    /// What stands below the aims of a row of `proact bench` that misses its. Nothing, where it has not been profiled.
+    pub fn of_row(&self, name: &str) -> String {
+        match self.of(name, crate::profile::BENCH) {
+            None => String::new(),
+            Some(Profile { missing: Some(why), .. }) => format!("No profile of `{name}`: {why}.\n\n"),
+            Some(profile) => format!("`{name}`, {} samples:\n\n{}\n", profile.samples, row_table(profile)),
+        }
+    }
+
     /// What stands below the line of `loss`, indented as its part. Nothing, where it has not been profiled.
     pub fn beside(&self, loss: &Loss, values: &Values) -> String {
         let sides = [loss.ours, loss.other.as_str()];
@@ -61,6 +70,34 @@ impl Profiles {
         let median = |side| values.spread(loss.work, side, loss.figure).map_or(f64::NAN, |spread| spread.median);
         table([ours, other], sides, sides.map(median), unit(loss.figure))
     }
+}
+
+/// Where the time of a row of `proact bench` goes, both sides in one process: by whose code it is, and its symbols.
+fn row_table(profile: &Profile) -> String {
+    let mut text = String::from("| share | |\n|--:|---|\n");
+    let mut write = |share: f64, what: &str| {
+        writeln!(text, "| {:.1} % | {what} |", 100.0 * share).expect("a string takes all");
+    };
+    let user = || profile.symbols.iter().filter(|symbol| !symbol.kernel);
+    let of =
+        |mine: fn(&str) -> bool| user().filter(|s| mine(&s.name)).map(|s| s.share).fold(0.0, |sum, share| sum + share);
+    let (ours, floor) = (of(is_ours), of(is_measure));
+    let kernel: f64 = profile.symbols.iter().filter(|symbol| symbol.kernel).map(|symbol| symbol.share).sum();
+    write(kernel, "*the kernel, for both*");
+    write(ours, "*the library*");
+    write(floor, "*the measure: the floor, and callbacks of ours*");
+    write((1.0 - kernel - ours - floor).max(0.0), "*what else is of the process*");
+    let shown_of = user().filter(|symbol| symbol.share >= LEAST).take(SHOWN);
+    shown_of.for_each(|symbol| write(symbol.share, &shown(&symbol.name)));
+    text
+}
+
+fn is_ours(symbol: &str) -> bool {
+    symbol.trim_start_matches(['<', '&']).starts_with("proact::")
+}
+
+fn is_measure(symbol: &str) -> bool {
+    symbol.trim_start_matches(['<', '&']).starts_with("proact_cts::")
 }
 
 fn unit(figure: &str) -> &'static str {
@@ -160,6 +197,22 @@ mod tests {
         assert_eq!(Profiles::default().says(), "No profiles were taken.");
         let head = Some(Head { missing: Some("perf: not found".into()), ..Head::default() });
         assert_eq!(Profiles { head, all: Vec::new() }.says(), "No profiles were taken: perf: not found.");
+    }
+
+    #[test]
+    fn a_row_shows_whose_its_time_is() {
+        let symbols = [
+            ("io_submit_sqes", true, 0.6),
+            ("<proact::operation::engine::Engine>::poll", false, 0.2),
+            ("proact_cts::measures::nop::floor", false, 0.1),
+        ];
+        let text = row_table(&profile(&symbols));
+        for line in ["| 60.0 % | *the kernel", "| 20.0 % | *the library", "| 10.0 % | *the measure", "| 10.0 % | *what"]
+        {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        assert!(text.contains("| 20.0 % | `<proact::operation::engine::Engine>::poll` |"), "{text}");
+        assert!(!text.contains("io_submit_sqes"), "the kernel's symbols are both sides': {text}");
     }
 
     #[test]

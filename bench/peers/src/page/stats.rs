@@ -54,8 +54,18 @@ impl Values {
 
     /// Of the ratios of `peer` to `other`, each of one round: what disturbed both is not in it.
     pub fn ratio(&self, work: &str, peer: &str, other: &str, figure: &str) -> Option<Spread> {
-        let (of, to) = (self.rounds(work, peer, figure)?, self.rounds(work, other, figure)?);
-        Spread::of(of.iter().filter_map(|(round, value)| Some(value / to.get(round)?)).collect())
+        self.paired(work, [peer, other], figure, |value, of| value / of)
+    }
+
+    /// Of how much more `peer` takes than `other`, each of one round.
+    pub fn more(&self, work: &str, peer: &str, other: &str, figure: &str) -> Option<Spread> {
+        self.paired(work, [peer, other], figure, |value, than| value - than)
+    }
+
+    fn paired(&self, work: &str, peers: [&str; 2], figure: &str, of: fn(f64, f64) -> f64) -> Option<Spread> {
+        let [one, other] = peers.map(|peer| self.rounds(work, peer, figure));
+        let other = other?;
+        Spread::of(one?.iter().filter_map(|(round, value)| Some(of(*value, *other.get(round)?))).collect())
     }
 
     fn rounds(&self, work: &str, peer: &str, figure: &str) -> Option<&BTreeMap<u32, f64>> {
