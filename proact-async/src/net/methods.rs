@@ -315,16 +315,20 @@ macro_rules! listener {
             /// As for [`Accept`](proact::operation::Accept); the listener stays usable.
             pub async fn accept(&self) -> proact::status::Result<($connection, proact::resource::Address)> {
                 let (_, outcome) = crate::operation(proact::operation::Accept::new(self.socket.clone())).await;
-                outcome.result.map(|accepted| {
-                    let peer = accepted.peer();
-                    ($connection { socket: accepted.socket }, peer)
-                })
+                outcome.result.map($connection::with_peer)
             }
 
             /// Connections as they come, by one multishot operation. At most 64 wait in the stream; then they wait in
             /// the kernel's own queue, until there is room.
             pub fn incoming(&self) -> $incoming {
                 $incoming { accepted: crate::stream(proact::operation::AcceptMany::new(self.socket.clone())) }
+            }
+        }
+
+        impl $connection {
+            fn with_peer(accepted: proact::operation::Accepted) -> ($connection, proact::resource::Address) {
+                let peer = accepted.peer();
+                ($connection { socket: accepted.socket }, peer)
             }
         }
 
@@ -352,13 +356,7 @@ macro_rules! listener {
                 cx: &mut std::task::Context<'_>,
             ) -> std::task::Poll<Option<Self::Item>> {
                 let next = std::pin::Pin::new(&mut self.accepted).poll_next(cx);
-                next.map(|outcome| {
-                    let accepted = outcome?.result;
-                    Some(accepted.map(|accepted| {
-                        let peer = accepted.peer();
-                        ($connection { socket: accepted.socket }, peer)
-                    }))
-                })
+                next.map(|outcome| Some(outcome?.result.map($connection::with_peer)))
             }
         }
     };
