@@ -1,10 +1,17 @@
 //! `proact run` and `proact inspect`, as their users meet them.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+#[path = "support/run.rs"]
+mod program;
+mod support;
 
+use std::fs;
+use std::process::Output;
+
+use program::{answer, file, module, named, text};
+#[cfg(unix)]
+use program::{catches_signals, interrupted};
 use serde_json::{Value, json};
+use support::Scratch;
 
 const MATH: &str = r#"(module
     (import "proact" "yield" (func $yield))
@@ -26,53 +33,13 @@ const MATH: &str = r#"(module
     (func (export "vector") (param externref))
     (@custom "proact.conventions" "version 3\nexport same(ref) -> ref\nrequires proact 0\n"))"#;
 
-/// A folder of the test's own, with modules in it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let folder = std::env::temp_dir().join(format!("proact-run-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a scratch folder");
-        Scratch(folder)
-    }
-
-    fn module(&self, name: &str, text: &str) -> String {
-        self.file(name, &wat::parse_str(text).expect("a module"))
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).expect("a file");
-        named(&path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn named(path: &Path) -> String {
-    path.to_str().expect("a name").to_owned()
-}
-
 /// The module without what no context here has.
 fn math(scratch: &Scratch) -> String {
-    scratch.module("math.wasm", &MATH.replace("requires proact 0\\n", ""))
+    module(scratch, "math.wasm", &MATH.replace("requires proact 0\\n", ""))
 }
 
 fn proact(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_proact")).args(arguments).output().expect("the program starts")
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the program prints UTF-8")
-}
-
-fn answer(output: &Output) -> Value {
-    let last = text(&output.stdout).lines().last().unwrap_or_default();
-    serde_json::from_str(last).unwrap_or_else(|error| panic!("{last:?}: {error}; {}", text(&output.stderr)))
+    program::proact().args(arguments).output().expect("the program starts")
 }
 
 fn run(module: &str, rest: &[&str]) -> Output {
@@ -81,9 +48,8 @@ fn run(module: &str, rest: &[&str]) -> Output {
 
 /// Fails with a code, and says something on one error's lines.
 fn fails(output: &Output, code: i32, said: &str) {
-    let told = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{told}");
-    assert!(told.starts_with("proact: ") && told.contains(said), "{said:?} is missing in: {told}");
+    program::fails(output, code, &[said]);
+    assert!(text(&output.stderr).starts_with("proact: "), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -118,7 +84,7 @@ fn programs_get_an_object_with_results_yields_and_the_call() {
 #[test]
 fn references_are_text_files_and_null() {
     let scratch = Scratch::new("references");
-    let (math, file) = (math(&scratch), scratch.file("some.bin", &[0xff, 0, 1]));
+    let (math, file) = (math(&scratch), file(&scratch, "some.bin", &[0xff, 0, 1]));
     for (input, printed) in
         [("hello", "hello\n"), ("text:@x", "@x\n"), ("null", "null\n"), (&format!("@{file}"), "3 bytes: ff0001\n")]
     {
@@ -170,49 +136,39 @@ const AROUND: [&str; 4] = [
 fn what_runs_around_the_call_has_its_bounds() {
     let scratch = Scratch::new("around");
     for text in AROUND {
-        let module = scratch.module("around.wasm", text);
+        let module = module(&scratch, "around.wasm", text);
         let output = run(&module, &["--function", "f", "--deadline", "20ms", "--json"]);
         fails(&output, 1, "around.wasm: module \"around\": ");
         assert!(crate::text(&output.stderr).contains("(DEADLINE_EXCEEDED)"), "{text}");
         assert_eq!(answer(&output)["exit_code"], json!(1), "{text}");
     }
-    let looping = scratch.module("around.wasm", AROUND[0]);
+    let looping = module(&scratch, "around.wasm", AROUND[0]);
     fails(&run(&looping, &["--function", "f", "--fuel", "100000"]), 1, "(RESOURCE_EXHAUSTED)");
     // Behind the function, which has answered.
     let module =
-        scratch.module("deinit.wasm", r#"(module (func (export "__deinit") (loop $l br $l)) (func (export "f")))"#);
+        module(&scratch, "deinit.wasm", r#"(module (func (export "__deinit") (loop $l br $l)) (func (export "f")))"#);
     assert_eq!(run(&module, &["--function", "f", "--deadline", "20ms"]).status.code(), Some(0));
 }
 
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_what_runs_around_the_call() {
-    use std::process::Stdio;
     let scratch = Scratch::new("around-interrupt");
     let end = r#"(module (func (export "__deinit") (loop $l br $l)) (func (export "f")))"#;
     for (name, text, said) in [("start", AROUND[0], "start.wasm: interrupted"), ("end", end, "end.f: interrupted at")] {
-        let module = scratch.module(&format!("{name}.wasm"), text);
-        let trace = named(&scratch.0.join(format!("{name}.json")));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_proact"))
-            .args(["run", &module, "--function", "f", "--trace", &trace])
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        // Signals are caught before the file is made.
-        let pid = rustix::process::Pid::from_child(&child);
-        while !Path::new(&trace).exists() {
-            assert!(child.try_wait().expect("its state").is_none(), "it ended by itself");
-            std::thread::yield_now();
-        }
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
-        fails(&child.wait_with_output().expect("it ends"), 130, said);
+        let module = module(&scratch, &format!("{name}.wasm"), text);
+        let trace = named(&scratch.path(&format!("{name}.json")));
+        let mut command = program::proact();
+        command.args(["run", &module, "--function", "f", "--trace", &trace]);
+        fails(&interrupted(command, |child| catches_signals(child, &trace)), 130, said);
     }
 }
 
 #[test]
 fn names_in_a_module_do_not_steer_the_terminal() {
     let scratch = Scratch::new("names");
-    let module = scratch.module(
+    let module = module(
+        &scratch,
         "names.wasm",
         r#"(module (import "m\1b[2J" "f\n" (func)) (func (export "a\1b]0;title\07\0aexports") unreachable)
             (func (export "v\1b") (param externref)))"#,
@@ -232,23 +188,11 @@ fn names_in_a_module_do_not_steer_the_terminal() {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_the_call_and_the_trace_is_written() {
-    use std::process::Stdio;
     let scratch = Scratch::new("interrupt");
-    let (math, trace) = (math(&scratch), named(&scratch.0.join("run.json")));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_proact"))
-        .args(["run", &math, "--function", "forever", "--trace", &trace, "--json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    // Signals are caught before the file is made.
-    let pid = rustix::process::Pid::from_child(&child);
-    while !Path::new(&trace).exists() {
-        assert!(child.try_wait().expect("its state").is_none(), "it ended by itself");
-        std::thread::yield_now();
-    }
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
-    let output = child.wait_with_output().expect("it ends");
+    let (math, trace) = (math(&scratch), named(&scratch.path("run.json")));
+    let mut command = program::proact();
+    command.args(["run", &math, "--function", "forever", "--trace", &trace, "--json"]);
+    let output = interrupted(command, |child| catches_signals(child, &trace));
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
     assert_eq!(answer(&output)["code"], json!("CANCELLED"));
     let written: Value = serde_json::from_slice(&fs::read(&trace).expect("a trace")).expect("JSON");
@@ -258,7 +202,7 @@ fn ctrl_c_ends_the_call_and_the_trace_is_written() {
 #[test]
 fn a_trace_has_a_slice_for_each_step() {
     let scratch = Scratch::new("trace");
-    let (math, trace) = (math(&scratch), named(&scratch.0.join("run.json")));
+    let (math, trace) = (math(&scratch), named(&scratch.path("run.json")));
     let output = run(&math, &["--function", "yields", "--input", "4", "--trace", &trace, "--json"]);
     let call = format!("call {}", answer(&output)["call"].as_str().expect("an id"));
     let written: Value = serde_json::from_slice(&fs::read(&trace).expect("a trace")).expect("JSON");
@@ -279,7 +223,7 @@ fn a_trace_has_a_slice_for_each_step() {
     let [function] = functions[..] else { panic!("{written}") };
     assert_eq!((&function["name"], &function["args"]["then"]), (&json!("math.yields"), &json!("returned")));
     assert!(function["dur"].as_f64() <= Some(last), "{written}");
-    let nowhere = named(&scratch.0.join("no/such/run.json"));
+    let nowhere = named(&scratch.path("no/such/run.json"));
     fails(&run(&math, &["--function", "started", "--trace", &nowhere]), 4, "no/such/run.json");
 }
 
@@ -309,11 +253,11 @@ fn what_is_typed_wrongly_is_a_usage_error() {
 #[test]
 fn a_module_that_cannot_be_had_is_told_with_its_name() {
     let scratch = Scratch::new("modules");
-    let missing = named(&scratch.0.join("none.wasm"));
-    let text = scratch.file("text.wasm", b"(module)");
-    let import = scratch.module("import.wasm", r#"(module (import "file" "read" (func)) (func (export "f")))"#);
-    let start = scratch.module("start.wasm", "(module (func $f (export \"f\") unreachable) (start $f))");
-    let large = scratch.module("large.wasm", "(module (memory 1024) (func (export \"f\")))");
+    let missing = named(&scratch.path("none.wasm"));
+    let text = file(&scratch, "text.wasm", b"(module)");
+    let import = module(&scratch, "import.wasm", r#"(module (import "file" "read" (func)) (func (export "f")))"#);
+    let start = module(&scratch, "start.wasm", "(module (func $f (export \"f\") unreachable) (start $f))");
+    let large = module(&scratch, "large.wasm", "(module (memory 1024) (func (export \"f\")))");
     for (module, said) in [
         (&missing, "none.wasm: open: "),
         (&text, "text.wasm: module text: not a WebAssembly module"),
@@ -339,7 +283,8 @@ const IMPORT: &str = r#"(import "file" "read" (func (param i32 i64 i32 i32) (res
 #[test]
 fn inspect_shows_exports_imports_and_conventions() {
     let scratch = Scratch::new("inspect");
-    let module = scratch.module(
+    let module = module(
+        &scratch,
         "tool.wasm",
         &MATH
             .replace("(import \"proact\"", &format!("{IMPORT} (import \"proact\""))

@@ -1,13 +1,18 @@
 //! `proact run` with what it grants: directories, addresses, and a log. On the backend that `PROACT_BACKEND` names.
 #![cfg(unix)]
 
+#[path = "support/run.rs"]
+mod program;
+mod support;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
+use program::{answer, catches_signals, fails, interrupted, module, named, proact, text};
 use serde_json::{Value, json};
+use support::Scratch;
 
 const GUEST: &str = r#"(module
     (import "file" "open" (func $open (param i32 i32) (result i32)))
@@ -49,24 +54,24 @@ const GUEST: &str = r#"(module
         "export hear(ref) -> i64\n"
         "export listen(ref) -> ref\n"))"#;
 
-/// A folder with the program in it, and a folder of data.
-struct Scratch(PathBuf);
+/// A directory with the program in it, and a directory of data.
+struct Granted(Scratch);
 
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let folder = std::env::temp_dir().join(format!("proact-run-granted-{name}-{}", std::process::id()));
-        fs::create_dir_all(folder.join("data")).expect("a scratch folder");
-        fs::write(folder.join("data/in"), b"what the file holds").expect("a file");
-        fs::write(folder.join("guest.wasm"), wat::parse_str(GUEST).expect("a module")).expect("a file");
-        Scratch(folder)
+impl Granted {
+    fn new(name: &str) -> Granted {
+        let scratch = Scratch::new(&format!("run-granted-{name}"));
+        fs::create_dir_all(scratch.path("data")).expect("a directory");
+        fs::write(scratch.path("data/in"), b"what the file holds").expect("a file");
+        module(&scratch, "guest.wasm", GUEST);
+        Granted(scratch)
     }
 
     fn named(&self, name: &str) -> String {
-        self.0.join(name).to_str().expect("a name").to_owned()
+        named(&self.0.path(name))
     }
 
     fn command(&self, function: &str, rest: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_proact"));
+        let mut command = proact();
         command.args(["run", &self.named("guest.wasm"), "--function", function]).args(rest);
         command
     }
@@ -79,27 +84,6 @@ impl Scratch {
     fn data(&self, behind: &str) -> String {
         format!("--dir=data={}{behind}", self.named("data"))
     }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the program prints UTF-8")
-}
-
-fn answer(output: &Output) -> Value {
-    let last = text(&output.stdout).lines().last().unwrap_or_default();
-    serde_json::from_str(last).unwrap_or_else(|error| panic!("{last:?}: {error}; {}", text(&output.stderr)))
-}
-
-fn fails(output: &Output, code: i32, said: &[&str]) {
-    let told = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{told}");
-    said.iter().for_each(|said| assert!(told.contains(said), "{said:?} is missing in: {told}"));
 }
 
 /// An address where no one is, and any rule that grants it.
@@ -127,7 +111,7 @@ fn slices(path: &str, kind: &str) -> Vec<String> {
 
 #[test]
 fn a_program_reads_waits_and_sends_and_its_waits_are_in_the_trace() {
-    let scratch = Scratch::new("sends");
+    let scratch = Granted::new("sends");
     let (server, address, rule) = server();
     let (data, trace) = (scratch.data(""), scratch.named("run.json"));
     let output = scratch.run("send", &[&data, &rule, "--trace", &trace, "--json", "--input", "data/in", &address]);
@@ -156,7 +140,7 @@ fn a_program_reads_waits_and_sends_and_its_waits_are_in_the_trace() {
 
 #[test]
 fn as_much_is_logged_as_is_asked_for() {
-    let scratch = Scratch::new("logs");
+    let scratch = Granted::new("logs");
     let (_server, address, rule) = server();
     let data = scratch.data("");
     for (level, lines) in [("debug", 3), ("info", 2), ("warn", 0), ("off", 0)] {
@@ -168,7 +152,7 @@ fn as_much_is_logged_as_is_asked_for() {
 
 #[test]
 fn nothing_is_reached_that_was_not_granted() {
-    let scratch = Scratch::new("granted");
+    let scratch = Granted::new("granted");
     let data = scratch.data("");
     // No directory at all, no address at all.
     let output = scratch.run("write", &[NOWHERE, "--input", "data/new"]);
@@ -177,7 +161,7 @@ fn nothing_is_reached_that_was_not_granted() {
     // Others than were granted.
     let output = scratch.run("write", &[&data, NOWHERE, "--input", "data/new"]);
     fails(&output, 1, &["the directory is granted for reading alone (PERMISSION_DENIED)", "[program] guest.write"]);
-    assert!(!scratch.0.join("data/new").exists());
+    assert!(!scratch.0.path("data/new").exists());
     let output = scratch.run("write", &[&data, NOWHERE, "--input", "etc/new"]);
     fails(&output, 1, &["no directory \"etc\" is granted (PERMISSION_DENIED)"]);
     let output = scratch.run("hear", &[&data, NOWHERE, "--input", "127.0.0.1:10"]);
@@ -187,14 +171,14 @@ fn nothing_is_reached_that_was_not_granted() {
     // And what was.
     let output = scratch.run("write", &[&scratch.data(":rw"), NOWHERE, "--input", "data/new"]);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "4\n"), "{}", text(&output.stderr));
-    assert_eq!(fs::read(scratch.0.join("data/new")).expect("it is there"), b"fine");
+    assert_eq!(fs::read(scratch.0.path("data/new")).expect("it is there"), b"fine");
     let output = scratch.run("listen", &[&data, "--listen=127.0.0.0/8:0-9", "--input", "127.0.0.1:0"]);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "a vm.socket\n"), "{}", text(&output.stderr));
 }
 
 #[test]
 fn what_is_granted_wrongly_is_told_before_anything_runs() {
-    let scratch = Scratch::new("wrong");
+    let scratch = Granted::new("wrong");
     let data = scratch.data("");
     for (arguments, code, said) in [
         (&["--dir", "data"][..], 2, "NAME=PATH is expected"),
@@ -218,7 +202,7 @@ fn what_is_granted_wrongly_is_told_before_anything_runs() {
 
 #[test]
 fn a_backend_that_cannot_run_is_told() {
-    let scratch = Scratch::new("backend");
+    let scratch = Granted::new("backend");
     let mut command = scratch.command("sleep", &[NOWHERE, &scratch.data(""), "--input", "1"]);
     let output = command.env("PROACT_BACKEND", "none").output().expect("the program starts");
     fails(&output, 7, &["proact: proactor: ", "PROACT_BACKEND"]);
@@ -226,24 +210,15 @@ fn a_backend_that_cannot_run_is_told() {
 
 #[test]
 fn a_deadline_ends_a_wait() {
-    let scratch = Scratch::new("deadline");
+    let scratch = Granted::new("deadline");
     let (data, day) = (scratch.data(""), "86400000000000");
     let output = scratch.run("sleep", &[&data, NOWHERE, "--deadline", "1ms", "--input", day]);
     fails(&output, 1, &["(DEADLINE_EXCEEDED)"]);
 }
 
-/// Waits for nothing that comes, and is told to stop when `ready` is.
-fn interrupted(mut command: Command, ready: impl FnOnce(&mut std::process::Child)) -> Output {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-    ready(&mut child);
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
-    child.wait_with_output().expect("it ends")
-}
-
 #[test]
 fn ctrl_c_ends_a_receive_that_waits_and_cancels_it() {
-    let scratch = Scratch::new("receive");
+    let scratch = Granted::new("receive");
     let (server, address, rule) = server();
     let (data, trace) = (scratch.data(""), scratch.named("run.json"));
     let command = scratch.command("hear", &[&data, &rule, "--trace", &trace, "--json", "--input", &address]);
@@ -264,22 +239,17 @@ fn ctrl_c_ends_a_receive_that_waits_and_cancels_it() {
 
 #[test]
 fn ctrl_c_ends_a_sleep() {
-    let scratch = Scratch::new("sleep");
+    let scratch = Granted::new("sleep");
     let (data, trace) = (scratch.data(""), scratch.named("run.json"));
     let day = "86400000000000";
-    let output = interrupted(scratch.command("sleep", &[&data, NOWHERE, "--trace", &trace, "--input", day]), |child| {
-        // Signals are caught before the file is made.
-        while !Path::new(&trace).exists() {
-            assert!(child.try_wait().expect("its state").is_none(), "it ended by itself");
-            std::thread::yield_now();
-        }
-    });
+    let command = scratch.command("sleep", &[&data, NOWHERE, "--trace", &trace, "--input", day]);
+    let output = interrupted(command, |child| catches_signals(child, &trace));
     fails(&output, 130, &["(CANCELLED)"]);
 }
 
 #[test]
 fn a_program_hears_what_it_is_sent() {
-    let scratch = Scratch::new("hears");
+    let scratch = Granted::new("hears");
     let (server, address, rule) = server();
     let peer = std::thread::spawn(move || {
         let mut stream = server.accept().expect("it comes").0;
