@@ -70,3 +70,56 @@ impl<B: Bell> Wake for PlaceWaker<B> {
         }
     }
 }
+
+/// What the models of bells have in common.
+#[cfg(all(test, loom))]
+pub(super) mod model {
+    use loom::thread::{self, JoinHandle};
+
+    use super::*;
+
+    /// Two waits, one of which is woken twice, by two threads: three flags, each set before its waker is called.
+    /// Relaxed: what a wake does not make seen is a finding.
+    pub(in crate::event_loop) struct Wakers<B> {
+        woken: Arc<Woken<B>>,
+        places: [Arc<PlaceWaker<B>>; 2],
+        flags: Arc<[AtomicBool; 3]>,
+        seen: [bool; 3],
+        to_poll: Vec<u32>,
+        threads: Vec<JoinHandle<()>>,
+    }
+
+    impl<B: Bell> Wakers<B> {
+        pub(in crate::event_loop) fn start(woken: &Arc<Woken<B>>) -> Wakers<B> {
+            let flags = Arc::new([(); 3].map(|()| AtomicBool::new(false)));
+            let [one, other] = [0, 1].map(|place| PlaceWaker::new(place, woken.clone()));
+            let mut threads = Vec::new();
+            for (waker, theirs) in [(one.1, 0..1), (other.1, 1..3)] {
+                let flags = flags.clone();
+                threads.push(thread::spawn(move || {
+                    for flag in theirs {
+                        flags[flag].store(true, Ordering::Relaxed);
+                        waker.wake_by_ref();
+                    }
+                }));
+            }
+            let (woken, to_poll) = (woken.clone(), Vec::new());
+            Wakers { woken, places: [one.0, other.0], flags, seen: [false; 3], to_poll, threads }
+        }
+
+        /// Looks at the waits that were woken, as a loop does. Says whether all flags were seen.
+        pub(in crate::event_loop) fn look(&mut self) -> bool {
+            self.woken.take(&mut self.to_poll, 2);
+            for place in self.to_poll.drain(..) {
+                self.places[place as usize].unlist();
+                let theirs = if place == 0 { 0..1 } else { 1..3 };
+                theirs.for_each(|flag| self.seen[flag] |= self.flags[flag].load(Ordering::Relaxed));
+            }
+            self.seen == [true; 3]
+        }
+
+        pub(in crate::event_loop) fn join(self) {
+            self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+        }
+    }
+}
