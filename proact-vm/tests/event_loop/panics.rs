@@ -31,6 +31,14 @@ fn panics_when_told(log: &Log, name: &'static str) -> impl FnOnce(Result<&dyn Lo
     }
 }
 
+/// Three callbacks in a row; the first two panic.
+fn two_panic(log: &Log, event_loop: &dyn Loop) -> Result {
+    event_loop.call(panics_when_told(log, "first"))?;
+    event_loop.call(panics_when_told(log, "second"))?;
+    event_loop.call(log.call("third"))?;
+    Ok(())
+}
+
 #[test]
 fn a_wait_that_panics_is_pending_no_more() {
     let mut proactor = Builder::new().build().unwrap();
@@ -53,9 +61,7 @@ fn those_behind_one_that_panics_when_it_is_aborted_are_aborted_before_the_panic_
     let caught = catch_unwind(AssertUnwindSafe(|| {
         event_loop.call(move |event_loop| {
             let event_loop = event_loop?;
-            event_loop.call(panics_when_told(&own, "first"))?;
-            event_loop.call(panics_when_told(&own, "second"))?;
-            event_loop.call(own.call("third"))?;
+            two_panic(&own, event_loop)?;
             Err(Error::new(Code::DataLoss, "torn"))
         })
     }));
@@ -64,9 +70,7 @@ fn those_behind_one_that_panics_when_it_is_aborted_are_aborted_before_the_panic_
 
     let mut proactor = Builder::new().build().unwrap();
     let event_loop = ProactorLoop::here(&proactor);
-    event_loop.call(panics_when_told(&log, "first")).unwrap();
-    event_loop.call(panics_when_told(&log, "second")).unwrap();
-    event_loop.call(log.call("third")).unwrap();
+    two_panic(&log, &event_loop).unwrap();
     event_loop.abort(Error::new(Code::DataLoss, "torn"));
     let caught = catch_unwind(AssertUnwindSafe(|| event_loop.run(&mut proactor, Timeout::Infinite)));
     assert!(caught.is_err());
@@ -81,9 +85,7 @@ fn a_loop_that_is_dropped_tells_all_that_a_panic_has_left_whether_they_panic_or_
         let caught = catch_unwind(AssertUnwindSafe(|| {
             event_loop.call(move |event_loop| {
                 let event_loop = event_loop?;
-                event_loop.call(panics_when_told(&own, "first"))?;
-                event_loop.call(panics_when_told(&own, "second"))?;
-                event_loop.call(own.call("third"))?;
+                two_panic(&own, event_loop)?;
                 panic!("on purpose")
             })
         }));

@@ -1,11 +1,8 @@
 //! Random calls on every loop, with deadlines, failures, and loops that end anywhere: exactly one callback each, the
 //! same results as calls that hold their thread where nothing ended them, and nothing left.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use oorandom::Rand32;
@@ -19,25 +16,10 @@ use proact_vm::module::native::{Caller, NativeModule};
 use proact_vm::wait::{WaitFrame, WaitSource};
 use proact_vm::{AsyncInvocation, Context, Error, InvocationCallback, InvocationOptions, Ref, Result, Value};
 
-use super::support::{Count, Counted, context};
+use super::support::{Count, Counted, Polls, context};
 
 const SEEDS: u64 = 150;
 const CALLS: usize = 6;
-
-/// Pending until it was polled so often.
-struct Times(u32);
-
-impl Future for Times {
-    type Output = Result;
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result> {
-        if self.0 == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        self.0 -= 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
 
 /// Does what the seed says, a level deep or on the ground.
 async fn act(caller: Caller<Count>, seed: i64, kept: Ref, deep: bool) -> Result<i64> {
@@ -48,10 +30,10 @@ async fn act(caller: Caller<Count>, seed: i64, kept: Ref, deep: bool) -> Result<
         match random.rand_range(0..8) {
             0 | 1 => caller.yield_now().await?,
             2 => caller.sleep(Duration::from_nanos(u64::from(random.rand_range(0..3000)))).await?,
-            3 => caller.wait_for(WaitSource::future(Times(random.rand_range(0..4)))).await?,
+            3 => caller.wait_for(WaitSource::future(Polls(random.rand_range(0..4)))).await?,
             4 => {
                 let never = Semaphore::new(0);
-                let there = WaitSource::future(Times(random.rand_range(0..3)));
+                let there = WaitSource::future(Polls(random.rand_range(0..3)));
                 sum += caller.wait(WaitFrame::any([WaitSource::semaphore(&never, 1), there])).await? as i64;
             }
             5 => {

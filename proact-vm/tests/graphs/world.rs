@@ -23,7 +23,7 @@ use proact_vm::{Context, Error, Function, Instance, Invocation, Object, Policy, 
 use crate::drive::PATIENCE;
 use crate::graph::{Graph, LATER_AFTER, POLLS_LATER, SOON_AFTER, Source, When, Why};
 use crate::model::Noted;
-use crate::support::{Count, Counted};
+use crate::support::{Count, Counted, Polls};
 
 /// What references are of.
 pub struct Token {
@@ -375,20 +375,5 @@ impl Future for Own {
                 Poll::Pending
             }
         }
-    }
-}
-
-/// Pending until it was polled so often.
-pub struct Polls(pub u32);
-
-impl Future for Polls {
-    type Output = Result;
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result> {
-        if self.0 == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        self.0 -= 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }

@@ -2,11 +2,14 @@
 
 #![allow(dead_code)]
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context as TaskContext, Poll};
 
 use proact_vm::module::Module;
-use proact_vm::{Context, Done, Instance, Object, Ref, Step, Waiting};
+use proact_vm::{Context, Done, Instance, Object, Ref, Result, Step, Waiting};
 
 /// How many of something are there.
 #[derive(Clone, Default)]
@@ -68,5 +71,20 @@ pub fn done(step: Step<'_>) -> Done<'_> {
     match step {
         Step::Done(done) => done,
         other => panic!("{other:?}"),
+    }
+}
+
+/// Pending until it was polled so often.
+pub struct Polls(pub u32);
+
+impl Future for Polls {
+    type Output = Result;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result> {
+        if self.0 == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.0 -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
