@@ -17,7 +17,7 @@ pub(crate) use perform::{borrow, outcome_of, perform, retried};
 use std::sync::PoisonError;
 
 use crate::atomic::{Arc, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, ThreadBuilder};
-use crate::backend::{BackendConfig, Completion, FileRequest, Request, Token, Wake};
+use crate::backend::{BackendConfig, BySlot, Completion, FileRequest, Request, Token, Wake};
 use crate::fault;
 use slot_list::{SlotLinks, SlotList};
 
@@ -44,8 +44,9 @@ struct Shared {
 }
 
 struct State {
-    /// By slot: the job that waits, runs or ran there last. Kept so that queueing allocates nothing.
-    jobs: Vec<Option<Job>>,
+    /// By slot: the job that waits, runs or ran there last. Kept so that queueing allocates nothing, whichever slots
+    /// the jobs come in: that is a matter of time.
+    jobs: BySlot<Option<Job>>,
     links: SlotLinks,
     queue: SlotList,
     queued: usize,
@@ -72,7 +73,7 @@ impl Workers {
     /// A pool without threads; they come with the jobs.
     pub(crate) fn new(config: &BackendConfig, wake: std::sync::Arc<dyn Wake>) -> Workers {
         let state = State {
-            jobs: Vec::new(),
+            jobs: BySlot::new(),
             links: SlotLinks::default(),
             queue: SlotList::EMPTY,
             queued: 0,
@@ -132,7 +133,7 @@ impl Workers {
             return false;
         }
         let mut state = self.shared.lock();
-        let job = state.jobs.get(token.slot() as usize).copied().flatten();
+        let job = state.jobs.get(token.slot()).copied().flatten();
         if job.is_some_and(|job| matches!(job.request, Request::Close { .. })) || !state.take(token) {
             return false;
         }
@@ -257,11 +258,9 @@ impl Shared {
 impl State {
     fn push(&mut self, job: Job) {
         let slot = job.token.slot();
-        let slots = slot as usize + 1;
-        if slots > self.jobs.len() {
-            self.jobs.resize(slots, None);
-            // As many results can wait as there are slots: finishing must not allocate.
-            self.results.reserve(slots - self.results.len());
+        if self.jobs.reach(slot, || None) {
+            // As many results can wait as there are places: finishing must not allocate.
+            self.results.reserve(self.jobs.slots().count() - self.results.len());
         }
         self.jobs[slot as usize] = Some(job);
         self.links.push(&mut self.queue, slot);
@@ -279,7 +278,7 @@ impl State {
     /// Takes `token`'s job out of the queue, if it is there.
     fn take(&mut self, token: Token) -> bool {
         let slot = token.slot();
-        match self.jobs.get_mut(slot as usize) {
+        match self.jobs.get_mut(slot) {
             Some(Some(job)) if job.token == token && job.queued => job.queued = false,
             _ => return false,
         }

@@ -127,6 +127,23 @@ fn no_thread_starts_before_the_first_job_and_one_is_enough_for_one_after_the_oth
 }
 
 #[test]
+fn jobs_in_other_slots_than_before_grow_nothing() {
+    let mut rig = Rig::new(1);
+    let sizes = |rig: &Rig| {
+        let state = rig.workers.shared.lock();
+        (state.jobs.slots().count(), state.results.capacity())
+    };
+    rig.submit(0, Request::Nop);
+    let (places, results) = sizes(&rig);
+    assert!(results >= places && places > 100, "{places} jobs, {results} results");
+    for slot in (2..200).step_by(2) {
+        rig.submit(slot, Request::Nop);
+    }
+    assert_eq!(sizes(&rig), (places, results));
+    rig.collect(100);
+}
+
+#[test]
 fn many_jobs_start_at_most_the_configured_number_of_threads() {
     let mut rig = Rig::new(3);
     for slot in 0..500 {
