@@ -121,7 +121,7 @@ fn by_poll(event: &OwnedFd) {
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     assert_eq!(rustix::event::poll(&mut watched, Some(&at_once)), Ok(0));
     set(event);
-    assert_eq!(rustix::event::poll(&mut watched, None), Ok(1));
+    assert_eq!(rustix::io::retry_on_intr(|| rustix::event::poll(&mut watched, None)), Ok(1));
     empty(event);
 }
 
@@ -137,7 +137,7 @@ fn by_epoll(event: &OwnedFd) -> Result<impl FnMut() + '_, Failure> {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         assert_eq!(epoll::wait(&epoll, &mut events[..], Some(&at_once)), Ok(0));
         set(event);
-        assert_eq!(epoll::wait(&epoll, &mut events[..], None), Ok(1));
+        assert_eq!(rustix::io::retry_on_intr(|| epoll::wait(&epoll, &mut events[..], None)), Ok(1));
         epoll::delete(&epoll, event).expect("it was added");
         empty(event);
     })
@@ -224,7 +224,7 @@ impl Drop for Receiving {
 
 fn readable(fd: BorrowedFd<'_>) {
     let mut watched = [PollFd::new(&fd, PollFlags::IN)];
-    assert_eq!(rustix::event::poll(&mut watched, None), Ok(1));
+    assert_eq!(rustix::io::retry_on_intr(|| rustix::event::poll(&mut watched, None)), Ok(1));
 }
 
 /// What all rounds on the thread that receives have taken, once it has settled.

@@ -31,7 +31,7 @@ impl RawEvent {
     /// Waits until it is readable, by a call of its own: it may not block, and reads it.
     pub(crate) fn wait(&self) {
         let mut fds = [PollFd::from_borrowed_fd(self.fd.as_fd(), PollFlags::IN)];
-        assert_eq!(rustix::event::poll(&mut fds, None), Ok(1));
+        assert_eq!(rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None)), Ok(1));
         self.read();
     }
 
@@ -88,8 +88,10 @@ impl RawBell {
             }
             How::Epoll(set) => {
                 let mut room = [MaybeUninit::<epoll::Event>::uninit(); 8];
-                let (ready, _) = epoll::wait(&*set, &mut room, None).expect("the set works");
-                assert_eq!(ready.len(), 1);
+                let ready =
+                    rustix::io::retry_on_intr(|| epoll::wait(&*set, &mut room, None).map(|(ready, _)| ready.len()))
+                        .expect("the set works");
+                assert_eq!(ready, 1);
                 self.event.read();
             }
             How::Poll => {

@@ -153,7 +153,8 @@ fn measure(config: Configuration, count: usize, passes_on: bool, round: impl FnM
             let floor = || {
                 raise(active);
                 events.clear();
-                epoll::wait(&set, rustix::buffer::spare_capacity(&mut events), None).expect("an event");
+                rustix::io::retry_on_intr(|| epoll::wait(&set, rustix::buffer::spare_capacity(&mut events), None))
+                    .expect("an event");
                 finish();
             };
             (compare(round, Some(floor)), "")
@@ -162,7 +163,7 @@ fn measure(config: Configuration, count: usize, passes_on: bool, round: impl FnM
             let mut watched: Vec<PollFd<'_>> = all.iter().map(|event| PollFd::new(event, PollFlags::IN)).collect();
             let floor = || {
                 raise(active);
-                rustix::event::poll(&mut watched, None).expect("an event");
+                rustix::io::retry_on_intr(|| rustix::event::poll(&mut watched, None)).expect("an event");
                 finish();
             };
             (compare(round, Some(floor)), "")

@@ -90,11 +90,17 @@ impl Bare {
 
     /// Sleeps once. Answers how late it was.
     fn sleep(&self, clock: &Clock) -> f64 {
-        let deadline = clock.now() + SLEEP;
-        let ended = self.wait(SLEEP);
         let by_time = if matches!(self, Bare::Ring(_)) { Some(libc::ETIME) } else { None };
-        assert_eq!(ended, by_time, "nothing but the time ends it");
-        nanoseconds(clock.now().since(deadline))
+        loop {
+            let deadline = clock.now() + SLEEP;
+            match self.wait(SLEEP) {
+                ended if ended == by_time => return nanoseconds(clock.now().since(deadline)),
+                // The process was stopped and went on: that ends such waits without a handler (signal(7), "Interruption
+                // of system calls and library functions by stop signals"), and is no sleep to be measured.
+                Some(libc::EINTR) => {}
+                ended => panic!("nothing but the time ends it: {ended:?}"),
+            }
+        }
     }
 }
 
