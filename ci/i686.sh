@@ -16,12 +16,7 @@ need /lib/ld-linux.so.2 libc6-i386
 need /usr/lib32/libgcc_s.so.1 lib32gcc-s1
 export CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER=i686-linux-gnu-gcc
 
-# rustc's library for it (`rustup target add`), or its sources.
-library=()
-if [[ ! -d $(rustc --print sysroot)/lib/rustlib/$target/lib ]]; then
-    use_debian_rustc
-    library=(-Zbuild-std=std,panic_unwind,test)
-fi
+use_library "$target" std,panic_unwind,test
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

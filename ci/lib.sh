@@ -45,13 +45,29 @@ counts() {
         END { printf "%d passed, %d failed, %d skipped", p, f, n }' "$1"
 }
 
-# The compiler that brings the standard library's sources: Debian's, since a release of rustup's has only the prebuilt
-# library of its own target. Cargo stays the one on PATH.
-use_debian_rustc() {
-    need /usr/lib/rustlib/src/rust/library/std/Cargo.toml rustc-web rust-web-src
-    need /usr/bin/rustc rustc-web
-    export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
-    say "compiler: $("$RUSTC" --version)"
+# use_std_sources: has what cargo builds next build the standard library too, with -Zbuild-std: the sources of the one
+# that the compiler on PATH brings.
+use_std_sources() {
+    local sources
+    sources=$(rustc --print sysroot)/lib/rustlib/src/rust/library/std/Cargo.toml
+    if [[ ! -e $sources ]]; then
+        command -v rustup >/dev/null || die "the standard library's sources are missing: $sources"
+        say "installing rust-src"
+        rustup --quiet component add rust-src || die "rustup cannot install rust-src"
+    fi
+    export RUSTC_BOOTSTRAP=1
+}
+
+# use_library TARGET CRATE,...: sets `library` to what cargo needs so that there is a standard library for the target:
+# nothing where it is there or rustup brings it, else it is built.
+use_library() {
+    library=()
+    [[ -d $(rustc --print sysroot)/lib/rustlib/$1/lib ]] && return
+    if command -v rustup >/dev/null && rustup --quiet target add "$1"; then
+        return
+    fi
+    use_std_sources
+    library=("-Zbuild-std=$2")
 }
 
 # How many of the checks below have held.

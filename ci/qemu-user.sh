@@ -9,7 +9,7 @@
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
-use_debian_rustc
+use_std_sources
 
 # Emulated processors are slow: what waits with patience gets more of it.
 export PROACT_CTS_PATIENCE=${PROACT_CTS_PATIENCE:-60}

@@ -9,8 +9,7 @@
 # - address: use after free, overflows, and with the leak sanitizer whatever is never freed and reached by no one. The
 #   compiler on PATH, with its prebuilt standard library. The suite's program `leaks`, which counts what every case
 #   leaves, is part of every ordinary test run and stays out; so does `allocations`, which counts what a sanitizer adds.
-# - thread: data races. Needs a standard library that is instrumented too, so it is built, by Debian's compiler with
-#   the runtime that comes with the one on PATH.
+# - thread: data races. Needs a standard library that is instrumented too, so it is built.
 #
 # Each configuration of the suite is a process of its own, so that a report belongs to one, and a run can be had in
 # slices. What each said lies in target/asan/logs and target/tsan/logs.
@@ -116,16 +115,7 @@ address() {
 
 thread() {
     say "=== thread sanitizer"
-    local runtime folder
-    runtime=$(rustc --print sysroot)/lib/rustlib/$target/lib/librustc-stable_rt.tsan.a
-    [[ -e $runtime ]] || die "no thread sanitizer at $runtime"
-    use_debian_rustc
-    # The compiler looks for the runtime beside its own libraries only.
-    folder=/usr/lib/rustlib/$target/lib
-    if [[ ! -e $folder/librustc-stable_rt.tsan.a ]]; then
-        say "linking $runtime into $folder"
-        ln -s "$runtime" "$folder/"
-    fi
+    use_std_sources
     # The sanitizer stands between a program and its signals: it installs handlers of its own, with every signal
     # blocked, and holds a signal back until the program makes a call that it knows, which a sleep in a ring is not.
     skips=(
@@ -142,7 +132,7 @@ thread() {
 
 case $which in
 all)
-    # Each in a process of its own: the two use different compilers.
+    # Each in a process of its own: the two want other flags.
     for each in address thread; do
         bash ci/sanitizers.sh "$each" "${@:2}" || failed=1
     done

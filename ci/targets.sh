@@ -21,12 +21,27 @@ x86_64-pc-windows-msvc          | proact proact-schedule proact-cli | the suite 
 wasm32-unknown-unknown          | proact proact-schedule | no sockets, no processes
 '
 
-use_debian_rustc
+use_std_sources
 # std links some of Windows by import libraries that are made while it is compiled.
 need x86_64-w64-mingw32-dlltool binutils-mingw-w64-x86-64
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+# `ring` compiles C, and no compiler for each of these targets is asked for: types are checked without what it makes.
+scratch=$(mktemp -d)
+log=$scratch/log
+trap 'rm -r "$scratch"' EXIT
+# Makes what follows -o, or is written as -out:NAME; or, as an archiver, its second argument.
+cat >"$scratch/empty" <<'END'
+#!/bin/sh
+[ "${1#-}" = "$1" ] && [ -n "$2" ] && : >"$2"
+for each; do
+    case $each in -out:*) : >"${each#-out:}" ;; esac
+    [ "$before" = -o ] && : >"$each"
+    before=$each
+done
+exit 0
+END
+chmod +x "$scratch/empty"
+export TARGET_CC=$scratch/empty TARGET_AR=$scratch/empty
 failed=0
 rows=()
 while IFS='|' read -r target packages note; do
@@ -37,7 +52,7 @@ while IFS='|' read -r target packages note; do
     fi
     for package in $packages; do
         features=()
-        # blake3 in Rust alone: no C compiler for each of these targets is asked for.
+        # blake3 in Rust alone.
         [[ $package == proact-cli ]] && features=(--features portable-digest)
         started=$SECONDS
         if cargo check --quiet --locked -p "$package" "${features[@]}" --target "$target" --target-dir target/targets \

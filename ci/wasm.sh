@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
 # Runs a simulated world in WebAssembly and compares what its seeds come to with this machine's: ci/wasm.sh
 #
-# Needs node, and rustc's library for wasm32-unknown-unknown (`rustup target add`) or its sources (`rust-src`).
+# Needs node, and rustup or the library for wasm32-unknown-unknown.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
 need node nodejs
 build=(--quiet --locked -p proact --example world)
 native=$(cargo run "${build[@]}")
-library=()
-[[ -d $(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown/lib ]] || library=(-Zbuild-std=std,panic_abort)
+use_library wasm32-unknown-unknown std,panic_abort
 RUSTFLAGS="-C link-arg=--export=digest" cargo build "${build[@]}" --target wasm32-unknown-unknown "${library[@]}" \
     --target-dir target/wasm
 script='

@@ -14,12 +14,7 @@ export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=/usr/lib/wine/wine64
 export WINEARCH=win64 WINEDEBUG=-all WINEDLLOVERRIDES="mscoree=;mshtml=;winemenubuilder.exe="
 export WINEPREFIX=$PWD/target/wine
 
-# rustc's library for it (`rustup target add`), or its sources.
-library=()
-if [[ ! -d $(rustc --print sysroot)/lib/rustlib/$target/lib ]]; then
-    use_debian_rustc
-    library=(-Zbuild-std=std,panic_unwind,test)
-fi
+use_library "$target" std,panic_unwind,test
 
 if [[ ! -d $WINEPREFIX ]]; then
     say "making a prefix for Wine"

@@ -82,11 +82,10 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        if let Stage::Proactor(_, thread) = self
-            && let Some(thread) = thread.take()
-            && !std::thread::panicking()
-        {
-            thread.join().unwrap();
+        let Stage::Proactor(_, thread) = self else { return };
+        match thread.take() {
+            Some(thread) if !std::thread::panicking() => _ = thread.join().unwrap(),
+            _ => {}
         }
     }
 }

@@ -166,7 +166,8 @@ macro_rules! steps {
             fn submit(&mut self, done: &mut Self::Done, lowering: Lowering, cx: &mut Context<'_>) -> bool {
                 let first = Step::new(self.$zero.unsubmitted().header());
                 let rest = [$(Step::new(self.$index.unsubmitted().header())),+];
-                let submission = Submission { first: &first, rest: Some(&Rest { steps: &rest, lowering }) };
+                let others = Rest { steps: &rest, lowering };
+                let submission = Submission { first: &first, rest: Some(&others) };
                 self.$zero.port.submit(submission, cx);
                 let mut submitted = true;
                 let mut answers = [first].into_iter().chain(rest).map(|step| {
