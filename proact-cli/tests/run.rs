@@ -150,6 +150,27 @@ fn what_runs_around_the_call_has_its_bounds() {
     assert_eq!(run(&module, &["--function", "f", "--deadline", "20ms"]).status.code(), Some(0));
 }
 
+#[test]
+fn what_fails_before_the_call_has_its_code_and_its_frames() {
+    let scratch = Scratch::new("before");
+    let start = module(&scratch, "start.wasm", "(module (func $s unreachable) (start $s) (func (export \"f\")))");
+    let output = run(&start, &["--function", "f", "--json"]);
+    let told = answer(&output);
+    assert_eq!((&told["exit_code"], &told["code"]), (&json!(1), &json!("ABORTED")), "{told}");
+    assert_eq!(told["backtrace"], json!(["0: [program] start.__init"]));
+    // For people: the call, and a line each.
+    let shown: Vec<&str> = text(&output.stderr).lines().collect();
+    assert_eq!(shown[1], format!("  in call {}", told["call"].as_str().expect("an id")), "{shown:?}");
+    assert_eq!(shown[2..], ["  0: [program] start.__init"], "{shown:?}");
+
+    let refused = file(&scratch, "refused.wasm", b"text");
+    for arguments in [&["run", &refused, "--function", "f", "--json"][..], &["inspect", &refused, "--json"]] {
+        let told = answer(&proact(arguments));
+        assert_eq!((&told["exit_code"], &told["code"]), (&json!(3), &json!("INVALID_ARGUMENT")), "{told}");
+        assert!(told["backtrace"].is_null() && told["call"].is_null(), "{told}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_what_runs_around_the_call() {

@@ -6,8 +6,8 @@ use proact_vm::module::Module;
 use proact_vm::wasm::{Options, WasmModule};
 use serde::Serialize;
 
-use super::answer::{Outcome, json, say, told};
-use super::run::{for_people, open};
+use super::answer::{Outcome, json, say};
+use super::run::open;
 use crate::cli::Inspect;
 use crate::exit::Failure;
 use crate::shown;
@@ -62,12 +62,10 @@ struct Requirement {
 /// # Errors
 /// A module that is missing, unreadable or refused.
 pub fn inspect(options: &Inspect) -> Result<(), Failure> {
-    let answered = || {
-        let answer = examine(&*open(&options.module, Options::default())?);
-        say(&if options.json { json(&Outcome::ok(answer))? } else { text(&answer) });
-        Ok(())
-    };
-    told(answered(), options.json).map_err(for_people)
+    let module = open(&options.module, Options::default()).map_err(|uncalled| uncalled.told(options.json))?;
+    let answer = examine(&module);
+    say(&if options.json { json(&Outcome::ok(answer))? } else { text(&answer) });
+    Ok(())
 }
 
 fn examine(module: &WasmModule) -> Answer {

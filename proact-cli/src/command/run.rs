@@ -15,7 +15,7 @@ use proact_vm::wasm::{Options, WasmModule};
 use proact_vm::{CallId, Context, Error, InvocationOptions};
 use serde::Serialize;
 
-use super::answer::{Outcome, json, say, told};
+use super::answer::{Outcome, json, say};
 use super::interrupt::Interrupt;
 use crate::cli::Run;
 use crate::exit::{Exit, Failure};
@@ -41,11 +41,77 @@ struct Answer {
     /// What the semaphores of the command line have come to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     semaphores: Vec<semaphores::Shown>,
-    /// Of a failure: its code, and the frames that stood.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
+    #[serde(flatten)]
+    failed: Option<Failed>,
+}
+
+/// What a failure of the program has beside its words: its code, and the frames that stood.
+#[derive(Serialize)]
+struct Failed {
+    code: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     backtrace: Vec<String>,
+}
+
+impl Failed {
+    fn of(error: &Error) -> Failed {
+        Failed { code: error.code().name(), backtrace: error.backtrace().iter().map(ToString::to_string).collect() }
+    }
+
+    /// Its frames behind a message, for people.
+    fn with_backtrace(&self, message: &str, call: &str) -> String {
+        let mut text = message.to_owned();
+        if !self.backtrace.is_empty() {
+            text.push_str(&format!("\n  in call {call}"));
+        }
+        self.backtrace.iter().for_each(|frame| text.push_str(&format!("\n  {frame}")));
+        text
+    }
+}
+
+/// Why nothing was called: also what failed in a function that runs before the call.
+pub(super) struct Uncalled {
+    failure: Failure,
+    error: Option<Error>,
+}
+
+impl From<Failure> for Uncalled {
+    fn from(failure: Failure) -> Uncalled {
+        Uncalled { failure, error: None }
+    }
+}
+
+impl Uncalled {
+    fn of(exit: Exit, subject: &str, error: Error) -> Uncalled {
+        Uncalled { failure: Failure::new(exit, failed(subject, &error)), error: Some(error) }
+    }
+
+    /// Tells those who read JSON; what is left is for people.
+    pub(super) fn told(self, as_json: bool) -> Failure {
+        /// What there is to tell.
+        #[derive(Serialize)]
+        struct Answer {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            call: Option<String>,
+            #[serde(flatten)]
+            failed: Failed,
+        }
+        let Uncalled { failure, error } = self;
+        let call = error.as_ref().and_then(Error::call).map(|call| call.to_string());
+        let answer = error.map(|error| Answer { call, failed: Failed::of(&error) });
+        let message = match &answer {
+            Some(Answer { call, failed }) => failed.with_backtrace(&failure.message, call.as_deref().unwrap_or("?")),
+            None => failure.message.clone(),
+        };
+        if as_json {
+            match json(&Outcome::failed_with(&failure, answer)) {
+                Ok(answer) => say(&answer),
+                Err(failure) => return failure,
+            }
+        }
+        // What a program has named is in the words of its failures, too.
+        Failure::new(failure.exit, shown::lines(&message))
+    }
 }
 
 /// Runs it.
@@ -55,7 +121,7 @@ struct Answer {
 pub fn run(options: &Run) -> Result<(), Failure> {
     match prepare(options) {
         Ok(prepared) => prepared.call(options),
-        Err(failure) => told(Err(failure), options.json).map_err(for_people),
+        Err(uncalled) => Err(uncalled.told(options.json)),
     }
 }
 
@@ -66,7 +132,7 @@ struct Prepared {
     world: World,
 }
 
-fn prepare(options: &Run) -> Result<Prepared, Failure> {
+fn prepare(options: &Run) -> Result<Prepared, Uncalled> {
     let module = open(&options.module, bounds(options))?;
     let named = options.function.as_str();
     let found = module.signatures().find(|(name, _)| *name == named);
@@ -99,10 +165,9 @@ fn prepare(options: &Run) -> Result<Prepared, Failure> {
     let (context, function) = match found {
         Ok(found) => found,
         Err(refused) => {
-            let failure = refused.failure(&options.module.display().to_string());
             // The failure is the one to tell; a trace that is missing besides shows by itself.
             let _ = trace.map_or(Ok(()), TraceFile::write);
-            return Err(failure);
+            return Err(refused.uncalled(&options.module.display().to_string()));
         }
     };
     if trace.is_some() {
@@ -118,11 +183,11 @@ fn bounds(options: &Run) -> Options {
 }
 
 /// Loads a module for a command.
-pub(super) fn open(path: &std::path::Path, options: Options) -> Result<Arc<WasmModule>, Failure> {
+pub(super) fn open(path: &std::path::Path, options: Options) -> Result<Arc<WasmModule>, Uncalled> {
     let module = WasmModule::open(path, options);
     // The error names the file where it is about it; a module is named by its name alone.
     let shown = path.display().to_string();
-    module.map(Arc::new).map_err(|error| Failure::new(Exit::Source, failed(&shown, &error)))
+    module.map(Arc::new).map_err(|error| Uncalled::of(Exit::Source, &shown, error))
 }
 
 fn failed(subject: &str, error: &Error) -> String {
@@ -157,8 +222,7 @@ impl Prepared {
             waits: ended.waits,
             results: None,
             semaphores: ended.semaphores,
-            code: None,
-            backtrace: Vec::new(),
+            failed: None,
         };
         let outcome = match ended.outcome {
             Ok(outputs) => {
@@ -168,8 +232,7 @@ impl Prepared {
                 written.and(world.end())
             }
             Err(error) => {
-                answer.code = Some(error.code().name());
-                answer.backtrace = error.backtrace().iter().map(ToString::to_string).collect();
+                answer.failed = Some(Failed::of(&error));
                 let exit = if ended.interrupted { Exit::Interrupted } else { Exit::Failed };
                 // The call's own failure is the one to tell, and has the backend's in it; a trace that is missing
                 // besides shows by itself.
@@ -186,10 +249,11 @@ fn report(outcome: Result<(), Failure>, answer: Answer, as_json: bool) -> Result
         Ok(()) if as_json => say(&json(&Outcome::ok(answer))?),
         Ok(()) => say(&answer.results.iter().flatten().map(|shown| format!("{shown}\n")).collect::<String>()),
         Err(failure) => {
-            let people = Failure::new(
-                failure.exit,
-                shown::lines(&with_backtrace(&failure.message, &answer.call, &answer.backtrace)),
-            );
+            let message = match &answer.failed {
+                Some(failed) => failed.with_backtrace(&failure.message, &answer.call),
+                None => failure.message.clone(),
+            };
+            let people = Failure::new(failure.exit, shown::lines(&message));
             if as_json {
                 say(&json(&Outcome::failed_with(&failure, Some(answer)))?);
             }
@@ -197,18 +261,4 @@ fn report(outcome: Result<(), Failure>, answer: Answer, as_json: bool) -> Result
         }
     }
     Ok(())
-}
-
-/// What a program has named is in the words of failures, too.
-pub(super) fn for_people(failure: Failure) -> Failure {
-    Failure { message: shown::lines(&failure.message), ..failure }
-}
-
-fn with_backtrace(message: &str, call: &str, backtrace: &[String]) -> String {
-    let mut text = message.to_owned();
-    if !backtrace.is_empty() {
-        text.push_str(&format!("\n  in call {call}"));
-    }
-    backtrace.iter().for_each(|frame| text.push_str(&format!("\n  {frame}")));
-    text
 }

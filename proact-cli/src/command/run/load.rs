@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proact_vm::{Context, ContextBuilder, Error};
 
-use super::failed;
+use super::Uncalled;
 use crate::command::Interrupt;
 use crate::exit::{Exit, Failure};
 
@@ -82,15 +82,15 @@ impl Drop for Unparks {
 
 impl NotLoaded {
     /// What is told of it. A program that was taken in ran, where there is a backtrace: it is not refused, it failed.
-    pub(super) fn failure(self, subject: &str) -> Failure {
-        match self {
+    pub(super) fn uncalled(self, subject: &str) -> Uncalled {
+        let failure = match self {
             NotLoaded::Refused(error) => {
                 let ran = !error.backtrace().is_empty();
-                let exit = if ran { Exit::Failed } else { Exit::Source };
-                Failure::new(exit, failed(subject, &error))
+                return Uncalled::of(if ran { Exit::Failed } else { Exit::Source }, subject, error);
             }
             NotLoaded::Interrupted => Failure::new(Exit::Interrupted, format!("{subject}: interrupted (CANCELLED)")),
             NotLoaded::Thread(error) => Failure::new(Exit::Failed, format!("{subject}: a thread: {error}")),
-        }
+        };
+        failure.into()
     }
 }
