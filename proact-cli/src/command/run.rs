@@ -58,15 +58,27 @@ impl Failed {
         Failed { code: error.code().name(), backtrace: error.backtrace().iter().map(ToString::to_string).collect() }
     }
 
-    /// Its frames behind a message, for people.
-    fn with_backtrace(&self, message: &str, call: &str) -> String {
-        let mut text = message.to_owned();
+    /// Its frames, as they stand behind the words for people.
+    fn frames(&self, call: &str) -> String {
+        let mut text = String::new();
         if !self.backtrace.is_empty() {
             text.push_str(&format!("\n  in call {call}"));
         }
         self.backtrace.iter().for_each(|frame| text.push_str(&format!("\n  {frame}")));
         text
     }
+}
+
+/// Tells those who read JSON of a failure, with what else there is to answer. What is left is for people, with these
+/// frames behind its words; what a program has named is in both.
+fn fails(failure: &Failure, frames: &str, answer: Option<impl Serialize>, as_json: bool) -> Failure {
+    if as_json {
+        match json(&Outcome::failed_with(failure, answer)) {
+            Ok(answer) => say(&answer),
+            Err(failure) => return failure,
+        }
+    }
+    Failure::new(failure.exit, shown::lines(&format!("{}{frames}", failure.message)))
 }
 
 /// Why nothing was called: also what failed in a function that runs before the call.
@@ -99,18 +111,8 @@ impl Uncalled {
         let Uncalled { failure, error } = self;
         let call = error.as_ref().and_then(Error::call).map(|call| call.to_string());
         let answer = error.map(|error| Answer { call, failed: Failed::of(&error) });
-        let message = match &answer {
-            Some(Answer { call, failed }) => failed.with_backtrace(&failure.message, call.as_deref().unwrap_or("?")),
-            None => failure.message.clone(),
-        };
-        if as_json {
-            match json(&Outcome::failed_with(&failure, answer)) {
-                Ok(answer) => say(&answer),
-                Err(failure) => return failure,
-            }
-        }
-        // What a program has named is in the words of its failures, too.
-        Failure::new(failure.exit, shown::lines(&message))
+        let frames = answer.as_ref().map(|Answer { call, failed }| failed.frames(call.as_deref().unwrap_or("?")));
+        fails(&failure, &frames.unwrap_or_default(), answer, as_json)
     }
 }
 
@@ -249,15 +251,8 @@ fn report(outcome: Result<(), Failure>, answer: Answer, as_json: bool) -> Result
         Ok(()) if as_json => say(&json(&Outcome::ok(answer))?),
         Ok(()) => say(&answer.results.iter().flatten().map(|shown| format!("{shown}\n")).collect::<String>()),
         Err(failure) => {
-            let message = match &answer.failed {
-                Some(failed) => failed.with_backtrace(&failure.message, &answer.call),
-                None => failure.message.clone(),
-            };
-            let people = Failure::new(failure.exit, shown::lines(&message));
-            if as_json {
-                say(&json(&Outcome::failed_with(&failure, Some(answer)))?);
-            }
-            return Err(people);
+            let frames = answer.failed.as_ref().map(|failed| failed.frames(&answer.call));
+            return Err(fails(&failure, &frames.unwrap_or_default(), Some(answer), as_json));
         }
     }
     Ok(())
