@@ -39,6 +39,19 @@ fn two_panic(log: &Log, event_loop: &dyn Loop) -> Result {
     Ok(())
 }
 
+/// A callback that adds those three and then does this: the command that it is given by goes on with a panic.
+#[track_caller]
+fn panics_behind_two(log: &Log, event_loop: &InlineLoop, then: impl FnOnce() -> Result + Send + 'static) {
+    let own = log.clone();
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        event_loop.call(move |event_loop| {
+            two_panic(&own, event_loop?)?;
+            then()
+        })
+    }));
+    assert!(caught.is_err());
+}
+
 #[test]
 fn a_wait_that_panics_is_pending_no_more() {
     let mut proactor = Builder::new().build().unwrap();
@@ -57,15 +70,7 @@ fn a_wait_that_panics_is_pending_no_more() {
 #[test]
 fn those_behind_one_that_panics_when_it_is_aborted_are_aborted_before_the_panic_goes_on() {
     let (log, event_loop) = (Log::default(), InlineLoop::new());
-    let own = log.clone();
-    let caught = catch_unwind(AssertUnwindSafe(|| {
-        event_loop.call(move |event_loop| {
-            let event_loop = event_loop?;
-            two_panic(&own, event_loop)?;
-            Err(Error::new(Code::DataLoss, "torn"))
-        })
-    }));
-    assert!(caught.is_err());
+    panics_behind_two(&log, &event_loop, || Err(Error::new(Code::DataLoss, "torn")));
     assert_eq!(log.take(), ["first ABORTED", "second ABORTED", "third ABORTED"]);
 
     let mut proactor = Builder::new().build().unwrap();
@@ -81,15 +86,8 @@ fn those_behind_one_that_panics_when_it_is_aborted_are_aborted_before_the_panic_
 fn a_loop_that_is_dropped_tells_all_that_a_panic_has_left_whether_they_panic_or_not() {
     for unwinds in [false, true] {
         let (log, event_loop) = (Log::default(), InlineLoop::new());
-        let own = log.clone();
-        let caught = catch_unwind(AssertUnwindSafe(|| {
-            event_loop.call(move |event_loop| {
-                let event_loop = event_loop?;
-                two_panic(&own, event_loop)?;
-                panic!("on purpose")
-            })
-        }));
-        assert!(caught.is_err() && log.take().is_empty());
+        panics_behind_two(&log, &event_loop, || panic!("on purpose"));
+        assert!(log.take().is_empty());
         let caught = catch_unwind(AssertUnwindSafe(move || {
             let _dropped = event_loop;
             assert!(!unwinds, "on purpose");
